@@ -1,0 +1,11 @@
+"""From a FIB-SEM stack to segmented, measured organelles.
+
+The folders are the steps of the method, from the bottom up: `volume` (arrays with a place in
+space), `blocks` (work block by block), `image` (operations on voxels), `measure` (scores),
+`phantom` (synthetic cells), `model` (the 3D U-Net), `report` (figures and pages), `workflows`
+(the verbs) and `cli` (the command line).
+"""
+
+from importlib.metadata import version
+
+__version__ = version("asem")
