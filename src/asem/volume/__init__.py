@@ -1,0 +1,1 @@
+"""Arrays with a place in space: extents, lattices, reading, writing, formats."""

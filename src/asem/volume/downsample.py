@@ -1,0 +1,202 @@
+"""Downsampling by whole factors: means of images, modes of labels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from asem.config import Nm3
+from asem.volume.roi import Roi, Triple
+from asem.volume.volume import Kind, Lazy, OriginalGrid, Volume, nm
+
+
+def downsample(
+    voxels: npt.NDArray[Any], factors: Triple, kind: Kind, *, start: Triple = (0, 0, 0)
+) -> npt.NDArray[Any]:
+    """Reduce bins of voxels to one voxel each.
+
+    Images: the mean of the bin's existing voxels, rounded half up for integers. Labels: the most
+    frequent id; of equally frequent ones the smallest that is not zero.
+
+    ::
+
+        voxels      a b c d e          factor 2, start 0 -> ab cd e
+                    a b c d e          factor 2, start 1 -> a bc de
+
+    Parameters
+    ----------
+    voxels
+        Shape (z, y, x); any real dtype for images, an unsigned one for labels.
+    factors
+        Voxels of a bin along each axis.
+    start
+        Place of the first voxel in its bin; bins at either end may be partial.
+
+    Returns
+    -------
+    ndarray
+        Shape ceil((start + shape) / factors), the dtype of `voxels`.
+
+    Examples
+    --------
+    >>> downsample(np.array([[[1, 2, 5]]], np.uint8), (1, 1, 2), "image").tolist()
+    [[[2, 5]]]
+    >>> downsample(np.array([[[0, 7, 0]]], np.uint8), (1, 1, 2), "labels").tolist()
+    [[[7, 0]]]
+    """
+    first = tuple(s % f for s, f in zip(start, factors, strict=True))
+    sums = zip(first, voxels.shape, factors, strict=True)
+    shape = tuple(-(-(s + size) // f) for s, size, f in sums)
+    out = np.empty(shape, voxels.dtype)
+    bins = np.array(factors), np.array(first)
+    if kind == "labels":
+        _modes(np.ascontiguousarray(voxels), *bins, out)
+    else:
+        _means(np.ascontiguousarray(voxels), *bins, np.issubdtype(out.dtype, np.integer), out)
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _means(voxels, factors, start, integer, out):  # type: ignore[no-untyped-def]
+    for i in prange(out.shape[0]):
+        z0, z1 = max(0, i * factors[0] - start[0]), (i + 1) * factors[0] - start[0]
+        for j in range(out.shape[1]):
+            y0, y1 = max(0, j * factors[1] - start[1]), (j + 1) * factors[1] - start[1]
+            for k in range(out.shape[2]):
+                x0, x1 = max(0, k * factors[2] - start[2]), (k + 1) * factors[2] - start[2]
+                total = 0.0
+                number = 0
+                for z in range(z0, min(z1, voxels.shape[0])):
+                    for y in range(y0, min(y1, voxels.shape[1])):
+                        for x in range(x0, min(x1, voxels.shape[2])):
+                            total += voxels[z, y, x]
+                            number += 1
+                mean = total / number
+                out[i, j, k] = np.floor(mean + 0.5) if integer else mean
+
+
+@njit(cache=True, parallel=True)
+def _modes(voxels, factors, start, out):  # type: ignore[no-untyped-def]
+    for i in prange(out.shape[0]):
+        z0, z1 = max(0, i * factors[0] - start[0]), (i + 1) * factors[0] - start[0]
+        found = np.empty(factors[0] * factors[1] * factors[2], voxels.dtype)
+        for j in range(out.shape[1]):
+            y0, y1 = max(0, j * factors[1] - start[1]), (j + 1) * factors[1] - start[1]
+            for k in range(out.shape[2]):
+                x0, x1 = max(0, k * factors[2] - start[2]), (k + 1) * factors[2] - start[2]
+                number = 0
+                for z in range(z0, min(z1, voxels.shape[0])):
+                    for y in range(y0, min(y1, voxels.shape[1])):
+                        for x in range(x0, min(x1, voxels.shape[2])):
+                            found[number] = voxels[z, y, x]
+                            number += 1
+                out[i, j, k] = _mode(found[:number])
+
+
+@njit(cache=True)
+def _mode(ids):  # type: ignore[no-untyped-def]
+    """Return the most frequent id; ties go to the smallest that is not zero."""
+    best = ids[0]
+    best_count = 0
+    for a in ids:
+        count = 0
+        for b in ids:
+            if a == b:
+                count += 1
+        if 2 * count > len(ids):
+            return a
+        tie = count == best_count and a != best and a != 0 and (best == 0 or a < best)
+        if count > best_count or tie:
+            best, best_count = a, count
+    return best
+
+
+def whole_factors(fine: Nm3, coarse: Nm3) -> Triple | None:
+    """Return how many `fine` voxels make a `coarse` one; None if that is no whole number.
+
+    Examples
+    --------
+    >>> whole_factors((5, 5, 5), (10, 10, 5))
+    (2, 2, 1)
+    """
+    z, y, x = (round(c / f) for f, c in zip(fine, coarse, strict=True))
+    ratios = zip(fine, coarse, (z, y, x), strict=True)
+    if any(n < 1 or abs(c / f - n) > 1e-6 * n for f, c, n in ratios):
+        return None
+    return z, y, x
+
+
+def at_voxel_size(volume: Volume, voxel_size: Nm3) -> Volume:
+    """View `volume` at another voxel size, a whole multiple of its own; computed when read.
+
+    The bins begin at the first voxel of the original grid, so that a crop of the volume gives the
+    same values wherever whole bins lie inside of it.
+
+    Raises
+    ------
+    ValueError
+        The voxel size is no whole multiple of the volume's.
+    """
+    factors = whole_factors(volume.voxel_size, voxel_size)
+    if factors is None:
+        raise ValueError(
+            f"{volume.name} has voxels of {nm(volume.voxel_size)} nm, from which "
+            f"{nm(voxel_size)} nm cannot be made: only whole multiples can"
+        )
+    if factors == (1, 1, 1):
+        return volume
+    return coarsened(volume, factors)
+
+
+def coarsened(volume: Volume, factors: Triple) -> Volume:
+    """View `volume` with bins of `factors` voxels of its original grid as its voxels."""
+    start = tuple(o % f for o, f in zip(volume.original_offset, factors, strict=True))
+    first = (start[0], start[1], start[2])
+
+    def centre(origin: Nm3, before: Triple) -> Nm3:
+        """World position of the centre of the bin that begins `before` voxels ahead of origin."""
+        z, y, x = (
+            o + ((f - 1) / 2 - b) * size
+            for o, b, f, size in zip(origin, before, factors, volume.voxel_size, strict=True)
+        )
+        return z, y, x
+
+    z, y, x = (-(-size // f) for size, f in zip(volume.grid.shape, factors, strict=True))
+    sizes = zip(volume.voxel_size, factors, strict=True)
+    coarse_size = tuple(size * f for size, f in sizes)
+    return volume.like(
+        _Coarse(volume.array, volume.dtype, factors, first, volume.kind),
+        voxel_size=(coarse_size[0], coarse_size[1], coarse_size[2]),
+        offset_nm=centre(volume.offset_nm, first),
+        original=OriginalGrid((z, y, x), centre(volume.grid.origin_nm, (0, 0, 0))),
+    )
+
+
+@dataclass(frozen=True)
+class _Coarse:
+    """An array of bins of another, reduced when read."""
+
+    fine: Lazy
+    dtype: np.dtype[Any]
+    factors: Triple
+    start: Triple
+    kind: Kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        sizes = zip(self.start, self.fine.shape, self.factors, strict=True)
+        return tuple(-(-(s + size) // f) for s, size, f in sizes)
+
+    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
+        def bounds(coarse: list[int]) -> list[int]:
+            parts = zip(coarse, self.factors, self.start, strict=True)
+            return [c * f - s for c, f, s in parts]
+
+        whole = Roi.whole(self.fine.shape)
+        wanted = Roi.between(bounds([s.start for s in index]), bounds([s.stop for s in index]))
+        roi = wanted.intersect(whole)
+        z, y, x = (o - w for o, w in zip(roi.offset, wanted.offset, strict=True))
+        voxels = np.asarray(self.fine[roi.slices])
+        return downsample(voxels, self.factors, self.kind, start=(z, y, x))

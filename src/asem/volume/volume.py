@@ -1,0 +1,221 @@
+"""A volume: an array, read on demand, with its place in the world."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.config import Nm3
+from asem.volume.roi import Roi, Triple, subtract
+
+Kind = Literal["image", "labels"]
+WHOLE_VOXEL_TOLERANCE = 0.01
+"""A shift between two volumes counts as whole voxels within this share of a voxel."""
+
+
+class Lazy(Protocol):
+    """What a volume reads from: numpy arrays, tensorstore arrays and stacks of planes fit."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along (z, y, x)."""
+
+    @property
+    def dtype(self) -> Any:
+        """A numpy or tensorstore dtype."""
+
+    def __getitem__(self, index: tuple[slice, slice, slice], /) -> Any:
+        """Return something that `numpy.asarray` reads."""
+
+
+@dataclass(frozen=True)
+class Blank:
+    """An array of zeros that takes no memory: the pattern of an output."""
+
+    shape: Triple
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
+        """Return zeros."""
+        sizes = (len(range(*s.indices(n))) for s, n in zip(index, self.shape, strict=True))
+        return np.zeros(tuple(sizes), self.dtype)
+
+
+@dataclass(frozen=True)
+class OriginalGrid:
+    """The grid a volume was cut from: lattices and export are anchored to it.
+
+    Parameters
+    ----------
+    shape
+        Voxels along (z, y, x).
+    origin_nm
+        World position of the centre of its first voxel, nm.
+    """
+
+    shape: Triple
+    origin_nm: Nm3
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An array in the world; nothing is read before `read`.
+
+    Parameters
+    ----------
+    array
+        The voxels, axes (z, y, x).
+    voxel_size
+        Distance of neighbouring voxel centres along (z, y, x), nm.
+    offset_nm
+        World position of the centre of voxel (0, 0, 0), nm.
+    kind
+        ``"image"`` or ``"labels"``.
+    original
+        The grid this volume was cut from; None: this volume is its own.
+    window
+        Grey values that mean black and white; None: the whole range of uint8.
+    identity
+        What names the content: a UUID, or path, size and time of change.
+    name
+        How messages call it, usually its path.
+    """
+
+    array: Lazy
+    voxel_size: Nm3
+    offset_nm: Nm3 = (0.0, 0.0, 0.0)
+    kind: Kind = "image"
+    original: OriginalGrid | None = None
+    window: tuple[float, float] | None = None
+    identity: str = ""
+    name: str = "volume"
+
+    def __post_init__(self) -> None:
+        if min(self.voxel_size) <= 0:
+            raise ValueError(f"{self.name}: voxel size {self.voxel_size} nm must be positive")
+        if len(self.array.shape) != 3:
+            shape = tuple(self.array.shape)
+            raise ValueError(f"{self.name} has shape {shape}; a volume has three axes (z, y, x)")
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along (z, y, x)."""
+        return self.roi.shape
+
+    @property
+    def roi(self) -> Roi:
+        """The extent of the whole array."""
+        return Roi.whole(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy dtype of the voxels."""
+        dtype = self.array.dtype  # tensorstore has its own kind
+        found: np.dtype[Any] = np.dtype(getattr(dtype, "numpy_dtype", dtype))
+        return found
+
+    @property
+    def grid(self) -> OriginalGrid:
+        """The original grid, which is the volume's own where none is stated."""
+        return self.original or OriginalGrid(self.shape, self.offset_nm)
+
+    @property
+    def original_offset(self) -> Triple:
+        """Index of voxel (0, 0, 0) on the original grid."""
+        return self._whole_voxels(self.grid.origin_nm, "its original grid")
+
+    def read(self, roi: Roi) -> npt.NDArray[Any]:
+        """Read any box; beyond the array's border by reflection.
+
+        ::
+
+            array        a b c d
+            read     c b a b c d c b      (numpy's "reflect", repeated where the axis is thin)
+
+        Parameters
+        ----------
+        roi
+            In the voxels of this volume; may reach beyond it. An axis of one voxel is constant.
+
+        Returns
+        -------
+        ndarray
+            Shape ``roi.shape``, the volume's dtype.
+        """
+        if self.roi.contains(roi):
+            return np.asarray(self.array[roi.slices])
+        spans = zip(roi.offset, roi.end, self.shape, strict=True)
+        indices = [reflected(start, stop, size) for start, stop, size in spans]
+        if roi.size == 0:
+            return np.empty(roi.shape, self.dtype)
+        inner = tuple(slice(int(i.min()), int(i.max()) + 1) for i in indices)
+        data = np.asarray(self.array[inner[0], inner[1], inner[2]])
+        z, y, x = (i - part.start for i, part in zip(indices, inner, strict=True))
+        return data[np.ix_(z, y, x)]
+
+    def place_of(self, other: "Volume") -> Roi:
+        """Return where `other` lies, in the voxels of this volume.
+
+        Raises
+        ------
+        ValueError
+            The voxel sizes differ, or the shift is not a whole number of voxels.
+        """
+        if not same_voxel_size(self.voxel_size, other.voxel_size):
+            raise ValueError(
+                f"{other.name} has voxels of {nm(other.voxel_size)} nm, but {self.name} of "
+                f"{nm(self.voxel_size)} nm; both must have one voxel size"
+            )
+        shift = self._whole_voxels(other.offset_nm, other.name)
+        return Roi(subtract((0, 0, 0), shift), other.shape)
+
+    def position_nm(self, voxel: Triple) -> Nm3:
+        """Return the world position of the centre of `voxel`, nm."""
+        z, y, x = (
+            offset + index * size
+            for offset, index, size in zip(self.offset_nm, voxel, self.voxel_size, strict=True)
+        )
+        return z, y, x
+
+    def like(self, array: Lazy, **changes: Any) -> "Volume":
+        """Return a volume of the same place with another array."""
+        return replace(self, array=array, **changes)
+
+    def _whole_voxels(self, origin_nm: Nm3, name: str) -> Triple:
+        """Return offset_nm - origin_nm in voxels, which must be whole."""
+        triples = zip(self.offset_nm, origin_nm, self.voxel_size, strict=True)
+        exact = [(mine - theirs) / size for mine, theirs, size in triples]
+        z, y, x = (round(value) for value in exact)
+        if max(abs(e - r) for e, r in zip(exact, (z, y, x), strict=True)) > WHOLE_VOXEL_TOLERANCE:
+            raise ValueError(
+                f"{self.name} and {name} are shifted by {nm(tuple(exact))} voxels; the shift must "
+                "be a whole number of voxels: correct the offset (--offset-nm at import)"
+            )
+        return z, y, x
+
+
+def reflected(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
+    """Return the indices that numpy's ``reflect`` padding reads for start..stop of `size` voxels.
+
+    Examples
+    --------
+    >>> reflected(-2, 6, 4).tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
+    """
+    index = np.arange(start, stop)
+    if size == 1:
+        return np.zeros_like(index)
+    period = 2 * (size - 1)
+    index %= period
+    return np.minimum(index, period - index)
+
+
+def same_voxel_size(a: Nm3, b: Nm3) -> bool:
+    """Whether two voxel sizes are equal within rounding (one part in a million)."""
+    return all(abs(p - q) <= 1e-6 * max(p, q) for p, q in zip(a, b, strict=True))
+
+
+def nm(values: tuple[float, ...]) -> str:
+    """Write lengths for a message: ``5 x 4 x 5.24``."""
+    return " x ".join(f"{value:.6g}" for value in values)

@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+import yaozarrs
+
+from asem.blocks.output import new_image
+from asem.volume import ngff
+from asem.volume.volume import Blank, OriginalGrid, Volume
+
+
+def write(path, voxels, *, kind="image", voxel_size=(5.24, 4.0, 4.0), **place):
+    template = Volume(Blank(voxels.shape, voxels.dtype), voxel_size, kind=kind, **place)
+    with new_image(path, template, command="test", request={}, sources=[]) as output:
+        output.write(template.roi, voxels)
+    return ngff.open_image(path)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float32"])
+def test_voxels_and_place_survive(tmp_path, rng, dtype):
+    voxels = (rng.random((5, 70, 9)) * 200).astype(dtype)
+    original = OriginalGrid((50, 80, 90), (-0.5, 1 / 3, 5.24))
+    place = {"offset_nm": (5.24 * 7, 0.1, 1e6 + 0.7), "window": (3.5, 99.25)}
+    volume = write(tmp_path / "c.zarr/raw", voxels, original=original, **place)
+    assert (volume.read(volume.roi) == voxels).all()
+    assert volume.dtype == np.dtype(dtype)
+    assert (volume.voxel_size, volume.offset_nm) == ((5.24, 4.0, 4.0), place["offset_nm"])
+    assert (volume.original, volume.window, volume.kind) == (original, (3.5, 99.25), "image")
+
+
+def test_the_metadata_passes_a_validator(tmp_path, rng):
+    raw = rng.integers(0, 255, (9, 130, 80)).astype(np.uint8)
+    write(tmp_path / "c.zarr/raw", raw, window=(0.0, 255.0))
+    write(tmp_path / "c.zarr/labels/er", raw, kind="labels")
+    write(tmp_path / "c.zarr/labels/mito", raw, kind="labels")
+    for image in ("raw", "labels/mito", "labels"):
+        yaozarrs.validate_zarr_store(tmp_path / "c.zarr" / image)
+    listing = json.loads((tmp_path / "c.zarr/labels/zarr.json").read_text())
+    assert listing["attributes"]["ome"]["labels"] == ["er", "mito"]
+    label = json.loads((tmp_path / "c.zarr/labels/mito/zarr.json").read_text())
+    assert "image-label" in label["attributes"]["ome"]
+
+
+def test_anisotropic_voxels_become_isotropic_on_the_way_down():
+    levels = ngff.pyramid((20, 1024, 1000), (50.0, 4.6, 4.6), (0.0, 0.0, 0.0))
+    assert [level.factors for level in levels[1:]] == [(1, 2, 2)] * 3 + [(2, 2, 2)]
+    assert [level.shape[2] for level in levels] == [1000, 500, 250, 125, 63]
+    finer = ngff.pyramid((200, 1024, 1000), (30.0, 4.6, 4.6), (0.0, 0.0, 0.0))
+    assert [level.factors for level in finer[1:]] == [(1, 2, 2)] * 2 + [(2, 2, 2)] * 2
+
+
+def test_each_level_states_its_half_voxel_shift():
+    levels = ngff.pyramid((200, 200, 200), (5.0, 5.0, 5.0), (100.0, 0.0, -3.0))
+    assert [level.offset_nm for level in levels] == [
+        (100.0, 0.0, -3.0),
+        (102.5, 2.5, -0.5),
+        (107.5, 7.5, 4.5),
+    ]
+
+
+def test_units_other_than_nm_are_converted(tmp_path):
+    path = tmp_path / "c.zarr/raw"
+    write(path, np.zeros((2, 2, 2), np.uint8), voxel_size=(0.005, 0.004, 0.004))
+    text = (path / "zarr.json").read_text().replace("nanometer", "micrometer")
+    (path / "zarr.json").write_text(text)
+    assert ngff.open_image(path).voxel_size == (5.0, 4.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ome: ome["multiscales"][0]["axes"][0].update(unit="parsec"), "in 'parsec'"),
+        (lambda ome: ome["multiscales"][0]["axes"][0].update(name="w"), r"axes \(z, y, x\)"),
+        (lambda ome: ome["multiscales"][0].pop("datasets"), "bad OME-NGFF metadata at"),
+    ],
+)
+def test_metadata_that_cannot_be_read(tmp_path, change, message):
+    path = tmp_path / "c.zarr/raw"
+    write(path, np.zeros((2, 2, 2), np.uint8))
+    document = json.loads((path / "zarr.json").read_text())
+    change(document["attributes"]["ome"])
+    (path / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=message):
+        ngff.open_image(path)
+
+
+def test_what_is_no_image_says_what_it_is(tmp_path):
+    write(tmp_path / "c.zarr/raw", np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(ValueError, match=r"is a container; name one of its images: .*raw"):
+        ngff.open_image(tmp_path / "c.zarr")
+    with pytest.raises(ValueError, match=r"is no OME-NGFF 0.5 image"):
+        ngff.open_image(tmp_path)
+    (tmp_path / "zarr.json").write_text("{")
+    with pytest.raises(ValueError, match="is no Zarr metadata"):
+        ngff.open_image(tmp_path)
+
+
+def test_a_missing_array_is_named(tmp_path):
+    path = tmp_path / "c.zarr/raw"
+    write(path, np.zeros((2, 2, 2), np.uint8))
+    (path / "0/zarr.json").unlink()
+    with pytest.raises(ValueError, match="raw/0 cannot be read"):
+        ngff.open_image(path)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import tifffile
+
+from asem.volume.tiff import open_pages, open_planes, write_plane
+
+
+def planes(folder, names, *, shape=(4, 5), dtype=np.uint8):
+    for value, name in enumerate(names, 1):
+        tifffile.imwrite(folder / name, np.full(shape, value, dtype))
+    return folder
+
+
+def test_numbers_are_sorted_as_numbers(tmp_path):
+    names = [f"cell_5nm_{n}.tif" for n in (10, 9, 11, 8)]
+    stack = open_planes(planes(tmp_path, names))
+    assert stack[:, :, :][:, 0, 0].tolist() == [4, 2, 1, 3]
+
+
+def test_a_box_is_a_box_of_the_whole(tmp_path, rng):
+    voxels = rng.integers(0, 60_000, (7, 8, 9)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", voxels, compression="zlib")
+    stack = open_pages(tmp_path / "stack.tif")
+    assert stack.shape == (7, 8, 9)
+    assert stack.dtype == np.uint16
+    assert (stack[2:5, 1:7, 3:4] == voxels[2:5, 1:7, 3:4]).all()
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_the_usual_writers(tmp_path, rng, options):
+    voxels = rng.integers(0, 60_000, (3, 4, 5)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", voxels, photometric="minisblack", **options)
+    stack = open_pages(tmp_path / "stack.tif")
+    assert (stack[:, :, :] == voxels).all()
+    assert stack.dtype.isnative
+
+
+def test_one_bit_becomes_bytes(tmp_path):
+    tifffile.imwrite(tmp_path / "mask.tif", np.eye(8, dtype=bool)[None])
+    stack = open_pages(tmp_path / "mask.tif")
+    assert stack.dtype == np.uint8
+    assert stack[:, :, :].sum() == 8
+
+
+def test_a_plane_is_written_with_its_pixel_size(tmp_path):
+    write_plane(tmp_path / "p.tif", np.ones((3, 4), np.uint8), (5.24, 4.0))
+    with tifffile.TiffFile(tmp_path / "p.tif") as file:
+        page = file.pages[0].aspage()
+        across, down = (page.tags[name].value for name in ("XResolution", "YResolution"))
+    assert 1e7 * across[1] / across[0] == pytest.approx(4.0)
+    assert 1e7 * down[1] / down[0] == pytest.approx(5.24)
+
+
+def test_a_missing_plane_is_named(tmp_path):
+    planes(tmp_path, [f"p_{n:03d}.tif" for n in (1, 2, 4, 7)])
+    with pytest.raises(
+        ValueError, match=r"lacks 3 .* number 3, 5, 6 \(the first after p_002.tif\)"
+    ):
+        open_planes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a_1.tif", "b_2.tif"], "are named differently"),
+        (["a_1_1.tif", "a_2_2.tif"], "differ in 2 numbers of their names"),
+        (["a_1.tif", "a_01.tif"], "are the same plane 1|differ in 0 numbers"),
+        ([], "holds no TIFF file"),
+    ],
+)
+def test_names_that_are_no_stack(tmp_path, names, message):
+    planes(tmp_path, names)
+    with pytest.raises(ValueError, match=message):
+        open_planes(tmp_path)
+
+
+def test_unequal_planes_are_named(tmp_path):
+    planes(tmp_path, ["p_1.tif", "p_2.tif"])
+    tifffile.imwrite(tmp_path / "p_3.tif", np.zeros((4, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"p_3.tif has 4 x 6 pixels, but .*p_1.tif has 4 x 5"):
+        open_planes(tmp_path)
+    tifffile.imwrite(tmp_path / "p_3.tif", np.zeros((4, 5), np.uint16))
+    with pytest.raises(ValueError, match=r"p_3.tif is uint16, but .*p_1.tif is uint8"):
+        open_planes(tmp_path)
+
+
+def test_colour_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "p_1.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ValueError, match=r"p_1.tif, page 1 of 1 has colour or channels"):
+        open_planes(tmp_path)
+    palette = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)}
+    tifffile.imwrite(tmp_path / "p_1.tif", np.zeros((4, 5), np.uint8), **palette)
+    with pytest.raises(ValueError, match="has a colour palette"):
+        open_planes(tmp_path)
+
+
+def test_many_pages_in_a_folder_are_refused(tmp_path):
+    planes(tmp_path, ["p_1.tif"])
+    tifffile.imwrite(tmp_path / "p_2.tif", np.zeros((2, 4, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"p_2.tif has 2 pages"):
+        open_planes(tmp_path)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.99])
+def test_a_truncated_file_is_named(tmp_path, rng, compression, share):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        path, rng.integers(0, 255, (6, 40, 50)).astype(np.uint8), compression=compression
+    )
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"stack.tif"):
+        open_pages(path)
+
+
+def test_what_is_no_tiff_is_named(tmp_path):
+    (tmp_path / "p.tif").write_bytes(b"not a TIFF file at all")
+    with pytest.raises(ValueError, match=r"p.tif is no readable TIFF file"):
+        open_pages(tmp_path / "p.tif")
+
+
+def test_a_dtype_that_is_no_grey_value_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "p.tif", np.zeros((4, 5), np.complex64))
+    with pytest.raises(ValueError, match=r"pixels of complex64; allowed: bool, uint8"):
+        open_pages(tmp_path / "p.tif")
