@@ -1,0 +1,1 @@
+"""Work block by block: outputs under way, their journals, pyramids."""

@@ -1,0 +1,115 @@
+"""The record of an output under way: what is made of what, and which blocks are done.
+
+One JSON document a line, appended and fsynced; a block is recorded after its data is written, so
+that a run that was killed goes on where it was. A lock beside it keeps a second run out.
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+NAME = ".asem"
+
+
+class Journal:
+    """The journal of the output in `folder`, locked while it is open.
+
+    Parameters
+    ----------
+    folder
+        The output; the journal lies in its folder `.asem`.
+    request
+        Everything that decides the content of the output, as JSON values. A journal begun with
+        another request is refused.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process has it open.
+    ValueError
+        It belongs to another request.
+    """
+
+    def __init__(self, folder: Path, request: dict[str, Any]) -> None:
+        self.path = folder / NAME / "journal.jsonl"
+        self._lock = locked(folder)
+        try:
+            self.done = self._resume(folder, json.loads(json.dumps(request)))
+        except ValueError:
+            self._lock.close()
+            raise
+        self._file = self.path.open("a")
+        if not self.path.stat().st_size:
+            self._append({"request": request})
+
+    def record(self, block: str) -> None:
+        """Note that `block` is written."""
+        self._append({"done": block})
+        self.done.add(block)
+
+    def close(self) -> None:
+        """Close and unlock; the record stays."""
+        self._file.close()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _resume(self, folder: Path, request: dict[str, Any]) -> set[str]:
+        """Return the blocks done so far; drop a last line that was cut off in mid-write."""
+        if not self.path.exists():
+            return set()
+        text = self.path.read_text()
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            with self.path.open("r+") as file:
+                file.truncate(len(whole.encode()))
+        lines = [json.loads(line) for line in whole.splitlines()]
+        if lines and lines[0]["request"] != request:
+            keys = sorted({*lines[0]["request"], *request})
+            theirs = [key for key in keys if lines[0]["request"].get(key) != request.get(key)]
+            raise ValueError(
+                f"{folder} is an unfinished output of another request (it differs in "
+                f"{', '.join(theirs)}); finish that one, or give --overwrite"
+            )
+        return {line["done"] for line in lines[1:]}
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def refuse_if_locked(folder: Path) -> None:
+    """Raise BlockingIOError if another process is writing the output in `folder`."""
+    if (folder / NAME).exists():
+        locked(folder).close()
+
+
+def locked(folder: Path) -> IO[str]:
+    """Lock `folder` against other processes until the returned file is closed.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds the lock.
+    """
+    (folder / NAME).mkdir(parents=True, exist_ok=True)
+    lock = (folder / NAME / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise BlockingIOError(f"another process is writing {folder}; wait for it") from error
+    return lock

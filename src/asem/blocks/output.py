@@ -1,0 +1,124 @@
+"""A volume being written: created, filled block by block, declared finished at the end."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from asem.blocks import journal
+from asem.blocks.pyramid import build_pyramid
+from asem.blocks.run import Progress, silent
+from asem.provenance import made_by
+from asem.volume import ngff
+from asem.volume.grid import tile
+from asem.volume.roi import Roi, Triple
+from asem.volume.volume import Volume
+
+SHARD: Triple = (ngff.SHARD,) * 3
+
+
+@dataclass
+class Output:
+    """An image under way; `new_image` makes it.
+
+    Parameters
+    ----------
+    path
+        The image group.
+    volume
+        What is being written; readable, too. Its window may be set before the end.
+    journal
+        Its blocks done so far.
+    facts
+        What is worth keeping about the making, to be added to by who makes it.
+    """
+
+    path: Path
+    volume: Volume
+    journal: journal.Journal
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, roi: Roi, voxels: npt.NDArray[Any]) -> None:
+        """Write one box; returns when it is stored."""
+        self.volume.array[roi.slices].write(voxels).result()
+
+    def shards(self) -> list[Roi]:
+        """Return the write blocks: no two share a file."""
+        return list(tile(self.volume.roi, SHARD))
+
+
+@contextmanager
+def new_image(
+    path: Path,
+    template: Volume,
+    *,
+    command: str,
+    request: dict[str, Any],
+    sources: Sequence[Path],
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Iterator[Output]:
+    """Make an OME-NGFF image: the body writes the finest level, the rest follows by itself.
+
+    The image has no metadata until the body has ended without an error and its pyramid stands. An
+    output of the same request that was interrupted is gone on with.
+
+    Parameters
+    ----------
+    path
+        The image group to make.
+    template
+        Shape, dtype, place, kind and window of the image; its voxels are not read.
+    command, request
+        What makes it; the request tells a resumed run from another one.
+    sources
+        Folders that are read and so must not be overwritten.
+    overwrite
+        Delete what lies at `path`, if it is an image, finished or not.
+    progress
+        Told of the pyramid's blocks.
+
+    Raises
+    ------
+    FileExistsError
+        Something finished, or something else, lies at `path`.
+    """
+    make_way(path, sources, overwrite=overwrite)
+    levels = ngff.pyramid(template.shape, template.voxel_size, template.offset_nm)
+    with journal.Journal(path, {"command": command, **request}) as record:
+        labels = template.kind == "labels"
+        arrays = [ngff.create_level(path, lv, template.dtype, labels=labels) for lv in levels]
+        output = Output(path, replace(template, array=arrays[0], name=str(path)), record)
+        yield output
+        build_pyramid(arrays, levels, template.kind, record, progress)
+        made = made_by(command, request, **output.facts)
+        ngff.write_metadata(path, output.volume, levels, made)
+    shutil.rmtree(path / journal.NAME)
+
+
+def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse to write where something lies, or delete it if `overwrite` allows.
+
+    Raises
+    ------
+    FileExistsError
+        Something lies at `path` that is not an unfinished output, and `overwrite` is False; or it
+        is nothing that asem wrote, or holds one of the sources.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        if (path / journal.NAME).exists():
+            return
+        raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
+    for source in sources:
+        if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
+            raise FileExistsError(f"{path} holds the input {source}; write to another place")
+    if not (path / journal.NAME).exists() and not ngff.is_image(path):
+        raise FileExistsError(f"{path} is no image that asem wrote; it is not replaced")
+    journal.refuse_if_locked(path)
+    shutil.rmtree(path)

@@ -1,0 +1,60 @@
+import subprocess
+import sys
+
+import pytest
+
+from asem.blocks.journal import Journal, refuse_if_locked
+
+REQUEST = {"command": "test", "size": (1, 2)}
+
+
+def test_a_second_run_goes_on(tmp_path):
+    with Journal(tmp_path, REQUEST) as journal:
+        journal.record("a 0:1,0:1,0:1")
+    with Journal(tmp_path, REQUEST) as journal:
+        assert journal.done == {"a 0:1,0:1,0:1"}
+        journal.record("b")
+    with Journal(tmp_path, REQUEST) as journal:
+        assert journal.done == {"a 0:1,0:1,0:1", "b"}
+
+
+def test_a_line_that_was_cut_off_is_dropped(tmp_path):
+    with Journal(tmp_path, REQUEST) as journal:
+        journal.record("a")
+    with journal.path.open("a") as file:
+        file.write('{"done": "b')
+    with Journal(tmp_path, REQUEST) as journal:
+        assert journal.done == {"a"}
+        journal.record("c")
+    with Journal(tmp_path, REQUEST) as journal:
+        assert journal.done == {"a", "c"}
+
+
+def test_a_first_line_that_was_cut_off_begins_anew(tmp_path):
+    with Journal(tmp_path, REQUEST) as journal:
+        pass
+    journal.path.write_text('{"requ')
+    with Journal(tmp_path, REQUEST) as journal:
+        journal.record("a")
+    with Journal(tmp_path, REQUEST) as journal:
+        assert journal.done == {"a"}
+
+
+def test_another_request_is_refused_and_named(tmp_path):
+    Journal(tmp_path, REQUEST).close()
+    with pytest.raises(ValueError, match=r"another request \(it differs in size\).*--overwrite"):
+        Journal(tmp_path, {**REQUEST, "size": (1, 3)})
+    Journal(tmp_path, REQUEST).close()
+
+
+def test_another_process_is_kept_out(tmp_path):
+    code = f"from asem.blocks.journal import Journal; Journal({str(tmp_path)!r}, {{}})"
+    code = (
+        f"from pathlib import Path\n{code.replace(repr(str(tmp_path)), f'Path({str(tmp_path)!r})')}"
+    )
+    with Journal(tmp_path, {}):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "BlockingIOError: another process is writing" in done.stderr
+        with pytest.raises(BlockingIOError):
+            refuse_if_locked(tmp_path)
+    refuse_if_locked(tmp_path)

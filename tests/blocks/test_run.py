@@ -1,0 +1,43 @@
+import pytest
+
+from asem.blocks.journal import Journal
+from asem.blocks.run import run_blocks
+from asem.volume.grid import tile
+from asem.volume.roi import Roi
+
+BLOCKS = list(tile(Roi((0, 0, 0), (1, 1, 10)), (1, 1, 4)))
+
+
+def test_each_block_once_with_progress(tmp_path):
+    seen, told = [], []
+    with Journal(tmp_path, {}) as journal:
+        run_blocks(seen.append, BLOCKS, journal, stage="s", progress=lambda *a: told.append(a))
+    assert seen == BLOCKS
+    assert told == [("s", 0, 10), ("s", 4, 10), ("s", 8, 10), ("s", 10, 10)]
+
+
+def test_after_a_fault_only_the_rest_is_done(tmp_path):
+    seen = []
+
+    def work(block):
+        if block == BLOCKS[1] and block not in seen:
+            seen.append(block)
+            raise OSError("disk full")
+        seen.append(block)
+
+    with (
+        Journal(tmp_path, {}) as journal,
+        pytest.raises(OSError, match="s, block 0:1,0:1,4:8: disk"),
+    ):
+        run_blocks(work, BLOCKS, journal, stage="s")
+    with Journal(tmp_path, {}) as journal:
+        run_blocks(work, BLOCKS, journal, stage="s")
+    assert seen == [BLOCKS[0], BLOCKS[1], BLOCKS[1], BLOCKS[2]]
+
+
+def test_a_fault_with_other_arguments_is_told_plainly(tmp_path):
+    def work(block):
+        b"\xff".decode()
+
+    with Journal(tmp_path, {}) as journal, pytest.raises(ValueError, match=r"block 0:1.*utf-8"):
+        run_blocks(work, BLOCKS, journal, stage="s")
