@@ -1,0 +1,1 @@
+"""Operations on voxels: array functions, each with its block-wise driver beside it."""
