@@ -1,0 +1,1 @@
+"""Synthetic cells: geometry -> voxels -> the look of an electron microscope."""
