@@ -1,0 +1,155 @@
+"""Checkpoints: weights as safetensors, the rest as JSON; nothing is unpickled.
+
+::
+
+    RUN/run.json                                    state of the run, its best checkpoint
+    RUN/checkpoints/00001000/model.safetensors      weights
+                             optimizer.safetensors  moments, to go on training
+                             state.json             iteration, network, training file
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from asem import __version__
+from asem.model.config import CheckpointInfo, TrainConfig
+from asem.model.unet import UNet
+
+WEIGHTS, MOMENTS, STATE, RUN = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "run.json",
+)
+
+
+def save_checkpoint(
+    run: Path,
+    net: UNet,
+    optimizer: torch.optim.Optimizer,
+    *,
+    iteration: int,
+    config: TrainConfig,
+) -> Path:
+    """Write one checkpoint of a run; it appears whole or not at all."""
+    folder = run / "checkpoints" / f"{iteration:08d}"
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
+    save_file(_moments(optimizer), partial / MOMENTS)
+    info = CheckpointInfo(
+        asem=__version__,
+        iteration=iteration,
+        structure=config.structure,
+        voxel_size=config.voxel_size,
+        model=net.config,
+        training=config,
+    )
+    (partial / STATE).write_text(info.model_dump_json(indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{parameter}.{name}": torch.as_tensor(value).contiguous()
+        for parameter, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def load_moments(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer the state that `save_checkpoint` wrote."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in load_file(folder / MOMENTS).items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the folder of a checkpoint: `path` itself, or the best one of the run `path`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing at `path`.
+    ValueError
+        It is neither a run nor a checkpoint, or the run has no checkpoint yet.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is nothing at {path}")
+    if (path / RUN).is_file():
+        best = read_run(path).get("best")
+        if best is None:
+            raise ValueError(f"the run {path} has no checkpoint yet; train it first")
+        path = path / "checkpoints" / f"{best:08d}"
+    if not (path / WEIGHTS).is_file() or not (path / STATE).is_file():
+        raise ValueError(
+            f"{path} is no checkpoint; name a run directory of `asem train` or one of its "
+            "checkpoints"
+        )
+    return path
+
+
+def load_checkpoint(path: Path) -> tuple[UNet, CheckpointInfo]:
+    """Load a network, ready for inference, from a run or a checkpoint.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There is no checkpoint, or it is damaged.
+    """
+    folder = find_checkpoint(path)
+    try:
+        document = json.loads((folder / STATE).read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / STATE} is damaged: {error}") from error
+    info = CheckpointInfo.checked(document, source=str(folder / STATE))
+    net = UNet(info.model)
+    load_weights(folder, net)
+    return net.eval(), info
+
+
+def load_weights(folder: Path, net: UNet) -> None:
+    """Read the weights of a checkpoint into a network of its shape; ValueError where damaged."""
+    try:
+        net.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"{folder / WEIGHTS} is damaged or of another network: {first}") from error
+
+
+def weights_hash(path: Path) -> str:
+    """Return the SHA-256 of the weights of a run's best checkpoint, or of a checkpoint."""
+    return hashlib.sha256((find_checkpoint(path) / WEIGHTS).read_bytes()).hexdigest()
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """Return what `run.json` holds; ValueError where it is damaged."""
+    try:
+        document = json.loads((run / RUN).read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{run / RUN} is damaged: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{run / RUN} is damaged: it holds no table")
+    return document
+
+
+def write_run(run: Path, document: dict[str, Any]) -> None:
+    """Write `run.json`, whole or not at all."""
+    partial = run / f"{RUN}.partial"
+    partial.write_text(json.dumps(document, indent=1))
+    partial.replace(run / RUN)

@@ -1,0 +1,49 @@
+"""Where and in which precision the network runs."""
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "32", "bf16"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or name == "cpu:":
+        raise ValueError(f"unknown device '{name}'; allowed: auto, cpu, cuda, cuda:N")
+    if kind == "cpu":
+        return torch.device("cpu")
+    index = int(number or 0)
+    if index >= torch.cuda.device_count():
+        raise ValueError(
+            f"there is no device '{name}': PyTorch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices; take --device cpu or install its CUDA build"
+        )
+    return torch.device("cuda", index)
+
+
+def resolve_precision(name: Precision, device: torch.device) -> Literal["32", "bf16"]:
+    """Return what to compute in; auto is bf16 where the device has instructions for it."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    # Newer than the oldest PyTorch that is allowed.
+    features: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
+    return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "32"
+
+
+def describe(device: torch.device) -> str:
+    """Return the device's name with the number of threads, for provenance and logs."""
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.get_num_threads()} threads"

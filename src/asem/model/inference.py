@@ -1,0 +1,127 @@
+"""Prediction of an array, tile by tile, so that the tiles do not show.
+
+The output of the U-Net is equivariant to shifts by its lattice (8 voxels for the paper's network).
+A tile that begins on the lattice of the original grid and keeps a multiple of it therefore gives
+every voxel the same value, whatever the size of the tile::
+
+    read      |<-- context -->|<------ kept: 8 k ------>|<- 6 ->|<-- context -->|
+    out                       |<-------- 8 k + 6 -------------->|
+    kept                      |<----------------------->|
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from asem.model.config import ModelConfig
+from asem.model.device import Precision, resolve_precision
+from asem.model.unet import UNet, context, lattice, valid_input
+from asem.volume.grid import split_evenly
+from asem.volume.roi import Roi, Triple
+
+DEFAULT_TILE = {"cpu": 104, "cuda": 200}
+"""Edge of what a forward pass keeps, voxels: 104 is the paper's block."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A network on a device.
+
+    Parameters
+    ----------
+    net
+        In evaluation mode, on `device`.
+    device, precision
+        Where and in what it computes; ``"bf16"`` keeps the softmax in float32.
+    """
+
+    net: UNet
+    device: torch.device
+    precision: Precision
+
+    def logits(self, raw: npt.NDArray[np.float32]) -> Tensor:
+        """Run one tile: (z, y, x) in [-1, 1] of a valid size -> float32 (2, z', y', x')."""
+        bf16 = resolve_precision(self.precision, self.device) == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, bf16):
+            out = self.net(torch.from_numpy(raw)[None, None].to(self.device))
+        logits: Tensor = out[0].float()
+        return logits
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a Roi is predicted.
+
+    Parameters
+    ----------
+    roi
+        What is wanted; 0 is the first voxel of the original grid, in model voxels.
+    tiles
+        What each forward pass keeps: equal shapes, together they cover `roi`.
+    read
+        All the raw voxels that are needed.
+    """
+
+    roi: Roi
+    tiles: tuple[Roi, ...]
+    read: Roi
+
+
+def input_roi(config: ModelConfig, kept: Roi) -> Roi:
+    """Return what a forward pass reads to keep `kept`, whose shape is a multiple of the lattice."""
+    before = context(config)
+    z, y, x = (valid_input(config, size) for size in kept.shape)
+    return Roi(kept.grow((before, before, before)).offset, (z, y, x))
+
+
+def plan_tiles(config: ModelConfig, roi: Roi, tile: int) -> Tiling:
+    """Cover `roi` by tiles on the lattice, each keeping at most `tile` voxels along an axis."""
+    step = lattice(config)
+    if tile < step or tile % step:
+        raise ValueError(f"--tile {tile} must be a multiple of {step} for this network")
+    z, y, x = (offset - offset % step for offset in roi.offset)
+    tiles = split_evenly(Roi.between((z, y, x), roi.end), (tile, tile, tile), multiple=step)
+    inputs = [input_roi(config, one) for one in tiles]
+    return Tiling(roi, tuple(tiles), Roi.between(inputs[0].offset, inputs[-1].end))
+
+
+def predict(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling) -> npt.NDArray[np.uint8]:
+    """Predict the probability of foreground.
+
+    Parameters
+    ----------
+    runner
+        The network.
+    raw
+        The voxels of ``tiling.read``, grey values in [-1, 1].
+    tiling
+        From `plan_tiles`.
+
+    Returns
+    -------
+    ndarray
+        Shape ``tiling.roi.shape``, rint(255 p); 128 and more is p >= 0.5.
+    """
+    out = np.empty(tiling.roi.shape, np.uint8)
+    back = _negative(tiling.roi.offset)
+    for tile in tiling.tiles:
+        wanted = tile.intersect(tiling.roi)
+        logits = run_tile(runner, raw, tiling, tile)
+        probability = logits.softmax(0)[1].mul(255).round().to(torch.uint8).cpu().numpy()
+        out[wanted.shift(back).slices] = probability[wanted.shift(_negative(tile.offset)).slices]
+    return out
+
+
+def run_tile(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling, tile: Roi) -> Tensor:
+    """Return the logits (2, z, y, x) of one tile's kept voxels, float32, on the device."""
+    source = input_roi(runner.net.config, tile).shift(_negative(tiling.read.offset))
+    logits = runner.logits(np.ascontiguousarray(raw[source.slices]))
+    z, y, x = tile.shape
+    return logits[:, :z, :y, :x]
+
+
+def _negative(offset: Triple) -> Triple:
+    return (-offset[0], -offset[1], -offset[2])

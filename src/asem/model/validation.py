@@ -1,0 +1,87 @@
+"""Loss and scores on held-out regions, while a network is trained."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asem.image.labels import exclusion_zone, zone_radii
+from asem.measure.overlap import Overlap, overlap
+from asem.model.config import TrainConfig
+from asem.model.inference import DEFAULT_TILE, Runner, plan_tiles, run_tile
+from asem.model.losses import Loss
+from asem.model.sampling import BEYOND, FOREGROUND, Sample
+from asem.model.unet import lattice
+from asem.structures import Structure
+from asem.volume.contrast import to_unit
+from asem.volume.roi import Roi
+
+
+def validate(
+    runner: Runner,
+    samples: Sequence[Sample],
+    loss_of: Loss,
+    zone: Structure,
+    config: TrainConfig,
+) -> dict[str, Any]:
+    """Predict regions whole and score them outside the structure's exclusion zone.
+
+    Parameters
+    ----------
+    runner
+        The network as it is.
+    samples
+        Loaded with ``at_least=1``.
+    loss_of
+        The training's loss; averaged over tiles by their known voxels.
+    zone
+        Preset of the exclusion zone, applied at the model's voxel size.
+    config
+        The training file.
+
+    Returns
+    -------
+    dict
+        ``validation_loss``, ``precision``, ``recall``, ``f1``.
+    """
+    counts, loss, weight = Overlap(), 0.0, 0
+    outside = zone_radii(zone.zone_out_nm, config.voxel_size)
+    inside = zone_radii(zone.zone_in_nm, config.voxel_size)
+    for sample in samples:
+        codes = sample.target
+        # UNKNOWN is the id that the zone takes for unknown; BEYOND does not occur here.
+        scored = (codes < BEYOND) & ~exclusion_zone(codes, outside, inside)
+        for tile, logits in _tiles(runner, sample):
+            target = torch.from_numpy(codes[tile.slices])[None].to(logits.device)
+            known = target < BEYOND
+            number = int(known.sum())
+            with torch.inference_mode():
+                one = loss_of(logits[None], (target == FOREGROUND).long(), known)
+            loss, weight = loss + float(one) * number, weight + number
+            predicted = (logits[1] >= logits[0]).cpu().numpy()
+            labelled = codes[tile.slices] == FOREGROUND
+            counts += overlap(predicted, labelled, scored[tile.slices])
+    scores = counts.scores()
+    return {
+        "validation_loss": loss / weight,
+        "precision": scores["precision"],
+        "recall": scores["recall"],
+        "f1": scores["f1"],
+    }
+
+
+def _tiles(runner: Runner, sample: Sample) -> Iterator[tuple[Roi, Tensor]]:
+    """Yield each tile's Roi in the sample's target with its logits there."""
+    config = runner.net.config
+    tile = DEFAULT_TILE[runner.device.type]
+    tiling = plan_tiles(config, Roi.whole(sample.target.shape), tile - tile % lattice(config))
+    # What lies beyond the sample's own margin serves only voxels that are thrown away.
+    sizes = zip(tiling.read.shape, sample.raw.shape, strict=True)
+    grey = np.pad(sample.raw, [(0, max(0, need - have)) for need, have in sizes], mode="edge")
+    raw = to_unit(grey, sample.window) * 2 - 1
+    for one in tiling.tiles:
+        wanted = one.intersect(tiling.roi)
+        z, y, x = wanted.shape
+        yield wanted, run_tile(runner, raw, tiling, one)[:, :z, :y, :x]

@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from asem.model.device import describe, resolve_device, resolve_precision
+
+
+def test_names():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_precision("32", torch.device("cpu")) == "32"
+    assert resolve_precision("auto", torch.device("cpu")) in ("32", "bf16")
+    assert describe(torch.device("cpu")).endswith("threads")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:", ""])
+def test_unknown_devices(name):
+    with pytest.raises(ValueError, match=r"unknown device .* allowed: auto, cpu, cuda, cuda:N"):
+        resolve_device(name)
+
+
+def test_a_missing_device_is_told():
+    with pytest.raises(ValueError, match=r"there is no device 'cuda:99'.* CUDA build"):
+        resolve_device("cuda:99")

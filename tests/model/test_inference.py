@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from asem.model.config import ModelConfig
+from asem.model.inference import Runner, plan_tiles, predict
+from asem.model.unet import UNet, initialize, lattice
+from asem.volume.roi import Roi
+
+NETS = [
+    ModelConfig(features=3, levels=2, norm="batch"),
+    ModelConfig(features=2, levels=3),
+]
+
+
+def runner(config, precision="32"):
+    net = UNet(config)
+    initialize(net, torch.Generator().manual_seed(1))
+    return Runner(net.eval(), torch.device("cpu"), precision)
+
+
+def predicted(net, padded, pad, roi, tile):
+    tiling = plan_tiles(net.net.config, roi, tile)
+    return predict(net, padded[tiling.read.shift((pad,) * 3).slices], tiling)
+
+
+@pytest.mark.parametrize("config", NETS)
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_neither_the_tile_nor_the_place_of_the_roi_shows(config, precision, rng):
+    net, pad, step = runner(config, precision), 70, lattice(config)
+    padded = rng.uniform(-1, 1, (190, 190, 190)).astype(np.float32)
+    roi = Roi((0, 0, 0), (37, 33, 41))
+    whole = predicted(net, padded, pad, roi, 48).astype(int)
+    assert whole.std() > 5
+    for tile in (step, 3 * step, 40):
+        other = predicted(net, padded, pad, roi, tile)
+        assert np.abs(whole - other).max() <= 1
+    part = Roi((5, 11, 3), (20, 13, 30))
+    assert np.abs(whole[part.slices] - predicted(net, padded, pad, part, 16)).max() <= 1
+
+
+def test_a_wrong_anchor_would_show(rng):
+    net = runner(NETS[0])
+    padded = rng.uniform(-1, 1, (120, 120, 120)).astype(np.float32)
+    roi = Roi((0, 0, 0), (16, 16, 16))
+    right = predicted(net, padded, 40, roi, 16).astype(int)
+    wrong = predicted(net, np.roll(padded, 1, 0), 40, roi, 16)[1:]
+    assert np.abs(right[:-1] - wrong).max() > 1
+
+
+def test_a_tile_off_the_lattice_is_refused():
+    with pytest.raises(ValueError, match="--tile 12 must be a multiple of 8"):
+        plan_tiles(ModelConfig(), Roi((0, 0, 0), (9, 9, 9)), 12)
+
+
+def test_probability_is_the_rounded_softmax(rng):
+    net = runner(NETS[0])
+    tiling = plan_tiles(net.net.config, Roi((0, 0, 0), (4, 4, 4)), 4)
+    raw = rng.uniform(-1, 1, tiling.read.shape).astype(np.float32)
+    with torch.inference_mode():
+        logits = net.net(torch.from_numpy(raw)[None, None])[0, :, :4, :4, :4]
+    exact = torch.sigmoid((logits[1] - logits[0]).double()).numpy()
+    assert np.abs(predict(net, raw, tiling) - 255 * exact).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees_with_the_cpu(rng):
+    on_cpu = runner(ModelConfig())
+    tiling = plan_tiles(ModelConfig(), Roi((0, 0, 0), (40, 40, 40)), 40)
+    raw = rng.uniform(-1, 1, tiling.read.shape).astype(np.float32)
+    expected = predict(on_cpu, raw, tiling).astype(int)
+    for precision, allowed in (("32", 2), ("bf16", 12)):
+        on_gpu = Runner(on_cpu.net.to("cuda"), torch.device("cuda", 0), precision)
+        assert np.abs(predict(on_gpu, raw, tiling) - expected).max() <= allowed
