@@ -1,0 +1,5 @@
+"""The command line: parse, call one workflow, print."""
+
+from asem.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,81 @@
+"""The command `asem`: its verbs, and how it ends."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.logging import RichHandler
+
+from asem import __version__
+from asem.cli import learn, volumes
+
+FAILED, INTERRUPTED = 2, 130
+
+
+def build() -> App:
+    """Return the command with all its verbs."""
+    app = App(
+        name="asem",
+        help="From a FIB-SEM stack to segmented, measured organelles.",
+        version=__version__,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    app.command(learn.demo, name="demo")
+    app.command(volumes.import_, name="import")
+    app.command(volumes.info, name="info")
+    app.command(learn.train, name="train")
+    app.command(learn.predict, name="predict")
+    app.command(learn.segment, name="segment")
+    app.command(learn.evaluate, name="evaluate")
+    app.command(volumes.export, name="export")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``asem``; None: those of the process.
+
+    Returns
+    -------
+    int
+        0; 2 for a fault, told in one line on stderr; 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _log("-v" in words or "--verbose" in words)
+    try:
+        build()(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(str(error))
+    except (ValueError, OSError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        _say("asem: interrupted; the same command goes on from here")
+        return INTERRUPTED
+    return 0
+
+
+def _fail(message: str) -> int:
+    one_line = " ".join(part.strip(" │╭╮╰╯─") for part in message.splitlines())
+    _say(f"asem: {one_line.strip()}")
+    return FAILED
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _log(verbose: bool) -> None:
+    """Log to stderr; only the command line configures logging."""
+    console = Console(stderr=True)
+    handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%X")
+    root = logging.getLogger("asem")
+    root.handlers = [handler]
+    root.setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -1,0 +1,114 @@
+"""What the verbs share: options, progress, printing."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from asem.config import Nm3
+
+Verbose = Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+PLAIN_SECONDS = 10.0
+"""Time between two lines of progress where stderr is no terminal."""
+
+
+def triple(text: str, option: str) -> Nm3:
+    """Read ``z,y,x`` or one number for all three axes.
+
+    Raises
+    ------
+    ValueError
+        It is neither; the message names `option`.
+    """
+    parts = text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3:
+        raise ValueError(f"{option} {text}: write three numbers in nm, z,y,x, or one for all axes")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def show(result: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result on stdout: JSON, or a table for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, value in result.items():
+        table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+    Console(soft_wrap=True).print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show stages with rate and time left: a bar in a terminal, plain lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _PlainProgress()
+        return
+    columns = (
+        "[progress.description]{task.description}",
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+        tasks: dict[str, Any] = {}
+        clocks: dict[str, _Clock] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, rate="")
+                clocks[stage] = _Clock(done)
+            bars.update(tasks[stage], completed=done, rate=clocks[stage].rate(stage, done))
+
+        yield update
+
+
+class _Clock:
+    """Rate of a stage since it began (or was gone on with)."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.began = first, time.monotonic()
+
+    def per_second(self, done: int) -> float:
+        return (done - self.first) / max(1e-9, time.monotonic() - self.began)
+
+    def rate(self, stage: str, done: int) -> str:
+        speed = self.per_second(done)
+        if stage == "training":
+            return f"{speed:.2f} iterations/s"
+        return f"{speed / 1e6:.2f} M voxels/s"
+
+
+class _PlainProgress:
+    """One line when a stage begins and ends, and every ten seconds between."""
+
+    def __init__(self) -> None:
+        self.clocks: dict[str, _Clock] = {}
+        self.shown = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        new = stage not in self.clocks
+        clock = self.clocks.setdefault(stage, _Clock(done))
+        now = time.monotonic()
+        if new or (now - self.shown < PLAIN_SECONDS and done < total):
+            return
+        self.shown = now
+        speed = clock.per_second(done)
+        left = f", {(total - done) / speed:.0f} s left" if speed and done < total else ""
+        share = done / total if total else 1
+        sys.stderr.write(f"{stage}: {share:.0%}, {clock.rate(stage, done)}{left}\n")
+        sys.stderr.flush()

@@ -1,0 +1,220 @@
+"""The verbs around the network: demo, train, predict, segment, evaluate."""
+
+from pathlib import Path
+from typing import Literal
+
+from asem.cli.common import Flag, Json, Verbose, progress, show
+
+
+def demo(
+    directory: Path, /, *, overwrite: Flag = False, json: Json = False, verbose: Verbose = False
+) -> None:
+    """Make a small synthetic cell and take it through the whole method, in a few minutes.
+
+    Parameters
+    ----------
+    directory
+        A folder to make; report.html in it shows the result.
+    overwrite
+        Replace the demo that lies there.
+    json
+        Print the result as JSON.
+    verbose
+        Say what is going on.
+    """
+    from asem.workflows.demo import run_demo
+
+    with progress() as told:
+        result = run_demo(directory, overwrite=overwrite, progress=told)
+    show(result, as_json=json)
+
+
+def train(
+    config: Path,
+    /,
+    *,
+    out: Path | None = None,
+    overwrite: Flag = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train one network for one structure; the same command goes on after an interruption.
+
+    Parameters
+    ----------
+    config
+        The training file (TOML).
+    out
+        The run directory; by default runs/ and the name of CONFIG.
+    overwrite
+        Delete the run that lies there.
+    json
+        Print the result as JSON.
+    verbose
+        Show each validation.
+    """
+    from asem.workflows.train import train_model
+
+    with progress() as told:
+        result = train_model(config, out=out, overwrite=overwrite, progress=told)
+    show(result, as_json=json)
+
+
+def predict(
+    checkpoint: Path,
+    raw: Path,
+    destination: Path,
+    /,
+    *,
+    roi: str | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "32", "bf16"] = "auto",
+    tile: int | None = None,
+    overwrite: Flag = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Predict the probability of a structure for every voxel of an image.
+
+    Parameters
+    ----------
+    checkpoint
+        A run directory of asem train (its best checkpoint) or one of its checkpoints.
+    raw
+        The image, for instance cell.zarr/raw.
+    destination
+        The image to write, for instance cell.zarr/predictions/mito/probability.
+    roi
+        Predict only these voxels of RAW, z0:z1,y0:y1,x0:x1.
+    device
+        auto, cpu, cuda or cuda:N.
+    precision
+        auto, 32 or bf16.
+    tile
+        Edge of what one forward pass keeps, in model voxels; less takes less memory.
+    overwrite
+        Replace the image at DESTINATION.
+    json
+        Print the result as JSON.
+    verbose
+        Say what is going on.
+    """
+    from asem.workflows.predict import predict_volume
+
+    with progress() as told:
+        volume = predict_volume(
+            checkpoint,
+            raw,
+            destination,
+            roi=roi,
+            device=device,
+            precision=precision,
+            tile=tile,
+            overwrite=overwrite,
+            progress=told,
+        )
+    show({"probability": str(destination), "shape": list(volume.shape)}, as_json=json)
+
+
+def segment(
+    probability: Path,
+    destination: Path,
+    /,
+    *,
+    threshold: float = 0.5,
+    mask: Path | None = None,
+    min_size: int = 0,
+    overwrite: Flag = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Cut a probability into foreground (1) and background (0).
+
+    Parameters
+    ----------
+    probability
+        The image that asem predict wrote.
+    destination
+        The label image to write, for instance cell.zarr/predictions/mito/segmentation.
+    threshold
+        Foreground is what reaches it.
+    mask
+        An image that is not 0 where the sample is; outside is background.
+    min_size
+        Drop connected objects of fewer voxels.
+    overwrite
+        Replace the image at DESTINATION.
+    json
+        Print the result as JSON.
+    verbose
+        Say what is going on.
+    """
+    from asem.workflows.segment import segment_volume
+
+    with progress() as told:
+        volume = segment_volume(
+            probability,
+            destination,
+            threshold=threshold,
+            mask=mask,
+            min_size=min_size,
+            overwrite=overwrite,
+            progress=told,
+        )
+    show({"segmentation": str(destination), "shape": list(volume.shape)}, as_json=json)
+
+
+def evaluate(
+    prediction: Path,
+    labels: Path,
+    /,
+    *,
+    structure: str | None = None,
+    zone_out_nm: float | None = None,
+    zone_in_nm: float | None = None,
+    zone_shape: Literal["diamond", "ball"] = "diamond",
+    mask: Path | None = None,
+    roi: str | None = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score a prediction: precision, recall, F1 and IoU, outside of the exclusion zone and in all.
+
+    Parameters
+    ----------
+    prediction
+        A segmentation, or a probability (0.5 and more is foreground).
+    labels
+        The truth; only the part common with PREDICTION is scored.
+    structure
+        Take the exclusion zone of this structure: mito, golgi, er, npc, ccp.
+    zone_out_nm
+        Width of the zone outside of the labels' borders, nm.
+    zone_in_nm
+        Width of the zone inside of them, nm.
+    zone_shape
+        diamond as in the paper, or ball, which scores higher.
+    mask
+        Score only where this image is not 0.
+    roi
+        Score only these voxels of PREDICTION, z0:z1,y0:y1,x0:x1.
+    json
+        Print the result as JSON.
+    verbose
+        Say what is going on.
+    """
+    from asem.workflows.evaluate import evaluate_volume
+
+    with progress() as told:
+        result = evaluate_volume(
+            prediction,
+            labels,
+            structure_name=structure,
+            zone_out_nm=zone_out_nm,
+            zone_in_nm=zone_in_nm,
+            zone_shape=zone_shape,
+            mask=mask,
+            roi=roi,
+            progress=told,
+        )
+    show(result, as_json=json)

@@ -1,0 +1,1 @@
+"""The public verbs: paths and settings in, volumes and numbers out."""

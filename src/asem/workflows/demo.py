@@ -1,0 +1,176 @@
+"""The demo: a synthetic cell through every step, by the same verbs that a user calls."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.blocks.run import Progress, silent
+from asem.config import Nm3
+from asem.model.checkpoint import read_run
+from asem.phantom.cell import make_cell
+from asem.report.figures import as_png, loss_curves, overlay
+from asem.report.page import Picture, write_page
+from asem.volume.formats import open_volume
+from asem.volume.roi import Roi, Triple
+from asem.volume.tiff import write_plane
+from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.predict import predict_volume
+from asem.workflows.segment import segment_volume
+from asem.workflows.stacks import export_volume, import_volume
+from asem.workflows.train import train_model
+
+LOG = logging.getLogger(__name__)
+
+SHAPE: Triple = (96, 224, 400)
+VOXEL_SIZE: Nm3 = (10.0, 10.0, 10.0)
+TRAIN, VALIDATE, SCORE = ":,:,:248", ":,:,248:288", ":,:,288:"
+"""Parts along x: no column serves two purposes."""
+SMALLEST_OBJECT = 1000
+SEED = 7
+MARKER = "demo.txt"
+
+TRAINING_FILE = """\
+# A small network, trained for the time of a coffee. A real one: README, "Use it on your data".
+structure = "mito"
+voxel_size = [10, 10, 10]
+iterations = 180
+validate_every = 30
+batch = 2
+patch = 76
+loss = "cross_entropy+dice"
+
+[model]
+features = 12
+levels = 3
+norm = "batch"
+
+[optimizer]
+name = "adamw"
+learning_rate = 4e-3
+weight_decay = 1e-2
+schedule = "cosine"
+warmup = 20
+
+[[train]]
+raw = "cell.zarr/raw"
+labels = "cell.zarr/labels/mito"
+roi = "{train}"
+
+[[validation]]
+raw = "cell.zarr/raw"
+labels = "cell.zarr/labels/mito"
+roi = "{validate}"
+"""
+
+
+def run_demo(
+    folder: Path, *, overwrite: bool = False, progress: Progress = silent
+) -> dict[str, Any]:
+    """Make a cell, import, train, predict, segment, score, export and report it.
+
+    Parameters
+    ----------
+    folder
+        A folder to make.
+    overwrite
+        Delete the demo that lies there.
+    progress
+        Told of every step.
+
+    Returns
+    -------
+    dict
+        ``report`` (the page), ``f1`` (outside of the exclusion zone, on the part kept back),
+        ``scores`` and ``seconds``.
+    """
+    _make_way(folder, overwrite=overwrite)
+    started = time.monotonic()
+    stacks = make_stacks(folder)
+    cell = folder / "cell.zarr"
+    raw, labels = cell / "raw", cell / "labels" / "mito"
+    import_volume(stacks["raw"], raw, voxel_size=VOXEL_SIZE, progress=progress)
+    import_volume(stacks["mito"], labels, voxel_size=VOXEL_SIZE, kind="labels", progress=progress)
+    training_file = folder / "train.toml"
+    training_file.write_text(TRAINING_FILE.format(train=TRAIN, validate=VALIDATE))
+    run = folder / "run"
+    train_model(training_file, out=run, progress=progress)
+    probability = cell / "predictions" / "mito" / "probability"
+    segmentation = cell / "predictions" / "mito" / "segmentation"
+    predict_volume(run, raw, probability, progress=progress)
+    segment_volume(probability, segmentation, min_size=SMALLEST_OBJECT, progress=progress)
+    scores = evaluate_volume(
+        segmentation, labels, structure_name="mito", roi=SCORE, progress=progress
+    )
+    export_volume(segmentation, folder / "tiff" / "segmentation", progress=progress)
+    seconds = time.monotonic() - started
+    page = folder / "report.html"
+    write_page(page, "asem demo", _summary(seconds), scores, _pictures(cell, run))
+    return {
+        "report": str(page),
+        "f1": scores["exclusion_zone"]["f1"],
+        "scores": scores,
+        "seconds": round(seconds, 1),
+    }
+
+
+def make_stacks(folder: Path) -> dict[str, Path]:
+    """Write the synthetic cell as two folders of TIFF planes, as a microscope would leave them.
+
+    Returns
+    -------
+    dict
+        ``raw`` and ``mito``, the folders.
+    """
+    raw, mitochondria = make_cell(SHAPE, VOXEL_SIZE, np.random.default_rng(SEED))
+    stacks: dict[str, npt.NDArray[Any]] = {"raw": raw, "mito": mitochondria}
+    paths = {name: folder / "tiff" / name for name in stacks}
+    for name, planes in stacks.items():
+        paths[name].mkdir(parents=True)
+        for number, plane in enumerate(planes):
+            write_plane(paths[name] / f"{name}_{number:04d}.tif", plane, VOXEL_SIZE[1:])
+    return paths
+
+
+def _make_way(folder: Path, *, overwrite: bool) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not overwrite:
+            raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")
+        if not (folder / MARKER).exists():
+            raise FileExistsError(f"{folder} is no demo of asem; it is not replaced")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).write_text("Made by `asem demo`; may be deleted.\n")
+
+
+def _summary(seconds: float) -> str:
+    z, y, x = (n * size / 1000 for n, size in zip(SHAPE, VOXEL_SIZE, strict=True))
+    return (
+        f"A synthetic piece of cytoplasm, {z:.2g} x {y:.2g} x {x:.2g} µm in voxels of 10 nm: "
+        f"trained on its left part, scored on its right third ({SCORE}), which the network never "
+        f"saw. Everything took {seconds / 60:.1f} minutes."
+    )
+
+
+def _pictures(cell: Path, run: Path) -> list[Picture]:
+    """Return planes through the scored part along z and y, and the curves of the training."""
+    raw, labels, segmentation = (
+        open_volume(cell / name) for name in ("raw", "labels/mito", "predictions/mito/segmentation")
+    )
+    first = 288
+    z, y = SHAPE[0] // 2, SHAPE[1] // 2
+    planes = {
+        f"Plane z = {z}": Roi((z, 0, first), (1, SHAPE[1], SHAPE[2] - first)),
+        f"Plane y = {y}": Roi((0, y, first), (SHAPE[0], 1, SHAPE[2] - first)),
+    }
+    pictures = []
+    for title, roi in planes.items():
+        grey, truth, found = (volume.read(roi).squeeze() for volume in (raw, labels, segmentation))
+        figure = overlay(grey, truth > 0, found > 0, window=(0, 255), pixel_nm=VOXEL_SIZE[1:])
+        pictures.append(Picture(f"{title}, the part kept back", as_png(figure)))
+    curves = loss_curves(read_run(run)["metrics"])
+    return [*pictures, Picture("Training", as_png(curves))]

@@ -1,0 +1,44 @@
+"""Say what a volume is: the fields of `asem info`."""
+
+from pathlib import Path
+from typing import Any
+
+from asem.volume import ngff
+from asem.volume.formats import open_volume
+
+
+def describe_volume(path: Path) -> dict[str, Any]:
+    """Describe a finished image without reading a voxel.
+
+    Parameters
+    ----------
+    path
+        The image group.
+
+    Returns
+    -------
+    dict
+        ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level),
+        ``levels`` (the shape of each), ``chunk``, ``shard``, and besides ``kind``, ``window``,
+        ``original`` (the grid it was cut from) and ``made_by``.
+    """
+    volume = open_volume(path)
+    ome, own = ngff.read_metadata(path)
+    levels = [ngff.open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
+    layout = levels[0].chunk_layout
+    return {
+        "shape": list(volume.shape),
+        "dtype": volume.dtype.name,
+        "voxel_size": list(volume.voxel_size),
+        "offset_nm": list(volume.offset_nm),
+        "levels": [list(level.shape) for level in levels],
+        "chunk": list(layout.read_chunk.shape),
+        "shard": list(layout.write_chunk.shape),
+        "kind": volume.kind,
+        "window": volume.window and list(volume.window),
+        "original": {
+            "shape": list(volume.grid.shape),
+            "origin_nm": list(volume.grid.origin_nm),
+        },
+        "made_by": own.get("made_by"),
+    }

@@ -1,0 +1,105 @@
+"""Cut a probability into foreground: threshold, mask, smallest object."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.blocks.output import new_image
+from asem.blocks.run import Progress, run_blocks, silent
+from asem.image.components import object_sizes
+from asem.volume.formats import open_volume
+from asem.volume.roi import Roi, subtract
+from asem.volume.volume import Blank, Volume
+
+
+def segment_volume(
+    probability: Path,
+    destination: Path,
+    *,
+    threshold: float = 0.5,
+    mask: Path | None = None,
+    min_size: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Volume:
+    """Write where the probability reaches the threshold (paper, Prediction: Pipeline).
+
+    Parameters
+    ----------
+    probability
+        The image that `asem predict` wrote, uint8.
+    destination
+        The label image to write: 0 and 1.
+    threshold
+        Between 0 and 1; 0.5 keeps stored values of 128 and more.
+    mask
+        A volume that is not 0 where the sample is; outside of it there is no foreground.
+    min_size
+        Drop connected objects (6 neighbours) of fewer voxels.
+    overwrite
+        Replace an image at `destination`.
+    progress
+        Told of every block.
+
+    Returns
+    -------
+    Volume
+        The finished segmentation.
+    """
+    source = open_volume(probability)
+    if source.dtype != np.uint8:
+        raise ValueError(f"{probability} is {source.dtype}; a probability is uint8")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"the threshold {threshold} must be above 0 and at most 1")
+    if min_size < 0:
+        raise ValueError(f"the smallest size {min_size} must not be negative")
+    sample = open_volume(mask) if mask else None
+    place = source.place_of(sample) if sample else None
+    least = int(np.ceil(255 * threshold))
+
+    def foreground(block: Roi) -> npt.NDArray[np.bool_]:
+        found = source.read(block) >= least
+        if sample is not None and place is not None:
+            found &= _inside(sample, place, block)
+        return found
+
+    template = replace(source, array=Blank(source.shape, source.dtype), kind="labels", window=None)
+    request = {
+        "probability": source.identity,
+        "threshold": threshold,
+        "mask": sample and sample.identity,
+        "min_size": min_size,
+    }
+    with new_image(
+        destination,
+        template,
+        command="segment",
+        request=request,
+        sources=[probability, *([mask] if mask else [])],
+        overwrite=overwrite,
+        progress=progress,
+    ) as output:
+        blocks = output.shards()
+        sizes = object_sizes(foreground, blocks) if min_size > 1 else None
+        number = {block: n for n, block in enumerate(blocks)}
+
+        def work(block: Roi) -> None:
+            found = foreground(block)
+            if sizes is not None:
+                found = sizes.large(number[block], found, min_size)
+            output.write(block, found.astype(np.uint8))
+
+        run_blocks(work, blocks, output.journal, stage="segment", progress=progress)
+    return open_volume(destination)
+
+
+def _inside(sample: Volume, place: Roi, block: Roi) -> npt.NDArray[np.bool_]:
+    """Read a mask over `block`; where it does not reach, there is no sample."""
+    inside = np.zeros(block.shape, bool)
+    common = place.intersect(block)
+    if common.size:
+        voxels = sample.read(common.shift(subtract((0, 0, 0), place.offset)))
+        inside[common.shift(subtract((0, 0, 0), block.offset)).slices] = voxels != 0
+    return inside

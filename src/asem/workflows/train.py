@@ -1,0 +1,74 @@
+"""Train a network from a training file into a run directory."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from asem.blocks.journal import locked, refuse_if_locked
+from asem.blocks.run import Progress, silent
+from asem.model import checkpoint, train
+from asem.model.config import TrainConfig
+from asem.model.device import resolve_device
+from asem.model.sampling import load_sample, patch_output
+from asem.report.figures import loss_curves
+
+
+def train_model(
+    config_file: Path,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train one network for one structure (paper, Training).
+
+    Parameters
+    ----------
+    config_file
+        The training file (TOML, `asem.model.config.TrainConfig`).
+    out
+        The run directory; None: ``runs/`` and the training file's stem. One that was interrupted
+        is gone on with.
+    overwrite
+        Delete the run that lies there.
+    progress
+        Told of every iteration.
+
+    Returns
+    -------
+    dict
+        ``run`` (the directory), ``iteration``, ``best`` and the metrics of the best checkpoint.
+    """
+    config = TrainConfig.from_toml(config_file)
+    folder = out or Path("runs") / config_file.stem
+    resolve_device(config.device)
+    edge = patch_output(config)
+    training = [load_sample(region, config, at_least=edge) for region in config.train]
+    validation = [load_sample(region, config) for region in config.validation]
+    _make_way(folder, config, overwrite=overwrite)
+    with locked(folder):
+        run = train.train(config, folder, training, validation, progress)
+        loss_curves(run.rows).savefig(folder / "curves.png")
+        train.save_state(run, "finished")
+    best = next(row for row in run.rows if row["iteration"] == run.best)
+    return {"run": str(folder), "iteration": run.iteration, "best": run.best, "metrics": best}
+
+
+def _make_way(folder: Path, config: TrainConfig, *, overwrite: bool) -> None:
+    """Refuse a finished run, or one of another training file; with `overwrite` delete it."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / checkpoint.RUN).exists():
+        raise FileExistsError(f"{folder} exists and is no run directory; give another --out")
+    if overwrite:
+        refuse_if_locked(folder)
+        shutil.rmtree(folder)
+        return
+    document = checkpoint.read_run(folder)
+    if document["config"] != json.loads(config.model_dump_json()):
+        raise FileExistsError(
+            f"{folder} is a run of another training file; give another --out, or --overwrite"
+        )
+    if document["state"] == "finished":
+        raise FileExistsError(f"{folder} is a finished run; give another --out, or --overwrite")

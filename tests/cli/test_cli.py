@@ -1,0 +1,194 @@
+"""The commands in-process: what they print, and one line with exit code 2 for every fault."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.cli import main
+
+SIZE = ["--voxel-size", "10"]
+
+
+@pytest.fixture
+def asem(capsys):
+    def run(*words):
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def planes(tmp_path):
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for number in range(5):
+        tifffile.imwrite(folder / f"p_{number}.tif", np.full((6, 7), number, np.uint8))
+    return folder
+
+
+def fails(result, *parts):
+    """One line on stderr that holds `parts`, nothing on stdout, exit code 2."""
+    code, out, err = result
+    lines = [line for line in err.splitlines() if "%" not in line]  # but for progress
+    assert code == 2, err
+    assert out == ""
+    assert len(lines) == 1, err
+    assert lines[0].startswith("asem: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_import_info_export(asem, planes, tmp_path):
+    code, out, _ = asem("import", planes, tmp_path / "c.zarr/raw", *SIZE, "--json")
+    assert (code, json.loads(out)["shape"]) == (0, [5, 6, 7])
+    code, out, _ = asem("info", tmp_path / "c.zarr/raw", "--json")
+    fields = json.loads(out)
+    assert fields["voxel_size"] == [10, 10, 10]
+    assert set(fields) >= {
+        "shape", "dtype", "voxel_size", "offset_nm", "levels", "chunk", "shard",
+    }  # fmt: skip
+    code, out, _ = asem("info", tmp_path / "c.zarr/raw")
+    assert code == 0
+    assert "uint8" in out
+    code, out, _ = asem("export", tmp_path / "c.zarr/raw", tmp_path / "out", "--json")
+    assert json.loads(out)["planes"] == 5
+
+
+def test_the_main_job(asem, cell, tmp_path):
+    shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    shutil.copy(cell / "train.toml", tmp_path)
+    code, out, err = asem("train", tmp_path / "train.toml", "--out", tmp_path / "run", "--json")
+    assert code == 0, err
+    assert json.loads(out)["iteration"] == 6
+    assert "training: 100%" in err
+    base = tmp_path / "cell.zarr"
+    assert asem("predict", tmp_path / "run", base / "raw", base / "p", "--tile", 24)[0] == 0
+    assert asem("segment", base / "p", base / "s", "--min-size", 5)[0] == 0
+    code, out, _ = asem(
+        "evaluate", base / "s", base / "labels/mito", "--structure", "mito", "--json"
+    )
+    assert code == 0
+    scores = json.loads(out)
+    assert set(scores["all"]) == set(scores["exclusion_zone"]) == {
+        "precision", "recall", "f1", "iou", "voxels",
+    }  # fmt: skip
+
+
+def test_help_and_version(asem):
+    code, out, _ = asem("predict", "--help")
+    assert code == 0
+    assert "less takes less memory" in " ".join(out.split())
+    assert asem("--version")[1].strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["predikt"], ["predikt"]),
+        (["info"], ["PATH"]),
+        (["info", "a", "--colour"], ["--colour"]),
+        (["info", "nowhere"], ["there is nothing at nowhere"]),
+        (["train", "nowhere.toml"], ["nowhere.toml"]),
+        (["predict", "a", "b", "c", "--precision", "64"], ["64"]),
+        (["import", "{planes}", "{tmp}/a"], ["give --voxel-size z,y,x in nm"]),
+        (["import", "{planes}", "{tmp}/a", "--voxel-size", "5,5"], ["--voxel-size 5,5", "three"]),
+        (["import", "{planes}", "{tmp}/a", "--voxel-size", "0"], ["must be positive"]),
+        (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:9,:,:"], ["leaves the volume"]),
+        (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:x,:,:"], ["is no Roi"]),
+        (["import", "{empty}", "{tmp}/a", *SIZE], ["holds no TIFF plane"]),
+        (["info", "{planes}"], ["first `asem import` it"]),
+        (["demo", "{planes}"], ["exists already"]),
+        (["demo", "{planes}", "--overwrite"], ["is no demo of asem"]),
+    ],
+)
+def test_faults(asem, planes, tmp_path, words, parts):
+    (tmp_path / "empty").mkdir()
+    places = {"planes": planes, "empty": tmp_path / "empty", "tmp": tmp_path}
+    before = sorted(tmp_path.rglob("*"))
+    fails(asem(*(word.format(**places) for word in words)), *parts)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def unequal_shape(folder):
+    tifffile.imwrite(folder / "p_3.tif", np.zeros((6, 8), np.uint8))
+    return "p_3.tif has 6 x 8 pixels"
+
+
+def unequal_dtype(folder):
+    tifffile.imwrite(folder / "p_3.tif", np.zeros((6, 7), np.uint16))
+    return "p_3.tif is uint16"
+
+
+def colour(folder):
+    tifffile.imwrite(folder / "p_3.tif", np.zeros((6, 7, 3), np.uint8), photometric="rgb")
+    return "colour"
+
+
+def missing(folder):
+    (folder / "p_3.tif").unlink()
+    return "number 3"
+
+
+def truncated(folder):
+    data = (folder / "p_3.tif").read_bytes()
+    (folder / "p_3.tif").write_bytes(data[:-5])
+    return "p_3.tif, page 1 of 1 is truncated"
+
+
+@pytest.mark.parametrize("harm", [unequal_shape, unequal_dtype, colour, missing, truncated])
+def test_bad_planes_create_nothing(asem, planes, tmp_path, harm):
+    message = harm(planes)
+    fails(asem("import", planes, tmp_path / "c.zarr/raw", *SIZE), message)
+    assert not (tmp_path / "c.zarr").exists()
+
+
+def test_what_exists_is_refused_without_overwrite(asem, planes, tmp_path):
+    assert asem("import", planes, tmp_path / "a", *SIZE)[0] == 0
+    fails(asem("import", planes, tmp_path / "a", *SIZE), "exists already; give --overwrite")
+    assert asem("import", planes, tmp_path / "a", *SIZE, "--overwrite")[0] == 0
+
+
+def test_bad_training_files(asem, cell, planes, tmp_path):
+    text = (cell / "train.toml").read_text().replace('"cell.zarr', f'"{cell}/cell.zarr')
+    assert (
+        asem("import", planes, tmp_path / "far", *SIZE, "--offset-nm", 9000, "--kind", "labels")[0]
+        == 0
+    )
+    assert asem("import", planes, tmp_path / "fine", "--voxel-size", 5, "--kind", "labels")[0] == 0
+    labels = f'"{cell}/cell.zarr/labels/mito"'
+    for old, new, message in (
+        ("features = 2", "feature = 2", "unknown key 'model.feature'"),
+        ('structure = "mito"', 'structure = "mitos"', "unknown structure 'mitos'"),
+        ("patch = 28", "patch = 29", "'patch': 29 voxels do not fit"),
+        ('roi = ":,:,:48"', 'roi = ":,:,:480"', "leaves the volume"),
+        ("[10, 10, 10]", "[15, 10, 10]", "only whole multiples can"),
+        (labels, f'"{tmp_path}/far"', "have no voxel in common"),
+        (labels, f'"{tmp_path}/fine"', "must have one voxel size"),
+        (labels, '"nowhere"', "there is nothing at"),
+        ("[model]", "[model", "is not valid TOML"),
+    ):
+        assert old in text
+        (tmp_path / "t.toml").write_text(text.replace(old, new))
+        fails(asem("train", tmp_path / "t.toml", "--out", tmp_path / "run"), message)
+        assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_checkpoint(asem, cell, tmp_path):
+    raw = cell / "cell.zarr/raw"
+    fails(asem("predict", raw, raw, tmp_path / "p"), "is no checkpoint")
+    assert not (tmp_path / "p").exists()
+
+
+def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asem.workflows.describe.describe_volume", interrupt)
+    code, _, err = asem("info", tmp_path)
+    assert code == 130
+    assert "the same command goes on" in err

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import tifffile
+
+from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.stacks import import_volume
+
+
+@pytest.fixture
+def store(tmp_path):
+    def make(name, voxels, **place):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.asarray(voxels), photometric="minisblack")
+        options = {"voxel_size": (5.0, 5.0, 5.0), "kind": "labels", **place}
+        import_volume(tmp_path / f"{name}.tif", tmp_path / name, **options)
+        return tmp_path / name
+
+    return make
+
+
+def row(*values):
+    return np.array([[values]], np.uint8)
+
+
+def test_by_hand(store):
+    truth = store("t", row(0, 0, 0, 1, 1, 1, 1, 0, 0, 0))
+    guess = store("p", row(1, 0, 1, 1, 1, 0, 1, 0, 0, 0))
+    scores = evaluate_volume(guess, truth, zone_out_nm=5, zone_in_nm=5)
+    # Outside of the zone are columns 0, 1, 4, 5, 8, 9.
+    assert scores["exclusion_zone"] == {
+        "precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "iou": 1 / 3, "voxels": 6,
+    }  # fmt: skip
+    assert scores["all"] == {
+        "precision": 3 / 5, "recall": 3 / 4, "f1": 6 / 9, "iou": 3 / 6, "voxels": 10,
+    }  # fmt: skip
+    assert scores["zone"] == {"out_nm": 5, "in_nm": 5, "shape": "diamond"}
+
+
+def test_a_probability_counts_from_128(store):
+    truth = store("t", row(1, 1, 0, 0))
+    guess = store("p", row(128, 127, 255, 0), kind="image")
+    assert evaluate_volume(guess, truth)["all"]["f1"] == 1 / 2
+    assert evaluate_volume(guess, truth)["exclusion_zone"] is None
+
+
+def test_only_the_common_part_is_scored_and_nothing_unknown(store):
+    truth = store("t", row(1, 1, 255, 0), offset_nm=(0.0, 0.0, 10.0))
+    guess = store("p", row(1, 1, 1, 0, 1))
+    mask = store("m", row(1, 1, 1, 1), offset_nm=(0.0, 0.0, 5.0))
+    scores = evaluate_volume(guess, truth)["all"]
+    assert (scores["voxels"], scores["recall"]) == (2, 1 / 2)
+    assert evaluate_volume(guess, truth, mask=mask)["all"]["voxels"] == 2
+    assert evaluate_volume(guess, truth, roi=":,:,3:")["all"]["voxels"] == 1
+
+
+def test_labels_beyond_the_prediction_make_zone_inside_it(store):
+    truth = store("t", row(1, 1, 0, 0, 0, 0))
+    guess = store("p", row(0, 0, 0, 0), offset_nm=(0.0, 0.0, 10.0))
+    scores = evaluate_volume(guess, truth, zone_out_nm=10, zone_in_nm=5)
+    assert scores["exclusion_zone"]["voxels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"structure_name": "mito", "zone_out_nm": 5}, "not both"),
+        ({"zone_out_nm": 5}, "go together"),
+        ({"zone_out_nm": 5, "zone_in_nm": -1}, "at least 0 nm"),
+        ({"structure_name": "mitos"}, "unknown structure"),
+        ({"roi": "0:2,:,:"}, "leaves the volume"),
+    ],
+)
+def test_bad_options(store, options, message):
+    truth = store("t", row(1, 0))
+    with pytest.raises(ValueError, match=message):
+        evaluate_volume(truth, truth, **options)
+
+
+def test_what_cannot_be_scored(store):
+    truth, guess = store("t", row(1, 0)), store("p", row(9, 0), kind="image")
+    with pytest.raises(ValueError, match="import labels with --kind labels"):
+        evaluate_volume(truth, guess)
+    far = store("far", row(1, 0), offset_nm=(0.0, 50.0, 0.0))
+    with pytest.raises(ValueError, match="no voxel in common"):
+        evaluate_volume(far, truth)
+    other = store("other", row(1, 0), voxel_size=(6.0, 5.0, 5.0))
+    with pytest.raises(ValueError, match="must have one voxel size"):
+        evaluate_volume(other, truth)

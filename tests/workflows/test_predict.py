@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import tifffile
+
+from asem.model.checkpoint import find_checkpoint, load_checkpoint
+from asem.model.unet import context, lattice
+from asem.volume.contrast import to_unit
+from asem.volume.formats import open_volume
+from asem.workflows.describe import describe_volume
+from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.predict import predict_volume
+from asem.workflows.segment import segment_volume
+from asem.workflows.stacks import import_volume
+
+
+def voxels(path):
+    volume = open_volume(path)
+    return volume.read(volume.roi).astype(int)
+
+
+@pytest.fixture(scope="module")
+def probability(cell, run):
+    predict_volume(run, cell / "cell.zarr/raw", cell / "p", precision="32")
+    return cell / "p"
+
+
+def test_a_prediction_lies_on_raw_and_says_what_made_it(cell, run, probability):
+    raw, predicted = open_volume(cell / "cell.zarr/raw"), open_volume(probability)
+    assert (predicted.shape, predicted.dtype) == (raw.shape, np.uint8)
+    assert raw.place_of(predicted) == raw.roi
+    made = describe_volume(probability)["made_by"]
+    assert made["request"]["raw"] == raw.identity
+    assert made["request"]["tile"] == 104
+    assert made["request"]["checkpoint"]["model"]["features"] == 2
+    assert voxels(probability).std() > 1
+
+
+@pytest.mark.parametrize("tile", [2, 24])
+def test_the_tile_does_not_show(cell, run, probability, tmp_path, tile):
+    predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", precision="32", tile=tile)
+    assert np.abs(voxels(tmp_path / "p") - voxels(probability)).max() <= 1
+
+
+def test_a_roi_reads_its_real_neighbours(cell, run, probability, tmp_path):
+    predict_volume(
+        run, cell / "cell.zarr/raw", tmp_path / "p", roi="7:21,9:30,5:41", precision="32"
+    )
+    part = open_volume(tmp_path / "p")
+    assert open_volume(probability).place_of(part).offset == (7, 9, 5)
+    whole = voxels(probability)[7:21, 9:30, 5:41]
+    assert np.abs(voxels(tmp_path / "p") - whole).max() <= 1
+
+
+def finer(cell, tmp_path):
+    """The cell in voxels of 5 nm, noisy, so that a wrong bin would show."""
+    coarse = voxels(cell / "cell.zarr/raw")
+    fine = coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    fine = fine + np.random.default_rng(1).integers(-20, 20, fine.shape)
+    tifffile.imwrite(tmp_path / "fine.tif", np.clip(fine, 0, 255).astype(np.uint8))
+    return tmp_path / "fine.tif"
+
+
+def test_a_crop_at_odd_indices_changes_nothing_further_than_the_context(cell, run, tmp_path):
+    stack, size = finer(cell, tmp_path), (5.0, 5.0, 5.0)
+    import_volume(stack, tmp_path / "whole", voxel_size=size)
+    start = (13, 11, 17)
+    import_volume(stack, tmp_path / "crop", voxel_size=size, roi="13:80,11:96,17:144")
+    for name in ("whole", "crop"):
+        predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
+    whole, crop = voxels(tmp_path / "p_whole"), voxels(tmp_path / "p_crop")
+    net = load_checkpoint(run)[1].model
+    margin = 2 * (context(net) + lattice(net))  # in voxels of raw
+    inner = tuple(slice(margin, None) for _ in range(3))
+    beyond = tuple(slice(s + margin, None) for s in start)
+    assert crop[inner].size > 10_000
+    assert np.abs(crop[inner] - whole[beyond]).max() <= 1
+    assert whole.std() > 1
+
+
+def test_a_model_of_twice_the_voxel_size_is_the_prediction_of_the_means(cell, run, tmp_path):
+    stack = finer(cell, tmp_path)
+    import_volume(stack, tmp_path / "fine", voxel_size=(5.0, 5.0, 5.0))
+    fine = tifffile.imread(stack).astype(int)
+    shape = np.array(fine.shape) // 2
+    bins = fine.reshape(shape[0], 2, shape[1], 2, shape[2], 2).sum((1, 3, 5))
+    tifffile.imwrite(tmp_path / "coarse.tif", ((2 * bins + 8) // 16).astype(np.uint8))
+    import_volume(tmp_path / "coarse.tif", tmp_path / "coarse", voxel_size=(10.0, 10.0, 10.0))
+    for name in ("fine", "coarse"):
+        predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
+    repeated = voxels(tmp_path / "p_coarse").repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    assert (voxels(tmp_path / "p_fine") == repeated).all()
+    assert open_volume(tmp_path / "p_fine").voxel_size == (5.0, 5.0, 5.0)
+
+
+def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, monkeypatch):
+    monkeypatch.setattr("asem.blocks.output.SHARD", (16, 48, 40))
+    raw, out = cell / "cell.zarr/raw", tmp_path / "p"
+
+    def stop(stage, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_volume(run, raw, out, precision="32", progress=stop)
+    with pytest.raises(ValueError, match=r"another request .it differs in tile"):
+        predict_volume(run, raw, out, precision="32", tile=24)
+    predict_volume(run, raw, out, precision="32")
+    assert np.abs(voxels(out) - voxels(probability)).max() <= 1
+
+
+def test_thin_volumes_are_reflected(run, tmp_path, rng):
+    for shape in ((1, 20, 20), (3, 2, 40)):
+        path = tmp_path / f"v{shape[0]}"
+        plane = rng.integers(0, 255, shape).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "v.tif", plane, photometric="minisblack")
+        import_volume(tmp_path / "v.tif", path, voxel_size=(10.0, 10.0, 10.0))
+        assert predict_volume(run, path, tmp_path / f"p{shape[0]}").shape == shape
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_deep_images_are_seen_through_their_window(cell, run, tmp_path, dtype):
+    grey = (voxels(cell / "cell.zarr/raw") * 100 - 9.5).astype(dtype)
+    stacks = {"deep": grey}
+    for name in ("deep", "flat"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stacks[name])
+        import_volume(tmp_path / f"{name}.tif", tmp_path / name, voxel_size=(10.0, 10.0, 10.0))
+        predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
+        unit = to_unit(grey, open_volume(tmp_path / "deep").window)
+        stacks["flat"] = np.rint(255 * unit).astype(np.uint8)
+    difference = np.abs(voxels(tmp_path / "p_deep") - voxels(tmp_path / "p_flat"))
+    assert difference.mean() < 1
+    assert voxels(tmp_path / "p_deep").std() > 1
+
+
+def test_voxel_sizes_that_do_not_fit(cell, run, tmp_path):
+    stack = finer(cell, tmp_path)
+    import_volume(stack, tmp_path / "fine", voxel_size=(4.0, 5.0, 5.0))
+    with pytest.raises(ValueError, match="from which 10 x 10 x 10 nm cannot be made"):
+        predict_volume(run, tmp_path / "fine", tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_bad_requests_create_nothing(cell, run, tmp_path):
+    raw = cell / "cell.zarr/raw"
+    for message, options in (
+        ("leaves the volume", {"roi": "0:99,:,:"}),
+        ("--tile 3 must be a multiple of 2", {"tile": 3}),
+        ("unknown device", {"device": "tpu"}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict_volume(run, raw, tmp_path / "p", **options)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        predict_volume(cell, raw, tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_checkpoint_is_as_good_as_its_run(cell, run, probability, tmp_path):
+    predict_volume(find_checkpoint(run), cell / "cell.zarr/raw", tmp_path / "p", precision="32")
+    assert (voxels(tmp_path / "p") == voxels(probability)).all()
+
+
+@pytest.mark.parametrize("block", [(256, 256, 256), (16, 17, 18)])
+def test_segmentation_is_threshold_mask_and_size(cell, probability, tmp_path, monkeypatch, block):
+    from scipy import ndimage
+
+    monkeypatch.setattr("asem.blocks.output.SHARD", block)
+    mask = np.zeros((20, 30, 40), np.uint8)
+    mask[2:, 3:, :] = 7
+    tifffile.imwrite(tmp_path / "m.tif", mask)
+    import_volume(
+        tmp_path / "m.tif",
+        tmp_path / "mask",
+        voxel_size=(10.0, 10.0, 10.0),
+        offset_nm=(50.0, 0.0, 100.0),
+    )
+    threshold = float(np.quantile(voxels(probability), 0.6)) / 255
+    segment_volume(
+        probability, tmp_path / "s", threshold=threshold, mask=tmp_path / "mask", min_size=12
+    )
+    found = np.zeros((40, 48, 72), bool)
+    found[7:25, 3:30, 10:50] = voxels(probability)[7:25, 3:30, 10:50] >= np.ceil(255 * threshold)
+    ids, _ = ndimage.label(found)
+    sizes = np.bincount(ids.ravel())
+    sizes[0] = 0
+    expected = sizes[ids] >= 12
+    assert 0 < expected.sum() < found.sum()
+    assert (voxels(tmp_path / "s") == expected).all()
+    assert open_volume(tmp_path / "s").kind == "labels"
+
+
+def test_half_is_128(probability, tmp_path):
+    segment_volume(probability, tmp_path / "s")
+    assert (voxels(tmp_path / "s") == (voxels(probability) >= 128)).all()
+
+
+def test_bad_segmentations(cell, probability, tmp_path):
+    with pytest.raises(ValueError, match="threshold 0 must be above 0"):
+        segment_volume(probability, tmp_path / "s", threshold=0)
+    with pytest.raises(ValueError, match="must not be negative"):
+        segment_volume(probability, tmp_path / "s", min_size=-1)
+    with pytest.raises(ValueError, match="is uint16; a probability is uint8"):
+        segment_volume(cell / "cell.zarr/labels/mito", tmp_path / "s")
+
+
+def test_scores_stream(cell, probability, tmp_path, monkeypatch):
+    labels = cell / "cell.zarr/labels/mito"
+    at_once = evaluate_volume(probability, labels, structure_name="mito")
+    monkeypatch.setattr("asem.workflows.evaluate.BLOCK", (7, 11, 13))
+    assert evaluate_volume(probability, labels, structure_name="mito") == at_once
+    ball = evaluate_volume(probability, labels, zone_out_nm=20, zone_in_nm=20, zone_shape="ball")
+    assert ball["zone"]["shape"] == "ball"
+    assert ball["exclusion_zone"]["voxels"] < at_once["exclusion_zone"]["voxels"]
+    assert ball["all"] == at_once["all"]
