@@ -1,0 +1,91 @@
+"""The layers of the design hold, and a bare import stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asem
+
+SOURCE = Path(asem.__file__).parent
+
+# Each layer imports only what stands above it; names on one line do not import each other.
+LAYERS = [
+    {"config", "structures", "tables", "provenance"},
+    {"volume"},
+    {"blocks"},
+    {"image"},
+    {"annotate", "measure", "phantom"},
+    {"model"},
+    {"report", "view"},
+    {"workflows"},
+    {"cli", "plugin"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+TORCH_FREE = {
+    "config",
+    "structures",
+    "provenance",
+    "volume",
+    "blocks",
+    "image",
+    "measure",
+    "phantom",
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, at the top and inside of functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def modules():
+    return [p for p in sorted(SOURCE.rglob("*.py")) if p.parent != SOURCE or p.stem != "__init__"]
+
+
+def upward(package: str, imported: set[str]) -> list[str]:
+    """Return what `package` imports from its own level or below."""
+    targets = {name.split(".")[1] for name in imported if name.startswith("asem.")} - {package}
+    known = {target for target in targets if target in LEVEL}
+    return sorted(t for t in known if LEVEL[t] >= LEVEL[package])
+
+
+def test_every_folder_has_a_layer():
+    assert {package_of(path) for path in modules()} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_go_one_way(path):
+    assert upward(package_of(path), imports_of(path)) == []
+
+
+def test_an_upward_and_a_sideways_import_would_be_found():
+    assert upward("volume", {"asem.blocks.run"}) == ["blocks"]
+    assert upward("measure", {"asem.phantom.cell"}) == ["phantom"]
+    assert upward("blocks", {"asem.volume.roi"}) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_the_lower_layers_know_no_torch(path):
+    if package_of(path) in TORCH_FREE:
+        assert not [name for name in imports_of(path) if name.split(".")[0] == "torch"]
+
+
+@pytest.mark.parametrize("statement", ["import asem", "import asem.cli; asem.cli.main(['--help'])"])
+def test_import_and_help_load_nothing_heavy(statement):
+    heavy = "{'torch', 'dask', 'napari', 'neuroglancer', 'matplotlib', 'scipy'}"
+    code = f"{statement}\nimport sys\nsys.exit(str(sorted({heavy} & set(sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,77 @@
+"""README's commands and code run as they stand, on a small stack."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.cli import main
+from asem.phantom.cell import make_cell
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def shortened(training_file):
+    """Train for two iterations: whether the file works, not how well."""
+    text, number = re.subn(
+        r"^iterations = .*$", "iterations = 2", training_file, flags=re.MULTILINE
+    )
+    assert number == 1
+    return text.replace("batch = 2", "batch = 1")
+
+
+def test_make_has_the_targets_and_ci_calls_the_test_command():
+    targets = re.findall(r"^make (\w+)$", blocks("console")[0], flags=re.MULTILINE)
+    assert targets == ["demo", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in targets)
+    assert "\nmake test\n" in (ROOT / ".ci/run").read_text()
+
+
+def test_every_relative_link_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert all((ROOT / link).exists() for link in links)
+
+
+def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    raw, labels = make_cell((6, 24, 800), (5.0, 5.0, 5.0), np.random.default_rng(0))
+    for name, voxels in (("stack", raw), ("mito_labels", labels)):
+        Path(name).mkdir()
+        for number, plane in enumerate(voxels):
+            tifffile.imwrite(f"{name}/{name}_{number}.tif", plane)
+    (training_file,) = blocks("toml")
+    Path("mito.toml").write_text(shortened(training_file))
+    commands = [line for block in blocks("console")[1:] for line in block.splitlines()]
+    assert len(commands) == 8
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "asem"
+        assert main(words) == 0, capsys.readouterr().err
+    assert len(list(Path("segmentation_planes").iterdir())) == len(raw)
+    capsys.readouterr()
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(
+        raw[:, :16, 600:].mean(), abs=60
+    )
+
+
+def test_the_measured_example_is_the_training_file_shown():
+    (shown,) = blocks("toml")
+    example = (ROOT / "examples/epfl_mito.toml").read_text()
+
+    def settings(text):
+        lines = (line.split("#")[0].strip() for line in text.splitlines())
+        return [line for line in lines if line and not line.startswith(("raw", "labels"))]
+
+    assert settings(shown) == settings(example)
