@@ -41,7 +41,7 @@ def test_mitochondria_are_apart_and_connected(cell):
 
 
 def test_a_straight_tube_has_the_volume_of_a_capsule(rng):
-    spine = np.array([[300.0, 300.0, 300.0], [300.0, 300.0, 700.0]])
+    spine = np.array([[303.0, 304.0, 306.0], [303.0, 304.0, 706.0]])
     cell = Cell((600.0, 600.0, 1000.0), (Tube(spine, 150.0),), ())
     matter = rasterize(cell, SIZE, rng)
     volume = np.count_nonzero(matter.mitochondria) * 10.0**3
@@ -78,6 +78,7 @@ def test_drawn_bodies_keep_their_distance(rng):
 def test_noise_has_unit_variance_and_its_length(rng):
     noise = smooth_noise((64, 64, 64), 30, SIZE, rng)
     assert noise.std() == pytest.approx(1, abs=1e-3)
+    assert noise.mean() == pytest.approx(0, abs=1e-3)
     near, far = (np.mean(noise[:-d] * noise[d:]) for d in (1, 20))
     assert near > 0.9
     assert abs(far) < 0.2

@@ -89,10 +89,11 @@ def test_what_is_no_image_says_what_it_is(tmp_path):
     with pytest.raises(ValueError, match=r"is a container; name one of its images: .*raw"):
         ngff.open_image(tmp_path / "c.zarr")
     with pytest.raises(ValueError, match=r"is no OME-NGFF 0.5 image"):
-        ngff.open_image(tmp_path)
-    (tmp_path / "zarr.json").write_text("{")
+        ngff.open_image(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/zarr.json").write_text("{")
     with pytest.raises(ValueError, match="is no Zarr metadata"):
-        ngff.open_image(tmp_path)
+        ngff.open_image(tmp_path / "other")
 
 
 def test_a_missing_array_is_named(tmp_path):

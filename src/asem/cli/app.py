@@ -78,4 +78,5 @@ def _log(verbose: bool) -> None:
     root = logging.getLogger("asem")
     root.handlers = [handler]
     root.setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # It sets the level of its own logger at import, but not of this one, which is below that.
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)

@@ -87,7 +87,7 @@ def draw_cell(extent_nm: Nm3, rng: np.random.Generator) -> Cell:
     for dark, number in ((True, round(2 * volume_um3)), (False, round(4 * volume_um3))):
         for _ in range(20 * number):
             ball = Ball(
-                rng.uniform(0, extent), rng.uniform(*((70, 140) if dark else (30, 70))), dark
+                rng.uniform(0, extent), rng.uniform(*((60, 120) if dark else (30, 70))), dark
             )
             kind = sum(other.dark == dark for other in balls)
             if kind < number and _clear(ball.centre[None], ball.radius_nm, taken):

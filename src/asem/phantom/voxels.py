@@ -12,7 +12,7 @@ from asem.phantom.geometry import Ball, Cell, Points, Tube
 
 Grey = npt.NDArray[np.float32]
 
-CYTOSOL, MEMBRANE, MATRIX, LUMEN, LYSOSOME, VESICLE = 178.0, 38.0, 112.0, 192.0, 84.0, 196.0
+CYTOSOL, MEMBRANE, MATRIX, LUMEN, LYSOSOME, VESICLE = 178.0, 38.0, 112.0, 192.0, 60.0, 196.0
 MEMBRANE_NM = 14.0
 CRISTA_NM = 75.0
 """Distance from one crista to the next."""
@@ -62,11 +62,11 @@ def rasterize(cell: Cell, voxel_size: Nm3, rng: np.random.Generator) -> Matter:
 def smooth_noise(
     shape: tuple[int, ...], length_nm: float, voxel_size: Nm3, rng: np.random.Generator
 ) -> Grey:
-    """Return Gaussian noise of unit variance that is smooth over `length_nm`."""
+    """Return Gaussian noise of mean 0 and variance 1 that is smooth over `length_nm`."""
     noise = rng.standard_normal(shape, dtype=np.float32)
     sigma = [length_nm / size for size in voxel_size]
     smooth = ndimage.gaussian_filter(noise, sigma, mode="wrap", truncate=3)
-    return np.asarray(smooth / smooth.std(), np.float32)
+    return np.asarray((smooth - smooth.mean()) / smooth.std(), np.float32)
 
 
 def _add_ribosomes(grey: Grey, voxel_size: Nm3, rng: np.random.Generator) -> None:

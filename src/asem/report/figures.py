@@ -28,7 +28,7 @@ def loss_curves(rows: Sequence[dict[str, Any]]) -> Figure:
         ("validation_loss", LABEL_COLOUR, "validation"),
     ):
         _curve(left, rows, key, colour, label)
-    left.set(xlabel="iteration", ylabel="loss", ylim=(0, None))
+    left.set(xlabel="iteration", ylabel="loss", yscale="log")
     left.legend(frameon=False)
     _curve(right, rows, "f1", LABEL_COLOUR, "validation")
     right.set(xlabel="iteration", ylabel="F1 outside the exclusion zone", ylim=(0, 1))

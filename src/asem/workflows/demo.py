@@ -16,7 +16,7 @@ from asem.phantom.cell import make_cell
 from asem.report.figures import as_png, loss_curves, overlay
 from asem.report.page import Picture, write_page
 from asem.volume.formats import open_volume
-from asem.volume.roi import Roi, Triple
+from asem.volume.roi import Roi, Triple, parse_roi
 from asem.volume.tiff import write_plane
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.predict import predict_volume
@@ -38,7 +38,7 @@ TRAINING_FILE = """\
 # A small network, trained for the time of a coffee. A real one: README, "Use it on your data".
 structure = "mito"
 voxel_size = [10, 10, 10]
-iterations = 180
+iterations = 300
 validate_every = 30
 batch = 2
 patch = 76
@@ -157,15 +157,16 @@ def _summary(seconds: float) -> str:
 
 
 def _pictures(cell: Path, run: Path) -> list[Picture]:
-    """Return planes through the scored part along z and y, and the curves of the training."""
+    """Return the planes of the scored part with most in them, and the curves of the training."""
     raw, labels, segmentation = (
         open_volume(cell / name) for name in ("raw", "labels/mito", "predictions/mito/segmentation")
     )
-    first = 288
-    z, y = SHAPE[0] // 2, SHAPE[1] // 2
+    part = parse_roi(SCORE, SHAPE)
+    labelled = labels.read(part) > 0
+    z, y = (int(labelled.sum(axes).argmax()) for axes in ((1, 2), (0, 2)))
     planes = {
-        f"Plane z = {z}": Roi((z, 0, first), (1, SHAPE[1], SHAPE[2] - first)),
-        f"Plane y = {y}": Roi((0, y, first), (SHAPE[0], 1, SHAPE[2] - first)),
+        f"Plane z = {z}": Roi((z, *part.offset[1:]), (1, *part.shape[1:])),
+        f"Plane y = {y}": Roi((0, y, part.offset[2]), (part.shape[0], 1, part.shape[2])),
     }
     pictures = []
     for title, roi in planes.items():
