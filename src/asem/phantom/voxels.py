@@ -74,7 +74,7 @@ def _add_ribosomes(grey: Grey, voxel_size: Nm3, rng: np.random.Generator) -> Non
     clouds = smooth_noise(grey.shape, 120, voxel_size, rng)
     clumps = smooth_noise(grey.shape, 25, voxel_size, rng)
     grey -= 50 * np.clip(dots - 1.0 + 0.5 * clouds, 0, 1.4)
-    grey -= 22 * np.clip(clumps + 0.4 * clouds, 0, 2.5)
+    grey -= 16 * np.clip(clumps + 0.4 * clouds, 0, 2.5)
 
 
 def _add_borders(grey: Grey, voxel_size: Nm3, rng: np.random.Generator) -> None:

@@ -51,7 +51,7 @@ norm = "batch"
 
 [optimizer]
 name = "adamw"
-learning_rate = 4e-3
+learning_rate = 3e-3
 weight_decay = 1e-2
 schedule = "cosine"
 warmup = 20
