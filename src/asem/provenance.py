@@ -1,6 +1,7 @@
 """What made an output: written beside it, so that a result can be traced and made again."""
 
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,9 @@ def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, An
     }
 
 
-def file_identity(path: Path) -> str:
-    """Identify a file or folder without a UUID: its path, size and time of change.
-
-    A folder counts the entries directly in it.
-    """
-    entries = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [entry.stat() for entry in entries]
+def files_identity(path: Path, files: Iterable[Path]) -> str:
+    """Identify input without a UUID by its path and by the size and time of change of its files."""
+    stats = [file.stat() for file in files]
     size = sum(stat.st_size for stat in stats)
     newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    return f"{path.resolve()} ({len(entries)} files, {size} bytes, changed {newest} ns)"
+    return f"{path.resolve()} ({len(stats)} files, {size} bytes, changed {newest} ns)"

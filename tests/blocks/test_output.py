@@ -4,8 +4,9 @@ import pytest
 from asem.blocks import journal
 from asem.blocks.output import new_image
 from asem.blocks.run import run_blocks
-from asem.volume import ngff
+from asem.volume import levels, ngff
 from asem.volume.downsample import downsample
+from asem.volume.grid import tile
 from asem.volume.volume import Blank, Volume
 
 SHAPE = (30, 300, 270)
@@ -39,10 +40,10 @@ def test_the_pyramid_is_that_of_the_whole_array(tmp_path, voxels, kind):
     paths = [dataset.path for dataset in ome.multiscales[0].datasets]
     assert paths == ["0", "1", "2", "3"]
     for path in paths:
-        level = np.asarray(ngff.open_array(tmp_path / "a" / path)[...])
+        level = np.asarray(levels.open_array(tmp_path / "a" / path)[...])
         assert (level == expected).all()
         expected = downsample(expected, (2, 2, 2), kind)
-    assert own["made_by"]["request"] == {"a": 1}
+    assert own.made_by["request"] == {"a": 1}
 
 
 def test_an_interrupted_output_is_unfinished_and_gone_on_with(tmp_path, voxels):
@@ -61,9 +62,7 @@ def test_an_interrupted_output_is_unfinished_and_gone_on_with(tmp_path, voxels):
 
 
 def ngff_blocks(template):
-    from asem.volume.grid import tile
-
-    return tile(template.roi, (ngff.SHARD,) * 3)
+    return tile(template.roi, levels.SHARD)
 
 
 def test_an_unfinished_output_of_another_request_is_refused(tmp_path, voxels):
@@ -88,7 +87,7 @@ def test_what_exists_is_kept_unless_overwritten(tmp_path, voxels):
 def test_overwriting_spares_what_is_no_image_and_what_is_read(tmp_path, voxels):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("...")
-    with pytest.raises(FileExistsError, match="is no image that asem wrote"):
+    with pytest.raises(FileExistsError, match="is no image; it is not replaced"):
         write(tmp_path / "thesis", voxels, overwrite=True)
     write(tmp_path / "c.zarr/raw", voxels)
     with pytest.raises(FileExistsError, match="holds the input"):

@@ -137,7 +137,7 @@ def missing(folder):
 def truncated(folder):
     data = (folder / "p_3.tif").read_bytes()
     (folder / "p_3.tif").write_bytes(data[:-5])
-    return "p_3.tif, page 1 of 1 is truncated"
+    return "p_3.tif, page 1 of 1, is truncated"
 
 
 @pytest.mark.parametrize("harm", [unequal_shape, unequal_dtype, colour, missing, truncated])

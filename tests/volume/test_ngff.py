@@ -41,23 +41,6 @@ def test_the_metadata_passes_a_validator(tmp_path, rng):
     assert "image-label" in label["attributes"]["ome"]
 
 
-def test_anisotropic_voxels_become_isotropic_on_the_way_down():
-    levels = ngff.pyramid((20, 1024, 1000), (50.0, 4.6, 4.6), (0.0, 0.0, 0.0))
-    assert [level.factors for level in levels[1:]] == [(1, 2, 2)] * 3 + [(2, 2, 2)]
-    assert [level.shape[2] for level in levels] == [1000, 500, 250, 125, 63]
-    finer = ngff.pyramid((200, 1024, 1000), (30.0, 4.6, 4.6), (0.0, 0.0, 0.0))
-    assert [level.factors for level in finer[1:]] == [(1, 2, 2)] * 2 + [(2, 2, 2)] * 2
-
-
-def test_each_level_states_its_half_voxel_shift():
-    levels = ngff.pyramid((200, 200, 200), (5.0, 5.0, 5.0), (100.0, 0.0, -3.0))
-    assert [level.offset_nm for level in levels] == [
-        (100.0, 0.0, -3.0),
-        (102.5, 2.5, -0.5),
-        (107.5, 7.5, 4.5),
-    ]
-
-
 def test_units_other_than_nm_are_converted(tmp_path):
     path = tmp_path / "c.zarr/raw"
     write(path, np.zeros((2, 2, 2), np.uint8), voxel_size=(0.005, 0.004, 0.004))

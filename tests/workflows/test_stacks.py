@@ -125,11 +125,13 @@ def test_export_makes_no_half_folder_and_spares_others(tmp_path, stack):
         export_volume(tmp_path / "raw", tmp_path / "out")
     export_volume(tmp_path / "raw", tmp_path / "out", overwrite=True)
     (tmp_path / "out/notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="holds more than TIFF planes"):
+    with pytest.raises(
+        FileExistsError, match=r"holds more than planes that asem exported \(notes.txt\)"
+    ):
         export_volume(tmp_path / "raw", tmp_path / "out", overwrite=True)
     with pytest.raises(RuntimeError, match="stop"):
         export_volume(tmp_path / "raw", tmp_path / "new", progress=stop)
-    assert not (tmp_path / "new").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"planes", "raw", "out"}
 
 
 def stop(stage, done, total):

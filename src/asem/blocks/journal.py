@@ -91,6 +91,11 @@ class Journal:
         os.fsync(self._file.fileno())
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether an output under way lies in `folder`."""
+    return (folder / NAME / "journal.jsonl").exists()
+
+
 def refuse_if_locked(folder: Path) -> None:
     """Raise BlockingIOError if another process is writing the output in `folder`."""
     if (folder / NAME).exists():

@@ -1,6 +1,7 @@
 """A volume being written: created, filled block by block, declared finished at the end."""
 
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,9 @@ from asem.blocks.run import Progress, silent
 from asem.provenance import made_by
 from asem.volume import ngff
 from asem.volume.grid import tile
-from asem.volume.roi import Roi, Triple
+from asem.volume.levels import SHARD, create_level, pyramid
+from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-
-SHARD: Triple = (ngff.SHARD,) * 3
 
 
 @dataclass
@@ -88,37 +88,49 @@ def new_image(
         Something finished, or something else, lies at `path`.
     """
     make_way(path, sources, overwrite=overwrite)
-    levels = ngff.pyramid(template.shape, template.voxel_size, template.offset_nm)
+    plan = pyramid(template.shape, template.voxel_size, template.offset_nm)
     with journal.Journal(path, {"command": command, **request}) as record:
         labels = template.kind == "labels"
-        arrays = [ngff.create_level(path, lv, template.dtype, labels=labels) for lv in levels]
+        arrays = [create_level(path, level, template.dtype, labels=labels) for level in plan]
         output = Output(path, replace(template, array=arrays[0], name=str(path)), record)
         yield output
-        build_pyramid(arrays, levels, template.kind, record, progress)
+        build_pyramid(arrays, plan, template.kind, record, progress)
         made = made_by(command, request, **output.facts)
-        ngff.write_metadata(path, output.volume, levels, made)
-    shutil.rmtree(path / journal.NAME)
+        ngff.write_metadata(path, output.volume, plan, made)
+        shutil.rmtree(path / journal.NAME)
 
 
 def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse to write where something lies, or delete it if `overwrite` allows.
 
+    Deleting begins with a change of name, so that half an image never looks like one.
+
     Raises
     ------
     FileExistsError
         Something lies at `path` that is not an unfinished output, and `overwrite` is False; or it
-        is nothing that asem wrote, or holds one of the sources.
+        is no image, or holds one of the sources or other things besides the image.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
+    unfinished = journal.is_unfinished(path)
     if not overwrite:
-        if (path / journal.NAME).exists():
+        if unfinished:
             return
         raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
     for source in sources:
         if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
             raise FileExistsError(f"{path} holds the input {source}; write to another place")
-    if not (path / journal.NAME).exists() and not ngff.is_image(path):
-        raise FileExistsError(f"{path} is no image that asem wrote; it is not replaced")
+    if not unfinished and not ngff.is_image(path):
+        raise FileExistsError(f"{path} is no image; it is not replaced")
+    others = [entry.name for entry in path.iterdir() if not _is_part(entry)]
+    if others:
+        raise FileExistsError(f"{path} holds more than an image ({others[0]}); it is not replaced")
     journal.refuse_if_locked(path)
-    shutil.rmtree(path)
+    doomed = path.resolve()
+    shutil.rmtree(doomed.rename(doomed.with_name(f".{doomed.name}.deleted-{uuid.uuid4().hex}")))
+
+
+def _is_part(entry: Path) -> bool:
+    """Whether an entry of an image group is a level, its metadata or its journal."""
+    return entry.name.isdigit() or entry.name in ("zarr.json", "zarr.json.partial", journal.NAME)

@@ -9,7 +9,7 @@ from asem.blocks.journal import Journal
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.volume.downsample import downsample
 from asem.volume.grid import tile
-from asem.volume.ngff import SHARD, Level
+from asem.volume.levels import SHARD, Level
 from asem.volume.roi import Roi
 from asem.volume.volume import Kind
 
@@ -35,7 +35,7 @@ def build_pyramid(
     arrays
         tensorstore arrays, finest first; the first is filled.
     levels
-        Their plan (`asem.volume.ngff.pyramid`).
+        Their plan (`asem.volume.levels.pyramid`).
     kind
         Images are averaged, labels take the mode.
     journal, progress
@@ -52,5 +52,5 @@ def build_pyramid(
             voxels = downsample(np.asarray(fine[roi.slices]), level.factors, kind)
             coarse[block.slices].write(voxels).result()
 
-        blocks = tile(Roi.whole(level.shape), (SHARD, SHARD, SHARD))
+        blocks = tile(Roi.whole(level.shape), SHARD)
         run_blocks(reduce, blocks, journal, stage=f"level {level.path}", progress=progress)

@@ -45,18 +45,17 @@ def run_blocks(
     ValueError, OSError
         What `work` raised, with the block named in the message.
     """
-    todo = list(blocks)
-    total = sum(block.size for block in todo)
-    done = 0
+    every = list(blocks)
+    todo = [block for block in every if f"{stage} {block}" not in journal.done]
+    total = sum(block.size for block in every)
+    done = total - sum(block.size for block in todo)
     progress(stage, done, total)
     for block in todo:
-        key = f"{stage} {block}"
-        if key not in journal.done:
-            try:
-                work(block)
-            except (ValueError, OSError) as error:
-                plain = OSError if isinstance(error, OSError) else ValueError
-                raise plain(f"{stage}, block {block}: {error}") from error
-            journal.record(key)
+        try:
+            work(block)
+        except (ValueError, OSError) as error:
+            plain = OSError if isinstance(error, OSError) else ValueError
+            raise plain(f"{stage}, block {block}: {error}") from error
+        journal.record(f"{stage} {block}")
         done += block.size
         progress(stage, done, total)

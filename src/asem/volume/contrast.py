@@ -13,17 +13,17 @@ BINS = 65_536
 
 
 def window_of(volume: Volume) -> tuple[float, float]:
-    """Return the grey values that mean black and white; 0 and 255 for uint8 without a window.
+    """Return the grey values that mean black and white: 0 and 255 for uint8, else its window.
 
     Raises
     ------
     ValueError
-        The volume is neither 8-bit nor has it a window.
+        The volume is neither uint8 nor has it a window.
     """
-    if volume.window is not None:
-        return volume.window
     if volume.dtype == np.uint8:
         return 0.0, 255.0
+    if volume.window is not None:
+        return volume.window
     raise ValueError(
         f"{volume.name} is {volume.dtype} and has no contrast window; import it with "
         "`asem import`, which measures one"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asem.config import Nm3
-from asem.provenance import file_identity
+from asem.provenance import files_identity
 from asem.volume import ngff, tiff
 from asem.volume.volume import Kind, Volume
 
@@ -67,7 +67,7 @@ def open_source(
         voxel_size,
         offset_nm or (0.0, 0.0, 0.0),
         kind=kind or "image",
-        identity=file_identity(path),
+        identity=files_identity(path, dict.fromkeys(plane.path for plane in stack.planes)),
         name=str(path),
     )
 

@@ -42,11 +42,6 @@ def tile(roi: Roi, block: Triple, *, origin: Triple = (0, 0, 0)) -> Iterator[Roi
         yield Roi((z, y, x), block).intersect(roi)
 
 
-def count(roi: Roi, block: Triple, *, origin: Triple = (0, 0, 0)) -> int:
-    """Return how many blocks `tile` yields."""
-    return sum(1 for _ in tile(roi, block, origin=origin))
-
-
 def split_evenly(roi: Roi, largest: Triple, *, multiple: int = 1) -> list[Roi]:
     """Cut `roi` into equal blocks, each axis a multiple of `multiple` and at most `largest`.
 

@@ -13,115 +13,17 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorstore as ts
 from pydantic import ValidationError
 from yaozarrs import v05
 
-from asem.config import Nm3
-from asem.provenance import file_identity
-from asem.volume.roi import Triple
-from asem.volume.volume import OriginalGrid, Volume
-
-CHUNK = 64
-SHARD = 256
-DEEPEST_AXIS = 64
-"""A pyramid ends when no axis that may be halved has more voxels."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of a pyramid.
-
-    Parameters
-    ----------
-    path
-        Name of its array in the image group.
-    shape
-        Voxels along (z, y, x).
-    factors
-        Voxels of the level before that make one of this.
-    voxel_size, offset_nm
-        nm; the offset holds the shift of half a voxel that averaging makes.
-    """
-
-    path: str
-    shape: Triple
-    factors: Triple
-    voxel_size: Nm3
-    offset_nm: Nm3
-
-
-def pyramid(shape: Triple, voxel_size: Nm3, offset_nm: Nm3) -> list[Level]:
-    """Plan the levels of an image.
-
-    An axis is halved only while its voxel size is less than twice the smallest, so that
-    anisotropic voxels become isotropic on the way down.
-
-    Examples
-    --------
-    >>> [level.shape for level in pyramid((20, 256, 256), (50, 5, 5), (0, 0, 0))]
-    [(20, 256, 256), (20, 128, 128), (20, 64, 64)]
-    """
-    levels = [Level("0", shape, (1, 1, 1), voxel_size, offset_nm)]
-    while True:
-        last = levels[-1]
-        finest = min(last.voxel_size)
-        halved = [
-            s < 2 * finest and n > 1 for s, n in zip(last.voxel_size, last.shape, strict=True)
-        ]
-        if not any(h and n > DEEPEST_AXIS for h, n in zip(halved, last.shape, strict=True)):
-            return levels
-        z, y, x = (2 if h else 1 for h in halved)
-        factors = (z, y, x)
-        each = list(zip(last.shape, factors, last.voxel_size, last.offset_nm, strict=True))
-        d, h, w = (-(-n // f) for n, f, _, _ in each)
-        a, b, c = (size * f for _, f, size, _ in each)
-        o, p, q = (offset + (f - 1) / 2 * size for _, f, size, offset in each)
-        levels.append(Level(str(len(levels)), (d, h, w), factors, (a, b, c), (o, p, q)))
-
-
-def create_level(image: Path, level: Level, dtype: np.dtype[Any], *, labels: bool) -> Any:
-    """Create (or open, if it is there) the array of one level; returns a tensorstore array."""
-    compressor = {"cname": "zstd" if labels else "lz4", "clevel": 5, "shuffle": "bitshuffle"}
-    inner: list[dict[str, Any]] = [
-        {"name": "bytes"} if dtype.itemsize == 1 else {"name": "bytes", "configuration": _LITTLE},
-        {"name": "blosc", "configuration": compressor},
-    ]
-    sharding = {
-        "chunk_shape": [CHUNK] * 3,
-        "codecs": inner,
-        "index_codecs": [{"name": "bytes", "configuration": _LITTLE}, {"name": "crc32c"}],
-    }
-    metadata = {
-        "shape": list(level.shape),
-        "data_type": dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [SHARD] * 3}},
-        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        "dimension_names": ["z", "y", "x"],
-        "fill_value": 0,
-    }
-    return ts.open(
-        {
-            "driver": "zarr3",
-            "kvstore": _kvstore(image / level.path),
-            "metadata": metadata,
-        },
-        open=True,
-        create=True,
-    ).result()
-
-
-def _kvstore(array: Path) -> dict[str, str]:
-    """Name a folder to tensorstore, which takes neither `..` nor a relative path."""
-    return {"driver": "file", "path": f"{array.resolve()}/"}
-
-
-_LITTLE = {"endian": "little"}
+from asem.config import Config, Nm3
+from asem.provenance import files_identity
+from asem.volume.levels import DTYPES, Level, open_array
+from asem.volume.volume import Kind, OriginalGrid, Volume
 
 
 def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[str, Any]) -> None:
@@ -150,15 +52,15 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
         )
     else:
         ome = v05.Image(multiscales=[multiscale], omero=_omero(volume))
-    asem = {
-        "uuid": str(uuid.uuid4()),
-        "kind": volume.kind,
-        "original": {"shape": volume.grid.shape, "origin_nm": volume.grid.origin_nm},
-        "made_by": made,
-    }
+    own = OwnMetadata(
+        uuid=str(uuid.uuid4()),
+        kind=volume.kind,
+        original=volume.grid,
+        made_by=made,
+    )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
-    _write_groups_above(image)
-    _write_group(image, {"ome": metadata, "asem": asem})
+    _write_groups_above(image, labels=volume.kind == "labels")
+    _write_group(image, {"ome": metadata, "asem": own.model_dump(mode="json")})
 
 
 def _dataset(level: Level) -> v05.Dataset:
@@ -190,13 +92,14 @@ def _write_group(path: Path, attributes: Mapping[str, Any]) -> None:
     partial.replace(path / "zarr.json")
 
 
-def _write_groups_above(image: Path) -> None:
+def _write_groups_above(image: Path, *, labels: bool) -> None:
     """Make the folders between `NAME.zarr` and the image groups, and list labels."""
-    parents = list(image.absolute().parents)
+    image = image.resolve()
+    parents = list(image.parents)
     containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
     for parent in parents[: containers[-1] + 1] if containers else []:
         attributes = _attributes(parent)
-        if parent == image.absolute().parent and parent.name == "labels":
+        if parent == image.parent and parent.name == "labels" and labels:
             listed = attributes.get("ome", {}).get("labels", [])
             group = v05.LabelsGroup(labels=sorted({*listed, image.name}))
             attributes = {**attributes, "ome": group.model_dump(mode="json")}
@@ -214,15 +117,29 @@ def _attributes(group: Path) -> dict[str, Any]:
         attributes = json.loads(document.read_text()).get("attributes", {})
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise ValueError(f"{document} is no Zarr metadata: {error}") from error
-    return dict(attributes)
+    if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
+        raise ValueError(f"{document} is no Zarr metadata: attributes must be tables")
+    return attributes
 
 
 def is_image(path: Path) -> bool:
     """Whether a finished NGFF image lies at `path`."""
-    return "multiscales" in _attributes(path).get("ome", {})
+    try:
+        return "multiscales" in _attributes(path).get("ome", {})
+    except ValueError:
+        return False
 
 
-def read_metadata(path: Path) -> tuple[v05.Image, dict[str, Any]]:
+class OwnMetadata(Config):
+    """What stands beside the NGFF metadata of an image, under `asem`."""
+
+    uuid: str | None = None
+    kind: Kind | None = None
+    original: OriginalGrid | None = None
+    made_by: dict[str, Any] | None = None
+
+
+def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
     """Return the validated NGFF metadata of an image and asem's own beside it.
 
     Raises
@@ -241,11 +158,13 @@ def read_metadata(path: Path) -> tuple[v05.Image, dict[str, Any]]:
         raise ValueError(f"{path}: bad OME-NGFF metadata at {where}: {fault['msg']}") from error
     if [axis.name for axis in ome.multiscales[0].axes] != ["z", "y", "x"]:
         raise ValueError(f"{path}: only images with the axes (z, y, x) can be read")
-    return ome, attributes.get("asem", {})
+    if ome.omero is not None and not ome.omero.channels:
+        ome = ome.model_copy(update={"omero": None})
+    return ome, OwnMetadata.checked(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
 
 
 def _not_an_image(path: Path) -> str:
-    if (path / ".asem").exists():
+    if (path / ".asem" / "journal.jsonl").exists():
         return f"{path} is not finished; run the command that made it again, and it goes on"
     # Images lie one level down (raw), two (labels/mito) or three (predictions/run/probability).
     below = (f"{'*/' * depth}zarr.json" for depth in (1, 2, 3))
@@ -255,19 +174,6 @@ def _not_an_image(path: Path) -> str:
         names = ", ".join(images[:5]) + (", ..." if len(images) > 5 else "")
         return f"{path} is a container; name one of its images: {names}"
     return f"{path} is no OME-NGFF 0.5 image and holds no TIFF plane (*.tif, *.tiff)"
-
-
-def open_array(path: Path) -> Any:
-    """Open a Zarr 3 array to read; returns a tensorstore array."""
-    spec = {"driver": "zarr3", "kvstore": _kvstore(path)}
-    try:
-        return ts.open(spec, read=True).result()
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].split(" [")[0]
 
 
 def _unit_nm(unit: str | None, path: Path) -> float:
@@ -281,30 +187,41 @@ def open_image(path: Path) -> Volume:
     """Open the finest level of an NGFF image; nothing but metadata is read."""
     ome, own = read_metadata(path)
     dataset = ome.multiscales[0].datasets[0]
-    units = [_unit_nm(getattr(axis, "unit", None), path) for axis in ome.multiscales[0].axes]
-    z, y, x = (s * unit for s, unit in zip(dataset.scale_transform.scale, units, strict=True))
-    translation = dataset.translation_transform
-    origin = translation.translation if translation else (0.0, 0.0, 0.0)
-    o, p, q = (t * unit for t, unit in zip(origin, units, strict=True))
+    voxel_size, offset_nm = _place(ome.multiscales[0], path)
     window = None
     if ome.omero is not None:
         channel = ome.omero.channels[0].window
         window = (channel.start, channel.end)
-    original = None
-    if "original" in own:
-        d, h, w = own["original"]["shape"]
-        c, b, a = own["original"]["origin_nm"]
-        original = OriginalGrid((d, h, w), (c, b, a))
     array = open_array(path / dataset.path)
-    integer = np.issubdtype(array.dtype.numpy_dtype, np.unsignedinteger)
-    stated = "labels" if "image-label" in _attributes(path)["ome"] else "image"
+    dtype = array.dtype.numpy_dtype
+    if dtype.name not in DTYPES:
+        raise ValueError(f"{path} holds {dtype.name}; allowed: {', '.join(DTYPES)}")
+    stated: Kind = "labels" if "image-label" in _attributes(path)["ome"] else "image"
     return Volume(
         array,
-        voxel_size=(z, y, x),
-        offset_nm=(o, p, q),
-        kind="labels" if integer and own.get("kind", stated) == "labels" else "image",
-        original=original,
+        voxel_size=voxel_size,
+        offset_nm=offset_nm,
+        kind=(own.kind or stated) if np.issubdtype(dtype, np.unsignedinteger) else "image",
+        original=own.original,
         window=window,
-        identity=own.get("uuid") or file_identity(path / "zarr.json"),
+        identity=own.uuid or files_identity(path, [path / "zarr.json"]),
         name=str(path),
     )
+
+
+def _place(multiscale: v05.Multiscale, path: Path) -> tuple[Nm3, Nm3]:
+    """Return voxel size and offset of the finest level, nm."""
+    units = [_unit_nm(getattr(axis, "unit", None), path) for axis in multiscale.axes]
+    size, offset = np.ones(3), np.zeros(3)
+    steps = [
+        *multiscale.datasets[0].coordinateTransformations,
+        *(multiscale.coordinateTransformations or []),
+    ]
+    for step in steps:
+        if isinstance(step, v05.ScaleTransformation):
+            size, offset = size * step.scale, offset * step.scale
+        else:
+            offset = offset + step.translation
+    z, y, x = (float(s * unit) for s, unit in zip(size, units, strict=True))
+    o, p, q = (float(t * unit) for t, unit in zip(offset, units, strict=True))
+    return (z, y, x), (o, p, q)

@@ -103,6 +103,11 @@ def subtract(a: Triple, b: Triple) -> Triple:
     return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
 
 
+def negative(a: Triple) -> Triple:
+    """Negate axis by axis: the shift that brings a box at `a` to the origin."""
+    return (-a[0], -a[1], -a[2])
+
+
 def parse_roi(text: str, shape: Triple) -> Roi:
     """Read ``z0:z1,y0:y1,x0:x1`` as voxels of an array of `shape`.
 

@@ -1,7 +1,13 @@
 """Stacks of TIFF planes: a folder with one file per plane, or one file with many pages."""
 
+import logging
 import re
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,14 @@ SUFFIXES = (".tif", ".tiff")
 DTYPES = tuple(np.dtype(name) for name in (
     "bool", "uint8", "uint16", "uint32", "uint64", "int16", "float32", "float64",
 ))  # fmt: skip
+
+
+DAMAGE = (
+    tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    ArithmeticError, AssertionError, RuntimeError, struct.error, zlib.error, OSError,
+)  # fmt: skip
+"""What the library raises on damaged files (found by cutting and corrupting them)."""
+SOFTWARE = "asem"
 
 
 @dataclass(frozen=True)
@@ -61,19 +75,10 @@ class PlaneStack:
             len(range(*s.indices(n))) for s, n in zip(index[1:], self.shape[1:], strict=True)
         )
         out = np.empty((len(planes), height, width), self.dtype)
-        file: tifffile.TiffFile | None = None
-        name: Path | None = None
-        try:
-            for row, plane in enumerate(planes):
-                if plane.path != name:
-                    if file is not None:
-                        file.close()
-                    file, name = _opened(plane.path), plane.path
-                assert file is not None
-                out[row] = _decoded(file, plane)[index[1], index[2]]
-        finally:
-            if file is not None:
-                file.close()
+        for path, pages in groupby(enumerate(planes), key=lambda numbered: numbered[1].path):
+            with _reading(path) as file:
+                for row, plane in pages:
+                    out[row] = file.pages[plane.page].aspage().asarray()[index[1], index[2]]
         return out
 
 
@@ -112,34 +117,80 @@ def open_pages(path: Path) -> PlaneStack:
     return PlaneStack(_equal(_planes(path)))
 
 
-def _opened(path: Path) -> tifffile.TiffFile:
+@contextmanager
+def _reading(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a file; whatever a damaged one makes the library raise becomes one ValueError.
+
+    The library also writes to its log about each fault; the ValueError says it once.
+    """
+    log = logging.getLogger("tifffile")
+    heard = log.disabled
+    log.disabled = True
     try:
-        return tifffile.TiffFile(path)
-    except (tifffile.TiffFileError, ValueError) as error:
-        raise ValueError(f"{path} is no readable TIFF file: {error}") from error
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except DAMAGE as error:
+        raise ValueError(
+            f"{path} is no readable TIFF file, or damaged ({error}); copy it again"
+        ) from error
+    finally:
+        log.disabled = heard
 
 
 def _planes(path: Path) -> list[Plane]:
-    with _opened(path) as file:
-        size = path.stat().st_size
-        try:
-            pages = [page.aspage() for page in file.pages]
-        except (tifffile.TiffFileError, ValueError, IndexError, KeyError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        if not pages:
-            raise ValueError(f"{path} holds no page; it is damaged or empty")
-        for number, page in enumerate(pages):
-            _check_page(page, f"{path}, page {number + 1} of {len(pages)}", size)
-        declared = _declared_pages(file)
-        if declared > len(pages):
-            raise ValueError(
-                f"{path} is truncated: it declares {declared} planes and holds {len(pages)}; "
-                "copy it again, or save it as plain TIFF pages"
+    with _reading(path) as file:
+        pages = [page.aspage() for page in file.pages]
+        faults = (_page_fault(page, path.stat().st_size) for page in pages)
+        fault = next(((n, f) for n, f in enumerate(faults, 1) if f), None)
+        where = f", page {fault[0]} of {len(pages)}," if fault else ""
+        problem = fault[1] if fault else _stack_fault(file, pages)
+        kinds = [(page.shape, page.dtype) for page in pages]
+    if problem is not None:
+        raise ValueError(f"{path}{where} {problem}")
+    return [
+        Plane(path, n, (shape[0], shape[1]), _native(dtype, path))
+        for n, (shape, dtype) in enumerate(kinds)
+    ]
+
+
+def _page_fault(page: tifffile.TiffPage, file_size: int) -> str | None:
+    """Return what makes a page no grey plane, if anything."""
+    if len(page.shape) != 2 or page.samplesperpixel != 1:
+        return f"has colour or channels (shape {page.shape}); convert it to one grey channel"
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return "has a colour palette; convert it to one grey channel"
+    segments = zip(page.dataoffsets, page.databytecounts, strict=True)
+    if not page.dataoffsets or any(start + length > file_size for start, length in segments):
+        return "is truncated: its pixels end behind the file's; copy it again"
+    return None
+
+
+def _stack_fault(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> str | None:
+    """Return what makes pages no whole stack of planes, if anything."""
+    if not pages or not _chain_ends(file, pages[-1]):
+        return f"is truncated behind page {len(pages)}; copy it again"
+    declared = _declared_pages(file)
+    if declared > len(pages):
+        return (
+            f"declares {declared} planes and holds {len(pages)} pages: it is truncated, or needs "
+            "to be saved as plain TIFF pages"
+        )
+    for series in file.series:
+        if sum(size > 1 for size in series.shape) > 3:
+            return (
+                f"has the axes {series.axes} of {series.shape}; save one channel and one time point"
             )
-        return [
-            Plane(path, n, (page.shape[0], page.shape[1]), _dtype(page, path))
-            for n, page in enumerate(pages)
-        ]
+    return None
+
+
+def _chain_ends(file: tifffile.TiffFile, last: tifffile.TiffPage) -> bool:
+    """Whether the last page says that none follows, as it does in a whole file."""
+    tiff, handle = file.tiff, file.filehandle
+    handle.seek(last.offset)
+    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(last.offset + tiff.tagnosize + tags * tiff.tagsize)
+    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+    return bool(following == 0)
 
 
 def _declared_pages(file: tifffile.TiffFile) -> int:
@@ -151,32 +202,11 @@ def _declared_pages(file: tifffile.TiffFile) -> int:
     return 1
 
 
-def _check_page(page: tifffile.TiffPage, where: str, file_size: int) -> None:
-    if len(page.shape) != 2 or page.samplesperpixel != 1:
-        raise ValueError(
-            f"{where} has colour or channels (shape {page.shape}); convert it to one grey channel"
-        )
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        raise ValueError(f"{where} has a colour palette; convert it to one grey channel")
-    segments = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if not page.dataoffsets or any(start + length > file_size for start, length in segments):
-        raise ValueError(f"{where} is truncated: its pixels end behind the file's; copy it again")
-
-
-def _dtype(page: tifffile.TiffPage, path: Path) -> np.dtype[Any]:
-    if page.dtype is None or page.dtype not in DTYPES:
-        allowed = ", ".join(dtype.name for dtype in DTYPES)
-        raise ValueError(f"{path} has pixels of {page.dtype}; allowed: {allowed}")
-    return page.dtype.newbyteorder("=")
-
-
-def _decoded(file: tifffile.TiffFile, plane: Plane) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(file.pages[plane.page].aspage().asarray())
-    except (tifffile.TiffFileError, ValueError, RuntimeError, IndexError, OSError) as error:
-        raise ValueError(
-            f"{plane.path}, page {plane.page + 1} cannot be decoded: {error}; copy it again"
-        ) from error
+def _native(dtype: np.dtype[Any] | None, path: Path) -> np.dtype[Any]:
+    if dtype is None or dtype not in DTYPES:
+        allowed = ", ".join(known.name for known in DTYPES)
+        raise ValueError(f"{path} has pixels of {dtype}; allowed: {allowed}")
+    return dtype.newbyteorder("=")
 
 
 def _in_order(files: list[Path]) -> list[Path]:
@@ -212,13 +242,14 @@ def _in_order(files: list[Path]) -> list[Path]:
 
 
 def _refuse_gaps(numbers: list[int], by_number: dict[int, Path], folder: Path) -> None:
-    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - by_number.keys())
-    if missing:
-        before = by_number[max(n for n in numbers if n < missing[0])].name
-        listed = ", ".join(str(n) for n in missing[:5]) + (", ..." if len(missing) > 5 else "")
+    gaps = [(a, b) for a, b in pairwise(numbers) if b > a + 1]
+    if gaps:
+        missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+        listed = ", ".join(f"{a + 1}" if b == a + 2 else f"{a + 1}-{b - 1}" for a, b in gaps[:3])
+        more = ", ..." if len(gaps) > 3 else ""
         raise ValueError(
-            f"{folder} lacks {len(missing)} of its planes: number {listed} (the first after "
-            f"{before}); add them, or rename the planes without a gap"
+            f"{folder} lacks {missing} of its planes: number {listed}{more} (the first after "
+            f"{by_number[gaps[0][0]].name}); add them, or rename the planes without a gap"
         )
 
 
@@ -258,5 +289,17 @@ def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float,
         photometric="minisblack",
         resolution=(per_cm[0], per_cm[1]),
         resolutionunit="CENTIMETER",
+        software=SOFTWARE,
         metadata=None,
     )
+
+
+def is_own_plane(path: Path) -> bool:
+    """Whether a file is a plane that `write_plane` wrote."""
+    if path.suffix != ".tif" or not path.is_file():
+        return False
+    try:
+        with _reading(path) as file:
+            return file.pages.first.software == SOFTWARE
+    except ValueError:
+        return False

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import Nm3
-from asem.volume.roi import Roi, Triple, subtract
+from asem.volume.roi import Roi, Triple, negative
 
 Kind = Literal["image", "labels"]
 WHOLE_VOXEL_TOLERANCE = 0.01
@@ -92,8 +92,11 @@ class Volume:
     name: str = "volume"
 
     def __post_init__(self) -> None:
-        if min(self.voxel_size) <= 0:
-            raise ValueError(f"{self.name}: voxel size {self.voxel_size} nm must be positive")
+        if not np.isfinite([*self.voxel_size, *self.offset_nm]).all() or min(self.voxel_size) <= 0:
+            raise ValueError(
+                f"{self.name}: voxel size {nm(self.voxel_size)} nm must be positive, it and the "
+                f"offset {nm(self.offset_nm)} nm finite"
+            )
         if len(self.array.shape) != 3:
             shape = tuple(self.array.shape)
             raise ValueError(f"{self.name} has shape {shape}; a volume has three axes (z, y, x)")
@@ -168,7 +171,32 @@ class Volume:
                 f"{nm(self.voxel_size)} nm; both must have one voxel size"
             )
         shift = self._whole_voxels(other.offset_nm, other.name)
-        return Roi(subtract((0, 0, 0), shift), other.shape)
+        return Roi(negative(shift), other.shape)
+
+    def read_placed(self, other: "Volume", roi: Roi, *, fill: int = 0) -> npt.NDArray[Any]:
+        """Read `other` over a box of this volume; `fill` where it does not reach.
+
+        Parameters
+        ----------
+        other
+            A volume on the same lattice (`place_of`).
+        roi
+            In the voxels of this volume.
+        fill
+            Value outside of `other`.
+
+        Returns
+        -------
+        ndarray
+            Shape ``roi.shape``, the dtype of `other`.
+        """
+        place = self.place_of(other)
+        common = place.intersect(roi)
+        voxels = np.full(roi.shape, fill, other.dtype)
+        if common.size:
+            part = other.read(common.shift(negative(place.offset)))
+            voxels[common.shift(negative(roi.offset)).slices] = part
+        return voxels
 
     def position_nm(self, voxel: Triple) -> Nm3:
         """Return the world position of the centre of `voxel`, nm."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from asem.volume import ngff
 from asem.volume.formats import open_volume
+from asem.volume.levels import open_array
 
 
 def describe_volume(path: Path) -> dict[str, Any]:
@@ -24,14 +25,14 @@ def describe_volume(path: Path) -> dict[str, Any]:
     """
     volume = open_volume(path)
     ome, own = ngff.read_metadata(path)
-    levels = [ngff.open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
-    layout = levels[0].chunk_layout
+    arrays = [open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
+    layout = arrays[0].chunk_layout
     return {
         "shape": list(volume.shape),
         "dtype": volume.dtype.name,
         "voxel_size": list(volume.voxel_size),
         "offset_nm": list(volume.offset_nm),
-        "levels": [list(level.shape) for level in levels],
+        "levels": [list(array.shape) for array in arrays],
         "chunk": list(layout.read_chunk.shape),
         "shard": list(layout.write_chunk.shape),
         "kind": volume.kind,
@@ -40,5 +41,5 @@ def describe_volume(path: Path) -> dict[str, Any]:
             "shape": list(volume.grid.shape),
             "origin_nm": list(volume.grid.origin_nm),
         },
-        "made_by": own.get("made_by"),
+        "made_by": own.made_by,
     }

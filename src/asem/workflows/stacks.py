@@ -1,6 +1,7 @@
 """Import and export: TIFF and other sources to OME-Zarr, and back to TIFF planes."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,12 @@ from asem.volume import ngff, tiff
 from asem.volume.contrast import percentile_window
 from asem.volume.formats import open_source, open_volume
 from asem.volume.grid import tile
-from asem.volume.roi import Roi, parse_roi, subtract
+from asem.volume.levels import CHUNK, SHARD
+from asem.volume.roi import Roi, parse_roi
 from asem.volume.volume import Blank, Kind, Volume
+
+SLAB_BYTES = 2**30
+"""What is read at a time: 256 planes of 2,000 x 2,000 voxels of 8 bits."""
 
 
 def import_volume(
@@ -78,16 +83,30 @@ def import_volume(
         overwrite=overwrite,
         progress=progress,
     ) as output:
-        # A block is one layer of shards: each plane of the source is decoded once.
-        layers = tile(cropped.roi, (ngff.SHARD, *part.shape[1:]))
 
         def copy(block: Roi) -> None:
-            output.write(block, volume.read(block.shift(part.offset)))
+            voxels = volume.read(block.shift(part.offset))
+            _check_finite(voxels, volume.name)
+            output.write(block, voxels)
 
-        run_blocks(copy, layers, output.journal, stage="import", progress=progress)
+        blocks = _slabs(cropped, SHARD[0], multiple=SHARD[1])
+        run_blocks(copy, blocks, output.journal, stage="import", progress=progress)
         if volume.kind == "image" and volume.window is None:
-            output.volume = replace(output.volume, window=_window(output.volume))
+            # A crop has the contrast of the whole.
+            whole = output.volume if part == volume.roi else volume
+            output.volume = replace(output.volume, window=_window(whole))
     return ngff.open_image(destination)
+
+
+def _slabs(volume: Volume, planes: int, *, multiple: int = 1) -> Iterator[Roi]:
+    """Cut into slabs of `planes`, of whole planes if that fits the budget, else of rows.
+
+    Each plane of a stack is decoded once per slab: mostly once. The rows of a slab are a multiple
+    of `multiple`, so that no two slabs write one file.
+    """
+    _, height, width = volume.shape
+    rows = int(SLAB_BYTES / (planes * width * volume.dtype.itemsize)) // multiple * multiple
+    return tile(volume.roi, (planes, min(height, max(multiple, rows)), width))
 
 
 def _check_labels(volume: Volume, part: Roi) -> None:
@@ -98,8 +117,8 @@ def _check_labels(volume: Volume, part: Roi) -> None:
         )
     unknown = unknown_id(volume.dtype)
     only_unknown = False
-    for block in tile(part, (16, *part.shape[1:])):
-        voxels = volume.read(block)
+    for slab in _slabs(volume, 16):
+        voxels = volume.read(slab.intersect(part))
         if np.any((voxels != 0) & (voxels != unknown)):
             return
         only_unknown = only_unknown or bool(voxels.any())
@@ -110,20 +129,25 @@ def _check_labels(volume: Volume, part: Roi) -> None:
         )
 
 
+def _check_finite(voxels: npt.NDArray[Any], name: str) -> None:
+    if not np.issubdtype(voxels.dtype, np.integer) and not np.isfinite(voxels).all():
+        raise ValueError(f"{name} holds NaN or infinite values; replace them first")
+
+
 def _window(volume: Volume) -> tuple[float, float]:
+    """Measure the contrast window, reading the volume twice."""
     if volume.dtype == np.uint8:
         return 0.0, 255.0
 
     def blocks() -> Iterator[npt.NDArray[Any]]:
-        for block in tile(volume.roi, (ngff.SHARD,) * 3):
-            yield volume.read(block)
+        for slab in _slabs(volume, SHARD[0]):
+            voxels = volume.read(slab)
+            _check_finite(voxels, volume.name)
+            yield voxels
 
-    low, high = np.inf, -np.inf
-    for voxels in blocks():
-        low, high = min(low, voxels.min()), max(high, voxels.max())
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(f"{volume.name} holds NaN or infinite values; replace them first")
-    return percentile_window(blocks(), float(low), float(high))
+    extremes = [(float(voxels.min()), float(voxels.max())) for voxels in blocks()]
+    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
+    return percentile_window(blocks(), low, high)
 
 
 def export_volume(
@@ -142,7 +166,7 @@ def export_volume(
                         0 0 # # # 0 0        zero where the volume is not
                         0 0 # # # 0 0
 
-    The folder appears under its name when it is complete.
+    The folder appears under its name when it is complete; whatever stops the export leaves none.
 
     Parameters
     ----------
@@ -153,7 +177,7 @@ def export_volume(
     like
         Take the original grid of this volume instead of the source's own.
     overwrite
-        Replace a folder of TIFF planes at `destination`.
+        Replace a folder of planes at `destination` that asem exported.
     progress
         Told of every layer of planes.
 
@@ -167,35 +191,50 @@ def export_volume(
         frame = open_volume(like)
         volume.place_of(frame)  # refuses another voxel size and a broken shift
         volume = replace(volume, original=frame.grid)
+    canvas = volume.like(
+        Blank(volume.grid.shape, volume.dtype), offset_nm=volume.grid.origin_nm, original=None
+    )
+    if canvas.place_of(volume).intersect(canvas.roi).size == 0:
+        raise ValueError(f"{source} lies outside of the original grid of {like or source}")
     _make_way_for_planes(destination, overwrite=overwrite)
-    partial = destination.with_name(f"{destination.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    grid = Roi.whole(volume.grid.shape)
-    place = volume.roi.shift(volume.original_offset)
-    digits = max(4, len(str(grid.shape[0] - 1)))
-    for layer in tile(grid, (ngff.CHUNK, *grid.shape[1:])):
-        planes = np.zeros(layer.shape, volume.dtype)
-        common = layer.intersect(place)
-        if common.size:
-            inside = common.shift(subtract((0, 0, 0), place.offset))
-            planes[common.shift(subtract((0, 0, 0), layer.offset)).slices] = volume.read(inside)
-        for number, plane in enumerate(planes, layer.offset[0]):
-            path = partial / f"{source.name}_{number:0{digits}d}.tif"
-            tiff.write_plane(path, plane, volume.voxel_size[1:])
-        progress("export", layer.end[0] * grid.shape[1] * grid.shape[2], grid.size)
-    if destination.exists():
-        shutil.rmtree(destination)
-    partial.rename(destination)
-    return grid.shape[0]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+    try:
+        _write_planes(partial, source.resolve().name, canvas, volume, progress)
+        if destination.exists():
+            shutil.rmtree(destination)
+        partial.chmod(0o755)
+        partial.rename(destination)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return canvas.shape[0]
+
+
+def _write_planes(
+    folder: Path, name: str, canvas: Volume, volume: Volume, progress: Progress
+) -> None:
+    """Write the planes of `canvas` with `volume` in its place, a few at a time."""
+    total, height, width = canvas.shape
+    digits = max(4, len(str(total - 1)))
+    thickness = int(SLAB_BYTES / (2 * height * width * canvas.dtype.itemsize))
+    for layer in tile(canvas.roi, (max(1, min(CHUNK[0], thickness)), height, width)):
+        for number, plane in enumerate(canvas.read_placed(volume, layer), layer.offset[0]):
+            path = folder / f"{name}_{number:0{digits}d}.tif"
+            tiff.write_plane(path, plane, canvas.voxel_size[1:])
+        progress("export", layer.end[0] * height * width, canvas.roi.size)
 
 
 def _make_way_for_planes(destination: Path, *, overwrite: bool) -> None:
-    """Refuse what exists already; with `overwrite`, all but folders of nothing but TIFF files."""
-    if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
+    """Refuse what exists already; with `overwrite`, all but folders of planes that asem wrote."""
+    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+        raise FileExistsError(f"{destination} is a file or a link; name a folder to make")
+    if not destination.exists() or not any(destination.iterdir()):
         return
     if not overwrite:
         raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
-    files = list(destination.iterdir()) if destination.is_dir() else [destination]
-    if any(file.suffix not in tiff.SUFFIXES or not file.is_file() for file in files):
-        raise FileExistsError(f"{destination} holds more than TIFF planes; it is not replaced")
+    others = [entry.name for entry in destination.iterdir() if not tiff.is_own_plane(entry)]
+    if others:
+        raise FileExistsError(
+            f"{destination} holds more than planes that asem exported ({others[0]}); it is not "
+            "replaced"
+        )
