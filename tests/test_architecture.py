@@ -83,7 +83,10 @@ def test_the_lower_layers_know_no_torch(path):
         assert not [name for name in imports_of(path) if name.split(".")[0] == "torch"]
 
 
-@pytest.mark.parametrize("statement", ["import asem", "import asem.cli; asem.cli.main(['--help'])"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import asem", "import asem.cli; asem.cli.main(['--help'])", "import asem.model.config"],
+)
 def test_import_and_help_load_nothing_heavy(statement):
     heavy = "{'torch', 'dask', 'napari', 'neuroglancer', 'matplotlib', 'scipy'}"
     code = f"{statement}\nimport sys\nsys.exit(str(sorted({heavy} & set(sys.modules))))"

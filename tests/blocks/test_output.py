@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,36 @@ def test_overwriting_spares_what_is_no_image_and_what_is_read(tmp_path, voxels):
     with pytest.raises(FileExistsError, match="holds the input"):
         write(tmp_path / "c.zarr", voxels, overwrite=True, sources=[tmp_path / "c.zarr/raw"])
     assert ngff.is_image(tmp_path / "c.zarr/raw")
+
+
+def test_overwriting_spares_images_inside_and_folders_that_are_only_locked(tmp_path, voxels):
+    write(tmp_path / "b.zarr", voxels)
+    write(tmp_path / "b.zarr/labels/mito", voxels, kind="labels")
+    with pytest.raises(FileExistsError, match=r"holds more than an image \(labels\)"):
+        write(tmp_path / "b.zarr", voxels, overwrite=True)
+    (tmp_path / "run").mkdir()
+    journal.locked(tmp_path / "run").close()  # as a training does
+    with pytest.raises(FileExistsError, match="exists already"):
+        write(tmp_path / "run", voxels)
+    with pytest.raises(FileExistsError, match="is no image"):
+        write(tmp_path / "run", voxels, overwrite=True)
+
+
+def test_a_failed_deletion_leaves_nothing_that_looks_finished(tmp_path, voxels, monkeypatch):
+    def fail(path):
+        raise OSError("busy")
+
+    write(tmp_path / "a", voxels)
+    monkeypatch.setattr("shutil.rmtree", fail)
+    with pytest.raises(OSError, match="busy"):
+        write(tmp_path / "a", voxels, overwrite=True)
+    assert not (tmp_path / "a").exists()
+
+
+def test_paths_with_two_dots_touch_no_other_folder(tmp_path, voxels, monkeypatch):
+    (tmp_path / "w/other.zarr").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "w/other.zarr")
+    write(Path("../cell.zarr/raw"), voxels)
+    assert not (tmp_path / "w/zarr.json").exists()
+    assert not (tmp_path / "w/other.zarr/zarr.json").exists()
+    assert (tmp_path / "w/cell.zarr/zarr.json").exists()

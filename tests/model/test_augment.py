@@ -50,3 +50,9 @@ def test_intensity_stays_in_its_bounds(patch, rng):
     means = [augment(raw, patch[1], bounds, CUBE, rng)[0].mean() for _ in range(200)]
     assert 0.35 - 1e-6 <= min(means) < 0.37
     assert 0.63 < max(means) <= 0.65 + 1e-6
+    two = np.where(rng.random((8, 8, 8)) < 0.5, 0.4, 0.6).astype(np.float32)
+    contrast = AugmentConfig(contrast=0.15, brightness=0)
+    target = np.zeros((4, 4, 4), np.uint8)
+    spans = [np.ptp(augment(two, target, contrast, CUBE, rng)[0]) / 0.2 for _ in range(200)]
+    assert 0.85 - 1e-5 <= min(spans) < 0.87
+    assert 1.13 < max(spans) <= 1.15 + 1e-5

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 
 from asem.model.config import ModelConfig, Region, SamplingConfig, TrainConfig
 from asem.model.sampling import (
@@ -11,11 +12,12 @@ from asem.model.sampling import (
     load_sample,
     patch_output,
 )
-from asem.model.unet import context, reach
+from asem.model.unet import context, lattice, reach
 from asem.workflows.stacks import import_volume
 
 NET = ModelConfig(features=2, levels=2)
 CONTEXT = context(NET)
+BEFORE = CONTEXT + lattice(NET)
 
 
 def config(**changes):
@@ -31,18 +33,11 @@ def config(**changes):
     return TrainConfig.model_validate(settings)
 
 
-def store(tmp_path, name, voxels, *, offset_nm=(0.0, 0.0, 0.0), voxel_size=(10.0, 10.0, 10.0)):
-    import tifffile
-
+def store(tmp_path, name, voxels, **options):
     tifffile.imwrite(tmp_path / f"{name}.tif", voxels, photometric="minisblack")
     kind = "image" if name == "raw" else "labels"
-    import_volume(
-        tmp_path / f"{name}.tif",
-        tmp_path / name,
-        voxel_size=voxel_size,
-        offset_nm=offset_nm,
-        kind=kind,
-    )
+    settings = {"voxel_size": (10.0, 10.0, 10.0), "kind": kind, **options}
+    import_volume(tmp_path / f"{name}.tif", tmp_path / name, **settings)
     return tmp_path / name
 
 
@@ -60,10 +55,12 @@ def test_labels_are_placed_by_world_position(tmp_path, raw):
     )
     sample = load_sample(region, config())
     padded = np.pad(raw, 2 * reach(NET), mode="reflect")
-    start = [2 * reach(NET) + offset - CONTEXT for offset in (5, 6, 8)]
+    start = [2 * reach(NET) + offset - BEFORE for offset in (5, 6, 8)]
     cut = tuple(
-        slice(s, s + n + CONTEXT + reach(NET)) for s, n in zip(start, (10, 14, 12), strict=True)
+        slice(s, s + n + BEFORE + reach(NET)) for s, n in zip(start, (10, 14, 12), strict=True)
     )
+    assert (sample.before, sample.origin) == (BEFORE, (5, 6, 8))
+    assert len(sample.inputs) == 2
     assert (sample.target == (raw[5:15, 6:20, 8:20] > 99)).all()
     assert (sample.raw == padded[cut]).all()
 
@@ -77,6 +74,38 @@ def test_coarse_bins_lie_wholly_inside_the_roi(tmp_path, raw):
     )
     sample = load_sample(region, config(voxel_size=(20, 20, 20)))
     assert sample.target.shape == (10 - 2, 7, 14 - 1)
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (3, 1, 4)])
+def test_a_crop_trains_on_the_bins_of_the_original_grid(tmp_path, raw, start):
+    """A bin counts when labels cover it wholly, wherever crop and labels begin."""
+    z, y, x = start
+    crop = store(tmp_path, "raw", raw, roi=f"{z}:,{y}:,{x}:")
+    labels = (raw[5:17, 6:, 7:] > 128).astype(np.uint8)
+    place = {"offset_nm": (50.0, 60.0, 70.0)}
+    region = Region(raw=crop, labels=store(tmp_path, "labels", labels, **place))
+    sample = load_sample(region, config(voxel_size=(20, 20, 20)))
+    assert sample.origin == (3, 3, 4)  # 5 and 7 lie in the middle of a bin
+    assert sample.target.shape == (5, 9, 10)
+    bins = labels[1:11, :, 1:].reshape(5, 2, 9, 2, -1, 2)[:, :, :, :, :10]
+    assert (sample.target == (bins.sum((1, 3, 5)) >= 4)).all()
+    means = raw[6:16, 6:, 8:].reshape(5, 2, 9, 2, 10, 2).sum((1, 3, 5))
+    inner = tuple(slice(BEFORE, BEFORE + n) for n in (5, 9, 10))
+    assert (sample.raw[inner] == (2 * means + 8) // 16).all()
+
+
+@pytest.mark.parametrize("true", [1, 255])
+def test_a_coarse_mask_is_a_vote_whatever_true_is(tmp_path, raw, true):
+    mask = np.zeros(raw.shape, np.uint8)
+    mask[:, :, :13] = true
+    region = Region(
+        raw=store(tmp_path, "raw", raw),
+        labels=store(tmp_path, "labels", np.ones(raw.shape, np.uint8)),
+        mask=store(tmp_path, "mask", mask, kind="image"),
+    )
+    sample = load_sample(region, config(voxel_size=(20, 20, 20)))
+    assert (sample.target[:, :, :7] == FOREGROUND).all()  # half of the seventh bin is sample
+    assert (sample.target[:, :, 7:] == UNKNOWN).all()
 
 
 def test_mask_and_unknown_count_for_nothing(tmp_path, raw):
@@ -109,7 +138,7 @@ def test_mask_and_unknown_count_for_nothing(tmp_path, raw):
             None,
             "no voxel in common",
         ),
-        (np.ones((4, 4, 4), np.uint8), {}, "9:,9:,9:", "no voxel in common .* within 9:,9:,9:"),
+        (np.ones((4, 4, 4), np.uint8), {}, "9:,9:,9:", "no voxel in common within 9:,9:,9:"),
         (np.ones((4, 4, 4), np.uint8), {"voxel_size": (5.0,) * 3}, None, "one voxel size"),
         (np.ones((4, 4, 4), np.uint8), {"offset_nm": (5.0, 0.0, 0.0)}, None, "whole number of vox"),
     ],
@@ -130,13 +159,13 @@ def test_an_image_is_no_labels(tmp_path, raw):
         load_sample(Region(raw=path, labels=path), config())
 
 
-def plain_sample(target, name="s"):
-    edge = CONTEXT + reach(NET)
+def plain_sample(target):
+    edge = BEFORE + reach(NET)
     raw = np.zeros(tuple(n + edge for n in target.shape), np.uint8)
-    inner = tuple(slice(CONTEXT, CONTEXT + n) for n in target.shape)
+    inner = tuple(slice(BEFORE, BEFORE + n) for n in target.shape)
     raw[inner] = np.where(target == FOREGROUND, 255, 0)
     known = int(np.count_nonzero(target < BEYOND))
-    return Sample(raw, target.astype(np.uint8), (0.0, 255.0), known, name)
+    return Sample(raw, target.astype(np.uint8), (0.0, 255.0), BEFORE, (0, 0, 0), known, ())
 
 
 def test_a_patch_is_raw_with_its_target_at_the_centre(rng):

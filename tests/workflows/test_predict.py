@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,7 +14,7 @@ from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
-from asem.workflows.stacks import import_volume
+from asem.workflows.stacks import export_volume, import_volume
 
 
 def voxels(path):
@@ -68,7 +72,7 @@ def test_a_crop_at_odd_indices_changes_nothing_further_than_the_context(cell, ru
     for name in ("whole", "crop"):
         predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
     whole, crop = voxels(tmp_path / "p_whole"), voxels(tmp_path / "p_crop")
-    net = load_checkpoint(run)[1].model
+    net = load_checkpoint(find_checkpoint(run))[1].model
     margin = 2 * (context(net) + lattice(net))  # in voxels of raw
     inner = tuple(slice(margin, None) for _ in range(3))
     beyond = tuple(slice(s + margin, None) for s in start)
@@ -106,6 +110,58 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
         predict_volume(run, raw, out, precision="32", tile=24)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+import asem.blocks.output
+from asem.workflows.predict import predict_volume
+
+asem.blocks.output.SHARD = (16, 48, 40)
+
+def kill(stage, done, total):
+    if done > 16 * 48 * 40:  # in the middle of the second block
+        os.kill(os.getpid(), signal.SIGKILL)
+
+predict_volume(Path({run!r}), Path({raw!r}), Path({out!r}), precision="32", tile=16, progress=kill)
+"""
+
+
+def test_a_killed_prediction_goes_on_to_the_same_bits(cell, run, tmp_path, monkeypatch):
+    raw, out, whole = cell / "cell.zarr/raw", tmp_path / "killed", tmp_path / "whole"
+    code = KILLED.format(run=str(run), raw=str(raw), out=str(out))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with pytest.raises(ValueError, match="is not finished"):
+        open_volume(out)
+    monkeypatch.setattr("asem.blocks.output.SHARD", (16, 48, 40))
+    seen = []
+    predict_volume(
+        run, raw, out, precision="32", tile=16, progress=lambda s, done, n: seen.append(done)
+    )
+    assert seen[0] > 0  # what was done is not done again
+    predict_volume(run, raw, whole, precision="32", tile=16)
+    assert (voxels(out) == voxels(whole)).all()
+
+
+def test_positions_survive_from_tiff_to_tiff(cell, run, probability, tmp_path):
+    """TIFF -> crop -> prediction of a part -> segmentation -> TIFF, in fractions of nm."""
+    size = (10.0, 10.0, 10.0)
+    offset = {"voxel_size": size, "offset_nm": (-0.25, 1 / 3, 1e5 + 0.7)}
+    import_volume(cell / "raw.tif", tmp_path / "crop", roi="3:,5:,7:", **offset)
+    predict_volume(run, tmp_path / "crop", tmp_path / "p", roi="12:30,9:40,14:60", precision="32")
+    threshold = float(np.median(voxels(probability))) / 255
+    segment_volume(tmp_path / "p", tmp_path / "s", threshold=threshold)
+    export_volume(tmp_path / "s", tmp_path / "planes")
+    planes = np.stack([tifffile.imread(path) for path in sorted((tmp_path / "planes").iterdir())])
+    expected = np.zeros((40, 48, 72), np.uint8)
+    part = (slice(15, 33), slice(14, 45), slice(21, 67))
+    expected[part] = voxels(probability)[part] >= np.ceil(255 * threshold)
+    assert planes.shape == expected.shape
+    differing = np.count_nonzero(planes != expected)
+    assert differing <= 1e-3 * expected.size  # 1 of 255 may cross the threshold
+    assert 0 < expected.sum() < expected.size
 
 
 def test_thin_volumes_are_reflected(run, tmp_path, rng):

@@ -27,6 +27,33 @@ def stack(tmp_path, rng):
     return make
 
 
+def test_a_small_budget_changes_nothing(tmp_path, rng, monkeypatch):
+    voxels = rng.integers(0, 60_000, (70, 600, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "s.tif", voxels, photometric="minisblack")
+    monkeypatch.setattr("asem.workflows.stacks.SLAB_BYTES", 5_000)
+    slabs = []
+    import_volume(
+        tmp_path / "s.tif",
+        tmp_path / "raw",
+        voxel_size=SIZE,
+        progress=lambda *step: slabs.append(step),
+    )
+    # No slab shares a shard with another: rows are cut at multiples of 256 at the finest.
+    steps = [done for stage, done, _ in slabs if stage == "import"]
+    assert steps == [0, 70 * 256 * 3, 70 * 512 * 3, 70 * 600 * 3]
+    export_volume(tmp_path / "raw", tmp_path / "out")
+    assert (read_back(tmp_path / "out")[0] == voxels).all()
+
+
+def test_a_crop_has_the_contrast_of_the_whole(tmp_path, rng):
+    voxels = rng.integers(0, 1000, (6, 30, 40)).astype(np.uint16)
+    voxels[:3] *= 20
+    tifffile.imwrite(tmp_path / "s.tif", voxels)
+    whole = import_volume(tmp_path / "s.tif", tmp_path / "a", voxel_size=SIZE)
+    crop = import_volume(tmp_path / "s.tif", tmp_path / "b", voxel_size=SIZE, roi="4:,:,:")
+    assert crop.window == whole.window
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_tiff_to_tiff_keeps_every_pixel(tmp_path, stack, dtype):
     folder, voxels = stack(dtype)
@@ -115,6 +142,25 @@ def test_not_a_number_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "s.tif", np.full((2, 3, 7), np.nan, np.float32))
     with pytest.raises(ValueError, match="holds NaN or infinite"):
         import_volume(tmp_path / "s.tif", tmp_path / "a", voxel_size=SIZE)
+
+
+def test_export_spares_the_microscopes_planes(tmp_path, stack):
+    folder, _ = stack("uint8")
+    import_volume(folder, tmp_path / "raw", voxel_size=SIZE, roi="2:,:,:")
+    with pytest.raises(FileExistsError, match=r"more than planes that asem exported \(s\d+.tif\)"):
+        export_volume(tmp_path / "raw", folder, overwrite=True)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for place in (tmp_path / "link", folder / "s7.tif"):
+        with pytest.raises(FileExistsError, match="is a file or a link; name a folder"):
+            export_volume(tmp_path / "raw", place, overwrite=True)
+
+
+def test_export_like_a_grid_that_misses(tmp_path, stack):
+    folder, _ = stack("uint8")
+    import_volume(folder, tmp_path / "raw", voxel_size=SIZE)
+    import_volume(folder, tmp_path / "far", voxel_size=SIZE, offset_nm=(524.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"the original grid of .*far and .*raw have no voxel"):
+        export_volume(tmp_path / "raw", tmp_path / "out", like=tmp_path / "far")
 
 
 def test_export_makes_no_half_folder_and_spares_others(tmp_path, stack):

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        _say("asem: interrupted; the same command goes on from here")
+        _say("asem: interrupted; import, train, predict and segment go on when given again")
         return INTERRUPTED
     return 0
 

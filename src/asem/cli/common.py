@@ -1,6 +1,7 @@
 """What the verbs share: options, progress, printing."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from rich.table import Table
 from asem.config import Nm3
 
 Verbose = Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")]
+Signed = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 PLAIN_SECONDS = 10.0
@@ -36,7 +38,7 @@ def triple(text: str, option: str) -> Nm3:
         numbers = []
     if len(numbers) == 1:
         numbers *= 3
-    if len(numbers) != 3:
+    if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
         raise ValueError(f"{option} {text}: write three numbers in nm, z,y,x, or one for all axes")
     return numbers[0], numbers[1], numbers[2]
 
@@ -94,7 +96,7 @@ class _Clock:
 
 
 class _PlainProgress:
-    """One line when a stage begins and ends, and every ten seconds between."""
+    """A line every ten seconds, and one when a stage ends."""
 
     def __init__(self) -> None:
         self.clocks: dict[str, _Clock] = {}

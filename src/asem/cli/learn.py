@@ -193,7 +193,7 @@ def evaluate(
     zone_in_nm
         Width of the zone inside of them, nm.
     zone_shape
-        diamond as in the paper, or ball, which scores higher.
+        diamond as in the paper, or ball, which is wider: say which with the score.
     mask
         Score only where this image is not 0.
     roi

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from asem.cli.common import Flag, Json, Verbose, progress, show, triple
+from asem.cli.common import Flag, Json, Signed, Verbose, progress, show, triple
 
 
 def import_(
@@ -12,7 +12,7 @@ def import_(
     /,
     *,
     voxel_size: str | None = None,
-    offset_nm: str | None = None,
+    offset_nm: Signed = None,
     kind: Literal["image", "labels"] | None = None,
     roi: str | None = None,
     overwrite: Flag = False,

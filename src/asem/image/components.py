@@ -21,13 +21,10 @@ class Sizes:
 
     Parameters
     ----------
-    blocks
-        The blocks, in order.
     whole
         Per block: voxels of the whole object, indexed by the block's own component id.
     """
 
-    blocks: tuple[Roi, ...]
     whole: tuple[npt.NDArray[np.int64], ...]
 
     def large(self, block: int, mask: Mask, smallest: int) -> Mask:
@@ -85,7 +82,7 @@ def object_sizes(read: Callable[[Roi], Mask], blocks: Sequence[Roi]) -> Sizes:
     sizes = np.concatenate(counts) if counts else np.zeros(0, np.int64)
     totals = np.bincount(objects, weights=sizes).astype(np.int64)[objects]
     borders = np.cumsum([len(count) for count in counts])[:-1]
-    return Sizes(tuple(blocks), tuple(np.split(totals, borders)))
+    return Sizes(tuple(np.split(totals, borders)))
 
 
 def _components(mask: Mask) -> npt.NDArray[Any]:

@@ -61,7 +61,7 @@ def exclusion_zone(
         Widths in voxels along each axis (`zone_radii`).
     shape
         ``"diamond"``: abs(dz) / nz + abs(dy) / ny + abs(dx) / nx <= 1, the iterated cross where
-        isotropic. ``"ball"``: the Euclidean counterpart, which is wider and so scores higher.
+        isotropic. ``"ball"``: the Euclidean counterpart, which is wider.
     """
     foreground = is_foreground(labels)
     return near(foreground, outside, shape) & near(labels == 0, inside, shape)

@@ -1,7 +1,7 @@
 """Settings of the network and its training; the defaults are the paper's. Loads no torch."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -136,3 +136,20 @@ class CheckpointInfo(Config):
     voxel_size: Nm3
     model: ModelConfig
     training: TrainConfig
+    inputs: tuple[str, ...]
+    """Identity of every volume that it was trained and validated on."""
+    device: str
+    precision: str
+
+
+class RunState(Config):
+    """How far a run got: `run.json`."""
+
+    state: Literal["running", "finished"]
+    iteration: int
+    best: int | None
+    """Iteration of the best checkpoint."""
+    checkpoint: CheckpointInfo
+    """What all its checkpoints share, with the number of the last."""
+    metrics: tuple[dict[str, Any], ...]
+    """One row a validation, as in `metrics.csv`."""

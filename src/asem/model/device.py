@@ -1,9 +1,12 @@
 """Where and in which precision the network runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 Precision = Literal["auto", "32", "bf16"]
 
 
@@ -40,6 +43,24 @@ def resolve_precision(name: Precision, device: torch.device) -> Literal["32", "b
     # Newer than the oldest PyTorch that is allowed.
     features: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
     return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "32"
+
+
+@contextmanager
+def memory_advice(advice: str) -> Iterator[None]:
+    """Turn what happens when memory runs out into one line that says what to take instead.
+
+    Raises
+    ------
+    ValueError
+        In place of MemoryError and PyTorch's own error of that meaning.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeError) and not any(sign in text for sign in NO_MEMORY):
+            raise
+        raise ValueError(f"out of memory ({text.splitlines()[0]}); take {advice}") from error
 
 
 def describe(device: torch.device) -> str:

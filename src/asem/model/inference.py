@@ -9,6 +9,7 @@ every voxel the same value, whatever the size of the tile::
     kept                      |<----------------------->|
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,13 @@ from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_precision
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.volume.grid import split_evenly
-from asem.volume.roi import Roi, Triple
+from asem.volume.roi import Roi, negative
 
 DEFAULT_TILE = {"cpu": 104, "cuda": 200}
 """Edge of what a forward pass keeps, voxels: 104 is the paper's block."""
+
+Told = Callable[[float], None]
+"""Called with the share that is done."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,11 @@ class Runner:
     def logits(self, raw: npt.NDArray[np.float32]) -> Tensor:
         """Run one tile: (z, y, x) in [-1, 1] of a valid size -> float32 (2, z', y', x')."""
         bf16 = resolve_precision(self.precision, self.device) == "bf16"
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, bf16):
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, bf16),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # "32" is not 19 bits
+        ):
             out = self.net(torch.from_numpy(raw)[None, None].to(self.device))
         logits: Tensor = out[0].float()
         return logits
@@ -88,7 +96,15 @@ def plan_tiles(config: ModelConfig, roi: Roi, tile: int) -> Tiling:
     return Tiling(roi, tuple(tiles), Roi.between(inputs[0].offset, inputs[-1].end))
 
 
-def predict(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling) -> npt.NDArray[np.uint8]:
+def default_tile(runner: Runner) -> int:
+    """Return the largest tile for a device: a multiple of the lattice, about `DEFAULT_TILE`."""
+    step = lattice(runner.net.config)
+    return max(step, DEFAULT_TILE[runner.device.type] // step * step)
+
+
+def predict(
+    runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling, told: Told | None = None
+) -> npt.NDArray[np.uint8]:
     """Predict the probability of foreground.
 
     Parameters
@@ -99,6 +115,8 @@ def predict(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling) -> npt
         The voxels of ``tiling.read``, grey values in [-1, 1].
     tiling
         From `plan_tiles`.
+    told
+        Called after every tile.
 
     Returns
     -------
@@ -106,22 +124,20 @@ def predict(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling) -> npt
         Shape ``tiling.roi.shape``, rint(255 p); 128 and more is p >= 0.5.
     """
     out = np.empty(tiling.roi.shape, np.uint8)
-    back = _negative(tiling.roi.offset)
-    for tile in tiling.tiles:
+    back = negative(tiling.roi.offset)
+    for number, tile in enumerate(tiling.tiles, 1):
         wanted = tile.intersect(tiling.roi)
         logits = run_tile(runner, raw, tiling, tile)
         probability = logits.softmax(0)[1].mul(255).round().to(torch.uint8).cpu().numpy()
-        out[wanted.shift(back).slices] = probability[wanted.shift(_negative(tile.offset)).slices]
+        out[wanted.shift(back).slices] = probability[wanted.shift(negative(tile.offset)).slices]
+        if told is not None:
+            told(number / len(tiling.tiles))
     return out
 
 
 def run_tile(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling, tile: Roi) -> Tensor:
     """Return the logits (2, z, y, x) of one tile's kept voxels, float32, on the device."""
-    source = input_roi(runner.net.config, tile).shift(_negative(tiling.read.offset))
+    source = input_roi(runner.net.config, tile).shift(negative(tiling.read.offset))
     logits = runner.logits(np.ascontiguousarray(raw[source.slices]))
     z, y, x = tile.shape
     return logits[:, :z, :y, :x]
-
-
-def _negative(offset: Triple) -> Triple:
-    return (-offset[0], -offset[1], -offset[2])

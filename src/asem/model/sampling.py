@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.config import Nm3
 from asem.image.labels import is_foreground, unknown_id
 from asem.model.augment import augment
 from asem.model.config import Region, TrainConfig
 from asem.model.unet import context, lattice, output_size, reach, valid_input
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.downsample import at_voxel_size
-from asem.volume.formats import open_volume
-from asem.volume.roi import Roi, add, parse_roi, subtract
+from asem.volume.formats import open_labels, open_volume
+from asem.volume.roi import Roi, Triple, add, parse_roi, subtract
 from asem.volume.volume import Volume
 
-BACKGROUND, FOREGROUND, BEYOND, UNKNOWN = 0, 1, 254, 255
-"""Codes of a target voxel; BEYOND lies outside of the region, UNKNOWN inside; neither counts."""
+FOREGROUND, BEYOND, UNKNOWN = 1, 254, 255
+"""Codes of a target voxel besides 0, background; neither BEYOND (the region) nor UNKNOWN counts."""
 MOST_TRIES = 10_000
 
 
@@ -27,38 +26,44 @@ MOST_TRIES = 10_000
 class Sample:
     """A region in memory at the model's voxel size.
 
+    ::
+
+        +------------------------+      raw: real neighbours, reflected beyond the volume;
+        |    +---------------+   |      `before` voxels ahead of target, `reach` behind it
+        |    |    target     |   |
+        |    +---------------+   |      target: labels inside of roi, placed by world position
+        +------------------------+
+
     Parameters
     ----------
     raw
-        The volume's dtype; more voxels than `target`: the network's context before it and
-        its reach behind it.
+        The volume's dtype.
     target
         uint8 codes.
     window
         Grey values of black and white.
+    before
+        Voxels of raw ahead of the first of target: the network's context and one lattice step, so
+        that tiles can begin on the lattice.
+    origin
+        Place of target's first voxel on the original grid, in model voxels.
     known
         Number of voxels that are background or foreground.
-    name
-        For messages.
+    inputs
+        Identity of raw, labels and mask.
     """
 
     raw: npt.NDArray[Any]
     target: npt.NDArray[np.uint8]
     window: tuple[float, float]
+    before: int
+    origin: Triple
     known: int
-    name: str
+    inputs: tuple[str, ...]
 
 
 def load_sample(region: Region, config: TrainConfig, *, at_least: int = 1) -> Sample:
     """Read a region and the context around it.
-
-    ::
-
-        +---------------------+      raw: real neighbours, reflected beyond the volume
-        |  +---------------+  |
-        |  |    target     |  |      target: labels inside roi, placed by world position
-        |  +---------------+  |
-        +---------------------+
 
     Parameters
     ----------
@@ -76,68 +81,65 @@ def load_sample(region: Region, config: TrainConfig, *, at_least: int = 1) -> Sa
     """
     fine = open_volume(region.raw)
     raw = at_voxel_size(fine, config.voxel_size)
-    labels = _on_same_grid(fine, _opened_labels(region), config.voxel_size)
-    roi = _region_roi(region, fine, raw).intersect(raw.place_of(labels))
+    labels = open_labels(region.labels)
+    covered = fine.common(labels)
+    inside = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
+    roi = _whole_bins(covered.intersect(inside), fine, raw)
     if roi.size == 0:
-        raise ValueError(
-            f"{labels.name} and {region.raw} have no voxel in common"
-            + (f" within {region.roi}" if region.roi else "")
-            + "; check their offsets with `asem info`"
-        )
-    target = _codes(labels.read(roi.shift(_back(raw.place_of(labels).offset))))
+        raise ValueError(f"{region.raw} and {labels.name} have no voxel in common{_within(region)}")
+    target = _codes(raw.read_placed(_on_bins(fine, labels, config), roi))
+    sources = [fine, labels]
     if region.mask is not None:
-        mask = _on_same_grid(fine, open_volume(region.mask), config.voxel_size)
-        sample = np.zeros(roi.shape, bool)
-        place = raw.place_of(mask)
-        common = place.intersect(roi)
-        sample[common.shift(_back(roi.offset)).slices] = (
-            mask.read(common.shift(_back(place.offset))) != 0
-        )
-        target[~sample] = UNKNOWN
+        mask = open_volume(region.mask)
+        fine.common(mask)
+        # Read as labels: how many voxels of a bin are sample, not how bright they are.
+        ids = mask.like(mask.array, kind="labels")
+        target[raw.read_placed(_on_bins(fine, ids, config), roi) == 0] = UNKNOWN
+        sources.append(mask)
     known = int(np.count_nonzero(target < BEYOND))
     if known == 0:
         raise ValueError(f"{labels.name} names no voxel of {region.raw}: all are unknown or masked")
     z, y, x = (max(0, at_least - size) for size in roi.shape)
-    fill = [(z, z), (y, y), (x, x)]
     filled = roi.grow((z, y, x))
-    before, behind = (context(config.model),) * 3, (reach(config.model),) * 3
+    before = context(config.model) + lattice(config.model)
+    behind = reach(config.model)
+    around = Roi.between(
+        subtract(filled.offset, (before,) * 3), add(filled.end, (behind, behind, behind))
+    )
     return Sample(
-        raw.read(Roi.between(subtract(filled.offset, before), add(filled.end, behind))),
-        np.pad(target, fill, constant_values=BEYOND),
+        raw.read(around),
+        np.pad(target, [(z, z), (y, y), (x, x)], constant_values=BEYOND),
         window_of(fine),
+        before,
+        add(filled.offset, raw.original_offset),
         known,
-        f"{region.raw} [{roi}]",
+        tuple(f"{volume.name}: {volume.identity}" for volume in sources),
     )
 
 
-def _opened_labels(region: Region) -> Volume:
-    labels = open_volume(region.labels)
-    if labels.kind != "labels":
-        raise ValueError(f"{region.labels} is an image; import labels with --kind labels")
-    return labels
+def _within(region: Region) -> str:
+    return f" within {region.roi}" if region.roi else " that fills one of the model"
 
 
-def _on_same_grid(raw: Volume, other: Volume, voxel_size: Nm3) -> Volume:
+def _on_bins(raw: Volume, other: Volume, config: TrainConfig) -> Volume:
     """View labels or a mask at the model's voxel size, with bins on raw's original grid."""
-    place = raw.place_of(other)  # refuses another voxel size and a broken shift
-    if raw.roi.intersect(place).size == 0:
-        raise ValueError(
-            f"{other.name} and {raw.name} have no voxel in common; check their offsets with "
-            "`asem info`"
-        )
-    return at_voxel_size(other.like(other.array, original=raw.grid), voxel_size)
+    return at_voxel_size(other.like(other.array, original=raw.grid), config.voxel_size)
 
 
-def _region_roi(region: Region, fine: Volume, coarse: Volume) -> Roi:
-    """Return a region's Roi in model voxels: those bins whose voxels all lie inside of it."""
-    if region.roi is None:
-        return coarse.roi
-    inside = parse_roi(region.roi, fine.shape)
+def _whole_bins(part: Roi, fine: Volume, coarse: Volume) -> Roi:
+    """Return the bins whose voxels, as far as raw has them, all lie in `part`.
+
+    ::
+
+        raw       | a b c | d e f | g h .      bins of three on the original grid
+        part            c   d e f   g h
+        bins                  1       2
+    """
     start, stop = [], []
     for axis in range(3):
         factor = round(coarse.voxel_size[axis] / fine.voxel_size[axis])
         skipped = fine.original_offset[axis] % factor
-        low, high = inside.offset[axis], inside.end[axis]
+        low, high = part.offset[axis], part.end[axis]
         start.append(0 if low == 0 else -(-(low + skipped) // factor))
         whole = high == fine.shape[axis]
         stop.append(coarse.shape[axis] if whole else (high + skipped) // factor)
@@ -148,10 +150,6 @@ def _codes(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     codes = is_foreground(labels).astype(np.uint8)
     codes[labels == unknown_id(labels.dtype)] = UNKNOWN
     return codes
-
-
-def _back(offset: tuple[int, int, int]) -> tuple[int, int, int]:
-    return (-offset[0], -offset[1], -offset[2])
 
 
 class Sampler:
@@ -172,6 +170,7 @@ class Sampler:
         self.samples = samples
         self.config = config
         self.edge = patch_output(config)
+        self.context = context(config.model)
         known = np.array([sample.known for sample in samples], float)
         self.shares = known / known.sum()
 
@@ -189,9 +188,10 @@ class Sampler:
         """
         sample, start = self._place(rng)
         z, y, x = start
-        size, edge = self.config.patch, self.edge
-        grey = to_unit(sample.raw[z : z + size, y : y + size, x : x + size], sample.window)
+        edge, size = self.edge, self.config.patch
         target = sample.target[z : z + edge, y : y + edge, x : x + edge]
+        c, b, a = (at + sample.before - self.context for at in start)
+        grey = to_unit(sample.raw[c : c + size, b : b + size, a : a + size], sample.window)
         grey, target = augment(grey, target, self.config.augment, self.config.voxel_size, rng)
         return grey * 2 - 1, target
 

@@ -15,11 +15,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from asem import __version__
 from asem.model import checkpoint
-from asem.model.config import OptimizerConfig, TrainConfig
+from asem.model.config import CheckpointInfo, OptimizerConfig, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
 from asem.model.inference import Runner
-from asem.model.losses import Loss, loss_named
+from asem.model.losses import loss_named
 from asem.model.sampling import BEYOND, FOREGROUND, Sample, Sampler
 from asem.model.unet import UNet, initialize
 from asem.model.validation import validate
@@ -27,6 +28,7 @@ from asem.structures import structure
 
 LOG = logging.getLogger(__name__)
 METRICS = "metrics.csv"
+UNSCORED = dict.fromkeys(("validation_loss", "precision", "recall", "f1"))
 
 Report = Callable[[str, int, int], None]
 
@@ -39,22 +41,20 @@ class Run:
     ----------
     folder
         The run directory.
-    config
-        The training file.
-    net, optimizer
-        On the device.
-    iteration
-        Iterations done.
+    info
+        What its checkpoints say of themselves; the iteration is the last that was done.
     rows
         The metrics so far, one row a validation.
     """
 
     folder: Path
-    config: TrainConfig
-    net: UNet
-    optimizer: torch.optim.Optimizer
-    iteration: int = 0
+    info: CheckpointInfo
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.info.iteration
 
     @property
     def best(self) -> int | None:
@@ -67,73 +67,103 @@ class Run:
             return int(self.rows[-1]["iteration"]) if self.rows else None
         return int(max(scored, key=lambda row: float(row["f1"]))["iteration"])
 
+    def save(self, state: Literal["running", "finished"]) -> None:
+        """Write `run.json`."""
+        document = RunState(
+            state=state,
+            iteration=self.iteration,
+            best=self.best,
+            checkpoint=self.info,
+            metrics=tuple(self.rows),
+        )
+        checkpoint.write_run(self.folder, document)
+
+
+def begin(
+    config: TrainConfig, folder: Path, training: Sequence[Sample], validation: Sequence[Sample]
+) -> Run:
+    """Describe the training that `config` asks for on this machine, before its first iteration."""
+    device = resolve_device(config.device)
+    inputs = [text for sample in (*training, *validation) for text in sample.inputs]
+    info = CheckpointInfo(
+        asem=__version__,
+        iteration=0,
+        structure=config.structure,
+        voxel_size=config.voxel_size,
+        model=config.model,
+        training=config,
+        inputs=tuple(dict.fromkeys(inputs)),
+        device=describe(device),
+        precision=resolve_precision(config.precision, device),
+    )
+    return Run(folder, info)
+
 
 def train(
-    config: TrainConfig,
-    folder: Path,
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-    progress: Report,
-) -> Run:
-    """Train until the last iteration, going on from the last checkpoint in `folder`.
+    run: Run, training: Sequence[Sample], validation: Sequence[Sample], progress: Report
+) -> None:
+    """Train until the last iteration, going on from the last checkpoint of the run.
 
     Chance depends on the seed and the number of the iteration only, so that a run that was
     interrupted ends as one that was not.
 
     Parameters
     ----------
-    config
-        The training file.
-    folder
-        The run directory; exists.
+    run
+        From `begin`; its folder exists.
     training, validation
         Loaded regions.
     progress
         Told of every iteration.
     """
+    config = run.info.training
     device = resolve_device(config.device)
     fabric = _fabric(config, device)
     net = UNet(config.model)
     initialize(net, torch.Generator().manual_seed(config.seed))
     net.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    run = Run(folder, config, net, make_optimizer(config.optimizer, net))
-    _resume(run)
-    save_state(run, "running")
-    LOG.info(
-        "training on %s, precision %s",
-        describe(device),
-        resolve_precision(config.precision, device),
-    )
-    model, optimizer = fabric.setup(net, run.optimizer)
+    optimizer = make_optimizer(config.optimizer, net)
+    _resume(run, net, optimizer)
+    run.save("running")
+    LOG.info("training on %s, precision %s", run.info.device, run.info.precision)
+    model, stepper = fabric.setup(net, optimizer)
     loss_of, sampler = loss_named(config.loss), Sampler(training, config)
 
     def step() -> float:
         """Train on one batch; returns its loss."""
+        for group in stepper.param_groups:
+            group["lr"] = learning_rate(config.optimizer, run.iteration, config.iterations)
         raw, target, known = _batch(sampler, run.iteration, device)
         model.train()
-        optimizer.zero_grad()
+        stepper.zero_grad()
         loss = loss_of(model(raw).float(), target, known)
         fabric.backward(loss)
-        optimizer.step()
+        stepper.step()
         return loss.item()
+
+    def milestone(losses: list[float]) -> None:
+        """Validate, save, and note both."""
+        row = {"iteration": run.iteration, "train_loss": float(np.mean(losses)), **UNSCORED}
+        if validation:
+            runner = Runner(net.eval(), device, config.precision)
+            row |= validate(runner, validation, loss_of, structure(config.structure), config)
+        row["seconds"] = round(time.monotonic() - started, 1)
+        run.rows.append(row)
+        checkpoint.save_checkpoint(run.folder, run.info, net=net, optimizer=optimizer)
+        _tell(run, board)
 
     losses: list[float] = []
     started = time.monotonic() - (run.rows[-1]["seconds"] if run.rows else 0)
-    with SummaryWriter(str(folder)) as board:
+    with SummaryWriter(str(run.folder)) as board:
         while run.iteration < config.iterations:
             progress("training", run.iteration, config.iterations)
-            rate = learning_rate(config.optimizer, run.iteration, config.iterations)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             losses.append(step())
-            run.iteration += 1
+            run.info = run.info.model_copy(update={"iteration": run.iteration + 1})
             _refuse_divergence(losses[-1], run.iteration)
             if run.iteration % config.validate_every == 0 or run.iteration == config.iterations:
-                seconds = time.monotonic() - started
-                _milestone(run, validation, loss_of, losses, seconds, board)
+                milestone(losses)
                 losses.clear()
     progress("training", run.iteration, config.iterations)
-    return run
 
 
 def _fabric(config: TrainConfig, device: torch.device) -> Fabric:
@@ -183,73 +213,30 @@ def _refuse_divergence(loss: float, iteration: int) -> None:
         )
 
 
-def _milestone(
-    run: Run,
-    validation: Sequence[Sample],
-    loss_of: Loss,
-    losses: list[float],
-    seconds: float,
-    board: SummaryWriter,
-) -> None:
-    """Validate, save, and note both."""
-    row: dict[str, Any] = {"iteration": run.iteration, "train_loss": float(np.mean(losses))}
-    if validation:
-        device = next(run.net.parameters()).device
-        runner = Runner(run.net.eval(), device, run.config.precision)
-        zone = structure(run.config.structure)
-        row |= validate(runner, validation, loss_of, zone, run.config)
-    else:
-        row |= {"validation_loss": None, "precision": None, "recall": None, "f1": None}
-    row["seconds"] = round(seconds, 1)
-    run.rows.append(row)
-    checkpoint.save_checkpoint(
-        run.folder, run.net, run.optimizer, iteration=run.iteration, config=run.config
-    )
-    _write_metrics(run)
-    save_state(run, "running")
-    for key, value in row.items():
-        if value is not None and key != "iteration":
-            board.add_scalar(key, value, run.iteration)
-    shown = {k: round(v, 4) for k, v in row.items() if v is not None}
-    LOG.info("%s", ", ".join(f"{key} {value}" for key, value in shown.items()))
-
-
-def _write_metrics(run: Run) -> None:
+def _tell(run: Run, board: SummaryWriter) -> None:
+    """Write the last row of the metrics everywhere."""
+    row = run.rows[-1]
     with (run.folder / METRICS).open("w", newline="") as file:
-        writer = csv.DictWriter(file, run.rows[0].keys(), lineterminator="\n")
+        writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(run.rows)
+    run.save("running")
+    values = {key: value for key, value in row.items() if value is not None}
+    for key, value in values.items():
+        board.add_scalar(key, value, run.iteration)
+    LOG.info("%s", ", ".join(f"{key} {value:.5g}" for key, value in values.items()))
 
 
-def save_state(run: Run, state: str) -> None:
-    """Write `run.json`: the resolved training file, how far it got, and which checkpoint is best.
-
-    Parameters
-    ----------
-    run
-        The run.
-    state
-        ``"running"`` or ``"finished"``.
-    """
-    document = {
-        "state": state,
-        "best": run.best,
-        "iteration": run.iteration,
-        "config": run.config.model_dump(mode="json"),
-        "metrics": run.rows,
-    }
-    checkpoint.write_run(run.folder, document)
-
-
-def _resume(run: Run) -> None:
+def _resume(run: Run, net: UNet, optimizer: torch.optim.Optimizer) -> None:
     """Take up the last checkpoint that the run's metrics know."""
     if not (run.folder / checkpoint.RUN).exists():
         return
-    rows = checkpoint.read_run(run.folder)["metrics"]
-    if not rows:
+    run.rows = list(checkpoint.read_run(run.folder).metrics)
+    if not run.rows:
         return
-    run.rows, run.iteration = rows, rows[-1]["iteration"]
-    folder = run.folder / "checkpoints" / f"{run.iteration:08d}"
-    checkpoint.load_weights(folder, run.net)
-    checkpoint.load_moments(folder, run.optimizer)
-    LOG.info("going on from iteration %d", run.iteration)
+    iteration = int(run.rows[-1]["iteration"])
+    run.info = run.info.model_copy(update={"iteration": iteration})
+    folder = run.folder / "checkpoints" / f"{iteration:08d}"
+    checkpoint.load_weights(folder, net)
+    checkpoint.load_moments(folder, optimizer)
+    LOG.info("going on from iteration %d", iteration)

@@ -4,19 +4,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from asem.image.labels import exclusion_zone, zone_radii
 from asem.measure.overlap import Overlap, overlap
 from asem.model.config import TrainConfig
-from asem.model.inference import DEFAULT_TILE, Runner, plan_tiles, run_tile
+from asem.model.inference import Runner, default_tile, plan_tiles, run_tile
 from asem.model.losses import Loss
 from asem.model.sampling import BEYOND, FOREGROUND, Sample
-from asem.model.unet import lattice
 from asem.structures import Structure
 from asem.volume.contrast import to_unit
-from asem.volume.roi import Roi
+from asem.volume.roi import Roi, negative, subtract
 
 
 def validate(
@@ -75,13 +75,23 @@ def validate(
 def _tiles(runner: Runner, sample: Sample) -> Iterator[tuple[Roi, Tensor]]:
     """Yield each tile's Roi in the sample's target with its logits there."""
     config = runner.net.config
-    tile = DEFAULT_TILE[runner.device.type]
-    tiling = plan_tiles(config, Roi.whole(sample.target.shape), tile - tile % lattice(config))
-    # What lies beyond the sample's own margin serves only voxels that are thrown away.
-    sizes = zip(tiling.read.shape, sample.raw.shape, strict=True)
-    grey = np.pad(sample.raw, [(0, max(0, need - have)) for need, have in sizes], mode="edge")
-    raw = to_unit(grey, sample.window) * 2 - 1
+    home = Roi(sample.origin, sample.target.shape)
+    tiling = plan_tiles(config, home, default_tile(runner))
+    raw = to_unit(_cut(sample, tiling.read), sample.window) * 2 - 1
     for one in tiling.tiles:
-        wanted = one.intersect(tiling.roi)
-        z, y, x = wanted.shape
-        yield wanted, run_tile(runner, raw, tiling, one)[:, :z, :y, :x]
+        wanted = one.intersect(home)
+        z, y, x = subtract(wanted.offset, one.offset)
+        d, h, w = wanted.shape
+        logits = run_tile(runner, raw, tiling, one)[:, z : z + d, y : y + h, x : x + w]
+        yield wanted.shift(negative(sample.origin)), logits
+
+
+def _cut(sample: Sample, read: Roi) -> npt.NDArray[Any]:
+    """Return the raw voxels of `read`; beyond the sample's margin any will do.
+
+    Those serve only voxels of the last tiles that are thrown away.
+    """
+    start = subtract(read.offset, subtract(sample.origin, (sample.before,) * 3))
+    inside = Roi(start, read.shape).intersect(Roi.whole(sample.raw.shape))
+    missing = zip(read.shape, inside.shape, strict=True)
+    return np.pad(sample.raw[inside.slices], [(0, n - m) for n, m in missing], mode="edge")

@@ -25,6 +25,14 @@ def open_volume(path: Path) -> Volume:
     return ngff.open_image(path)
 
 
+def open_labels(path: Path) -> Volume:
+    """Open a volume that holds labels; ValueError where it is an image."""
+    labels = open_volume(path)
+    if labels.kind != "labels":
+        raise ValueError(f"{path} is an image; import labels with --kind labels")
+    return labels
+
+
 def open_source(
     path: Path,
     *,

@@ -146,12 +146,12 @@ class Volume:
         ndarray
             Shape ``roi.shape``, the volume's dtype.
         """
+        if roi.size == 0:
+            return np.empty(roi.shape, self.dtype)
         if self.roi.contains(roi):
             return np.asarray(self.array[roi.slices])
         spans = zip(roi.offset, roi.end, self.shape, strict=True)
         indices = [reflected(start, stop, size) for start, stop, size in spans]
-        if roi.size == 0:
-            return np.empty(roi.shape, self.dtype)
         inner = tuple(slice(int(i.min()), int(i.max()) + 1) for i in indices)
         data = np.asarray(self.array[inner[0], inner[1], inner[2]])
         z, y, x = (i - part.start for i, part in zip(indices, inner, strict=True))
@@ -172,6 +172,22 @@ class Volume:
             )
         shift = self._whole_voxels(other.offset_nm, other.name)
         return Roi(negative(shift), other.shape)
+
+    def common(self, other: "Volume") -> Roi:
+        """Return the part of this volume that `other` covers.
+
+        Raises
+        ------
+        ValueError
+            There is none, or `place_of` refuses.
+        """
+        part = self.place_of(other).intersect(self.roi)
+        if part.size == 0:
+            raise ValueError(
+                f"{self.name} and {other.name} have no voxel in common; check their offsets with "
+                "`asem info`"
+            )
+        return part
 
     def read_placed(self, other: "Volume", roi: Roi, *, fill: int = 0) -> npt.NDArray[Any]:
         """Read `other` over a box of this volume; `fill` where it does not reach.

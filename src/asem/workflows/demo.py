@@ -1,6 +1,5 @@
 """The demo: a synthetic cell through every step, by the same verbs that a user calls."""
 
-import logging
 import shutil
 import time
 from pathlib import Path
@@ -23,8 +22,6 @@ from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
 from asem.workflows.stacks import export_volume, import_volume
 from asem.workflows.train import train_model
-
-LOG = logging.getLogger(__name__)
 
 SHAPE: Triple = (96, 224, 400)
 VOXEL_SIZE: Nm3 = (10.0, 10.0, 10.0)
@@ -173,5 +170,5 @@ def _pictures(cell: Path, run: Path) -> list[Picture]:
         grey, truth, found = (volume.read(roi).squeeze() for volume in (raw, labels, segmentation))
         figure = overlay(grey, truth > 0, found > 0, window=(0, 255), pixel_nm=VOXEL_SIZE[1:])
         pictures.append(Picture(f"{title}, the part kept back", as_png(figure)))
-    curves = loss_curves(read_run(run)["metrics"])
+    curves = loss_curves(read_run(run).metrics)
     return [*pictures, Picture("Training", as_png(curves))]

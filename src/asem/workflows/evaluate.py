@@ -17,9 +17,9 @@ from asem.image.labels import (
 )
 from asem.measure.overlap import Overlap, overlap
 from asem.structures import structure
-from asem.volume.formats import open_volume
+from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
-from asem.volume.roi import Roi, parse_roi, subtract
+from asem.volume.roi import Roi, negative, parse_roi
 from asem.volume.volume import Volume
 
 BLOCK = (256, 256, 256)
@@ -51,7 +51,7 @@ def evaluate_volume(
     zone_out_nm, zone_in_nm
         Its widths in nm instead, both.
     zone_shape
-        ``"diamond"`` as in the paper, or ``"ball"``, which scores higher.
+        ``"diamond"`` as in the paper, or ``"ball"``, which is wider: say which with the score.
     mask
         Only voxels that are not 0 here are scored.
     roi
@@ -65,25 +65,19 @@ def evaluate_volume(
         ``exclusion_zone`` (scores outside of the zone; None without one) and ``all``, each with
         precision, recall, f1, iou and voxels; and ``zone``, what the zone was.
     """
-    predicted, truth = open_volume(prediction), open_volume(labels)
-    if truth.kind != "labels":
-        raise ValueError(f"{labels} is an image; import labels with --kind labels")
+    predicted, truth = open_volume(prediction), open_labels(labels)
     if predicted.kind == "image" and predicted.dtype != np.uint8:
         raise ValueError(f"{prediction} is {predicted.dtype}; a probability is uint8")
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
-    place = predicted.place_of(truth)
-    common = predicted.roi.intersect(place)
     sample = open_volume(mask) if mask else None
+    common = predicted.common(truth)
     if sample is not None:
-        common = common.intersect(predicted.place_of(sample))
+        common = common.intersect(predicted.common(sample))
     if roi is not None:
         common = common.intersect(parse_roi(roi, predicted.shape))
     if common.size == 0:
-        raise ValueError(
-            f"{prediction} and {labels} have no voxel in common; check their offsets with "
-            "`asem info`"
-        )
-    scorer = _Scorer(predicted, truth, place, widths, zone_shape, sample)
+        raise ValueError("prediction, labels, mask and roi have no voxel in common")
+    scorer = _Scorer(predicted, truth, widths, zone_shape, sample)
     zoned, whole, done = Overlap(), Overlap(), 0
     for block in tile(common, BLOCK):
         one_zoned, one_whole = scorer.count(block)
@@ -107,7 +101,7 @@ def _zone_widths(
         return preset.zone_out_nm, preset.zone_in_nm
     if out_nm is None and in_nm is None:
         return None
-    if out_nm is None or in_nm is None or min(out_nm, in_nm) < 0:
+    if out_nm is None or in_nm is None or not 0 <= min(out_nm, in_nm) <= max(out_nm, in_nm) < 1e6:
         raise ValueError("--zone-out-nm and --zone-in-nm go together; both at least 0 nm")
     return out_nm, in_nm
 
@@ -118,7 +112,6 @@ class _Scorer:
 
     predicted: Volume
     truth: Volume
-    place: Roi
     widths: tuple[float, float] | None
     shape: ZoneShape
     sample: Volume | None
@@ -134,14 +127,14 @@ class _Scorer:
         outside = zone_radii(out_nm, self.predicted.voxel_size)
         inside = zone_radii(in_nm, self.predicted.voxel_size)
         z, y, x = (max(a, b) for a, b in zip(outside, inside, strict=True))
-        read = block.grow((z, y, x)).intersect(self.place)
-        labels = self.truth.read(read.shift(subtract((0, 0, 0), self.place.offset)))
-        core = block.shift(subtract((0, 0, 0), read.offset)).slices
+        place = self.predicted.place_of(self.truth)
+        read = block.grow((z, y, x)).intersect(place)
+        labels = self.truth.read(read.shift(negative(place.offset)))
+        core = block.shift(negative(read.offset)).slices
         labelled = is_foreground(labels[core])
         known = labels[core] != unknown_id(labels.dtype)
         if self.sample is not None:
-            shift = subtract((0, 0, 0), self.predicted.place_of(self.sample).offset)
-            known &= self.sample.read(block.shift(shift)) != 0
+            known &= self.predicted.read_placed(self.sample, block) != 0
         predicted = _foreground(self.predicted, block)
         whole = overlap(predicted, labelled, known)
         if self.widths is None:

@@ -2,21 +2,29 @@
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, run_blocks, silent
-from asem.model.checkpoint import load_checkpoint, weights_hash
-from asem.model.device import Precision, describe, resolve_device, resolve_precision
-from asem.model.inference import DEFAULT_TILE, Runner, plan_tiles, predict
+from asem.model.checkpoint import find_checkpoint, load_checkpoint, weights_hash
+from asem.model.device import (
+    Precision,
+    describe,
+    memory_advice,
+    resolve_device,
+    resolve_precision,
+)
+from asem.model.inference import Runner, Told, default_tile, plan_tiles, predict
 from asem.model.unet import lattice
 from asem.volume.contrast import to_unit, window_of
-from asem.volume.downsample import at_voxel_size
+from asem.volume.downsample import at_voxel_size, whole_factors
 from asem.volume.formats import open_volume
-from asem.volume.roi import Roi, Triple, parse_roi, subtract
+from asem.volume.roi import Roi, negative, parse_roi
 from asem.volume.volume import Blank, Volume
 
 LOG = logging.getLogger(__name__)
@@ -63,16 +71,9 @@ def predict_volume(
     Volume
         The finished probability.
     """
-    net, info = load_checkpoint(checkpoint)
     fine = open_volume(raw)
-    coarse = at_voxel_size(fine, info.voxel_size)
-    window = window_of(fine)
-    where = resolve_device(device)
-    runner = Runner(net.to(where), where, resolve_precision(precision, where))
-    step = lattice(info.model)
-    edge = tile or max(step, DEFAULT_TILE[where.type] // step * step)
+    model, info = _model(checkpoint, fine, device=device, precision=precision, tile=tile)
     part = parse_roi(roi, fine.shape) if roi else fine.roi
-    plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), edge)  # refuses a bad tile
     template = replace(
         fine,
         array=Blank(part.shape, np.dtype(np.uint8)),
@@ -81,44 +82,102 @@ def predict_volume(
         window=(0.0, 255.0),
         kind="image",
     )
-    request = {
-        "raw": fine.identity,
-        "weights": weights_hash(checkpoint),
-        "checkpoint": info.model_dump(mode="json"),
-        "roi": str(part),
-        "tile": edge,
-        "precision": runner.precision,
-        "device": describe(where),
-    }
-    LOG.info("predicting on %s, precision %s, tile %d", describe(where), runner.precision, edge)
+    request = {"raw": fine.identity, "roi": str(part), **info}
+    LOG.info(
+        "predicting on %s, precision %s, tile %s",
+        *(info[k] for k in ("device", "precision", "tile")),
+    )
     started = time.monotonic()
-    with new_image(
-        destination,
-        template,
-        command="predict",
-        request=request,
-        sources=[raw, checkpoint],
-        overwrite=overwrite,
-        progress=progress,
-    ) as output:
+    with (
+        memory_advice("a smaller --tile"),
+        new_image(
+            destination,
+            template,
+            command="predict",
+            request=request,
+            sources=[raw, checkpoint],
+            overwrite=overwrite,
+            progress=progress,
+        ) as output,
+    ):
+        steps = _Steps(progress)
 
         def work(block: Roi) -> None:
-            wanted = block.shift(part.offset)
-            output.write(block, predict_block(runner, coarse, window, wanted, fine, edge))
+            voxels = predict_block(model, fine, block.shift(part.offset), told=steps.within(block))
+            output.write(block, voxels)
 
-        run_blocks(work, output.shards(), output.journal, stage="predict", progress=progress)
+        run_blocks(work, output.shards(), output.journal, stage="predict", progress=steps.between)
         output.facts["seconds"] = round(time.monotonic() - started, 1)
     return open_volume(destination)
 
 
+@dataclass(frozen=True)
+class Model:
+    """A network that is ready to predict one volume.
+
+    Parameters
+    ----------
+    runner
+        The network on its device.
+    coarse
+        The volume at the model's voxel size.
+    window
+        Grey values of black and white.
+    tile
+        Edge of what a forward pass keeps, model voxels.
+    """
+
+    runner: Runner
+    coarse: Volume
+    window: tuple[float, float]
+    tile: int
+
+
+def _model(
+    checkpoint: Path, raw: Volume, *, device: str, precision: Precision, tile: int | None
+) -> tuple[Model, dict[str, Any]]:
+    """Load a checkpoint for a volume; returns what describes it in a request, too."""
+    folder = find_checkpoint(checkpoint)
+    net, info = load_checkpoint(folder)
+    where = resolve_device(device)
+    runner = Runner(net.to(where), where, resolve_precision(precision, where))
+    edge = default_tile(runner) if tile is None else tile
+    step = lattice(info.model)
+    plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), edge)  # refuses a bad tile
+    model = Model(runner, at_voxel_size(raw, info.voxel_size), window_of(raw), edge)
+    return model, {
+        "weights": weights_hash(folder),
+        "checkpoint": info.model_dump(mode="json"),
+        "tile": edge,
+        "precision": runner.precision,
+        "device": describe(where),
+    }
+
+
+class _Steps:
+    """Progress tile by tile: a block may take minutes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.state = progress, ("", 0, 0)
+
+    def between(self, stage: str, done: int, total: int) -> None:
+        """Take note of a finished block."""
+        self.state = stage, done, total
+        self.progress(stage, done, total)
+
+    def within(self, block: Roi) -> Told:
+        """Return what is to be told of the tiles of `block`, in shares of 1."""
+        stage, done, total = self.state
+
+        def told(share: float) -> None:
+            self.progress(stage, done + int(share * block.size), total)
+
+        return told
+
+
 def predict_block(
-    runner: Runner,
-    coarse: Volume,
-    window: tuple[float, float],
-    block: Roi,
-    fine: Volume,
-    tile: int,
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    model: Model, raw: Volume, block: Roi, *, told: Told | None = None
+) -> npt.NDArray[np.uint8]:
     """Predict one block of raw.
 
     ::
@@ -128,29 +187,27 @@ def predict_block(
 
     Parameters
     ----------
-    runner
-        The network.
-    coarse, fine
-        The volume at the model's voxel size, and raw.
-    window
-        Grey values of black and white.
+    model
+        The network and the volume as it sees it.
+    raw
+        The volume.
     block
         In the voxels of raw.
-    tile
-        Edge of what a forward pass keeps, model voxels.
+    told
+        Called after every tile with the share that is done.
     """
-    ratios = zip(coarse.voxel_size, fine.voxel_size, strict=True)
-    z, y, x = (round(c / f) for c, f in ratios)
-    factors: Triple = (z, y, x)
-    on_grid = block.shift(fine.original_offset)
+    coarse = model.coarse
+    factors = whole_factors(raw.voxel_size, coarse.voxel_size)
+    assert factors is not None
+    on_grid = block.shift(raw.original_offset)
     bins = Roi.between(
         [o // f for o, f in zip(on_grid.offset, factors, strict=True)],
         [-(-e // f) for e, f in zip(on_grid.end, factors, strict=True)],
     )
-    tiling = plan_tiles(runner.net.config, bins, tile)
-    grey = coarse.read(tiling.read.shift(subtract((0, 0, 0), coarse.original_offset)))
-    probability = predict(runner, to_unit(grey, window) * 2 - 1, tiling)
+    tiling = plan_tiles(model.runner.net.config, bins, model.tile)
+    grey = coarse.read(tiling.read.shift(negative(coarse.original_offset)))
+    probability = predict(model.runner, to_unit(grey, model.window) * 2 - 1, tiling, told)
     for axis, factor in enumerate(factors):
         probability = np.repeat(probability, factor, axis)
-    first = [b * f for b, f in zip(bins.offset, factors, strict=True)]
-    return probability[on_grid.shift((-first[0], -first[1], -first[2])).slices]
+    z, y, x = (b * f for b, f in zip(bins.offset, factors, strict=True))
+    return probability[on_grid.shift((-z, -y, -x)).slices]

@@ -10,7 +10,7 @@ from asem.blocks.output import new_image
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.image.components import object_sizes
 from asem.volume.formats import open_volume
-from asem.volume.roi import Roi, subtract
+from asem.volume.roi import Roi
 from asem.volume.volume import Blank, Volume
 
 
@@ -56,13 +56,14 @@ def segment_volume(
     if min_size < 0:
         raise ValueError(f"the smallest size {min_size} must not be negative")
     sample = open_volume(mask) if mask else None
-    place = source.place_of(sample) if sample else None
+    if sample is not None:
+        source.common(sample)  # refuses a mask that misses
     least = int(np.ceil(255 * threshold))
 
     def foreground(block: Roi) -> npt.NDArray[np.bool_]:
         found = source.read(block) >= least
-        if sample is not None and place is not None:
-            found &= _inside(sample, place, block)
+        if sample is not None:
+            found &= source.read_placed(sample, block) != 0
         return found
 
     template = replace(source, array=Blank(source.shape, source.dtype), kind="labels", window=None)
@@ -93,13 +94,3 @@ def segment_volume(
 
         run_blocks(work, blocks, output.journal, stage="segment", progress=progress)
     return open_volume(destination)
-
-
-def _inside(sample: Volume, place: Roi, block: Roi) -> npt.NDArray[np.bool_]:
-    """Read a mask over `block`; where it does not reach, there is no sample."""
-    inside = np.zeros(block.shape, bool)
-    common = place.intersect(block)
-    if common.size:
-        voxels = sample.read(common.shift(subtract((0, 0, 0), place.offset)))
-        inside[common.shift(subtract((0, 0, 0), block.offset)).slices] = voxels != 0
-    return inside

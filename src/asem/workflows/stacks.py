@@ -192,10 +192,12 @@ def export_volume(
         volume.place_of(frame)  # refuses another voxel size and a broken shift
         volume = replace(volume, original=frame.grid)
     canvas = volume.like(
-        Blank(volume.grid.shape, volume.dtype), offset_nm=volume.grid.origin_nm, original=None
+        Blank(volume.grid.shape, volume.dtype),
+        offset_nm=volume.grid.origin_nm,
+        original=None,
+        name=f"the original grid of {like or source}",
     )
-    if canvas.place_of(volume).intersect(canvas.roi).size == 0:
-        raise ValueError(f"{source} lies outside of the original grid of {like or source}")
+    canvas.common(volume)  # refuses a grid that misses
     _make_way_for_planes(destination, overwrite=overwrite)
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))

@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from asem.blocks.journal import locked, refuse_if_locked
+import numpy as np
+
+from asem.blocks.journal import NAME, locked, refuse_if_locked
 from asem.blocks.run import Progress, silent
 from asem.model import checkpoint, train
 from asem.model.config import TrainConfig
-from asem.model.device import resolve_device
-from asem.model.sampling import load_sample, patch_output
+from asem.model.device import memory_advice, resolve_device
+from asem.model.sampling import Sampler, load_sample, patch_output
 from asem.report.figures import loss_curves
 
 
@@ -46,29 +48,39 @@ def train_model(
     edge = patch_output(config)
     training = [load_sample(region, config, at_least=edge) for region in config.train]
     validation = [load_sample(region, config) for region in config.validation]
-    _make_way(folder, config, overwrite=overwrite)
-    with locked(folder):
-        run = train.train(config, folder, training, validation, progress)
+    Sampler(training, config).draw(np.random.default_rng(config.seed))  # refuses hopeless rules
+    run = train.begin(config, folder, training, validation)
+    _make_way(run, overwrite=overwrite)
+    with locked(folder), memory_advice("a smaller `batch` or `patch`, or a smaller `model`"):
+        train.train(run, training, validation, progress)
         loss_curves(run.rows).savefig(folder / "curves.png")
-        train.save_state(run, "finished")
+        run.save("finished")
+        shutil.rmtree(folder / NAME)
     best = next(row for row in run.rows if row["iteration"] == run.best)
     return {"run": str(folder), "iteration": run.iteration, "best": run.best, "metrics": best}
 
 
-def _make_way(folder: Path, config: TrainConfig, *, overwrite: bool) -> None:
+def _make_way(run: train.Run, *, overwrite: bool) -> None:
     """Refuse a finished run, or one of another training file; with `overwrite` delete it."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    folder = run.folder
+    if not folder.exists() or (folder.is_dir() and {p.name for p in folder.iterdir()} <= {NAME}):
         return
-    if not (folder / checkpoint.RUN).exists():
+    if not (folder / checkpoint.RUN).is_file():
         raise FileExistsError(f"{folder} exists and is no run directory; give another --out")
+    found = checkpoint.read_run(folder)
     if overwrite:
         refuse_if_locked(folder)
         shutil.rmtree(folder)
         return
-    document = checkpoint.read_run(folder)
-    if document["config"] != json.loads(config.model_dump_json()):
-        raise FileExistsError(
-            f"{folder} is a run of another training file; give another --out, or --overwrite"
-        )
-    if document["state"] == "finished":
+    if found.state == "finished":
         raise FileExistsError(f"{folder} is a finished run; give another --out, or --overwrite")
+    mine, theirs = (
+        json.loads(info.model_dump_json(exclude={"iteration"}))
+        for info in (run.info, found.checkpoint)
+    )
+    changed = [key for key in mine if mine[key] != theirs[key]]
+    if changed:
+        raise FileExistsError(
+            f"{folder} is an unfinished run of another kind (it differs in {', '.join(changed)}); "
+            "give another --out, or --overwrite"
+        )
