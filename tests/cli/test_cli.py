@@ -60,6 +60,11 @@ def test_import_info_export(asem, planes, tmp_path):
     assert json.loads(out)["planes"] == 5
 
 
+def test_an_offset_may_be_negative(asem, planes, tmp_path):
+    words = ["import", planes, tmp_path / "a", *SIZE, "--offset-nm", "-5,0.5,-7", "--json"]
+    assert json.loads(asem(*words)[1])["offset_nm"] == [-5, 0.5, -7]
+
+
 def test_the_main_job(asem, cell, tmp_path):
     shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
     shutil.copy(cell / "train.toml", tmp_path)

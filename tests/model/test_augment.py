@@ -18,7 +18,7 @@ def patch(rng):
 
 
 def test_everything_off_is_the_identity(patch, rng):
-    raw, target = augment(*patch, OFF, CUBE, rng)
+    raw, target = augment(*patch, OFF, voxel_size=CUBE, rng=rng)
     assert np.allclose(raw, patch[0], atol=1e-7)
     assert (target == patch[1]).all()
 
@@ -27,7 +27,7 @@ def test_labels_stay_on_their_image(patch, rng):
     shapes = AugmentConfig(contrast=0, brightness=0)
     seen = set()
     for _ in range(600):
-        raw, target = augment(*patch, shapes, CUBE, rng)
+        raw, target = augment(*patch, shapes, voxel_size=CUBE, rng=rng)
         assert np.allclose(raw[2:-2, 2:-2, 2:-2], 0.25 + 0.5 * target, atol=1e-6)
         seen.add(target.tobytes())
     assert len(seen) == 48  # all orientations of a cube
@@ -47,12 +47,15 @@ def test_intensity_by_hand():
 def test_intensity_stays_in_its_bounds(patch, rng):
     raw = np.full((4, 4, 4), 0.5, np.float32)
     bounds = AugmentConfig(brightness=0.15)
-    means = [augment(raw, patch[1], bounds, CUBE, rng)[0].mean() for _ in range(200)]
+    means = [augment(raw, patch[1], bounds, voxel_size=CUBE, rng=rng)[0].mean() for _ in range(200)]
     assert 0.35 - 1e-6 <= min(means) < 0.37
     assert 0.63 < max(means) <= 0.65 + 1e-6
     two = np.where(rng.random((8, 8, 8)) < 0.5, 0.4, 0.6).astype(np.float32)
     contrast = AugmentConfig(contrast=0.15, brightness=0)
     target = np.zeros((4, 4, 4), np.uint8)
-    spans = [np.ptp(augment(two, target, contrast, CUBE, rng)[0]) / 0.2 for _ in range(200)]
+    spans = [
+        np.ptp(augment(two, target, contrast, voxel_size=CUBE, rng=rng)[0]) / 0.2
+        for _ in range(200)
+    ]
     assert 0.85 - 1e-5 <= min(spans) < 0.87
     assert 1.13 < max(spans) <= 1.15 + 1e-5

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from asem.model.device import describe, resolve_device, resolve_precision
+from asem.model.device import describe, memory_advice, resolve_device, resolve_precision
 
 
 def test_names():
@@ -21,3 +21,22 @@ def test_unknown_devices(name):
 def test_a_missing_device_is_told():
     with pytest.raises(ValueError, match=r"there is no device 'cuda:99'.* CUDA build"):
         resolve_device("cuda:99")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 100. TiB for an array"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_running_out_of_memory_is_told_with_what_to_do(error):
+    told = pytest.raises(ValueError, match=r"out of memory .*; take a smaller --tile")
+    with told, memory_advice("a smaller --tile"):
+        raise error
+
+
+def test_other_faults_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), memory_advice("nothing"):
+        raise RuntimeError("shapes do not match")

@@ -9,12 +9,10 @@ from safetensors.torch import load_file, save_file
 from asem.model import checkpoint
 from asem.model.config import OptimizerConfig, TrainConfig
 from asem.model.inference import Runner
-from asem.model.losses import loss_named
 from asem.model.sampling import load_sample
 from asem.model.train import Run, learning_rate, make_optimizer
 from asem.model.unet import UNet
 from asem.model.validation import validate
-from asem.structures import structure
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.predict import predict_volume
 from asem.workflows.stacks import import_volume
@@ -164,7 +162,7 @@ def test_the_validation_score_is_what_evaluate_says(cell, run, tmp_path):
     config = TrainConfig.from_toml(cell / "train.toml")
     sample = load_sample(config.validation[0], config)
     runner = Runner(net, torch.device("cpu"), "32")
-    row = validate(runner, [sample], loss_named(config.loss), structure("mito"), config)
+    row = validate(runner, [sample], config)
     predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", roi=":,:,48:", precision="32")
     import_volume(cell / "cell.zarr/labels/mito", tmp_path / "labels", roi=":,:,48:")
     scores = evaluate_volume(tmp_path / "p", tmp_path / "labels", structure_name="mito")

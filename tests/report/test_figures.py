@@ -36,7 +36,13 @@ def test_an_overlay_is_a_png(mask):
 def test_a_page_holds_its_numbers_and_escapes_its_words(tmp_path):
     row = {"precision": 0.5, "recall": None, "f1": 0.25, "iou": 0.125, "voxels": 1234567}
     scores = {"exclusion_zone": None, "all": row, "zone": None}
-    write_page(tmp_path / "r.html", "a < b", "c & d", scores, [Picture("e", "data:,")])
+    write_page(
+        tmp_path / "r.html",
+        "a < b",
+        summary="c & d",
+        scores=scores,
+        pictures=[Picture("e", "data:,")],
+    )
     page = (tmp_path / "r.html").read_text()
     for part in ("a &lt; b", "c &amp; d", "0.500", "0.250", "1,234,567", "all voxels", "<img"):
         assert part in page

@@ -6,6 +6,7 @@ import yaozarrs
 
 from asem.blocks.output import new_image
 from asem.volume import ngff
+from asem.volume.contrast import window_of
 from asem.volume.volume import Blank, OriginalGrid, Volume
 
 
@@ -47,6 +48,78 @@ def test_units_other_than_nm_are_converted(tmp_path):
     text = (path / "zarr.json").read_text().replace("nanometer", "micrometer")
     (path / "zarr.json").write_text(text)
     assert ngff.open_image(path).voxel_size == (5.0, 4.0, 4.0)
+
+
+def edit(path, change):
+    """Change the attributes of an image as another program might."""
+    document = json.loads((path / "zarr.json").read_text())
+    change(document["attributes"])
+    (path / "zarr.json").write_text(json.dumps(document))
+
+
+def test_transformations_of_the_whole_image_come_last(tmp_path):
+    path = tmp_path / "c.zarr/raw"
+    write(path, np.zeros((2, 2, 2), np.uint8), offset_nm=(1.0, 2.0, 3.0))
+    steps = [
+        {"type": "scale", "scale": [2.0, 3.0, 3.0]},
+        {"type": "translation", "translation": [10.0, 0.0, 0.0]},
+    ]
+
+    def change(attributes):
+        attributes["ome"]["multiscales"][0]["coordinateTransformations"] = steps
+        del attributes["asem"]
+
+    edit(path, change)
+    volume = ngff.open_image(path)
+    assert volume.voxel_size == (10.48, 12.0, 12.0)
+    assert volume.offset_nm == (12.0, 6.0, 9.0)
+
+
+def test_an_image_of_another_program(tmp_path):
+    """No asem attributes, a display window that is no contrast window, no channels."""
+    path = tmp_path / "c.zarr/raw"
+    voxels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    write(path, voxels, window=(50.0, 60.0))
+    edit(path, lambda attributes: attributes.pop("asem"))
+    volume = ngff.open_image(path)
+    assert (volume.read(volume.roi) == voxels).all()
+    assert (volume.kind, volume.original) == ("image", None)
+    assert window_of(volume) == (0.0, 255.0)
+    edit(path, lambda attributes: attributes["ome"]["omero"].update(channels=[]))
+    assert ngff.open_image(path).window is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.update(ome=None), "attributes must be tables"),
+        (lambda a: a["asem"].update(original=3), "'original'"),
+        (lambda a: a["asem"].update(kind="picture"), "'kind'"),
+    ],
+)
+def test_damaged_attributes_are_told_in_one_line(tmp_path, change, message):
+    path = tmp_path / "c.zarr/raw"
+    write(path, np.zeros((2, 2, 2), np.uint8))
+    write(tmp_path / "c.zarr/other", np.zeros((2, 2, 2), np.uint8))
+    edit(path, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        ngff.open_image(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="is a container"):
+        ngff.open_image(tmp_path / "c.zarr")
+
+
+def test_a_dtype_that_cannot_be_worked_with_is_refused(tmp_path):
+    path = tmp_path / "c.zarr/raw"
+    with pytest.raises(ValueError, match="holds float16; allowed: uint8, uint16"):
+        write(path, np.zeros((2, 2, 2), np.float16))
+
+
+def test_only_labels_are_listed_as_labels(tmp_path):
+    write(tmp_path / "c.zarr/labels/raw", np.zeros((2, 2, 2), np.uint8))
+    write(tmp_path / "c.zarr/labels/mito", np.zeros((2, 2, 2), np.uint8), kind="labels")
+    listing = json.loads((tmp_path / "c.zarr/labels/zarr.json").read_text())
+    assert listing["attributes"]["ome"]["labels"] == ["mito"]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def new_image(
         arrays = [create_level(path, level, template.dtype, labels=labels) for level in plan]
         output = Output(path, replace(template, array=arrays[0], name=str(path)), record)
         yield output
-        build_pyramid(arrays, plan, template.kind, record, progress)
+        build_pyramid(arrays, plan, kind=template.kind, journal=record, progress=progress)
         made = made_by(command, request, **output.facts)
         ngff.write_metadata(path, output.volume, plan, made)
         shutil.rmtree(path / journal.NAME)

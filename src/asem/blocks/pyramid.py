@@ -17,6 +17,7 @@ from asem.volume.volume import Kind
 def build_pyramid(
     arrays: Sequence[Any],
     levels: Sequence[Level],
+    *,
     kind: Kind,
     journal: Journal,
     progress: Progress = silent,

@@ -16,6 +16,7 @@ def augment(
     raw: Grey,
     target: Target,
     config: AugmentConfig,
+    *,
     voxel_size: Nm3,
     rng: np.random.Generator,
 ) -> tuple[Grey, Target]:

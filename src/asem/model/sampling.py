@@ -192,7 +192,9 @@ class Sampler:
         target = sample.target[z : z + edge, y : y + edge, x : x + edge]
         c, b, a = (at + sample.before - self.context for at in start)
         grey = to_unit(sample.raw[c : c + size, b : b + size, a : a + size], sample.window)
-        grey, target = augment(grey, target, self.config.augment, self.config.voxel_size, rng)
+        grey, target = augment(
+            grey, target, self.config.augment, voxel_size=self.config.voxel_size, rng=rng
+        )
         return grey * 2 - 1, target
 
     def _place(self, rng: np.random.Generator) -> tuple[Sample, list[int]]:

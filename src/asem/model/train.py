@@ -4,7 +4,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from asem import __version__
+from asem.blocks.run import Progress, silent
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, OptimizerConfig, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
@@ -24,13 +25,10 @@ from asem.model.losses import loss_named
 from asem.model.sampling import BEYOND, FOREGROUND, Sample, Sampler
 from asem.model.unet import UNet, initialize
 from asem.model.validation import validate
-from asem.structures import structure
 
 LOG = logging.getLogger(__name__)
 METRICS = "metrics.csv"
 UNSCORED = dict.fromkeys(("validation_loss", "precision", "recall", "f1"))
-
-Report = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -79,12 +77,10 @@ class Run:
         checkpoint.write_run(self.folder, document)
 
 
-def begin(
-    config: TrainConfig, folder: Path, training: Sequence[Sample], validation: Sequence[Sample]
-) -> Run:
+def begin(config: TrainConfig, folder: Path, samples: Sequence[Sample]) -> Run:
     """Describe the training that `config` asks for on this machine, before its first iteration."""
     device = resolve_device(config.device)
-    inputs = [text for sample in (*training, *validation) for text in sample.inputs]
+    inputs = [text for sample in samples for text in sample.inputs]
     info = CheckpointInfo(
         asem=__version__,
         iteration=0,
@@ -100,7 +96,11 @@ def begin(
 
 
 def train(
-    run: Run, training: Sequence[Sample], validation: Sequence[Sample], progress: Report
+    run: Run,
+    training: Sequence[Sample],
+    *,
+    validation: Sequence[Sample] = (),
+    progress: Progress = silent,
 ) -> None:
     """Train until the last iteration, going on from the last checkpoint of the run.
 
@@ -141,17 +141,6 @@ def train(
         stepper.step()
         return loss.item()
 
-    def milestone(losses: list[float]) -> None:
-        """Validate, save, and note both."""
-        row = {"iteration": run.iteration, "train_loss": float(np.mean(losses)), **UNSCORED}
-        if validation:
-            runner = Runner(net.eval(), device, config.precision)
-            row |= validate(runner, validation, loss_of, structure(config.structure), config)
-        row["seconds"] = round(time.monotonic() - started, 1)
-        run.rows.append(row)
-        checkpoint.save_checkpoint(run.folder, run.info, net=net, optimizer=optimizer)
-        _tell(run, board)
-
     losses: list[float] = []
     started = time.monotonic() - (run.rows[-1]["seconds"] if run.rows else 0)
     with SummaryWriter(str(run.folder)) as board:
@@ -161,7 +150,13 @@ def train(
             run.info = run.info.model_copy(update={"iteration": run.iteration + 1})
             _refuse_divergence(losses[-1], run.iteration)
             if run.iteration % config.validate_every == 0 or run.iteration == config.iterations:
-                milestone(losses)
+                seconds = round(time.monotonic() - started, 1)
+                runner = Runner(net.eval(), device, config.precision)
+                scores = validate(runner, validation, config) if validation else UNSCORED
+                loss = {"iteration": run.iteration, "train_loss": float(np.mean(losses))}
+                run.rows.append({**loss, **scores, "seconds": seconds})
+                checkpoint.save_checkpoint(run.folder, run.info, net=net, optimizer=optimizer)
+                _tell(run, board)
                 losses.clear()
     progress("training", run.iteration, config.iterations)
 

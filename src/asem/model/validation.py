@@ -12,9 +12,9 @@ from asem.image.labels import exclusion_zone, zone_radii
 from asem.measure.overlap import Overlap, overlap
 from asem.model.config import TrainConfig
 from asem.model.inference import Runner, default_tile, plan_tiles, run_tile
-from asem.model.losses import Loss
+from asem.model.losses import loss_named
 from asem.model.sampling import BEYOND, FOREGROUND, Sample
-from asem.structures import Structure
+from asem.structures import structure
 from asem.volume.contrast import to_unit
 from asem.volume.roi import Roi, negative, subtract
 
@@ -22,8 +22,6 @@ from asem.volume.roi import Roi, negative, subtract
 def validate(
     runner: Runner,
     samples: Sequence[Sample],
-    loss_of: Loss,
-    zone: Structure,
     config: TrainConfig,
 ) -> dict[str, Any]:
     """Predict regions whole and score them outside the structure's exclusion zone.
@@ -34,18 +32,17 @@ def validate(
         The network as it is.
     samples
         Loaded with ``at_least=1``.
-    loss_of
-        The training's loss; averaged over tiles by their known voxels.
-    zone
-        Preset of the exclusion zone, applied at the model's voxel size.
     config
-        The training file.
+        The training file: its loss, and the structure whose zone is left out, at the model's voxel
+        size.
 
     Returns
     -------
     dict
-        ``validation_loss``, ``precision``, ``recall``, ``f1``.
+        ``validation_loss`` (of tiles, averaged by their known voxels), ``precision``, ``recall``,
+        ``f1``.
     """
+    zone, loss_of = structure(config.structure), loss_named(config.loss)
     counts, loss, weight = Overlap(), 0.0, 0
     outside = zone_radii(zone.zone_out_nm, config.voxel_size)
     inside = zone_radii(zone.zone_in_nm, config.voxel_size)

@@ -27,17 +27,19 @@ def loss_curves(rows: Sequence[dict[str, Any]]) -> Figure:
         ("train_loss", PREDICTION_COLOUR, "training"),
         ("validation_loss", LABEL_COLOUR, "validation"),
     ):
-        _curve(left, rows, key, colour, label)
+        _curve(left, rows, key, colour=colour, label=label)
     left.set(xlabel="iteration", ylabel="loss", yscale="log")
     left.legend(frameon=False)
-    _curve(right, rows, "f1", LABEL_COLOUR, "validation")
+    _curve(right, rows, "f1", colour=LABEL_COLOUR, label="validation")
     right.set(xlabel="iteration", ylabel="F1 outside the exclusion zone", ylim=(0, 1))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _curve(axes: Axes, rows: Sequence[dict[str, Any]], key: str, colour: str, label: str) -> None:
+def _curve(
+    axes: Axes, rows: Sequence[dict[str, Any]], key: str, *, colour: str, label: str
+) -> None:
     points = [(row["iteration"], row[key]) for row in rows if row[key] is not None]
     if points:
         x, y = zip(*points, strict=True)

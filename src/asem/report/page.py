@@ -26,7 +26,7 @@ class Picture:
 
 
 def write_page(
-    path: Path, title: str, summary: str, scores: dict[str, Any], pictures: list[Picture]
+    path: Path, title: str, *, summary: str, scores: dict[str, Any], pictures: list[Picture]
 ) -> None:
     """Write a page with scores and pictures.
 

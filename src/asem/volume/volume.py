@@ -222,6 +222,25 @@ class Volume:
         )
         return z, y, x
 
+    def blank(self, roi: Roi, *, dtype: npt.DTypeLike | None = None, **changes: Any) -> "Volume":
+        """Return a volume of zeros in the place of a part of this one: the pattern of an output.
+
+        Parameters
+        ----------
+        roi
+            The part, in the voxels of this volume; its original grid is this volume's.
+        dtype
+            None: that of this volume.
+        **changes
+            Other fields that differ.
+        """
+        return self.like(
+            Blank(roi.shape, self.dtype if dtype is None else np.dtype(dtype)),
+            offset_nm=self.position_nm(roi.offset),
+            original=self.grid,
+            **changes,
+        )
+
     def like(self, array: Lazy, **changes: Any) -> "Volume":
         """Return a volume of the same place with another array."""
         return replace(self, array=array, **changes)

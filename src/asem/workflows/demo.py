@@ -106,7 +106,13 @@ def run_demo(
     export_volume(segmentation, folder / "tiff" / "segmentation", progress=progress)
     seconds = time.monotonic() - started
     page = folder / "report.html"
-    write_page(page, "asem demo", _summary(seconds), scores, _pictures(cell, run))
+    write_page(
+        page,
+        "asem demo",
+        summary=_summary(seconds),
+        scores=scores,
+        pictures=_pictures(cell, run),
+    )
     return {
         "report": str(page),
         "f1": scores["exclusion_zone"]["f1"],

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from asem.volume.contrast import to_unit, window_of
 from asem.volume.downsample import at_voxel_size, whole_factors
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, negative, parse_roi
-from asem.volume.volume import Blank, Volume
+from asem.volume.volume import Volume
 
 LOG = logging.getLogger(__name__)
 
@@ -74,14 +74,7 @@ def predict_volume(
     fine = open_volume(raw)
     model, info = _model(checkpoint, fine, device=device, precision=precision, tile=tile)
     part = parse_roi(roi, fine.shape) if roi else fine.roi
-    template = replace(
-        fine,
-        array=Blank(part.shape, np.dtype(np.uint8)),
-        offset_nm=fine.position_nm(part.offset),
-        original=fine.grid,
-        window=(0.0, 255.0),
-        kind="image",
-    )
+    template = fine.blank(part, dtype=np.uint8, window=(0.0, 255.0), kind="image")
     request = {"raw": fine.identity, "roi": str(part), **info}
     LOG.info(
         "predicting on %s, precision %s, tile %s",

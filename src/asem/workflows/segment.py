@@ -1,6 +1,5 @@
 """Cut a probability into foreground: threshold, mask, smallest object."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from asem.blocks.run import Progress, run_blocks, silent
 from asem.image.components import object_sizes
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
-from asem.volume.volume import Blank, Volume
+from asem.volume.volume import Volume
 
 
 def segment_volume(
@@ -49,12 +48,7 @@ def segment_volume(
         The finished segmentation.
     """
     source = open_volume(probability)
-    if source.dtype != np.uint8:
-        raise ValueError(f"{probability} is {source.dtype}; a probability is uint8")
-    if not 0 < threshold <= 1:
-        raise ValueError(f"the threshold {threshold} must be above 0 and at most 1")
-    if min_size < 0:
-        raise ValueError(f"the smallest size {min_size} must not be negative")
+    _check(source, threshold, min_size)
     sample = open_volume(mask) if mask else None
     if sample is not None:
         source.common(sample)  # refuses a mask that misses
@@ -66,7 +60,7 @@ def segment_volume(
             found &= source.read_placed(sample, block) != 0
         return found
 
-    template = replace(source, array=Blank(source.shape, source.dtype), kind="labels", window=None)
+    template = source.blank(source.roi, kind="labels", window=None)
     request = {
         "probability": source.identity,
         "threshold": threshold,
@@ -94,3 +88,12 @@ def segment_volume(
 
         run_blocks(work, blocks, output.journal, stage="segment", progress=progress)
     return open_volume(destination)
+
+
+def _check(source: Volume, threshold: float, min_size: int) -> None:
+    if source.dtype != np.uint8:
+        raise ValueError(f"{source.name} is {source.dtype}; a probability is uint8")
+    if not 0 < threshold <= 1:
+        raise ValueError(f"the threshold {threshold} must be above 0 and at most 1")
+    if min_size < 0:
+        raise ValueError(f"the smallest size {min_size} must not be negative")

@@ -66,12 +66,7 @@ def import_volume(
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     if volume.kind == "labels":
         _check_labels(volume, part)
-    cropped = replace(
-        volume,
-        array=Blank(part.shape, volume.dtype),
-        offset_nm=volume.position_nm(part.offset),
-        original=volume.grid,
-    )
+    cropped = volume.blank(part)
     request = {"source": volume.identity, "voxel_size": volume.voxel_size, "roi": str(part),
                "offset_nm": volume.offset_nm, "kind": volume.kind}  # fmt: skip
     with new_image(

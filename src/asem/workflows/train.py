@@ -46,16 +46,18 @@ def train_model(
     folder = out or Path("runs") / config_file.stem
     resolve_device(config.device)
     edge = patch_output(config)
-    training = [load_sample(region, config, at_least=edge) for region in config.train]
-    validation = [load_sample(region, config) for region in config.validation]
-    Sampler(training, config).draw(np.random.default_rng(config.seed))  # refuses hopeless rules
-    run = train.begin(config, folder, training, validation)
-    _make_way(run, overwrite=overwrite)
-    with locked(folder), memory_advice("a smaller `batch` or `patch`, or a smaller `model`"):
-        train.train(run, training, validation, progress)
-        loss_curves(run.rows).savefig(folder / "curves.png")
-        run.save("finished")
-        shutil.rmtree(folder / NAME)
+    with memory_advice("a smaller `batch`, `patch` or `model`, or smaller regions"):
+        training = [load_sample(region, config, at_least=edge) for region in config.train]
+        validation = [load_sample(region, config) for region in config.validation]
+        # One draw tells whether the sampling rules leave anything to train on.
+        Sampler(training, config).draw(np.random.default_rng(config.seed))
+        run = train.begin(config, folder, [*training, *validation])
+        _make_way(run, overwrite=overwrite)
+        with locked(folder):
+            train.train(run, training, validation=validation, progress=progress)
+            loss_curves(run.rows).savefig(folder / "curves.png")
+            run.save("finished")
+            shutil.rmtree(folder / NAME)
     best = next(row for row in run.rows if row["iteration"] == run.best)
     return {"run": str(folder), "iteration": run.iteration, "best": run.best, "metrics": best}
 
