@@ -48,10 +48,11 @@ def test_another_request_is_refused_and_named(tmp_path):
 
 
 def test_another_process_is_kept_out(tmp_path):
-    code = f"from asem.blocks.journal import Journal; Journal({str(tmp_path)!r}, {{}})"
-    code = (
-        f"from pathlib import Path\n{code.replace(repr(str(tmp_path)), f'Path({str(tmp_path)!r})')}"
-    )
+    code = f"""
+from pathlib import Path
+from asem.blocks.journal import Journal
+Journal(Path({str(tmp_path)!r}), {{}})
+"""
     with Journal(tmp_path, {}):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "BlockingIOError: another process is writing" in done.stderr
