@@ -26,7 +26,10 @@ def test_a_box_is_a_box_of_the_whole(tmp_path, rng):
     assert (stack[2:5, 1:7, 3:4] == voxels[2:5, 1:7, 3:4]).all()
 
 
-@pytest.mark.parametrize("options", [{"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"imagej": True}, {"imagej": True, "truncate": True}, {"bigtiff": True}, {"byteorder": ">"}],
+)
 def test_the_usual_writers(tmp_path, rng, options):
     voxels = rng.integers(0, 60_000, (3, 4, 5)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "stack.tif", voxels, photometric="minisblack", **options)
@@ -107,13 +110,17 @@ def plain(path, voxels):
     tifffile.imwrite(path, voxels, metadata=None, photometric="minisblack")
 
 
+def without_headers(path, voxels):
+    tifffile.imwrite(path, voxels, imagej=True, truncate=True)
+
+
 def page_by_page(path, voxels):
     with tifffile.TiffWriter(path) as writer:
         for plane in voxels:
             writer.write(plane, metadata=None, compression="zlib")
 
 
-@pytest.mark.parametrize("write", [shaped, plain, page_by_page])
+@pytest.mark.parametrize("write", [shaped, plain, without_headers, page_by_page])
 def test_a_file_cut_anywhere_is_named(tmp_path, rng, write):
     path = tmp_path / "stack.tif"
     write(path, rng.integers(0, 255, (5, 12, 13)).astype(np.uint8))

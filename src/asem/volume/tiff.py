@@ -1,13 +1,12 @@
 """Stacks of TIFF planes: a folder with one file per plane, or one file with many pages."""
 
 import logging
-import re
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from asem.volume.numbering import in_order
 from asem.volume.roi import Triple
 
 SUFFIXES = (".tif", ".tiff")
@@ -29,6 +29,8 @@ DAMAGE = (
 )  # fmt: skip
 """What the library raises on damaged files (found by cutting and corrupting them)."""
 SOFTWARE = "asem"
+Kind = tuple[tuple[int, ...], np.dtype[Any] | None, int | None]
+"""Shape, dtype and (for a plane without header) offset of a plane."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Plane:
     ----------
     path, page
         Where it lies.
+    offset
+        Place of its pixels in the file, where the page has no header of its own (ImageJ's stacks of
+        more than 4 GB); else None.
     shape
         Rows and columns.
     dtype
@@ -49,6 +54,7 @@ class Plane:
     page: int
     shape: tuple[int, int]
     dtype: np.dtype[Any]
+    offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class PlaneStack:
         for path, pages in groupby(enumerate(planes), key=lambda numbered: numbered[1].path):
             with _reading(path) as file:
                 for row, plane in pages:
-                    out[row] = file.pages[plane.page].aspage().asarray()[index[1], index[2]]
+                    out[row] = _pixels(file, plane)[index[1], index[2]]
         return out
 
 
@@ -98,7 +104,7 @@ def open_planes(folder: Path) -> PlaneStack:
     if not files:
         raise ValueError(f"{folder} holds no TIFF file (*.tif, *.tiff)")
     planes = []
-    for path in _in_order(files):
+    for path in in_order(files):
         pages = _planes(path)
         if len(pages) != 1 and len(files) > 1:
             raise ValueError(f"{path} has {len(pages)} pages; in a folder each file is one plane")
@@ -144,12 +150,14 @@ def _planes(path: Path) -> list[Plane]:
         fault = next(((n, f) for n, f in enumerate(faults, 1) if f), None)
         where = f", page {fault[0]} of {len(pages)}," if fault else ""
         problem = fault[1] if fault else _stack_fault(file, pages)
-        kinds = [(page.shape, page.dtype) for page in pages]
+        kinds: list[Kind] = [(page.shape, page.dtype, None) for page in pages]
+        if problem is None:
+            kinds += _headless(file, pages)
     if problem is not None:
         raise ValueError(f"{path}{where} {problem}")
     return [
-        Plane(path, n, (shape[0], shape[1]), _native(dtype, path))
-        for n, (shape, dtype) in enumerate(kinds)
+        Plane(path, n, (shape[0], shape[1]), _native(dtype, path), offset)
+        for n, (shape, dtype, offset) in enumerate(kinds)
     ]
 
 
@@ -170,7 +178,7 @@ def _stack_fault(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> str
     if not pages or not _chain_ends(file, pages[-1]):
         return f"is truncated behind page {len(pages)}; copy it again"
     declared = _declared_pages(file)
-    if declared > len(pages):
+    if declared > len(pages) + len(_headless(file, pages)):
         return (
             f"declares {declared} planes and holds {len(pages)} pages: it is truncated, or needs "
             "to be saved as plain TIFF pages"
@@ -181,6 +189,27 @@ def _stack_fault(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> str
                 f"has the axes {series.axes} of {series.shape}; save one channel and one time point"
             )
     return None
+
+
+def _headless(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> list[Kind]:
+    """Return the planes that follow the only page without headers of their own."""
+    start, page = file.series[0].dataoffset, pages[0]
+    number = _declared_pages(file)
+    if not file.is_imagej or len(pages) != 1 or start is None:
+        return []
+    if start + number * page.nbytes > file.filehandle.size:
+        return []
+    return [(page.shape, page.dtype, start + n * page.nbytes) for n in range(1, number)]
+
+
+def _pixels(file: tifffile.TiffFile, plane: Plane) -> npt.NDArray[Any]:
+    """Decode one plane."""
+    if plane.offset is None:
+        return np.asarray(file.pages[plane.page].aspage().asarray())
+    file.filehandle.seek(plane.offset)
+    dtype = plane.dtype.newbyteorder(file.byteorder)
+    data = file.filehandle.read(dtype.itemsize * plane.shape[0] * plane.shape[1])
+    return np.frombuffer(data, dtype).reshape(plane.shape)
 
 
 def _chain_ends(file: tifffile.TiffFile, last: tifffile.TiffPage) -> bool:
@@ -207,50 +236,6 @@ def _native(dtype: np.dtype[Any] | None, path: Path) -> np.dtype[Any]:
         allowed = ", ".join(known.name for known in DTYPES)
         raise ValueError(f"{path} has pixels of {dtype}; allowed: {allowed}")
     return dtype.newbyteorder("=")
-
-
-def _in_order(files: list[Path]) -> list[Path]:
-    """Sort files by the one number that counts them; refuse gaps."""
-    if len(files) == 1:
-        return files
-    split = {path: re.split(r"(\d+)", path.name) for path in files}
-    first = files[0]
-    for path in files:
-        if split[path][0::2] != split[first][0::2]:
-            raise ValueError(
-                f"{first.name} and {path.name} in {first.parent} are named differently; keep "
-                "nothing but the planes of one stack in the folder"
-            )
-    numbers = {path: [int(n) for n in parts[1::2]] for path, parts in split.items()}
-    places = range(len(numbers[first]))
-    counting = [place for place in places if len({n[place] for n in numbers.values()}) > 1]
-    if len(counting) != 1:
-        raise ValueError(
-            f"the planes in {first.parent} differ in {len(counting)} numbers of their names "
-            f"({first.name}); exactly one must count them"
-        )
-    by_number: dict[int, Path] = {}
-    for path in files:
-        number = numbers[path][counting[0]]
-        if number in by_number:
-            raise ValueError(
-                f"{by_number[number].name} and {path.name} are the same plane {number}"
-            )
-        by_number[number] = path
-    _refuse_gaps(sorted(by_number), by_number, first.parent)
-    return [by_number[number] for number in sorted(by_number)]
-
-
-def _refuse_gaps(numbers: list[int], by_number: dict[int, Path], folder: Path) -> None:
-    gaps = [(a, b) for a, b in pairwise(numbers) if b > a + 1]
-    if gaps:
-        missing = numbers[-1] - numbers[0] + 1 - len(numbers)
-        listed = ", ".join(f"{a + 1}" if b == a + 2 else f"{a + 1}-{b - 1}" for a, b in gaps[:3])
-        more = ", ..." if len(gaps) > 3 else ""
-        raise ValueError(
-            f"{folder} lacks {missing} of its planes: number {listed}{more} (the first after "
-            f"{by_number[gaps[0][0]].name}); add them, or rename the planes without a gap"
-        )
 
 
 def _equal(planes: list[Plane]) -> tuple[Plane, ...]:

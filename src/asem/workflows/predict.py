@@ -76,10 +76,8 @@ def predict_volume(
     part = parse_roi(roi, fine.shape) if roi else fine.roi
     template = fine.blank(part, dtype=np.uint8, window=(0.0, 255.0), kind="image")
     request = {"raw": fine.identity, "roi": str(part), **info}
-    LOG.info(
-        "predicting on %s, precision %s, tile %s",
-        *(info[k] for k in ("device", "precision", "tile")),
-    )
+    device_name = describe(model.runner.device)
+    LOG.info("predicting on %s, precision %s, tile %d", device_name, info["precision"], model.tile)
     started = time.monotonic()
     with (
         memory_advice("a smaller --tile"),
@@ -100,7 +98,7 @@ def predict_volume(
             output.write(block, voxels)
 
         run_blocks(work, output.shards(), output.journal, stage="predict", progress=steps.between)
-        output.facts["seconds"] = round(time.monotonic() - started, 1)
+        output.facts |= {"device": device_name, "seconds": round(time.monotonic() - started, 1)}
     return open_volume(destination)
 
 
@@ -143,7 +141,6 @@ def _model(
         "checkpoint": info.model_dump(mode="json"),
         "tile": edge,
         "precision": runner.precision,
-        "device": describe(where),
     }
 
 

@@ -63,7 +63,10 @@ def train_model(
 
 
 def _make_way(run: train.Run, *, overwrite: bool) -> None:
-    """Refuse a finished run, or one of another training file; with `overwrite` delete it."""
+    """Refuse a finished run, or one of other settings or data; with `overwrite` delete it.
+
+    An interrupted run may go on with another device or number of threads.
+    """
     folder = run.folder
     if not folder.exists() or (folder.is_dir() and {p.name for p in folder.iterdir()} <= {NAME}):
         return
@@ -77,7 +80,7 @@ def _make_way(run: train.Run, *, overwrite: bool) -> None:
     if found.state == "finished":
         raise FileExistsError(f"{folder} is a finished run; give another --out, or --overwrite")
     mine, theirs = (
-        json.loads(info.model_dump_json(exclude={"iteration"}))
+        json.loads(info.model_dump_json(exclude={"iteration", "device", "asem"}))
         for info in (run.info, found.checkpoint)
     )
     changed = [key for key in mine if mine[key] != theirs[key]]
