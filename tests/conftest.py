@@ -12,7 +12,7 @@ import tifffile
 from hypothesis import settings
 
 from asem.phantom.cell import make_cell
-from asem.workflows.stacks import import_volume
+from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
 
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.

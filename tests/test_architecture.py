@@ -13,7 +13,8 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"config", "structures", "tables", "provenance"},
+    {"config"},
+    {"structures", "tables", "provenance"},
     {"volume"},
     {"blocks"},
     {"image"},
@@ -22,6 +23,7 @@ LAYERS = [
     {"report", "view"},
     {"workflows"},
     {"cli", "plugin"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {

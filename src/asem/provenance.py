@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, An
 
 def files_identity(path: Path, files: Iterable[Path]) -> str:
     """Identify input without a UUID by its path and by the size and time of change of its files."""
-    stats = [file.stat() for file in files]
-    size = sum(stat.st_size for stat in stats)
-    newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    return f"{path.resolve()} ({len(stats)} files, {size} bytes, changed {newest} ns)"
+    stats = [(file, file.stat()) for file in files]
+    states = [f"{file.name} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
+    digest = sha256("\n".join(states).encode()).hexdigest()[:16]
+    size = sum(stat.st_size for _, stat in stats)
+    return f"{path.resolve()} ({len(stats)} files, {size} bytes, sizes and times {digest})"

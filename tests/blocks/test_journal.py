@@ -42,7 +42,9 @@ def test_a_first_line_that_was_cut_off_begins_anew(tmp_path):
 
 def test_another_request_is_refused_and_named(tmp_path):
     Journal(tmp_path, REQUEST).close()
-    with pytest.raises(ValueError, match=r"another request \(it differs in size\).*--overwrite"):
+    with pytest.raises(
+        ValueError, match=r"differs in size: \[1, 2\] then, \[1, 3\] now\).*--overwrite"
+    ):
         Journal(tmp_path, {**REQUEST, "size": (1, 3)})
     Journal(tmp_path, REQUEST).close()
 

@@ -1,11 +1,17 @@
 import pytest
 
+from asem.blocks.executors import ATTEMPTS
 from asem.blocks.journal import Journal
 from asem.blocks.run import run_blocks
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
 
 BLOCKS = list(tile(Roi((0, 0, 0), (1, 1, 10)), (1, 1, 4)))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
 
 
 def test_each_block_once_with_progress(tmp_path):
@@ -20,19 +26,18 @@ def test_after_a_fault_only_the_rest_is_done(tmp_path):
     seen = []
 
     def work(block):
-        if block == BLOCKS[1] and block not in seen:
-            seen.append(block)
-            raise OSError("disk full")
         seen.append(block)
+        if block == BLOCKS[1] and seen.count(block) <= ATTEMPTS:
+            raise OSError("disk full")
 
     with (
         Journal(tmp_path, {}) as journal,
-        pytest.raises(OSError, match="s, block 0:1,0:1,4:8: disk"),
+        pytest.raises(OSError, match=r"s, block 0:1,0:1,4:8: disk full \(tried 3 times\)"),
     ):
         run_blocks(work, BLOCKS, journal, stage="s")
     with Journal(tmp_path, {}) as journal:
         run_blocks(work, BLOCKS, journal, stage="s")
-    assert seen == [BLOCKS[0], BLOCKS[1], BLOCKS[1], BLOCKS[2]]
+    assert seen == [BLOCKS[0], *[BLOCKS[1]] * (ATTEMPTS + 1), BLOCKS[2]]
 
 
 def test_a_fault_with_other_arguments_is_told_plainly(tmp_path):
@@ -41,3 +46,29 @@ def test_a_fault_with_other_arguments_is_told_plainly(tmp_path):
 
     with Journal(tmp_path, {}) as journal, pytest.raises(ValueError, match=r"block 0:1.*utf-8"):
         run_blocks(work, BLOCKS, journal, stage="s")
+
+
+def test_a_block_that_fails_twice_is_done_the_third_time(tmp_path):
+    tries = []
+
+    def work(block):
+        tries.append(block)
+        if tries.count(block) < ATTEMPTS:
+            raise RuntimeError("flaky")
+
+    with Journal(tmp_path, {}) as journal:
+        run_blocks(work, BLOCKS, journal, stage="s")
+        assert len(journal.done) == len(BLOCKS)
+    assert tries == [block for block in BLOCKS for _ in range(ATTEMPTS)]
+
+
+def test_a_mistake_in_the_program_is_not_tried_again(tmp_path):
+    tries = []
+
+    def work(block):
+        tries.append(block)
+        raise TypeError("a bug")
+
+    with Journal(tmp_path, {}) as journal, pytest.raises(TypeError, match="a bug"):
+        run_blocks(work, BLOCKS, journal, stage="s")
+    assert tries == BLOCKS[:1]

@@ -199,4 +199,4 @@ def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):
     monkeypatch.setattr("asem.workflows.describe.describe_volume", interrupt)
     code, _, err = asem("info", tmp_path)
     assert code == 130
-    assert "go on when given again" in err
+    assert "give the same command again, and it goes on" in err

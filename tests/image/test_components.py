@@ -1,50 +1,97 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from asem.image.components import object_sizes
+from asem.blocks.partials import Partials
+from asem.image.components import _measure, _record, id_dtype, join, recode
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
 
 small = st.tuples(*[st.integers(1, 9)] * 3)
+block_edges = st.tuples(*[st.integers(1, 5)] * 3)
 
 
-def large(mask, smallest, block):
-    """Keep large objects block by block."""
-    blocks = list(tile(Roi.whole(mask.shape), block))
-    sizes = object_sizes(lambda roi: mask[roi.slices], blocks)
-    out = np.zeros_like(mask)
-    for number, roi in enumerate(blocks):
-        out[roi.slices] = sizes.large(number, mask[roi.slices], smallest)
-    return out
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("partials")
 
 
-def large_at_once(mask, smallest):
-    ids, _ = ndimage.label(mask)
-    counts = np.bincount(ids.ravel())
-    counts[0] = 0
-    return counts[ids] >= smallest
+def objects_of(labels, block, folder):
+    """Join what blocks find."""
+    blocks, found = list(tile(Roi.whole(labels.shape), block)), Partials(folder / "found")
+    for roi in blocks:
+        _record(roi, read=lambda r: labels[r.slices], more=None, found=found, shape=labels.shape)
+    return blocks, join(found, blocks)
 
 
-@given(arrays(bool, small), st.integers(1, 12), st.tuples(*[st.integers(1, 5)] * 3))
-def test_blocks_do_not_show(mask, smallest, block):
-    assert (large(mask, smallest, block) == large_at_once(mask, smallest)).all()
+def instances(labels, block, folder, smallest=1):
+    """Number objects block by block."""
+    blocks, objects = objects_of(labels, block, folder)
+    kept = Partials(folder / "kept")
+    objects.save(kept, objects.numbered(smallest))
+    out = np.zeros(labels.shape, np.int64)
+    for roi in blocks:
+        out[roi.slices] = recode(labels[roi.slices], roi, kept)
+    return out, objects
 
 
-@pytest.mark.parametrize("block", [(5, 5, 5), (16, 7, 3), (40, 40, 40)])
-def test_a_winding_object_is_one(block):
-    mask = np.zeros((31, 33, 35), bool)
-    for y in range(0, 33, 4):  # a meander through every block
-        mask[15, y, :] = True
-        mask[15, y : y + 4, 34 if y % 8 == 0 else 0] = True
-    mask[0, 0, 0] = True
-    whole = mask.sum() - 1
-    assert large(mask, whole, block).sum() == whole
-    assert large(mask, whole + 1, block).sum() == 0
+@settings(max_examples=40)
+@given(arrays(bool, small), block_edges, st.integers(1, 6))
+def test_ids_are_those_of_the_whole_labelled_at_once(folder, mask, block, smallest):
+    whole, number = ndimage.label(mask)
+    sizes = np.bincount(whole.ravel(), minlength=number + 1)[1:]
+    ids = np.concatenate([[0], np.where(sizes >= smallest, np.cumsum(sizes >= smallest), 0)])
+    found, objects = instances(mask.view(np.uint8), block, folder, smallest)
+    assert (found == ids[whole]).all()
+    assert sorted(objects.sizes) == sorted(sizes)
 
 
-def test_nothing_is_nothing():
-    assert not large(np.zeros((6, 6, 6), bool), 1, (4, 4, 4)).any()
+@settings(max_examples=40)
+@given(arrays(np.uint8, small, elements=st.integers(0, 3)), block_edges)
+def test_touching_labels_are_objects_of_their_own(folder, labels, block):
+    found, _ = instances(labels, block, folder)
+    parts = [ndimage.label(labels == value) for value in (1, 2, 3)]
+    assert found.max() == sum(number for _, number in parts)
+    for value, (whole, number) in zip((1, 2, 3), parts, strict=True):
+        pairs = np.unique(np.stack([whole[labels == value], found[labels == value]]), axis=1)
+        assert pairs.shape[1] == number
+
+
+def test_a_snake_through_all_blocks_is_one_object(folder):
+    labels = np.zeros((5, 5, 5), np.uint8)
+    labels[::2, ::2] = 1
+    labels[::2, 1::4, -1] = labels[::2, 3::4, 0] = 1
+    labels[1, -1, -1] = labels[3, -1, 0] = labels[3, -1] = 1
+    assert ndimage.label(labels)[1] == 1
+    found, objects = instances(labels, (2, 2, 2), folder)
+    assert (found == labels).all()
+    assert objects.sizes.tolist() == [np.count_nonzero(labels)]
+
+
+def test_first_voxels_beyond_2_to_the_32_do_not_overflow():
+    components = np.array([[[0, 1, 2]]], np.uint16)
+    sizes, first = _measure(components, 2, (9_999, 9_999, 9_997), (10_000, 10_000, 10_000))
+    assert sizes.tolist() == [1, 1]
+    assert first.tolist() == [10**12 - 2, 10**12 - 1]
+
+
+def test_ids_beyond_2_to_the_32_do_not_overflow(tmp_path):
+    _, objects = objects_of(np.array([[[1, 0, 1]]], np.uint8), (1, 1, 2), tmp_path)
+    kept = Partials(tmp_path / "kept")
+    objects.save(kept, objects.numbered() + 2**32)
+    block = Roi((0, 0, 2), (1, 1, 1))
+    assert recode(np.array([[[1]]], np.uint8), block, kept).tolist() == [[[2**32 + 2]]]
+
+
+def test_the_dtype_of_ids_leaves_room_for_unknown():
+    assert id_dtype(2 * (2**32 - 2)) == np.uint32
+    assert id_dtype(2 * (2**32 - 1)) == np.uint64
+
+
+def test_nothing_has_no_objects(folder):
+    found, objects = instances(np.zeros((3, 3, 3), np.uint8), (2, 2, 2), folder)
+    assert not found.any()
+    assert len(objects.sizes) == 0

@@ -13,7 +13,7 @@ from asem.model.sampling import (
     patch_output,
 )
 from asem.model.unet import context, lattice, reach
-from asem.workflows.stacks import import_volume
+from asem.workflows.importing import import_volume
 
 NET = ModelConfig(features=2, levels=2)
 CONTEXT = context(NET)

@@ -14,8 +14,8 @@ from asem.model.train import Run, learning_rate, make_optimizer
 from asem.model.unet import UNet
 from asem.model.validation import validate
 from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.importing import import_volume
 from asem.workflows.predict import predict_volume
-from asem.workflows.stacks import import_volume
 from asem.workflows.train import train_model
 
 

@@ -3,7 +3,7 @@ import pytest
 import tifffile
 
 from asem.workflows.evaluate import evaluate_volume
-from asem.workflows.stacks import import_volume
+from asem.workflows.importing import import_volume
 
 
 @pytest.fixture

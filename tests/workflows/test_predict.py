@@ -12,9 +12,10 @@ from asem.volume.contrast import to_unit
 from asem.volume.formats import open_volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.exporting import export_volume
+from asem.workflows.importing import import_volume
 from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
-from asem.workflows.stacks import export_volume, import_volume
 
 
 def voxels(path):

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 NAME = ".asem"
+MOST_LETTERS = 100
+"""Of a value in a message; the end is kept, where an identity has its numbers."""
 
 
 class Journal:
@@ -45,10 +47,11 @@ class Journal:
         if not self.path.stat().st_size:
             self._append({"request": request})
 
-    def record(self, block: str) -> None:
-        """Note that `block` is written."""
-        self._append({"done": block})
-        self.done.add(block)
+    def record(self, *blocks: str) -> None:
+        """Note that `blocks` are written."""
+        if blocks:
+            self._append(*({"done": block} for block in blocks))
+            self.done.update(blocks)
 
     def close(self) -> None:
         """Close and unlock; the record stays."""
@@ -78,17 +81,27 @@ class Journal:
         lines = [json.loads(line) for line in whole.splitlines()]
         if lines and lines[0]["request"] != request:
             keys = sorted({*lines[0]["request"], *request})
-            theirs = [key for key in keys if lines[0]["request"].get(key) != request.get(key)]
+            old = lines[0]["request"]
+            theirs = [
+                f"{key}: {_short(old.get(key))} then, {_short(request.get(key))} now"
+                for key in keys
+                if old.get(key) != request.get(key)
+            ]
             raise ValueError(
                 f"{folder} is an unfinished output of another request (it differs in "
-                f"{', '.join(theirs)}); finish that one, or give --overwrite"
+                f"{'; '.join(theirs)}); finish that one, or give --overwrite"
             )
         return {line["done"] for line in lines[1:]}
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry) + "\n")
+    def _append(self, *entries: dict[str, Any]) -> None:
+        self._file.write("".join(json.dumps(entry) + "\n" for entry in entries))
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= MOST_LETTERS else f"...{text[-MOST_LETTERS:]}"
 
 
 def is_unfinished(folder: Path) -> bool:

@@ -2,21 +2,25 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from asem.blocks import journal
+from asem.blocks.executors import SERIAL, Executor, Work
+from asem.blocks.partials import Partials
 from asem.blocks.pyramid import build_pyramid
-from asem.blocks.run import Progress, silent
+from asem.blocks.run import Progress, run_blocks, silent
 from asem.provenance import made_by
 from asem.volume import ngff
+from asem.volume.arrays import SHARD, Stored, create_level, create_scratch
 from asem.volume.grid import tile
-from asem.volume.levels import SHARD, create_level, pyramid
+from asem.volume.levels import Level, pyramid
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
@@ -31,24 +35,54 @@ class Output:
         The image group.
     volume
         What is being written; readable, too. Its window may be set before the end.
+    array
+        Its finest level. Work that goes to other processes holds this, not the output.
     journal
         Its blocks done so far.
+    executor, progress
+        Who computes its blocks, and who is told.
     facts
         What is worth keeping about the making, to be added to by who makes it.
     """
 
     path: Path
     volume: Volume
+    array: Stored
     journal: journal.Journal
+    executor: Executor = SERIAL
+    progress: Progress = silent
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def write(self, roi: Roi, voxels: npt.NDArray[Any]) -> None:
-        """Write one box; returns when it is stored."""
-        self.volume.array[roi.slices].write(voxels).result()
+    def run(self, work: Work, blocks: Iterable[Roi], *, stage: str, block_bytes: int = 0) -> None:
+        """Call `work` for the blocks that are not done (`run_blocks`)."""
+        run_blocks(
+            work,
+            blocks,
+            self.journal,
+            stage=stage,
+            executor=self.executor,
+            block_bytes=block_bytes,
+            progress=self.progress,
+        )
 
     def shards(self) -> list[Roi]:
         """Return the write blocks: no two share a file."""
         return list(tile(self.volume.roi, SHARD))
+
+    def scratch(
+        self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]
+    ) -> Stored:
+        """Create (or open) an array that lives until the image is finished."""
+        return create_scratch(self.path / journal.NAME / name, shape, dtype, chunk)
+
+    def scratch_volume(self, name: str, dtype: npt.DTypeLike) -> Stored:
+        """Create (or open) an array like the finest level, but of `dtype`, that lives so long."""
+        level = Level(name, self.volume.shape, (1, 1, 1), self.volume.voxel_size, (0, 0, 0))
+        return create_level(self.path / journal.NAME, level, np.dtype(dtype), labels=True)
+
+    def partials(self, name: str) -> Partials:
+        """Return a place for what blocks find out, which lives until the image is finished."""
+        return Partials(self.path / journal.NAME / name)
 
 
 @contextmanager
@@ -60,6 +94,7 @@ def new_image(
     request: dict[str, Any],
     sources: Sequence[Path],
     overwrite: bool = False,
+    executor: Executor = SERIAL,
     progress: Progress = silent,
 ) -> Iterator[Output]:
     """Make an OME-NGFF image: the body writes the finest level, the rest follows by itself.
@@ -79,8 +114,8 @@ def new_image(
         Folders that are read and so must not be overwritten.
     overwrite
         Delete what lies at `path`, if it is an image, finished or not.
-    progress
-        Told of the pyramid's blocks.
+    executor, progress
+        Who computes the blocks, and who is told.
 
     Raises
     ------
@@ -92,9 +127,10 @@ def new_image(
     with journal.Journal(path, {"command": command, **request}) as record:
         labels = template.kind == "labels"
         arrays = [create_level(path, level, template.dtype, labels=labels) for level in plan]
-        output = Output(path, replace(template, array=arrays[0], name=str(path)), record)
+        volume = replace(template, array=arrays[0], name=str(path))
+        output = Output(path, volume, arrays[0], record, executor, progress)
         yield output
-        build_pyramid(arrays, plan, kind=template.kind, journal=record, progress=progress)
+        build_pyramid(arrays, plan, kind=template.kind, run=output.run)
         made = made_by(command, request, **output.facts)
         ngff.write_metadata(path, output.volume, plan, made)
         shutil.rmtree(path / journal.NAME)

@@ -1,26 +1,29 @@
 """The coarser levels of an image, block by block."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from asem.blocks.journal import Journal
-from asem.blocks.run import Progress, run_blocks, silent
+from asem.blocks.executors import Work
+from asem.volume.arrays import CHUNK, SHARD, Stored
 from asem.volume.downsample import downsample
 from asem.volume.grid import tile
-from asem.volume.levels import SHARD, Level
-from asem.volume.roi import Roi
+from asem.volume.levels import Level
+from asem.volume.roi import Roi, negative
 from asem.volume.volume import Kind
 
 
+class Run(Protocol):
+    """`Output.run`."""
+
+    def __call__(self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int) -> None:
+        """Call `work` for the blocks that are not done."""
+
+
 def build_pyramid(
-    arrays: Sequence[Any],
-    levels: Sequence[Level],
-    *,
-    kind: Kind,
-    journal: Journal,
-    progress: Progress = silent,
+    arrays: Sequence[Stored], levels: Sequence[Level], *, kind: Kind, run: Run
 ) -> None:
     """Fill the levels behind the first, each from the one before.
 
@@ -34,24 +37,28 @@ def build_pyramid(
     Parameters
     ----------
     arrays
-        tensorstore arrays, finest first; the first is filled.
+        Finest first; the first is filled.
     levels
         Their plan (`asem.volume.levels.pyramid`).
     kind
         Images are averaged, labels take the mode.
-    journal, progress
-        As for `run_blocks`.
+    run
+        Calls the work for each block.
     """
     for fine, coarse, level in zip(arrays, arrays[1:], levels[1:], strict=False):
+        work = partial(_reduce, fine=fine, coarse=coarse, level=level, kind=kind)
+        blocks = list(tile(Roi.whole(level.shape), SHARD))
+        block_bytes = 8 * coarse.dtype.itemsize * int(np.prod(SHARD))
+        run(work, blocks, stage=f"level {level.path}", block_bytes=block_bytes)
 
-        def reduce(
-            block: Roi, fine: Any = fine, coarse: Any = coarse, level: Level = level
-        ) -> None:
-            start = [o * f for o, f in zip(block.offset, level.factors, strict=True)]
-            stop = [e * f for e, f in zip(block.end, level.factors, strict=True)]
-            roi = Roi.between(start, stop).intersect(Roi.whole(fine.shape))
-            voxels = downsample(np.asarray(fine[roi.slices]), level.factors, kind)
-            coarse[block.slices].write(voxels).result()
 
-        blocks = tile(Roi.whole(level.shape), SHARD)
-        run_blocks(reduce, blocks, journal, stage=f"level {level.path}", progress=progress)
+def _reduce(block: Roi, *, fine: Stored, coarse: Stored, level: Level, kind: Kind) -> None:
+    """Fill one shard, in layers of a chunk, so that little of the finer level is in memory."""
+    voxels = np.empty(block.shape, coarse.dtype)
+    for layer in tile(block, (CHUNK[0], *SHARD[1:])):
+        start = [o * f for o, f in zip(layer.offset, level.factors, strict=True)]
+        stop = [e * f for e, f in zip(layer.end, level.factors, strict=True)]
+        roi = Roi.between(start, stop).intersect(Roi.whole(fine.shape))
+        inside = layer.shift(negative(block.offset)).slices
+        voxels[inside] = downsample(fine[roi.slices], level.factors, kind)
+    coarse.write(block.slices, voxels)

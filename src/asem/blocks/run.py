@@ -1,7 +1,8 @@
-"""Run a function over blocks: each once, in order, recorded when it is done."""
+"""Run a function over blocks: each once, anywhere, recorded when it is done."""
 
 from collections.abc import Callable, Iterable
 
+from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.journal import Journal
 from asem.volume.roi import Roi
 
@@ -14,11 +15,13 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 def run_blocks(
-    work: Callable[[Roi], None],
+    work: Work,
     blocks: Iterable[Roi],
     journal: Journal,
     *,
     stage: str,
+    executor: Executor = SERIAL,
+    block_bytes: int = 0,
     progress: Progress = silent,
 ) -> None:
     """Call `work` for every block that is not recorded as done.
@@ -30,32 +33,32 @@ def run_blocks(
     Parameters
     ----------
     work
-        Reads what it needs and writes the block; it returns when the data is stored.
+        Reads what it needs and writes the block; it returns when the data is stored. Called again
+        for a block that fails, so that it must not depend on what it wrote before.
     blocks
         No two share a file, so that their order does not matter.
     journal
         Where finished blocks are recorded, under `stage`.
     stage
         What is going on, for the journal and the progress.
+    executor
+        Who computes.
+    block_bytes
+        Memory that one block takes, so that no more are in flight than fit.
     progress
-        Told of every block.
+        Told as blocks are finished.
 
     Raises
     ------
     ValueError, OSError
-        What `work` raised, with the block named in the message.
+        What `work` raised for the third time, with the block named in the message.
     """
     every = list(blocks)
     todo = [block for block in every if f"{stage} {block}" not in journal.done]
     total = sum(block.size for block in every)
     done = total - sum(block.size for block in todo)
     progress(stage, done, total)
-    for block in todo:
-        try:
-            work(block)
-        except (ValueError, OSError) as error:
-            plain = OSError if isinstance(error, OSError) else ValueError
-            raise plain(f"{stage}, block {block}: {error}") from error
-        journal.record(f"{stage} {block}")
-        done += block.size
+    for finished in executor.run(work, todo, stage=stage, block_bytes=block_bytes):
+        journal.record(*(f"{stage} {block}" for block in finished))
+        done += sum(block.size for block in finished)
         progress(stage, done, total)

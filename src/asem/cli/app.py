@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from asem import __version__
-from asem.cli import learn, volumes
+from asem.cli import learn, prepare, volumes
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -26,9 +26,13 @@ def build() -> App:
     app.command(learn.demo, name="demo")
     app.command(volumes.import_, name="import")
     app.command(volumes.info, name="info")
+    app.command(prepare.clahe, name="clahe")
+    app.command(prepare.mask, name="mask")
+    app.command(prepare.labels, name="labels")
     app.command(learn.train, name="train")
     app.command(learn.predict, name="predict")
     app.command(learn.segment, name="segment")
+    app.command(prepare.instances, name="instances")
     app.command(learn.evaluate, name="evaluate")
     app.command(volumes.export, name="export")
     return app
@@ -56,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        _say("asem: interrupted; import, train, predict and segment go on when given again")
+        _say(
+            "asem: interrupted; give the same command again, and it goes on (demo, evaluate and "
+            "export begin anew)"
+        )
         return INTERRUPTED
     return 0
 

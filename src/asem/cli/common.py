@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -15,12 +16,63 @@ from rich.table import Table
 
 from asem.config import Nm3
 
-Verbose = Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")]
+if TYPE_CHECKING:
+    from asem.blocks.executors import Executor
+
 Signed = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 Flag = Annotated[bool, Parameter(negative="")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 PLAIN_SECONDS = 10.0
 """Time between two lines of progress where stderr is no terminal."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Shown:
+    """What a command says.
+
+    Parameters
+    ----------
+    json
+        Print the result as JSON.
+    verbose
+        Say what is going on.
+    """
+
+    json: Flag = False
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Workers:
+    """Who computes the blocks; without these, this process does, on all cores.
+
+    Parameters
+    ----------
+    workers
+        Share the work among so many Dask workers on this machine.
+    scheduler
+        Use the workers of a running Dask scheduler (tcp://host:8786), or the batch jobs that a TOML
+        file describes (docs/cluster.md).
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+
+
+PLAIN, HERE = Shown(), Workers()
+
+
+@contextmanager
+def executing(workers: Workers) -> "Iterator[Executor]":
+    """Open who computes, and say where to watch."""
+    from asem.blocks.executors import open_executor
+
+    with open_executor(workers.workers, workers.scheduler) as executor:
+        page = getattr(executor, "dashboard", None)
+        if page is not None:
+            sys.stderr.write(f"watch the workers at {page}\n")
+        yield executor
 
 
 def triple(text: str, option: str) -> Nm3:

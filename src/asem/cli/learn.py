@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from asem.cli.common import Flag, Json, Verbose, progress, show
+from asem.cli.common import HERE, PLAIN, Flag, Shown, Workers, executing, progress, show
 
 
-def demo(
-    directory: Path, /, *, overwrite: Flag = False, json: Json = False, verbose: Verbose = False
-) -> None:
+def demo(directory: Path, /, *, overwrite: Flag = False, shown: Shown = PLAIN) -> None:
     """Make a small synthetic cell and take it through the whole method, in a few minutes.
 
     Parameters
@@ -17,16 +15,12 @@ def demo(
         A folder to make; report.html in it shows the result.
     overwrite
         Replace the demo that lies there.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
     from asem.workflows.demo import run_demo
 
     with progress() as told:
         result = run_demo(directory, overwrite=overwrite, progress=told)
-    show(result, as_json=json)
+    show(result, as_json=shown.json)
 
 
 def train(
@@ -35,8 +29,7 @@ def train(
     *,
     out: Path | None = None,
     overwrite: Flag = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    shown: Shown = PLAIN,
 ) -> None:
     """Train one network for one structure; the same command goes on after an interruption.
 
@@ -48,16 +41,12 @@ def train(
         The run directory; by default runs/ and the name of CONFIG.
     overwrite
         Delete the run that lies there.
-    json
-        Print the result as JSON.
-    verbose
-        Show each validation.
     """
     from asem.workflows.train import train_model
 
     with progress() as told:
         result = train_model(config, out=out, overwrite=overwrite, progress=told)
-    show(result, as_json=json)
+    show(result, as_json=shown.json)
 
 
 def predict(
@@ -71,8 +60,7 @@ def predict(
     precision: Literal["auto", "32", "bf16"] = "auto",
     tile: int | None = None,
     overwrite: Flag = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    shown: Shown = PLAIN,
 ) -> None:
     """Predict the probability of a structure for every voxel of an image.
 
@@ -94,10 +82,6 @@ def predict(
         Edge of what one forward pass keeps, in model voxels; less takes less memory.
     overwrite
         Replace the image at DESTINATION.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
     from asem.workflows.predict import predict_volume
 
@@ -113,7 +97,7 @@ def predict(
             overwrite=overwrite,
             progress=told,
         )
-    show({"probability": str(destination), "shape": list(volume.shape)}, as_json=json)
+    show({"probability": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
 
 
 def segment(
@@ -125,8 +109,8 @@ def segment(
     mask: Path | None = None,
     min_size: int = 0,
     overwrite: Flag = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    workers: Workers = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Cut a probability into foreground (1) and background (0).
 
@@ -144,14 +128,10 @@ def segment(
         Drop connected objects of fewer voxels.
     overwrite
         Replace the image at DESTINATION.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
     from asem.workflows.segment import segment_volume
 
-    with progress() as told:
+    with executing(workers) as executor, progress() as told:
         volume = segment_volume(
             probability,
             destination,
@@ -159,9 +139,10 @@ def segment(
             mask=mask,
             min_size=min_size,
             overwrite=overwrite,
+            executor=executor,
             progress=told,
         )
-    show({"segmentation": str(destination), "shape": list(volume.shape)}, as_json=json)
+    show({"segmentation": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
 
 
 def evaluate(
@@ -175,8 +156,7 @@ def evaluate(
     zone_shape: Literal["diamond", "ball"] = "diamond",
     mask: Path | None = None,
     roi: str | None = None,
-    json: Json = False,
-    verbose: Verbose = False,
+    shown: Shown = PLAIN,
 ) -> None:
     """Score a prediction: precision, recall, F1 and IoU, outside of the exclusion zone and in all.
 
@@ -187,7 +167,7 @@ def evaluate(
     labels
         The truth; only the part common with PREDICTION is scored.
     structure
-        Take the exclusion zone of this structure: mito, golgi, er, npc, ccp.
+        Take the exclusion zone of this structure: mito, golgi, er, npc, ccp, or a TOML file.
     zone_out_nm
         Width of the zone outside of the labels' borders, nm.
     zone_in_nm
@@ -198,10 +178,6 @@ def evaluate(
         Score only where this image is not 0.
     roi
         Score only these voxels of PREDICTION, z0:z1,y0:y1,x0:x1.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
     from asem.workflows.evaluate import evaluate_volume
 
@@ -217,4 +193,4 @@ def evaluate(
             roi=roi,
             progress=told,
         )
-    show(result, as_json=json)
+    show(result, as_json=shown.json)

@@ -3,7 +3,18 @@
 from pathlib import Path
 from typing import Literal
 
-from asem.cli.common import Flag, Json, Signed, Verbose, progress, show, triple
+from asem.cli.common import (
+    HERE,
+    PLAIN,
+    Flag,
+    Shown,
+    Signed,
+    Workers,
+    executing,
+    progress,
+    show,
+    triple,
+)
 
 
 def import_(
@@ -16,8 +27,8 @@ def import_(
     kind: Literal["image", "labels"] | None = None,
     roi: str | None = None,
     overwrite: Flag = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    workers: Workers = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Store a TIFF stack as an OME-Zarr image with its pyramid.
 
@@ -37,15 +48,11 @@ def import_(
         Import only these voxels, z0:z1,y0:y1,x0:x1; export puts them back in place.
     overwrite
         Replace the image at DESTINATION.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
     from asem.workflows.describe import describe_volume
-    from asem.workflows.stacks import import_volume
+    from asem.workflows.importing import import_volume
 
-    with progress() as told:
+    with executing(workers) as executor, progress() as told:
         import_volume(
             source,
             destination,
@@ -54,28 +61,25 @@ def import_(
             kind=kind,
             roi=roi,
             overwrite=overwrite,
+            executor=executor,
             progress=told,
         )
     fields = describe_volume(destination)
     del fields["made_by"]
-    show(fields, as_json=json)
+    show(fields, as_json=shown.json)
 
 
-def info(path: Path, /, *, json: Json = False, verbose: Verbose = False) -> None:
+def info(path: Path, /, *, shown: Shown = PLAIN) -> None:
     """Say what an image is: shape, dtype, voxel size, place, pyramid, what made it.
 
     Parameters
     ----------
     path
         The image, for instance cell.zarr/raw.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
     from asem.workflows.describe import describe_volume
 
-    show(describe_volume(path), as_json=json)
+    show(describe_volume(path), as_json=shown.json)
 
 
 def export(
@@ -85,8 +89,7 @@ def export(
     *,
     like: Path | None = None,
     overwrite: Flag = False,
-    json: Json = False,
-    verbose: Verbose = False,
+    shown: Shown = PLAIN,
 ) -> None:
     """Write an image as TIFF planes on the grid it was cut from; zero where there is nothing.
 
@@ -100,13 +103,9 @@ def export(
         Take the original grid of this image instead.
     overwrite
         Replace the folder of TIFF planes at DESTINATION.
-    json
-        Print the result as JSON.
-    verbose
-        Say what is going on.
     """
-    from asem.workflows.stacks import export_volume
+    from asem.workflows.exporting import export_volume
 
     with progress() as told:
         planes = export_volume(source, destination, like=like, overwrite=overwrite, progress=told)
-    show({"folder": str(destination), "planes": planes}, as_json=json)
+    show({"folder": str(destination), "planes": planes}, as_json=shown.json)

@@ -1,17 +1,15 @@
 """Labels: unknown voxels, foreground, the zone around borders that is not scored."""
 
-import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
-from scipy import ndimage
 
-from asem.config import Nm3
+from asem.blocks.output import Output
+from asem.image.halo import write_mapped
+from asem.image.morphology import ElementShape, grown, near
 from asem.volume.roi import Triple
-
-ZoneShape = Literal["diamond", "ball"]
+from asem.volume.volume import Volume
 
 
 def unknown_id(dtype: np.dtype[Any]) -> int:
@@ -24,22 +22,8 @@ def is_foreground(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.asarray((labels != 0) & (labels != unknown_id(labels.dtype)))
 
 
-def zone_radii(width_nm: float, voxel_size: Nm3) -> Triple:
-    """Return the width of a zone in voxels along each axis, at least 1 where it is wider than 0.
-
-    Examples
-    --------
-    >>> zone_radii(20, (50, 4.6, 4.6))
-    (1, 4, 4)
-    """
-    if width_nm == 0:
-        return (0, 0, 0)
-    z, y, x = (max(1, round(width_nm / size)) for size in voxel_size)
-    return z, y, x
-
-
 def exclusion_zone(
-    labels: npt.NDArray[Any], outside: Triple, inside: Triple, shape: ZoneShape = "diamond"
+    labels: npt.NDArray[Any], outside: Triple, inside: Triple, shape: ElementShape = "diamond"
 ) -> npt.NDArray[np.bool_]:
     """Return the voxels near a border of the labels, which are not scored.
 
@@ -58,7 +42,7 @@ def exclusion_zone(
     labels
         Shape (z, y, x), unsigned; the dtype's maximum is unknown.
     outside, inside
-        Widths in voxels along each axis (`zone_radii`).
+        Widths in voxels along each axis (`asem.image.morphology.radii_of`).
     shape
         ``"diamond"``: abs(dz) / nz + abs(dy) / ny + abs(dx) / nx <= 1, the iterated cross where
         isotropic. ``"ball"``: the Euclidean counterpart, which is wider.
@@ -67,36 +51,42 @@ def exclusion_zone(
     return near(foreground, outside, shape) & near(labels == 0, inside, shape)
 
 
-def near(
-    source: npt.NDArray[np.bool_], radii: Triple, shape: ZoneShape = "diamond"
-) -> npt.NDArray[np.bool_]:
-    """Dilate `source` by a diamond or an ellipsoid of `radii` voxels.
+def zone_halo(outside: Triple, inside: Triple) -> Triple:
+    """Return how far around a block its zone depends on the labels."""
+    z, y, x = (max(a, b) for a, b in zip(outside, inside, strict=True))
+    return z, y, x
 
-    Examples
-    --------
-    >>> near(np.array([[[0, 0, 0, 1, 0, 0]]], bool), (1, 1, 2)).astype(int).tolist()
-    [[[0, 1, 1, 1, 1, 1]]]
+
+def write_zone(
+    output: Output, source: Volume, outside: Triple, inside: Triple, shape: ElementShape
+) -> None:
+    """Write the exclusion zone of labels, block by block.
+
+    ::
+
+        read     |-- halo --|--- block ---|-- halo --|    within the volume
+
+    Parameters
+    ----------
+    output
+        Of the shape of `source`.
+    source
+        The labels.
+    outside, inside, shape
+        As for `exclusion_zone`.
     """
-    if max(radii) == 0 or not source.any():
-        return source.copy()
-    if shape == "ball":
-        z, y, x = (1 / r for r in radii)
-        distance = ndimage.distance_transform_edt(~source, sampling=(z, y, x))
-        return np.asarray(distance <= 1 + 1e-9)
-    limit = math.lcm(*radii)
-    steps = np.where(source, 0, limit + 1).astype(np.int32)
-    for axis, radius in enumerate(radii):
-        _spread(np.moveaxis(steps, axis, 0), limit // radius)
-    return steps <= limit
+
+    def zone(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return exclusion_zone(labels, outside, inside, shape)
+
+    write_mapped(output, source, zone, zone_halo(outside, inside), stage="zone")
 
 
-@njit(cache=True, parallel=True)
-def _spread(steps, step):  # type: ignore[no-untyped-def]
-    """Let distances run along the first axis both ways, `step` a voxel."""
-    for j in prange(steps.shape[1]):
-        for i in range(1, steps.shape[0]):
-            for k in range(steps.shape[2]):
-                steps[i, j, k] = min(steps[i, j, k], steps[i - 1, j, k] + step)
-        for i in range(steps.shape[0] - 2, -1, -1):
-            for k in range(steps.shape[2]):
-                steps[i, j, k] = min(steps[i, j, k], steps[i + 1, j, k] + step)
+def write_grown(output: Output, source: Volume, radii: Triple) -> None:
+    """Write labels dilated by a diamond (`asem.image.morphology.grown`), block by block."""
+    unknown = unknown_id(source.dtype)
+
+    def dilate(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return grown(labels, radii, unknown)
+
+    write_mapped(output, source, dilate, radii, stage="dilation")

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asem.image.labels import exclusion_zone, zone_radii
+from asem.image.labels import exclusion_zone
+from asem.image.morphology import radii_of
 from asem.measure.overlap import Overlap, overlap
 from asem.model.config import TrainConfig
 from asem.model.inference import Runner, default_tile, plan_tiles, run_tile
@@ -44,8 +45,8 @@ def validate(
     """
     zone, loss_of = structure(config.structure), loss_named(config.loss)
     counts, loss, weight = Overlap(), 0.0, 0
-    outside = zone_radii(zone.zone_out_nm, config.voxel_size)
-    inside = zone_radii(zone.zone_in_nm, config.voxel_size)
+    outside = radii_of(zone.zone_out_nm, config.voxel_size)
+    inside = radii_of(zone.zone_in_nm, config.voxel_size)
     for sample in samples:
         codes = sample.target
         # UNKNOWN is the id that the zone takes for unknown; BEYOND does not occur here.

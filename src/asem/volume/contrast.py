@@ -1,7 +1,7 @@
 """Grey values to [0, 1] through a volume's contrast window."""
 
-from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,37 +43,58 @@ def to_unit(grey: npt.NDArray[Any], window: tuple[float, float]) -> npt.NDArray[
     return np.clip(unit, 0, 1, out=unit)
 
 
-def percentile_window(
-    blocks: Iterable[npt.NDArray[Any]], low: float, high: float
-) -> tuple[float, float]:
-    """Return the 0.1 and 99.9 percentile of all voxels, from one histogram of 65,536 bins.
+def dtype_extremes(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """Return the range of an integer dtype that 65,536 bins resolve; None for others."""
+    if not np.issubdtype(dtype, np.integer) or dtype.itemsize > 2:
+        return None
+    info = np.iinfo(dtype)
+    return float(info.min), float(info.max)
 
-    Exact for integers of up to 16 bits; otherwise to one bin of the range `low` to `high`.
+
+@dataclass(frozen=True)
+class GreyBins:
+    """65,536 bins of equal width: exact for integers of up to 16 bits.
 
     Parameters
     ----------
-    blocks
-        The volume in pieces, any real dtype.
-    low, high
-        Smallest and largest value of the volume.
+    low
+        Grey value at the centre of the first bin.
+    width
+        Grey values of a bin.
 
     Examples
     --------
-    >>> percentile_window([np.arange(1001, dtype=np.uint16)], 0, 1000)
+    >>> bins = GreyBins.between(0, 1000, integer=True)
+    >>> bins.window(bins.count(np.arange(1001, dtype=np.uint16)))
     (1.0, 999.0)
     """
-    if high <= low:
-        return low, low + 1
-    counts = np.zeros(BINS, np.int64)
-    width = (high - low) / (BINS - 1)
-    for block in blocks:
-        if np.issubdtype(block.dtype, np.integer):
-            width = max(1.0, width)
-        bins = np.rint((block.astype(np.float64).ravel() - low) / width).astype(np.int64)
-        counts += np.bincount(bins, minlength=BINS)
-    below = np.cumsum(counts)
-    black, white = (
-        low + width * int(np.searchsorted(below, percentile / 100 * below[-1]))
-        for percentile in (BLACK_PERCENTILE, WHITE_PERCENTILE)
-    )
-    return (black, white) if white > black else (low, high)
+
+    low: float
+    width: float
+
+    @classmethod
+    def between(cls, low: float, high: float, *, integer: bool) -> Self:
+        """Cut the range of the values of a volume."""
+        width = (high - low) / (BINS - 1)
+        return cls(low, max(1.0, width) if integer else max(width, np.finfo(np.float64).tiny))
+
+    def count(self, voxels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the number of voxels in each bin."""
+        bins = np.rint((voxels.astype(np.float64).ravel() - self.low) / self.width)
+        return np.bincount(bins.astype(np.int64), minlength=BINS)
+
+    def window(self, counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+        """Return the 0.1 and 99.9 percentile of the voxels that were counted.
+
+        The whole range where both are one value, and a width of 1 where there is only one value.
+        """
+        below = np.cumsum(counts)
+        ranks = [p / 100 * below[-1] for p in (BLACK_PERCENTILE, WHITE_PERCENTILE)]
+        black, white = (self._grey(np.searchsorted(below, rank)) for rank in ranks)
+        if white <= black:
+            filled = np.flatnonzero(counts)
+            black, white = self._grey(filled[0]), self._grey(filled[-1])
+        return (black, white) if white > black else (black, black + 1)
+
+    def _grey(self, number: np.intp) -> float:
+        return self.low + self.width * int(number)

@@ -1,20 +1,10 @@
-"""The arrays of an image: Zarr 3 in shards, one for each level of its pyramid."""
+"""The pyramid of an image: which levels there are, and where they lie."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import tensorstore as ts
 
 from asem.config import Nm3
 from asem.volume.roi import Triple
 
-DTYPES = (
-    "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32", "float64",
-)  # fmt: skip
-CHUNK: Triple = (64, 64, 64)
-SHARD: Triple = (256, 256, 256)
 DEEPEST_AXIS = 64
 """A pyramid ends when no axis that may be halved has more voxels."""
 
@@ -68,55 +58,3 @@ def pyramid(shape: Triple, voxel_size: Nm3, offset_nm: Nm3) -> list[Level]:
         a, b, c = (size * f for _, f, size, _ in each)
         o, p, q = (offset + (f - 1) / 2 * size for _, f, size, offset in each)
         levels.append(Level(str(len(levels)), (d, h, w), factors, (a, b, c), (o, p, q)))
-
-
-def create_level(image: Path, level: Level, dtype: np.dtype[Any], *, labels: bool) -> Any:
-    """Create (or open, if it is there) the array of one level; returns a tensorstore array."""
-    compressor = {"cname": "zstd" if labels else "lz4", "clevel": 5, "shuffle": "bitshuffle"}
-    inner: list[dict[str, Any]] = [
-        {"name": "bytes"} if dtype.itemsize == 1 else {"name": "bytes", "configuration": _LITTLE},
-        {"name": "blosc", "configuration": compressor},
-    ]
-    sharding = {
-        "chunk_shape": CHUNK,
-        "codecs": inner,
-        "index_codecs": [{"name": "bytes", "configuration": _LITTLE}, {"name": "crc32c"}],
-    }
-    metadata = {
-        "shape": list(level.shape),
-        "data_type": dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": SHARD}},
-        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        "dimension_names": ["z", "y", "x"],
-        "fill_value": 0,
-    }
-    return ts.open(
-        {
-            "driver": "zarr3",
-            "kvstore": _kvstore(image / level.path),
-            "metadata": metadata,
-        },
-        open=True,
-        create=True,
-    ).result()
-
-
-def _kvstore(array: Path) -> dict[str, str]:
-    """Name a folder to tensorstore, which takes neither `..` nor a relative path."""
-    return {"driver": "file", "path": f"{array.resolve()}/"}
-
-
-_LITTLE = {"endian": "little"}
-
-
-def open_array(path: Path) -> Any:
-    """Open a Zarr 3 array to read; returns a tensorstore array."""
-    spec = {"driver": "zarr3", "kvstore": _kvstore(path)}
-    try:
-        return ts.open(spec, read=True).result()
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].split(" [")[0]

@@ -22,7 +22,8 @@ from yaozarrs import v05
 
 from asem.config import Config, Nm3
 from asem.provenance import files_identity
-from asem.volume.levels import DTYPES, Level, open_array
+from asem.volume.arrays import DTYPES, open_array
+from asem.volume.levels import Level
 from asem.volume.volume import Kind, OriginalGrid, Volume
 
 
@@ -193,7 +194,7 @@ def open_image(path: Path) -> Volume:
         channel = ome.omero.channels[0].window
         window = (channel.start, channel.end)
     array = open_array(path / dataset.path)
-    dtype = array.dtype.numpy_dtype
+    dtype = array.dtype
     if dtype.name not in DTYPES:
         raise ValueError(f"{path} holds {dtype.name}; allowed: {', '.join(DTYPES)}")
     stated: Kind = "labels" if "image-label" in _attributes(path)["ome"] else "image"

@@ -1,91 +1,23 @@
 """Stacks of TIFF planes: a folder with one file per plane, or one file with many pages."""
 
-import logging
 import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from asem.volume.numbering import in_order
-from asem.volume.roi import Triple
+from asem.volume.planes import Plane, PlaneStack, quiet, reading, state
 
 SUFFIXES = (".tif", ".tiff")
 DTYPES = tuple(np.dtype(name) for name in (
     "bool", "uint8", "uint16", "uint32", "uint64", "int16", "float32", "float64",
 ))  # fmt: skip
-
-
-DAMAGE = (
-    tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    ArithmeticError, AssertionError, RuntimeError, struct.error, zlib.error, OSError,
-)  # fmt: skip
-"""What the library raises on damaged files (found by cutting and corrupting them)."""
 SOFTWARE = "asem"
 Kind = tuple[tuple[int, ...], np.dtype[Any] | None, int | None]
-"""Shape, dtype and (for a plane without header) offset of a plane."""
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One page of one file.
-
-    Parameters
-    ----------
-    path, page
-        Where it lies.
-    offset
-        Place of its pixels in the file, where the page has no header of its own (ImageJ's stacks of
-        more than 4 GB); else None.
-    shape
-        Rows and columns.
-    dtype
-        Of its pixels.
-    """
-
-    path: Path
-    page: int
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    offset: int | None = None
-
-
-@dataclass(frozen=True)
-class PlaneStack:
-    """Equal planes as an array (z, y, x), read when indexed; one file is open at a time."""
-
-    planes: tuple[Plane, ...]
-
-    @property
-    def shape(self) -> Triple:
-        """Planes, rows, columns."""
-        return (len(self.planes), *self.planes[0].shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the pixels; files of one bit give uint8."""
-        dtype = self.planes[0].dtype
-        return np.dtype(np.uint8) if dtype == np.bool_ else dtype
-
-    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
-        """Read a box; each plane it touches is decoded once."""
-        planes = self.planes[index[0]]
-        height, width = (
-            len(range(*s.indices(n))) for s, n in zip(index[1:], self.shape[1:], strict=True)
-        )
-        out = np.empty((len(planes), height, width), self.dtype)
-        for path, pages in groupby(enumerate(planes), key=lambda numbered: numbered[1].path):
-            with _reading(path) as file:
-                for row, plane in pages:
-                    out[row] = _pixels(file, plane)[index[1], index[2]]
-        return out
+"""Shape, dtype and (where its pixels lie in one piece) offset of a plane."""
 
 
 def open_planes(folder: Path) -> PlaneStack:
@@ -123,40 +55,22 @@ def open_pages(path: Path) -> PlaneStack:
     return PlaneStack(_equal(_planes(path)))
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a file; whatever a damaged one makes the library raise becomes one ValueError.
-
-    The library also writes to its log about each fault; the ValueError says it once.
-    """
-    log = logging.getLogger("tifffile")
-    heard = log.disabled
-    log.disabled = True
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except DAMAGE as error:
-        raise ValueError(
-            f"{path} is no readable TIFF file, or damaged ({error}); copy it again"
-        ) from error
-    finally:
-        log.disabled = heard
-
-
 def _planes(path: Path) -> list[Plane]:
-    with _reading(path) as file:
+    before = state(path)
+    with quiet(), reading(path) as file:
         pages = [page.aspage() for page in file.pages]
         faults = (_page_fault(page, path.stat().st_size) for page in pages)
         fault = next(((n, f) for n, f in enumerate(faults, 1) if f), None)
         where = f", page {fault[0]} of {len(pages)}," if fault else ""
         problem = fault[1] if fault else _stack_fault(file, pages)
-        kinds: list[Kind] = [(page.shape, page.dtype, None) for page in pages]
+        kinds: list[Kind] = [(page.shape, page.dtype, _offset(page)) for page in pages]
+        order: Literal["<", ">"] = ">" if file.byteorder == ">" else "<"
         if problem is None:
             kinds += _headless(file, pages)
     if problem is not None:
         raise ValueError(f"{path}{where} {problem}")
     return [
-        Plane(path, n, (shape[0], shape[1]), _native(dtype, path), offset)
+        Plane(path, n, (shape[0], shape[1]), _allowed(dtype, order, path), offset, before)
         for n, (shape, dtype, offset) in enumerate(kinds)
     ]
 
@@ -202,16 +116,6 @@ def _headless(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> list[K
     return [(page.shape, page.dtype, start + n * page.nbytes) for n in range(1, number)]
 
 
-def _pixels(file: tifffile.TiffFile, plane: Plane) -> npt.NDArray[Any]:
-    """Decode one plane."""
-    if plane.offset is None:
-        return np.asarray(file.pages[plane.page].aspage().asarray())
-    file.filehandle.seek(plane.offset)
-    dtype = plane.dtype.newbyteorder(file.byteorder)
-    data = file.filehandle.read(dtype.itemsize * plane.shape[0] * plane.shape[1])
-    return np.frombuffer(data, dtype).reshape(plane.shape)
-
-
 def _chain_ends(file: tifffile.TiffFile, last: tifffile.TiffPage) -> bool:
     """Whether the last page says that none follows, as it does in a whole file."""
     tiff, handle = file.tiff, file.filehandle
@@ -231,11 +135,17 @@ def _declared_pages(file: tifffile.TiffFile) -> int:
     return 1
 
 
-def _native(dtype: np.dtype[Any] | None, path: Path) -> np.dtype[Any]:
+def _offset(page: tifffile.TiffPage) -> int | None:
+    """Return where the pixels lie in one piece, in the order of the rows, if they do."""
+    in_rows = page.is_contiguous and not page.is_tiled and page.dtype != np.bool_
+    return page.dataoffsets[0] if in_rows else None
+
+
+def _allowed(dtype: np.dtype[Any] | None, order: Literal["<", ">"], path: Path) -> np.dtype[Any]:
     if dtype is None or dtype not in DTYPES:
         allowed = ", ".join(known.name for known in DTYPES)
         raise ValueError(f"{path} has pixels of {dtype}; allowed: {allowed}")
-    return dtype.newbyteorder("=")
+    return dtype.newbyteorder(order)
 
 
 def _equal(planes: list[Plane]) -> tuple[Plane, ...]:
@@ -284,7 +194,7 @@ def is_own_plane(path: Path) -> bool:
     if path.suffix != ".tif" or not path.is_file():
         return False
     try:
-        with _reading(path) as file:
+        with quiet(), reading(path) as file:
             return file.pages.first.software == SOFTWARE
     except ValueError:
         return False

@@ -18,9 +18,10 @@ from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, Triple, parse_roi
 from asem.volume.tiff import write_plane
 from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.exporting import export_volume
+from asem.workflows.importing import import_volume
 from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
-from asem.workflows.stacks import export_volume, import_volume
 from asem.workflows.train import train_model
 
 SHAPE: Triple = (96, 224, 400)

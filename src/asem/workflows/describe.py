@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from asem.volume import ngff
+from asem.volume.arrays import open_array
 from asem.volume.formats import open_volume
-from asem.volume.levels import open_array
 
 
 def describe_volume(path: Path) -> dict[str, Any]:
@@ -26,15 +26,14 @@ def describe_volume(path: Path) -> dict[str, Any]:
     volume = open_volume(path)
     ome, own = ngff.read_metadata(path)
     arrays = [open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
-    layout = arrays[0].chunk_layout
     return {
         "shape": list(volume.shape),
         "dtype": volume.dtype.name,
         "voxel_size": list(volume.voxel_size),
         "offset_nm": list(volume.offset_nm),
         "levels": [list(array.shape) for array in arrays],
-        "chunk": list(layout.read_chunk.shape),
-        "shard": list(layout.write_chunk.shape),
+        "chunk": list(arrays[0].chunk),
+        "shard": list(arrays[0].shard),
         "kind": volume.kind,
         "window": volume.window and list(volume.window),
         "original": {

@@ -8,15 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.run import Progress, silent
-from asem.image.labels import (
-    ZoneShape,
-    exclusion_zone,
-    is_foreground,
-    unknown_id,
-    zone_radii,
-)
+from asem.image.labels import exclusion_zone, is_foreground, unknown_id, zone_halo
+from asem.image.morphology import ElementShape, radii_of
 from asem.measure.overlap import Overlap, overlap
-from asem.structures import structure
+from asem.structures import find_structure
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, negative, parse_roi
@@ -33,7 +28,7 @@ def evaluate_volume(
     structure_name: str | None = None,
     zone_out_nm: float | None = None,
     zone_in_nm: float | None = None,
-    zone_shape: ZoneShape = "diamond",
+    zone_shape: ElementShape = "diamond",
     mask: Path | None = None,
     roi: str | None = None,
     progress: Progress = silent,
@@ -47,7 +42,7 @@ def evaluate_volume(
     labels
         The truth; the dtype's maximum is unknown and not scored.
     structure_name
-        Preset of the exclusion zone.
+        Preset of the exclusion zone, or a TOML file with one (`asem.structures.Structure`).
     zone_out_nm, zone_in_nm
         Its widths in nm instead, both.
     zone_shape
@@ -97,7 +92,7 @@ def _zone_widths(
     if name is not None:
         if out_nm is not None or in_nm is not None:
             raise ValueError("give --structure, or --zone-out-nm and --zone-in-nm, not both")
-        preset = structure(name)
+        preset = find_structure(name)
         return preset.zone_out_nm, preset.zone_in_nm
     if out_nm is None and in_nm is None:
         return None
@@ -113,7 +108,7 @@ class _Scorer:
     predicted: Volume
     truth: Volume
     widths: tuple[float, float] | None
-    shape: ZoneShape
+    shape: ElementShape
     sample: Volume | None
 
     def count(self, block: Roi) -> tuple[Overlap, Overlap]:
@@ -124,11 +119,10 @@ class _Scorer:
             read     |-- halo --|--- block ---|-- halo --|    labels, as far as they reach
         """
         out_nm, in_nm = self.widths or (0.0, 0.0)
-        outside = zone_radii(out_nm, self.predicted.voxel_size)
-        inside = zone_radii(in_nm, self.predicted.voxel_size)
-        z, y, x = (max(a, b) for a, b in zip(outside, inside, strict=True))
+        outside = radii_of(out_nm, self.predicted.voxel_size)
+        inside = radii_of(in_nm, self.predicted.voxel_size)
         place = self.predicted.place_of(self.truth)
-        read = block.grow((z, y, x)).intersect(place)
+        read = block.grow(zone_halo(outside, inside)).intersect(place)
         labels = self.truth.read(read.shift(negative(place.offset)))
         core = block.shift(negative(read.offset)).slices
         labelled = is_foreground(labels[core])

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
-from asem.blocks.run import Progress, run_blocks, silent
-from asem.image.components import object_sizes
+from asem.blocks.run import Progress, silent
+from asem.image.cleanup import drop_objects, write_read
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -21,6 +22,7 @@ def segment_volume(
     mask: Path | None = None,
     min_size: int = 0,
     overwrite: bool = False,
+    executor: Executor = SERIAL,
     progress: Progress = silent,
 ) -> Volume:
     """Write where the probability reaches the threshold (paper, Prediction: Pipeline).
@@ -39,8 +41,8 @@ def segment_volume(
         Drop connected objects (6 neighbours) of fewer voxels.
     overwrite
         Replace an image at `destination`.
-    progress
-        Told of every block.
+    executor, progress
+        Who computes the blocks, and who is told.
 
     Returns
     -------
@@ -54,11 +56,11 @@ def segment_volume(
         source.common(sample)  # refuses a mask that misses
     least = int(np.ceil(255 * threshold))
 
-    def foreground(block: Roi) -> npt.NDArray[np.bool_]:
+    def foreground(block: Roi) -> npt.NDArray[np.uint8]:
         found = source.read(block) >= least
         if sample is not None:
             found &= source.read_placed(sample, block) != 0
-        return found
+        return found.view(np.uint8)
 
     template = source.blank(source.roi, kind="labels", window=None)
     request = {
@@ -74,19 +76,12 @@ def segment_volume(
         request=request,
         sources=[probability, *([mask] if mask else [])],
         overwrite=overwrite,
+        executor=executor,
         progress=progress,
     ) as output:
         blocks = output.shards()
-        sizes = object_sizes(foreground, blocks) if min_size > 1 else None
-        number = {block: n for n, block in enumerate(blocks)}
-
-        def work(block: Roi) -> None:
-            found = foreground(block)
-            if sizes is not None:
-                found = sizes.large(number[block], found, min_size)
-            output.write(block, found.astype(np.uint8))
-
-        run_blocks(work, blocks, output.journal, stage="segment", progress=progress)
+        found = drop_objects(output, foreground, blocks, smaller=min_size)
+        write_read(output, found, blocks, stage="segment", target=output.array)
     return open_volume(destination)
 
 

@@ -1,0 +1,124 @@
+"""Who computes the blocks: this process, or Dask workers (`asem.blocks.cluster`)."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from asem.volume.roi import Roi
+
+LOG = logging.getLogger(__name__)
+Work = Callable[[Roi], None]
+"""Reads what it needs and writes the block; it returns when the data is stored."""
+ATTEMPTS = 3
+"""How often a block is tried before the run stops."""
+PAUSE_SECONDS = 0.2
+"""Before the second attempt in this process; twice that before the third."""
+
+
+class Executor(Protocol):
+    """Computes blocks in any order."""
+
+    def run(
+        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int
+    ) -> Iterator[Sequence[Roi]]:
+        """Call `work` for every block; yield blocks as they are finished.
+
+        Parameters
+        ----------
+        work
+            Called up to three times for a block that fails. Dask pickles it: it may hold paths,
+            numpy arrays, tensorstore arrays and volumes, but no open file.
+        blocks
+            In no order that matters.
+        stage
+            What is going on, for messages and the dashboard.
+        block_bytes
+            Memory that one block takes; no more are in flight than fit.
+
+        Raises
+        ------
+        ValueError, OSError
+            A block failed for good; the message names it. Other blocks in flight have been yielded.
+        """
+
+
+class Serial:
+    """Computes in this process, one block after the other; kernels and codecs use the cores."""
+
+    def run(
+        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int
+    ) -> Iterator[Sequence[Roi]]:
+        """Call `work` for every block in order."""
+        for block in blocks:
+            self._persist(work, block, stage)
+            yield (block,)
+
+    def _persist(self, work: Work, block: Roi, stage: str) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                work(block)
+            except (ValueError, OSError, RuntimeError) as error:
+                if attempt == ATTEMPTS:
+                    raise failure(error, stage, block) from error
+                LOG.info("%s, block %s failed and is tried again: %s", stage, block, error)
+                time.sleep(PAUSE_SECONDS * attempt)
+            else:
+                return
+
+
+SERIAL = Serial()
+
+
+def failure(error: BaseException, stage: str, block: Roi) -> Exception:
+    """Return what to raise for a block that failed for good, its place in the message."""
+    plain = OSError if isinstance(error, OSError) else ValueError
+    reason = str(error) or type(error).__name__
+    if not isinstance(error, (ValueError, OSError)):
+        reason = f"{type(error).__name__}: {reason}"
+    return plain(f"{stage}, block {block}: {reason} (tried {ATTEMPTS} times)")
+
+
+@contextmanager
+def open_executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
+    """Choose who computes the blocks.
+
+    Parameters
+    ----------
+    workers
+        So many Dask workers on this machine, which share its cores.
+    scheduler
+        The address of a running Dask scheduler (``tcp://host:8786``), or a TOML file that says how
+        to start workers as jobs (`asem.blocks.cluster.JobConfig`).
+
+    Yields
+    ------
+    Executor
+        This process where neither is given.
+
+    Raises
+    ------
+    ValueError
+        Both are given, or one makes no sense.
+    OSError
+        There is no such file or scheduler.
+    """
+    if workers is None and scheduler is None:
+        yield SERIAL
+        return
+    if workers is not None and scheduler is not None:
+        raise ValueError("give --workers (on this machine) or --scheduler (elsewhere), not both")
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers {workers}: at least one worker is needed")
+    from asem.blocks import cluster  # Dask takes half a second to load
+
+    if workers is not None:
+        opened = cluster.local(workers)
+    elif scheduler is not None and scheduler.endswith(".toml"):
+        opened = cluster.jobs(cluster.JobConfig.from_toml(Path(scheduler)))
+    else:
+        opened = cluster.running(str(scheduler))
+    with opened as executor:
+        yield executor

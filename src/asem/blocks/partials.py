@@ -1,0 +1,41 @@
+"""What each block found out, kept in files until all blocks are put together."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.volume.roi import Roi
+
+
+@dataclass(frozen=True)
+class Partials:
+    """One file of named arrays for each block; it can be pickled.
+
+    Parameters
+    ----------
+    folder
+        Where they lie, in reach of all workers.
+    """
+
+    folder: Path
+
+    def save(self, block: Roi, **arrays: npt.NDArray[Any]) -> None:
+        """Keep `arrays` for `block`; the file appears when it is complete."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(block)
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        partial.replace(path)
+
+    def load(self, block: Roi) -> dict[str, npt.NDArray[Any]]:
+        """Return what was kept for `block`."""
+        with np.load(self._path(block)) as found:
+            return dict(found)
+
+    def _path(self, block: Roi) -> Path:
+        return self.folder / f"{'_'.join(map(str, block.offset))}.npz"

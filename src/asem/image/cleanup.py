@@ -1,0 +1,193 @@
+"""Cleaning labels and masks: small holes filled, small objects dropped, counted across blocks.
+
+Each step takes a function that reads a block and returns one that reads it cleaned; a step that has
+nothing to do returns what it got.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from asem.blocks.output import Output
+from asem.blocks.partials import Partials
+from asem.config import Nm3
+from asem.image.components import Read, find_objects, recode
+from asem.image.labels import is_foreground, unknown_id
+from asem.volume.arrays import Stored
+from asem.volume.roi import Roi
+from asem.volume.volume import Volume
+
+
+def voxels_of(volume_nm3: float, voxel_size: Nm3) -> int:
+    """Return the least number of voxels that make up a volume.
+
+    Examples
+    --------
+    >>> voxels_of(3375, (5, 5, 5))
+    27
+    """
+    return int(np.ceil(volume_nm3 / np.prod(voxel_size) - 1e-6))
+
+
+def fill_holes(output: Output, source: Volume, blocks: Sequence[Roi], *, smaller: int) -> Read:
+    """Fill holes of fewer than `smaller` voxels with the smallest id that borders on them.
+
+    A hole is a connected part of the background (6 neighbours), as for scikit-image's
+    ``remove_small_holes``: also one that the border of the volume cuts. One that borders on unknown
+    voxels may be larger than it seems, and stays.
+
+    ::
+
+        1 1 1 1        1 1 1 1
+        1 . . 2   ->   1 1 1 2        smaller: 3
+        1 1 1 2        1 1 1 2
+
+    Parameters
+    ----------
+    output
+        It runs the blocks and keeps their records.
+    source
+        Labels: 0 background, the dtype's maximum unknown; on disk.
+    blocks
+        The blocks that will be read, on a lattice, in (z, y, x) order.
+    smaller
+        In voxels.
+    """
+    if smaller <= 1:
+        return source.read
+    objects = find_objects(
+        output,
+        partial(_background, source=source),
+        blocks,
+        stage="holes",
+        more=partial(_borders, source=source),
+    )
+    records = output.partials("holes")
+    least = objects.least(np.concatenate([records.load(block)["borders"] for block in blocks]))
+    enclosed = least != np.iinfo(least.dtype).max  # else it is all there is
+    filling = output.partials("fillings")
+    objects.save(filling, np.where((objects.sizes < smaller) & enclosed, least, 0))
+    return _Filled(source, filling)
+
+
+def _background(block: Roi, *, source: Volume) -> npt.NDArray[Any]:
+    return np.asarray(source.read(block) == 0, np.uint8)
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """Reads a block with its holes filled."""
+
+    source: Volume
+    filling: Partials
+
+    def __call__(self, block: Roi) -> npt.NDArray[Any]:
+        labels = self.source.read(block)
+        fillings = recode(labels == 0, block, self.filling)
+        return np.asarray(np.where(labels == 0, fillings.astype(labels.dtype), labels))
+
+
+def _borders(
+    block: Roi, components: npt.NDArray[Any], *, source: Volume
+) -> dict[str, npt.NDArray[Any]]:
+    """Return for each hole of a block the smallest id beside it, also in the next blocks."""
+    read = block.grow((1, 1, 1)).intersect(source.roi)
+    labels = source.read(read)
+    start = np.array(block.offset) - np.array(read.offset)
+    number, unknown = int(components.max(initial=0)), unknown_id(labels.dtype)
+    return {"borders": _smallest_beside(components, labels, start, number, unknown)}
+
+
+@njit(cache=True)
+def _smallest_beside(components, labels, start, number, unknown):  # type: ignore[no-untyped-def]
+    """Return the smallest id beside each component; 0 if it borders on unknown voxels.
+
+    Parameters
+    ----------
+    components
+        Shape (z, y, x).
+    labels
+        The same box with a margin on some sides; the box begins at `start`.
+    """
+    found = np.full(number, np.iinfo(np.uint64).max, np.uint64)
+    steps = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
+    depth, height, width = labels.shape
+    for i in range(components.shape[0]):
+        for j in range(components.shape[1]):
+            for k in range(components.shape[2]):
+                one = components[i, j, k]
+                if one == 0:
+                    continue
+                for dz, dy, dx in steps:
+                    z, y, x = i + start[0] + dz, j + start[1] + dy, k + start[2] + dx
+                    if 0 <= z < depth and 0 <= y < height and 0 <= x < width:
+                        beside = labels[z, y, x]
+                        if beside != 0:
+                            value = np.uint64(0 if beside == unknown else beside)
+                            found[one - 1] = min(found[one - 1], value)
+    return found
+
+
+def drop_objects(output: Output, read: Read, blocks: Sequence[Roi], *, smaller: int) -> Read:
+    """Drop objects of fewer than `smaller` voxels.
+
+    An object is a connected part of one label (6 neighbours). Unknown voxels stay.
+
+    Parameters
+    ----------
+    output
+        It runs the blocks and keeps their records.
+    read
+        The labels of a block.
+    blocks
+        The blocks that will be read, on a lattice, in (z, y, x) order.
+    smaller
+        In voxels.
+    """
+    if smaller <= 1:
+        return read
+    known = partial(_known, read=read)
+    objects = find_objects(output, known, blocks, stage="objects")
+    kept = output.partials("kept objects")
+    objects.save(kept, (objects.sizes >= smaller).astype(np.uint8))
+    return _Dropped(read, kept)
+
+
+def _known(block: Roi, *, read: Read) -> npt.NDArray[Any]:
+    return known_labels(read(block))
+
+
+def known_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels with 0 where nobody knows."""
+    return np.where(is_foreground(labels), labels, 0)
+
+
+@dataclass(frozen=True)
+class _Dropped:
+    """Reads a block without its small objects."""
+
+    read: Read
+    kept: Partials
+
+    def __call__(self, block: Roi) -> npt.NDArray[Any]:
+        labels = self.read(block)
+        known = known_labels(labels)
+        keep = recode(known, block, self.kept)
+        return np.where((known != 0) & (keep == 0), 0, labels)
+
+
+def write_read(
+    output: Output, read: Read, blocks: Sequence[Roi], *, stage: str, target: Stored
+) -> None:
+    """Write what `read` returns for each block."""
+    work = partial(_write, read=read, target=target)
+    output.run(work, blocks, stage=stage, block_bytes=24 * max(block.size for block in blocks))
+
+
+def _write(block: Roi, *, read: Read, target: Stored) -> None:
+    target.write(block.slices, read(block).astype(target.dtype, copy=False))

@@ -1,0 +1,84 @@
+"""Array functions that look around, applied block by block."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.blocks.output import Output
+from asem.volume.arrays import Stored
+from asem.volume.roi import Roi, Triple, negative
+from asem.volume.volume import Volume
+
+Function = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+"""Takes a box and returns one of its shape; what lies further away than the halo is not seen."""
+
+
+def mapped(block: Roi, source: Volume, function: Function, halo: Triple) -> npt.NDArray[Any]:
+    """Apply a function to a block with what lies around it, as far as the volume reaches.
+
+    ::
+
+        volume   |..............................|
+        read         |-- halo --|--- block ---|--|      the border of the volume cuts the halo
+
+    Parameters
+    ----------
+    block
+        In the voxels of `source`.
+    source
+        What is read.
+    function
+        Sees the whole box.
+    halo
+        How far around a voxel its value is decided.
+
+    Returns
+    -------
+    ndarray
+        Shape of the block.
+    """
+    read = block.grow(halo).intersect(source.roi)
+    found = function(source.read(read))
+    return np.asarray(found[block.shift(negative(read.offset)).slices])
+
+
+def write_mapped(
+    output: Output,
+    source: Volume,
+    function: Function,
+    halo: Triple,
+    *,
+    stage: str,
+    target: Stored | None = None,
+) -> None:
+    """Apply a function to a volume, shard by shard; the blocks do not show in the result.
+
+    Parameters
+    ----------
+    output
+        It runs the blocks; of the shape of `source`.
+    source, function, halo
+        As for `mapped`.
+    stage
+        Name for the journal and the progress.
+    target
+        Where to write; None: to the output.
+    """
+    blocks = output.shards()
+    work = partial(
+        _write,
+        source=source,
+        function=function,
+        halo=halo,
+        target=output.array if target is None else target,
+    )
+    voxels = max(block.grow(halo).size for block in blocks)
+    output.run(work, blocks, stage=stage, block_bytes=voxels * (16 + 2 * source.dtype.itemsize))
+
+
+def _write(block: Roi, *, source: Volume, function: Function, halo: Triple, target: Stored) -> None:
+    found = mapped(block, source, function, halo)
+    target.write(block.slices, found.astype(target.dtype, copy=False))

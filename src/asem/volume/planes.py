@@ -1,0 +1,173 @@
+"""Equal planes in TIFF files as one array, each read once and only where it is wanted."""
+
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from asem.volume.roi import Triple
+
+DAMAGE = (
+    tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    ArithmeticError, AssertionError, RuntimeError, struct.error, zlib.error, OSError,
+)  # fmt: skip
+"""What the library raises on damaged files (found by cutting and corrupting them)."""
+READERS = min(8, 2 * (os.cpu_count() or 1))
+"""Files read at a time: disks and decoders both like some company."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One page of one file.
+
+    Parameters
+    ----------
+    path, page
+        Where it lies.
+    shape
+        Rows and columns.
+    dtype
+        Of its pixels, in the byte order of the file.
+    offset
+        Place of its pixels in the file, if they lie there in one piece, uncompressed; else None.
+    state
+        Size and time of change (ns) of the file when it was opened.
+    """
+
+    path: Path
+    page: int
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    offset: int | None
+    state: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PlaneStack:
+    """Equal planes as an array (z, y, x), read when indexed; it can be pickled."""
+
+    planes: tuple[Plane, ...]
+
+    @property
+    def shape(self) -> Triple:
+        """Planes, rows, columns."""
+        return (len(self.planes), *self.planes[0].shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels, native; files of one bit give uint8."""
+        dtype = self.planes[0].dtype.newbyteorder("=")
+        return np.dtype(np.uint8) if dtype == np.bool_ else dtype
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether some rows of a plane can be read without decoding all of it."""
+        return all(plane.offset is not None for plane in self.planes)
+
+    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
+        """Read a box; each plane it touches is read once, several files at a time.
+
+        Raises
+        ------
+        ValueError
+            A file is damaged, or is not the one that was opened; named.
+        """
+        shape = [len(range(*s.indices(n))) for s, n in zip(index, self.shape, strict=True)]
+        out = np.empty(shape, self.dtype)
+        self.read_into(out, index)
+        return out
+
+    def read_into(self, out: npt.NDArray[Any], index: tuple[slice, slice, slice]) -> None:
+        """Read a box into an array of its shape."""
+        numbered = groupby(enumerate(self.planes[index[0]]), key=lambda pair: pair[1].path)
+        files = [list(pages) for _, pages in numbered]
+
+        def read(pages: list[tuple[int, Plane]]) -> None:
+            refuse_changed(pages[0][1])
+            for number, pixels in _pixels(pages, index[1]):
+                out[number] = pixels[:, index[2]]
+
+        with quiet(), ThreadPoolExecutor(READERS) as pool:
+            for _ in pool.map(read, files):
+                pass
+
+
+def state(path: Path) -> tuple[int, int]:
+    """Return size and time of change (ns) of a file."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def refuse_changed(plane: Plane) -> None:
+    """Raise ValueError if the file is not as it was when it was opened."""
+    now = state(plane.path)
+    if now != plane.state:
+        what = "size" if now[0] != plane.state[0] else "time of change"
+        raise ValueError(
+            f"{plane.path} changed while it was read (its {what}); once the stack is complete, "
+            "begin again with --overwrite"
+        )
+
+
+def _pixels(pages: list[tuple[int, Plane]], rows: slice) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Yield some rows of pages of one file, with the number of each page."""
+    path = pages[0][1].path
+    if all(plane.offset is not None for _, plane in pages):
+        with path.open("rb", buffering=0) as raw:
+            for number, plane in pages:
+                yield number, _rows(raw.fileno(), plane, rows)
+        return
+    with reading(path) as file:
+        for number, plane in pages:
+            yield number, np.asarray(file.pages[plane.page].aspage().asarray())[rows]
+
+
+def _rows(file: int, plane: Plane, rows: slice) -> npt.NDArray[Any]:
+    """Read rows of a plane that lies in one piece."""
+    height, width = plane.shape
+    start, stop, _ = rows.indices(height)
+    pixels = np.empty((stop - start, width), plane.dtype)
+    assert plane.offset is not None
+    place = plane.offset + start * width * plane.dtype.itemsize
+    left = pixels.data.cast("B")
+    while left:  # one call may read less than it is asked for
+        number = os.preadv(file, [left], place)
+        if number == 0:
+            raise ValueError(f"{plane.path} ends within a plane; copy it again")
+        left, place = left[number:], place + number
+    return pixels
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library from logging each fault that an error tells already."""
+    log = logging.getLogger("tifffile")
+    heard = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = heard
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a file; whatever a damaged one makes the library raise becomes one ValueError."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except DAMAGE as error:
+        raise ValueError(
+            f"{path} is no readable TIFF file, or damaged ({error}); copy it again"
+        ) from error

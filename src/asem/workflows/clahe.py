@@ -1,0 +1,59 @@
+"""Equalize the contrast of a volume."""
+
+from pathlib import Path
+
+import numpy as np
+
+from asem.blocks.executors import SERIAL, Executor
+from asem.blocks.output import new_image
+from asem.blocks.run import Progress, silent
+from asem.image.clahe import ClaheConfig, equalize, measure_mappings
+from asem.volume.formats import open_volume
+from asem.volume.volume import Volume
+
+
+def clahe_volume(
+    raw: Path,
+    destination: Path,
+    *,
+    config: ClaheConfig = ClaheConfig(),  # noqa: B008 (frozen)
+    overwrite: bool = False,
+    executor: Executor = SERIAL,
+    progress: Progress = silent,
+) -> Volume:
+    """Write a volume with its contrast equalized (`asem.image.clahe`), as uint8.
+
+    Parameters
+    ----------
+    raw
+        The image, uint8 or with a contrast window.
+    destination
+        The image group to write, for instance ``cell.zarr/clahe``.
+    config
+        Kernel and clip limit.
+    overwrite
+        Replace an image at `destination`.
+    executor, progress
+        Who computes the blocks, and who is told.
+
+    Returns
+    -------
+    Volume
+        The finished image.
+    """
+    volume = open_volume(raw)
+    config.check()
+    template = volume.blank(volume.roi, dtype=np.uint8, kind="image", window=(0.0, 255.0))
+    with new_image(
+        destination,
+        template,
+        command="clahe",
+        request={"raw": volume.identity, **config.model_dump(mode="json")},
+        sources=[raw],
+        overwrite=overwrite,
+        executor=executor,
+        progress=progress,
+    ) as output:
+        mappings = measure_mappings(output, volume, config)
+        equalize(output, volume, output.shards(), mappings)
+    return open_volume(destination)

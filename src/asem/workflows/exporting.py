@@ -1,0 +1,108 @@
+"""Export: an image to TIFF planes on the grid of the microscope."""
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from asem.blocks.run import Progress, silent
+from asem.volume import tiff
+from asem.volume.arrays import CHUNK
+from asem.volume.formats import open_volume
+from asem.volume.grid import tile
+from asem.volume.volume import Blank, Volume
+
+LAYER_BYTES = 2**29
+"""What is read at a time: a layer of chunks."""
+
+
+def export_volume(
+    source: Path,
+    destination: Path,
+    *,
+    like: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> int:
+    """Write an image as one TIFF file a plane, on the grid it was cut from.
+
+    ::
+
+        original grid   0 0 0 0 0 0 0        same pixels and dtype,
+                        0 0 # # # 0 0        zero where the volume is not
+                        0 0 # # # 0 0
+
+    The folder appears under its name when it is complete; whatever stops the export leaves none.
+
+    Parameters
+    ----------
+    source
+        The image group to export.
+    destination
+        The folder to make.
+    like
+        Take the original grid of this volume instead of the source's own.
+    overwrite
+        Replace a folder of planes at `destination` that asem exported.
+    progress
+        Told of every layer of planes.
+
+    Returns
+    -------
+    int
+        The number of planes.
+    """
+    volume = open_volume(source)
+    if like is not None:
+        frame = open_volume(like)
+        volume.place_of(frame)  # refuses another voxel size and a broken shift
+        volume = replace(volume, original=frame.grid)
+    canvas = volume.like(
+        Blank(volume.grid.shape, volume.dtype),
+        offset_nm=volume.grid.origin_nm,
+        original=None,
+        name=f"the original grid of {like or source}",
+    )
+    canvas.common(volume)  # refuses a grid that misses
+    _make_way_for_planes(destination, overwrite=overwrite)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+    try:
+        _write_planes(partial, source.resolve().name, canvas, volume, progress)
+        if destination.exists():
+            shutil.rmtree(destination)
+        partial.chmod(0o755)
+        partial.rename(destination)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return canvas.shape[0]
+
+
+def _write_planes(
+    folder: Path, name: str, canvas: Volume, volume: Volume, progress: Progress
+) -> None:
+    """Write the planes of `canvas` with `volume` in its place, a few at a time."""
+    total, height, width = canvas.shape
+    digits = max(4, len(str(total - 1)))
+    thickness = LAYER_BYTES // (height * width * canvas.dtype.itemsize)
+    for layer in tile(canvas.roi, (max(1, min(CHUNK[0], thickness)), height, width)):
+        for number, plane in enumerate(canvas.read_placed(volume, layer), layer.offset[0]):
+            path = folder / f"{name}_{number:0{digits}d}.tif"
+            tiff.write_plane(path, plane, canvas.voxel_size[1:])
+        progress("export", layer.end[0] * height * width, canvas.roi.size)
+
+
+def _make_way_for_planes(destination: Path, *, overwrite: bool) -> None:
+    """Refuse what exists already; with `overwrite`, all but folders of planes that asem wrote."""
+    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+        raise FileExistsError(f"{destination} is a file or a link; name a folder to make")
+    if not destination.exists() or not any(destination.iterdir()):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
+    others = [entry.name for entry in destination.iterdir() if not tiff.is_own_plane(entry)]
+    if others:
+        raise FileExistsError(
+            f"{destination} holds more than planes that asem exported ({others[0]}); it is not "
+            "replaced"
+        )

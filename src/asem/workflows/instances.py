@@ -1,0 +1,100 @@
+"""Number the objects of a segmentation."""
+
+import csv
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.blocks.executors import SERIAL, Executor
+from asem.blocks.output import new_image
+from asem.blocks.run import Progress, silent
+from asem.image.cleanup import known_labels, write_read
+from asem.image.components import Objects, find_objects, id_dtype, recode
+from asem.volume.formats import open_labels, open_volume
+from asem.volume.roi import Roi
+from asem.volume.volume import Volume
+
+
+def number_objects(
+    segmentation: Path,
+    destination: Path,
+    *,
+    min_size: int = 1,
+    sizes: Path | None = None,
+    overwrite: bool = False,
+    executor: Executor = SERIAL,
+    progress: Progress = silent,
+) -> Volume:
+    """Give each connected object (6 neighbours, one label) an id: 1, 2, ... without a gap.
+
+    Ids follow the objects' first voxels in (z, y, x) order, as if the volume were labelled at once.
+
+    Parameters
+    ----------
+    segmentation
+        A label image; 0 and unknown voxels are no object.
+    destination
+        The label image to write: uint32, or uint64 where the volume could hold more objects.
+    min_size
+        Objects of fewer voxels get no id.
+    sizes
+        A CSV file to write: ``id, voxels, volume_nm3``.
+    overwrite
+        Replace an image at `destination` and a file at `sizes`.
+    executor, progress
+        Who computes the blocks, and who is told.
+
+    Returns
+    -------
+    Volume
+        The finished instances.
+    """
+    source = open_labels(segmentation)
+    if min_size < 0:
+        raise ValueError(f"the smallest size {min_size} must not be negative")
+    if sizes is not None and sizes.exists() and not overwrite:
+        raise FileExistsError(f"{sizes} exists already; give --overwrite to replace it")
+    read = partial(_known, source=source)
+    with new_image(
+        destination,
+        source.blank(source.roi, dtype=id_dtype(source.roi.size)),
+        command="instances",
+        request={"segmentation": source.identity, "min_size": min_size},
+        sources=[segmentation],
+        overwrite=overwrite,
+        executor=executor,
+        progress=progress,
+    ) as output:
+        blocks = output.shards()
+        objects = find_objects(output, read, blocks, stage="objects")
+        ids, kept = objects.numbered(min_size), output.partials("ids")
+        objects.save(kept, ids)
+
+        def numbered(block: Roi) -> npt.NDArray[Any]:
+            return recode(read(block), block, kept)
+
+        write_read(output, numbered, blocks, stage="instances", target=output.array)
+        output.facts["objects"] = int(ids.max(initial=0))
+        if sizes is not None:
+            _write_sizes(sizes, objects, ids, float(np.prod(source.voxel_size)))
+    return open_volume(destination)
+
+
+def _known(block: Roi, *, source: Volume) -> npt.NDArray[Any]:
+    return known_labels(source.read(block))
+
+
+def _write_sizes(
+    path: Path, objects: Objects, ids: npt.NDArray[np.int64], voxel_nm3: float
+) -> None:
+    order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "voxels", "volume_nm3"])
+        for one in order:
+            size = int(objects.sizes[one])
+            table.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])

@@ -1,0 +1,239 @@
+"""Blocks on Dask workers, real ones: what fails, who dies, how much is in flight."""
+
+import os
+import signal
+import sys
+import time
+import urllib.request
+
+import cloudpickle
+import numpy as np
+import pytest
+import tifffile
+from distributed import LocalCluster
+
+from asem.blocks import cluster
+from asem.blocks.executors import ATTEMPTS, SERIAL, open_executor
+from asem.blocks.journal import Journal
+from asem.blocks.run import run_blocks
+from asem.volume.grid import tile
+from asem.volume.roi import Roi
+from asem.workflows.importing import import_volume
+
+# Workers cannot import the tests.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+BLOCKS = list(tile(Roi((0, 0, 0), (1, 1, 12)), (1, 1, 1)))
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with open_executor(workers=2) as executor:
+        yield executor
+
+
+def name(block):
+    return f"{block.offset[2]:02d}"
+
+
+def test_each_block_once_on_both_workers(workers, tmp_path):
+    def work(block):
+        time.sleep(0.05)
+        (tmp_path / name(block)).write_text(str(os.getpid()))
+
+    told = []
+    with Journal(tmp_path / "j", {}) as journal:
+        run_blocks(
+            work, BLOCKS, journal, stage="s", executor=workers,
+            progress=lambda *step: told.append(step),
+        )  # fmt: skip
+        assert journal.done == {f"s {block}" for block in BLOCKS}
+    by = [(tmp_path / name(block)).read_text() for block in BLOCKS]
+    assert len(set(by)) == 2
+    assert str(os.getpid()) not in by
+    assert told[-1] == ("s", 12, 12)
+    with Journal(tmp_path / "j", {}) as journal:
+        run_blocks(pytest.fail, BLOCKS, journal, stage="s", executor=workers)
+
+
+def test_blocks_that_fail_by_chance_are_tried_again(workers, tmp_path):
+    def work(block):
+        tries = tmp_path / name(block)
+        number = len(tries.read_text()) if tries.exists() else 0
+        tries.write_text("x" * (number + 1))
+        if number < block.offset[2] % ATTEMPTS:
+            raise OSError("chance")
+
+    with Journal(tmp_path / "j", {}) as journal:
+        run_blocks(work, BLOCKS, journal, stage="s", executor=workers)
+    tries = [len((tmp_path / name(block)).read_text()) for block in BLOCKS]
+    assert tries == [1 + block.offset[2] % ATTEMPTS for block in BLOCKS]
+
+
+def test_a_block_that_always_fails_is_named_and_the_others_are_kept(workers, tmp_path):
+    def work(block):
+        if block == BLOCKS[3]:
+            raise ValueError("no such luck")
+
+    with Journal(tmp_path, {}) as journal:
+        with pytest.raises(ValueError, match=r"s, block 0:1,0:1,3:4: no such luck \(tried 3"):
+            run_blocks(work, BLOCKS, journal, stage="s", executor=workers)
+        assert {f"s {block}" for block in BLOCKS[:3]} <= journal.done
+        assert f"s {BLOCKS[3]}" not in journal.done
+
+
+def test_a_worker_that_dies_in_mid_block_loses_no_block(tmp_path):
+    def work(block):
+        died = tmp_path / "died"
+        if block == BLOCKS[5] and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (tmp_path / name(block)).open("a") as file:
+            file.write("x")
+
+    with (
+        open_executor(workers=2) as executor,
+        Journal(tmp_path / "j", {}) as journal,
+    ):
+        run_blocks(work, BLOCKS, journal, stage="s", executor=executor)
+        assert len(journal.done) == len(BLOCKS)
+    assert all((tmp_path / name(block)).exists() for block in BLOCKS)
+
+
+def test_a_block_that_kills_its_workers_is_named(tmp_path):
+    def work(block):
+        if block == BLOCKS[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with (
+        open_executor(workers=1) as executor,
+        Journal(tmp_path / "j", {}) as journal,
+        pytest.raises(OSError, match="block 0:1,0:1,0:1: each worker that tried it died"),
+    ):
+        run_blocks(work, BLOCKS[:1], journal, stage="s", executor=executor)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.9, 1), (0.5, 1), (0.3, 2), (0.1, 2)])
+def test_no_more_blocks_are_in_flight_than_fit(workers, tmp_path, share, most):
+    def work(block):
+        mine = tmp_path / name(block)
+        mine.touch()
+        time.sleep(0.03)
+        with (tmp_path / "seen").open("a") as file:
+            file.write(f"{len(list(tmp_path.glob('[0-9][0-9]')))}\n")
+        mine.unlink()
+
+    with Journal(tmp_path / "j", {}) as journal:
+        run_blocks(
+            work, BLOCKS, journal, stage="s", executor=workers,
+            block_bytes=int(share * workers.shared_memory),
+        )  # fmt: skip
+    assert max(map(int, (tmp_path / "seen").read_text().split())) == most
+
+
+def test_each_remote_worker_has_its_own_memory():
+    window = cluster._Window(cluster.Cluster(None), block_bytes=10)
+    two = {"nthreads": 2, "memory_limit": 100}
+    assert window._measure([two, two]) == 4 * cluster.AHEAD
+    assert window._measure([two, {"nthreads": 2, "memory_limit": 15}]) == 3
+    assert window._measure([]) == 1
+    small = {"nthreads": 4, "memory_limit": 5}
+    assert window._measure([small]) == 1  # it is tried
+
+
+def test_the_dashboard_answers(workers):
+    with urllib.request.urlopen(workers.dashboard) as page:
+        assert b"bokeh" in page.read()
+
+
+def test_a_running_scheduler_is_used_and_left_alone(workers, tmp_path):
+    address = workers.client.scheduler.address
+    with (
+        open_executor(scheduler=address) as executor,
+        Journal(tmp_path / "j", {}) as journal,
+    ):
+        run_blocks(
+            lambda block: (tmp_path / name(block)).touch(),
+            BLOCKS, journal, stage="s", executor=executor,
+        )  # fmt: skip
+    assert len(list(tmp_path.glob("[0-9][0-9]"))) == len(BLOCKS)
+    assert workers.client.status == "running"
+
+
+def test_who_cannot_compute_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        open_executor(scheduler="tcp://127.0.0.1:1").__enter__()
+    with pytest.raises(OSError, match="no Dask scheduler answers at nonsense://"):
+        open_executor(scheduler="nonsense://").__enter__()
+    with pytest.raises(ValueError, match="not both"):
+        open_executor(2, "tcp://a:1").__enter__()
+    with pytest.raises(ValueError, match="at least one worker"):
+        open_executor(workers=0).__enter__()
+    with pytest.raises(FileNotFoundError):
+        open_executor(scheduler=str(tmp_path / "jobs.toml")).__enter__()
+    with open_executor() as executor:
+        assert executor is SERIAL
+
+
+def test_a_scheduler_without_workers_is_refused():
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        pytest.raises(OSError, match="has no worker; start `dask worker tcp://"),
+    ):
+        open_executor(scheduler=empty.scheduler_address).__enter__()
+
+
+JOBS = """
+system = "{system}"
+jobs = 3
+cores = 8
+memory = "32GB"
+walltime = "{walltime}"
+queue = "short"
+account = "lab"
+before = ["module load python"]
+directives = ["--exclusive"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("system", "walltime", "lines"),
+    [
+        ("slurm", "02:00:00", ["#SBATCH -p short", "#SBATCH -A lab", "#SBATCH --cpus-per-task=8"]),
+        ("lsf", "02:00", ["#BSUB -q short", '#BSUB -P "lab"', "#BSUB -n 8"]),
+    ],
+)
+def test_jobs_are_described_by_a_short_file(tmp_path, system, walltime, lines):
+    path = tmp_path / "jobs.toml"
+    path.write_text(JOBS.format(system=system, walltime=walltime))
+    with cluster.job_cluster(cluster.JobConfig.from_toml(path)) as jobs:
+        script = jobs.job_script()
+    for line in [*lines, "module load python", "export NUMBA_NUM_THREADS=8", "--exclusive"]:
+        assert line in script, script
+    assert "--nthreads 1" in script
+    path.write_text(path.read_text() + "color = 1\n")
+    with pytest.raises(ValueError, match="unknown key 'color'"):
+        cluster.JobConfig.from_toml(path)
+
+
+def test_a_batch_system_that_is_not_there_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "jobs.toml"
+    path.write_text(JOBS.format(system="slurm", walltime="01:00:00"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OSError, match="there is no `sbatch` on this machine"):
+        open_executor(scheduler=str(path)).__enter__()
+
+
+def test_what_is_written_does_not_depend_on_who_writes(workers, tmp_path, rng):
+    voxels = rng.integers(0, 60_000, (20, 300, 300)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "s.tif", voxels, photometric="minisblack")
+    size = (5.0, 5.0, 5.0)
+    here = import_volume(tmp_path / "s.tif", tmp_path / "a", voxel_size=size)
+    there = import_volume(tmp_path / "s.tif", tmp_path / "b", voxel_size=size, executor=workers)
+    assert here.window == there.window
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def contents(image):
+    files = [path for path in image.rglob("*") if path.is_file() and path.parent != image]
+    return {str(path.relative_to(image)): path.read_bytes() for path in files}

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from asem.image.morphology import closed, eroded, grown, near, opened, radii_of
+
+small = st.tuples(*[st.integers(1, 7)] * 3)
+radii_3d = st.tuples(*[st.integers(1, 4)] * 3)
+CROSS = ndimage.generate_binary_structure(3, 1)
+
+
+def diamond(radii):
+    """The structuring element of METHOD's formula."""
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in radii)]
+    return sum(np.abs(a) / max(r, 1) for a, r in zip(axes, radii, strict=True)) <= 1 + 1e-9
+
+
+@given(arrays(bool, small), st.tuples(*[st.integers(1, 4)] * 3))
+def test_the_diamond_is_its_structuring_element(source, radii):
+    expected = ndimage.binary_dilation(source, diamond(radii)) if source.any() else source
+    assert (near(source, radii) == expected).all()
+
+
+@given(arrays(bool, small), st.integers(1, 4))
+def test_the_isotropic_diamond_is_the_iterated_cross(source, width):
+    expected = ndimage.binary_dilation(source, CROSS, iterations=width)
+    assert (near(source, (width,) * 3) == expected).all()
+
+
+def ball(radii):
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in radii)]
+    return sum((a / r) ** 2 for a, r in zip(axes, radii, strict=True)) <= 1 + 1e-9
+
+
+@given(arrays(bool, small), radii_3d)
+def test_the_ball_is_its_structuring_element(source, radii):
+    expected = ndimage.binary_dilation(source, ball(radii)) if source.any() else source
+    assert (near(source, radii, "ball") == expected).all()
+
+
+@given(arrays(bool, small), radii_3d)
+def test_the_border_of_the_volume_erodes_nothing(mask, radii):
+    expected = ndimage.binary_erosion(mask, ball(radii), border_value=1)
+    assert (eroded(mask, radii) == expected).all()
+
+
+@given(arrays(bool, small), radii_3d)
+def test_opening_takes_away_and_closing_adds(mask, radii):
+    assert (opened(mask, radii) <= mask).all()
+    assert (closed(mask, radii) >= mask).all()
+    assert (opened(opened(mask, radii), radii) == opened(mask, radii)).all()
+
+
+def test_far_reaching_elements_do_not_overflow():
+    source = np.zeros((1, 1, 300), bool)
+    source[..., 150] = True
+    assert near(source, (31, 37, 41), "ball").sum() == 83
+    assert near(source, (101, 103, 107), "ball").sum() == 215
+
+
+def nearest(labels, radii, unknown, distance):
+    """Grow by looking at every pair of voxels."""
+    places = np.argwhere((labels != 0) & (labels != unknown))
+    out = labels.copy()
+    for voxel in np.argwhere(labels == 0):
+        steps = np.abs(places - voxel) / np.array(radii)
+        reach = steps.sum(1) if distance == "diamond" else (steps**2).sum(1)
+        close = [
+            (round(r, 9), labels[tuple(p)])
+            for r, p in zip(reach, places, strict=True)
+            if r <= 1 + 1e-9
+        ]
+        if close:
+            out[tuple(voxel)] = min(close)[1]
+    return out
+
+
+@pytest.mark.parametrize("shape", ["diamond", "ball"])
+@given(
+    labels=arrays(np.uint16, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 3)),
+    radii=st.tuples(*[st.integers(1, 3)] * 3),
+)
+def test_objects_grow_into_the_nearest_background(shape, labels, radii):
+    expected = nearest(labels, radii, 3, shape)
+    assert (grown(labels, radii, 3, shape) == expected).all()
+
+
+def test_radii_follow_the_voxel_size():
+    assert radii_of(20, (5.0, 5.0, 5.0)) == (4, 4, 4)
+    assert radii_of(20, (15.0, 16.0, 8.0)) == (1, 1, 2)
+    assert radii_of(5, (50.0, 10.0, 10.0)) == (1, 1, 1)
+    assert radii_of(0, (5.0, 5.0, 5.0)) == (0, 0, 0)

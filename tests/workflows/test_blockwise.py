@@ -1,0 +1,187 @@
+"""Every block-wise step gives what it gives on the whole array at once, whatever the blocks."""
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+from skimage.exposure import equalize_adapthist
+
+from asem.image.clahe import ClaheConfig
+from asem.image.masks import MaskConfig
+from asem.structures import Structure
+from asem.volume.arrays import open_array
+from asem.volume.downsample import downsample
+from asem.volume.formats import open_volume
+from asem.workflows.clahe import clahe_volume
+from asem.workflows.importing import import_volume
+from asem.workflows.instances import number_objects
+from asem.workflows.labels import label_volume
+from asem.workflows.mask import mask_volume
+from asem.workflows.segment import segment_volume
+from shards import small_shards
+
+SHAPE = (37, 45, 53)
+SIZE = (5.0, 5.0, 5.0)
+CROSS = ndimage.generate_binary_structure(3, 1)
+
+
+@pytest.fixture(params=[12, 16, 64], autouse=True)
+def edge(request, monkeypatch):
+    small_shards(request.param, monkeypatch.setattr)
+    return request.param
+
+
+def blobs(rng, shape=SHAPE, *, sigma=1.5, share=0.4):
+    """Smooth objects of many sizes, with holes."""
+    noise = ndimage.gaussian_filter(rng.random(shape), sigma)
+    return noise > np.quantile(noise, 1 - share)
+
+
+def store(path, voxels, *, kind="image", size=SIZE, **options):
+    tifffile.imwrite(path.with_suffix(".tif"), voxels, photometric="minisblack")
+    return import_volume(path.with_suffix(".tif"), path, voxel_size=size, kind=kind, **options)
+
+
+def read(path):
+    volume = open_volume(path)
+    return volume.read(volume.roi)
+
+
+def large(mask, smallest):
+    ids, _ = ndimage.label(mask)
+    sizes = np.bincount(ids.ravel())
+    sizes[0] = 0
+    return (sizes >= smallest)[ids]
+
+
+def cleaned(mask, holes, objects):
+    return large(~large(~mask, holes), objects)
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_import_and_pyramid(tmp_path, rng, kind):
+    voxels = rng.integers(0, 5, SHAPE).astype(np.uint8)
+    store(tmp_path / "v", voxels, kind=kind)
+    expected = voxels
+    for level in range(2):
+        assert (open_array(tmp_path / f"v/{level}").store.read().result() == expected).all()
+        expected = downsample(expected, (2, 2, 2), kind)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_clahe_is_scikit_images(tmp_path, rng, dtype):
+    grey = ndimage.gaussian_filter(rng.random(SHAPE), 2)
+    grey = (grey - grey.min()) / (grey.max() - grey.min())
+    scale = {np.uint8: 255, np.uint16: 65_535, np.float32: 1}[dtype]
+    voxels = (grey * scale).astype(dtype)
+    expected = equalize_adapthist(voxels, kernel_size=16, clip_limit=0.02) * 255
+    raw = store(tmp_path / "raw", voxels)
+    clahe_volume(tmp_path / "raw", tmp_path / "clahe", config=ClaheConfig(kernel=(16,) * 3))
+    found = read(tmp_path / "clahe")
+    # 16 bits and floats lose a thousandth of the voxels at each end of the contrast window.
+    assert np.abs(found - expected).mean() < (0.6 if dtype == np.uint8 else 2)
+    assert open_volume(tmp_path / "clahe").window == (0, 255)
+    assert open_volume(tmp_path / "clahe").voxel_size == raw.voxel_size
+
+
+def test_clahe_of_a_crop_is_the_crop_of_clahe(tmp_path, rng):
+    voxels = rng.integers(0, 255, SHAPE).astype(np.uint8)
+    store(tmp_path / "raw", voxels)
+    store(tmp_path / "crop", voxels, roi="3:,5:,7:")
+    config = ClaheConfig(kernel=(9, 8, 10))
+    for name in ("raw", "crop"):
+        clahe_volume(tmp_path / name, tmp_path / f"{name}_clahe", config=config)
+    whole, crop = read(tmp_path / "raw_clahe"), read(tmp_path / "crop_clahe")
+    # The tiles that are cut differ; they are seen half a tile further.
+    inside = (slice(18, None), slice(16, None), slice(20, None))
+    assert (whole[inside] == crop[15:, 11:, 13:]).all()
+    assert not (whole[3:, 5:, 7:] == crop).all()
+
+
+def test_mask(tmp_path, rng):
+    size = (5.0, 5.0, 4.0)
+    grey = np.where(blobs(rng), 100, 220).astype(np.uint8)
+    grey[rng.random(SHAPE) < 0.02] = 1
+    store(tmp_path / "raw", grey, size=size)
+    config = MaskConfig(opening_nm=5, closing_nm=10, largest_hole_nm3=6e3, smallest_nm3=1e4)
+    mask_volume(tmp_path / "raw", tmp_path / "mask", config=config)
+    small, wide = ellipsoid((1, 1, 1)), ellipsoid((2, 2, 2))
+    coarse = ndimage.binary_dilation(
+        ndimage.binary_erosion((grey > 2) & (grey < 180), small, border_value=1), small
+    )
+    coarse = ndimage.binary_erosion(ndimage.binary_dilation(coarse, wide), wide, border_value=1)
+    expected = cleaned(coarse, 60, 100)
+    assert (read(tmp_path / "mask") == expected).all()
+    assert 0 < expected.sum() < coarse.size
+    assert (expected != coarse).any()
+
+
+def ellipsoid(radii):
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in radii)]
+    return sum((a / r) ** 2 for a, r in zip(axes, radii, strict=True)) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("shape", ["diamond", "ball"])
+def test_labels_and_zone(tmp_path, rng, shape):
+    mask = blobs(rng)
+    store(tmp_path / "a", mask.astype(np.uint8), kind="labels")
+    preset = Structure(
+        name="x", smallest_nm3=40 * 125, largest_hole_nm3=30 * 125, dilation_nm=10,
+        zone_out_nm=15, zone_in_nm=5,
+    )  # fmt: skip
+    zone = tmp_path / "zone"
+    label_volume(tmp_path / "a", tmp_path / "b", preset, exclusion_zone=zone, zone_shape=shape)
+    clean = cleaned(mask, 30, 40)
+    expected = ndimage.binary_dilation(clean, CROSS, iterations=2)
+    assert (read(tmp_path / "b") == expected).all()
+    assert (clean != mask).any()
+    out, inside = (
+        (ellipsoid((3,) * 3), ellipsoid((1,) * 3))
+        if shape == "ball"
+        else (ndimage.iterate_structure(CROSS, 3), CROSS)
+    )
+    zone = ndimage.binary_dilation(expected, out) & ~ndimage.binary_erosion(
+        expected, inside, border_value=1
+    )
+    assert (read(tmp_path / "zone") == zone).all()
+
+
+def test_labels_with_ids_and_unknown_voxels(tmp_path):
+    ids = np.zeros((6, 30, 30), np.uint16)
+    ids[1:5, 2:20, 2:20] = 7
+    ids[1:5, 20:28, 2:20] = 3  # touches 7
+    ids[2:4, 10:13, 10:13] = 0  # a hole in 7
+    ids[2:4, 19:21, 5:7] = 0  # a hole between 7 and 3
+    ids[2:4, 23:25, 10:13] = 0
+    ids[2, 22, 10] = 65_535  # beside a hole in 3: it may be larger than it seems
+    ids[0, 0, 29] = 5  # a speck
+    ids[5, 29, 29] = 65_535
+    store(tmp_path / "a", ids, kind="labels")
+    preset = Structure(name="x", smallest_nm3=2 * 125, largest_hole_nm3=20 * 125)
+    label_volume(tmp_path / "a", tmp_path / "b", preset)
+    expected = ids.copy()
+    expected[2:4, 10:13, 10:13] = 7
+    expected[2:4, 19:21, 5:7] = 3
+    expected[2, 22, 10] = 65_535
+    expected[0, 0, 29] = 0
+    assert (read(tmp_path / "b") == expected).all()
+
+
+def test_instances(tmp_path, rng):
+    mask = blobs(rng, sigma=1)
+    store(tmp_path / "a", mask.astype(np.uint8), kind="labels")
+    number_objects(tmp_path / "a", tmp_path / "i", min_size=5, sizes=tmp_path / "sizes.csv")
+    expected, number = ndimage.label(large(mask, 5))
+    assert number > 10
+    assert (read(tmp_path / "i") == expected).all()
+    table = np.genfromtxt(tmp_path / "sizes.csv", delimiter=",", names=True)
+    assert (table["id"] == np.arange(1, number + 1)).all()
+    assert (table["voxels"] == np.bincount(expected.ravel())[1:]).all()
+    assert np.allclose(table["volume_nm3"], table["voxels"] * 125)
+
+
+def test_segment_drops_objects_that_are_small_in_all(tmp_path, rng):
+    mask = blobs(rng)
+    store(tmp_path / "p", mask.astype(np.uint8) * 200)
+    segment_volume(tmp_path / "p", tmp_path / "s", min_size=40)
+    assert (read(tmp_path / "s") == large(mask, 40)).all()

@@ -1,0 +1,224 @@
+"""Killed runs, full disks, damaged sources: what is told, and what is left."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from asem.blocks import journal
+from asem.cli import main
+from asem.volume.formats import open_volume
+from asem.workflows.importing import import_volume
+from shards import small_shards
+
+SHAPE = (40, 50, 60)
+EDGE = 16
+# Runs a command with small shards and kills itself as a number of blocks is recorded.
+KILLED = """
+import os, signal, sys
+from shards import small_shards
+from asem.blocks.journal import Journal
+from asem.cli import main
+
+small_shards({edge})
+left, record = {after}, Journal.record
+
+def record_and_die(journal, *blocks):
+    global left
+    left -= len(blocks)
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(journal, *blocks)
+
+Journal.record = record_and_die
+sys.exit(main(sys.argv[1:]))
+"""
+COMMANDS = {
+    "import": ["import", "raw.tif", "out", "--voxel-size", "5", "--roi", "1:,:,:"],
+    "clahe": ["clahe", "raw", "out", "--kernel", "16"],
+    "mask": ["mask", "raw", "out", "--config", "mask.toml"],
+    "labels": ["labels", "annotation", "out", "--structure", "s.toml"],
+    "zone": ["labels", "annotation", "a", "--structure", "s.toml", "--exclusion-zone", "out"],
+    "instances": ["instances", "annotation", "out", "--min-size", "5"],
+    "segment": ["segment", "raw8", "out", "--min-size", "9"],
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Small volumes and settings for every command."""
+    folder, rng = tmp_path_factory.mktemp("inputs"), np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.random(SHAPE), 1.5)
+    raw = ((noise - noise.min()) / np.ptp(noise) * 40_000).astype(np.uint16)
+    tifffile.imwrite(folder / "raw.tif", raw)
+    tifffile.imwrite(folder / "annotation.tif", (noise > 0.5).astype(np.uint8))
+    tifffile.imwrite(folder / "raw8.tif", (raw >> 8).astype(np.uint8))
+    for name, kind in (("raw", "image"), ("annotation", "labels"), ("raw8", "image")):
+        import_volume(folder / f"{name}.tif", folder / name, voxel_size=(5.0,) * 3, kind=kind)
+    (folder / "mask.toml").write_text(
+        "above = 50\nbelow = 200\nopening_nm = 5\nclosing_nm = 5\nlargest_hole_nm3 = 5e3\n"
+        "smallest_nm3 = 5e3\n"
+    )
+    (folder / "s.toml").write_text(
+        'name = "s"\nsmallest_nm3 = 5e3\nlargest_hole_nm3 = 5e3\ndilation_nm = 5\n'
+        "zone_out_nm = 10\nzone_in_nm = 5\n"
+    )
+    return folder
+
+
+def levels(image):
+    """All files of the arrays of an image."""
+    files = [path for path in image.rglob("*") if path.is_file() and path.parent != image]
+    return {str(path.relative_to(image)): path.read_bytes() for path in files}
+
+
+def run_killed(words, *, after):
+    code = KILLED.format(edge=EDGE, after=after)
+    tests = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(tests)}
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(
+    command, inputs, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    small_shards(EDGE, monkeypatch.setattr)
+    words, done, finished = COMMANDS[command], -1, False
+    for after in (5, 70, 100):  # in the first stage, in the middle, near the end
+        killed = run_killed(words, after=after)
+        if killed.returncode == 0:
+            finished = True
+            break
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        records = list(Path().glob("*/.asem/journal.jsonl"))
+        before, done = done, sum(len(path.read_text().splitlines()) for path in records)
+        assert done > before or command == "zone"
+    if not finished:
+        assert main(words) == 0, capsys.readouterr().err
+    Path("out").rename("resumed")
+    if command == "zone":
+        shutil.rmtree("a")
+    assert main(words) == 0, capsys.readouterr().err
+    assert levels(Path("resumed")) == levels(Path("out"))
+    assert not (Path("resumed") / journal.NAME).exists()
+
+
+def test_only_what_was_in_flight_is_done_again(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(inputs / "raw", "raw")
+    assert run_killed(["clahe", "raw", "out", "--kernel", "16"], after=10).returncode < 0
+    small_shards(EDGE, monkeypatch.setattr)
+    first = Path("out/.asem/journal.jsonl").read_text().splitlines()
+    assert len(first) == 11  # and the request
+    times = {path: path.stat().st_mtime_ns for path in Path("out/.asem/mappings").rglob("*")}
+    written = [path for path in times if path.is_file() and path.name != "zarr.json"]
+    assert len(written) == 11  # ten are recorded; one was stored, but not recorded
+    assert main(["clahe", "raw", "out", "--kernel", "16", "--json"]) == 0
+
+
+def test_a_damaged_chunk_is_named(inputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small_shards(EDGE, monkeypatch.setattr)
+    import_volume(inputs / "raw8.tif", Path("raw"), voxel_size=(5.0,) * 3)
+    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    shard = Path("raw/0/c/1/2/0")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    for words in (["clahe", "raw", "a", "--kernel", "16"], ["mask", "raw", "b"]):
+        assert main(words) == 2
+        told = capsys.readouterr().err.splitlines()[-1]
+        assert "0: chunk " in told
+        assert "is damaged" in told
+    # The chunk that is named is the one: all others can be read.
+    box = told.split("chunk ")[1].split(" ")[0]
+    part = tuple(slice(*map(int, axis.split(":"))) for axis in box.split(","))
+    assert [s.start // EDGE for s in part] == [1, 2, 0]
+    raw = open_volume(Path("raw"))
+    assert raw.array[0:16, 0:16, 0:16].any()
+    with pytest.raises(ValueError, match=f"chunk {box} is damaged"):
+        _ = raw.array[part]
+
+
+def in_namespace(script, cwd):
+    """Run a script as root of a namespace with its own mounts."""
+    return subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "bash", "-euc", script],
+        cwd=cwd, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+ASEM = f"{sys.executable} -m asem"
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, rng):
+    voxels = rng.integers(0, 255, (40, 200, 200)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "s.tif", voxels)
+    (tmp_path / "small").mkdir()
+    run = f"{ASEM} import s.tif small/raw --voxel-size 5"
+    done = in_namespace(
+        f"mount -t tmpfs -o size=1m none small; {run} || echo code $?; "
+        f"ls small/raw/zarr.json || echo unfinished; mount -o remount,size=9m small; {run}",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "code 2" in done.stdout
+    assert "unfinished" in done.stdout
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("asem:")]
+    assert "No space left on device" in told
+    assert "import, block" in told
+
+
+def test_a_read_only_target_is_told(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((5, 6, 7), np.uint8))
+    (tmp_path / "fixed").mkdir()
+    done = in_namespace(
+        f"mount -t tmpfs -o ro none fixed; {ASEM} import s.tif fixed/raw --voxel-size 5",
+        tmp_path,
+    )
+    assert done.returncode == 2
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("asem: ")
+    assert "Read-only file system" in told
+
+
+def test_planes_that_change_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    Path("s").mkdir()
+    for number in range(20):
+        tifffile.imwrite(f"s/p_{number}.tif", np.full((20, 20), number, np.uint8))
+    small_shards(EDGE, monkeypatch.setattr)
+    words = ["import", "s", "out", "--voxel-size", "5"]
+    assert run_killed(words, after=3).returncode < 0
+    tifffile.imwrite("s/p_19.tif", np.full((20, 20), 99, np.uint8))
+    assert main(words) == 2
+    assert "it differs in source: " in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_a_plane_that_changes_in_mid_run_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    small_shards(EDGE, monkeypatch.setattr)
+    (tmp_path / "s").mkdir()
+    for number in range(40):
+        tifffile.imwrite(tmp_path / f"s/p_{number}.tif", np.full((20, 20), number, np.uint8))
+
+    def change(stage, done, total):
+        if 0 < done < total:
+            os.utime(tmp_path / "s/p_39.tif", (0, 0))
+
+    with pytest.raises(ValueError, match=r"p_39\.tif changed while it was read \(its time of"):
+        import_volume(tmp_path / "s", tmp_path / "out", voxel_size=(5.0,) * 3, progress=change)
