@@ -29,7 +29,7 @@ def write(path, voxels, *, kind="image", fail_at=None, calls=None, **options):
                 calls.append(block)
             if block == fail_at:
                 raise OSError("gone")
-            output.array.write(block.slices, voxels[block.slices])
+            output.array.write(block.slices, voxels[block.slices]).result()
 
         run_blocks(work, output.shards(), output.journal, stage="test")
 

@@ -13,7 +13,7 @@ from asem.volume.volume import Blank, OriginalGrid, Volume
 def write(path, voxels, *, kind="image", voxel_size=(5.24, 4.0, 4.0), **place):
     template = Volume(Blank(voxels.shape, voxels.dtype), voxel_size, kind=kind, **place)
     with new_image(path, template, command="test", request={}, sources=[]) as output:
-        output.array.write(template.roi.slices, voxels)
+        output.array.write(template.roi.slices, voxels).result()
     return ngff.open_image(path)
 
 

@@ -87,7 +87,9 @@ class Cluster:
 
 
 def _call(work: Work, block: Roi) -> None:
-    work(block)
+    promise = work(block)
+    if promise is not None:
+        promise.result()
 
 
 def _why(future: Any) -> BaseException:

@@ -4,14 +4,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from asem.volume.arrays import Promise
 from asem.volume.roi import Roi
 
 LOG = logging.getLogger(__name__)
-Work = Callable[[Roi], None]
-"""Reads what it needs and writes the block; it returns when the data is stored."""
+Work = Callable[[Roi], Promise | None]
+"""Reads what it needs and writes the block; returns when the data is stored, or its promise."""
 ATTEMPTS = 3
 """How often a block is tried before the run stops."""
 PAUSE_SECONDS = 0.2
@@ -46,27 +48,57 @@ class Executor(Protocol):
 
 
 class Serial:
-    """Computes in this process, one block after the other; kernels and codecs use the cores."""
+    """Computes in this process, one block after the other; kernels and codecs use the cores.
+
+    While one block is stored, the next one is computed: a disk that is waited for costs nothing. So
+    two blocks are in flight; `block_bytes` cannot make them fewer.
+    """
 
     def run(
         self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int
     ) -> Iterator[Sequence[Roi]]:
         """Call `work` for every block in order."""
+        before: tuple[Roi, Promise] | None = None
         for block in blocks:
-            self._persist(work, block, stage)
-            yield (block,)
-
-    def _persist(self, work: Work, block: Roi, stage: str) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
             try:
-                work(block)
+                promise = self._persist(partial(work, block), stage, block)
+            except (ValueError, OSError):
+                if before is not None:
+                    self._keep(work, stage, *before)
+                    yield (before[0],)
+                raise
+            if before is not None:
+                self._keep(work, stage, *before)
+                yield (before[0],)
+            before = None if promise is None else (block, promise)
+            if before is None:
+                yield (block,)
+        if before is not None:
+            self._keep(work, stage, *before)
+            yield (before[0],)
+
+    def _keep(self, work: Work, stage: str, block: Roi, promise: Promise) -> None:
+        """Wait for a promise; where it is broken, work again and wait at once."""
+        promises = iter([promise])
+
+        def keep() -> None:
+            promise = next(promises, None) or work(block)
+            if promise is not None:
+                promise.result()
+
+        self._persist(keep, stage, block)
+
+    def _persist(self, act: Callable[[], Promise | None], stage: str, block: Roi) -> Promise | None:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return act()
             except (ValueError, OSError, RuntimeError) as error:
-                if attempt == ATTEMPTS:
-                    raise failure(error, stage, block) from error
                 LOG.info("%s, block %s failed and is tried again: %s", stage, block, error)
                 time.sleep(PAUSE_SECONDS * attempt)
-            else:
-                return
+        try:
+            return act()
+        except (ValueError, OSError, RuntimeError) as error:
+            raise failure(error, stage, block) from error
 
 
 SERIAL = Serial()

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from asem.blocks.executors import Work
-from asem.volume.arrays import CHUNK, SHARD, Stored
+from asem.volume.arrays import CHUNK, SHARD, Promise, Stored
 from asem.volume.downsample import downsample
 from asem.volume.grid import tile
 from asem.volume.levels import Level
@@ -52,7 +52,7 @@ def build_pyramid(
         run(work, blocks, stage=f"level {level.path}", block_bytes=block_bytes)
 
 
-def _reduce(block: Roi, *, fine: Stored, coarse: Stored, level: Level, kind: Kind) -> None:
+def _reduce(block: Roi, *, fine: Stored, coarse: Stored, level: Level, kind: Kind) -> Promise:
     """Fill one shard, in layers of a chunk, so that little of the finer level is in memory."""
     voxels = np.empty(block.shape, coarse.dtype)
     for layer in tile(block, (CHUNK[0], *SHARD[1:])):
@@ -61,4 +61,4 @@ def _reduce(block: Roi, *, fine: Stored, coarse: Stored, level: Level, kind: Kin
         roi = Roi.between(start, stop).intersect(Roi.whole(fine.shape))
         inside = layer.shift(negative(block.offset)).slices
         voxels[inside] = downsample(fine[roi.slices], level.factors, kind)
-    coarse.write(block.slices, voxels)
+    return coarse.write(block.slices, voxels)

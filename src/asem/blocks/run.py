@@ -33,8 +33,9 @@ def run_blocks(
     Parameters
     ----------
     work
-        Reads what it needs and writes the block; it returns when the data is stored. Called again
-        for a block that fails, so that it must not depend on what it wrote before.
+        Reads what it needs and writes the block; it returns when the data is stored, or a promise
+        of that. Called again for a block that fails, so that it must not depend on what it wrote
+        before.
     blocks
         No two share a file, so that their order does not matter.
     journal

@@ -24,6 +24,7 @@ from numba import njit, prange
 
 from asem.blocks.output import Output
 from asem.config import Config
+from asem.volume.arrays import Promise, Stored
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple
@@ -117,13 +118,14 @@ def measure_mappings(output: Output, volume: Volume, config: ClaheConfig) -> Map
     return mappings
 
 
-def _measure(tiles: Roi, *, volume: Volume, mappings: Mappings, clip_limit: float) -> None:
+def _measure(tiles: Roi, *, volume: Volume, mappings: Mappings, clip_limit: float) -> Promise:
     """Fill the table for a box of tiles."""
     start = [t * k for t, k in zip(tiles.offset, mappings.kernel, strict=True)]
     stop = [t * k for t, k in zip(tiles.end, mappings.kernel, strict=True)]
     voxels = volume.read(Roi.between(start, stop).shift(mappings.origin))
     counts = _histograms(*binned(voxels, mappings.window), np.array(mappings.kernel))
-    mappings.table.write(tiles.slices, mapping(counts, clip_limit))
+    table: Stored = mappings.table
+    return table.write(tiles.slices, mapping(counts, clip_limit))
 
 
 def binned(
@@ -300,10 +302,10 @@ class _Equalized:
 
 def equalize(output: Output, volume: Volume, blocks: Sequence[Roi], mappings: Mappings) -> None:
     """Write a volume equalized, block by block."""
-    work = partial(_write, view=equalized(volume, mappings), output=output.array)
+    work = partial(_write, view=equalized(volume, mappings), target=output.array)
     block_bytes = max(block.size for block in blocks) * (3 + volume.dtype.itemsize)
     output.run(work, blocks, stage="clahe", block_bytes=block_bytes)
 
 
-def _write(block: Roi, *, view: Volume, output: Any) -> None:
-    output.write(block.slices, view.read(block))
+def _write(block: Roi, *, view: Volume, target: Stored) -> Promise:
+    return target.write(block.slices, view.read(block))

@@ -18,7 +18,7 @@ from asem.blocks.partials import Partials
 from asem.config import Nm3
 from asem.image.components import Read, find_objects, recode
 from asem.image.labels import is_foreground, unknown_id
-from asem.volume.arrays import Stored
+from asem.volume.arrays import Promise, Stored
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
@@ -189,5 +189,5 @@ def write_read(
     output.run(work, blocks, stage=stage, block_bytes=24 * max(block.size for block in blocks))
 
 
-def _write(block: Roi, *, read: Read, target: Stored) -> None:
-    target.write(block.slices, read(block).astype(target.dtype, copy=False))
+def _write(block: Roi, *, read: Read, target: Stored) -> Promise:
+    return target.write(block.slices, read(block).astype(target.dtype, copy=False))

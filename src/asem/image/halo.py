@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.output import Output
-from asem.volume.arrays import Stored
+from asem.volume.arrays import Promise, Stored
 from asem.volume.roi import Roi, Triple, negative
 from asem.volume.volume import Volume
 
@@ -79,6 +79,8 @@ def write_mapped(
     output.run(work, blocks, stage=stage, block_bytes=voxels * (16 + 2 * source.dtype.itemsize))
 
 
-def _write(block: Roi, *, source: Volume, function: Function, halo: Triple, target: Stored) -> None:
+def _write(
+    block: Roi, *, source: Volume, function: Function, halo: Triple, target: Stored
+) -> Promise:
     found = mapped(block, source, function, halo)
-    target.write(block.slices, found.astype(target.dtype, copy=False))
+    return target.write(block.slices, found.astype(target.dtype, copy=False))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,13 @@ DTYPES = (
 )  # fmt: skip
 CHUNK: Triple = (64, 64, 64)
 SHARD: Triple = (256, 256, 256)
+
+
+class Promise(Protocol):
+    """A write that goes on."""
+
+    def result(self) -> Any:
+        """Return when it is stored; raises ValueError or OSError if it cannot be."""
 
 
 def create_level(image: Path, level: Level, dtype: np.dtype[Any], *, labels: bool) -> "Stored":
@@ -143,9 +150,16 @@ class Stored:
         except ValueError as error:
             raise ValueError(self._damage(index, error)) from error
 
-    def write(self, index: tuple[slice, ...], values: npt.NDArray[Any]) -> None:
-        """Write a box; returns when it is stored."""
-        self.store[index].write(values).result()
+    def write(self, index: tuple[slice, ...], values: npt.NDArray[Any]) -> Promise:
+        """Begin to write a box; `values` must not change until it is stored.
+
+        Returns
+        -------
+        Promise
+            Its ``result()`` returns when the box is stored, and raises what went wrong.
+        """
+        promise: Promise = self.store[index].write(values)
+        return promise
 
     def _damage(self, index: tuple[slice, ...], error: ValueError) -> str:
         """Find the first chunk of a box that cannot be read."""

@@ -51,11 +51,52 @@ def downsample(
     shape = tuple(-(-(s + size) // f) for s, size, f in sums)
     out = np.empty(shape, voxels.dtype)
     bins = np.array(factors), np.array(first)
-    if kind == "labels":
+    if (
+        kind == "image"
+        and out.dtype in (np.uint8, np.uint16)
+        and max(factors) <= 2
+        and not any(first)
+    ):
+        _halve(np.ascontiguousarray(voxels), bins[0], out)
+    elif kind == "labels":
         _modes(np.ascontiguousarray(voxels), *bins, out)
     else:
         _means(np.ascontiguousarray(voxels), *bins, np.issubdtype(out.dtype, np.integer), out)
     return out
+
+
+@njit(cache=True, parallel=True)
+def _halve(voxels, factors, out):  # type: ignore[no-untyped-def]
+    """Average bins of 1 or 2 voxels an axis: a row at a time, as fast as memory."""
+    depth, height, width = voxels.shape
+    for n in prange(out.shape[0]):
+        i = np.int64(n)
+        sums = np.empty(out.shape[2], np.uint32)
+        for j in range(out.shape[1]):
+            sums[:] = 0
+            rows = 0
+            for z in range(i * factors[0], min(depth, (i + 1) * factors[0])):
+                for y in range(j * factors[1], min(height, (j + 1) * factors[1])):
+                    _add(sums, voxels[z, y], factors[2])
+                    rows += 1
+            whole = width // factors[2]
+            number = np.uint32(rows * factors[2])
+            for k in range(whole):
+                out[i, j, k] = (2 * sums[k] + number) // (2 * number)
+            if whole < len(sums):
+                out[i, j, whole] = (2 * sums[whole] + np.uint32(rows)) // np.uint32(2 * rows)
+
+
+@njit(cache=True)
+def _add(sums, row, factor):  # type: ignore[no-untyped-def]
+    if factor == 1:
+        for k in range(len(row)):
+            sums[k] += row[k]
+        return
+    for k in range(len(row) // 2):
+        sums[k] += np.uint32(row[2 * k]) + np.uint32(row[2 * k + 1])
+    if len(row) % 2:
+        sums[len(row) // 2] += row[len(row) - 1]
 
 
 @njit(cache=True, parallel=True)

@@ -19,16 +19,16 @@ from asem.blocks.run import Progress, silent
 from asem.config import Nm3
 from asem.image.labels import unknown_id
 from asem.volume import ngff
-from asem.volume.arrays import SHARD, Stored
+from asem.volume.arrays import SHARD, Promise, Stored
 from asem.volume.contrast import GreyBins, dtype_extremes
 from asem.volume.formats import open_source
 from asem.volume.grid import tile
 from asem.volume.planes import PlaneStack
-from asem.volume.roi import Roi, Triple, parse_roi
+from asem.volume.roi import Roi, Triple, negative, parse_roi
 from asem.volume.volume import Kind, Volume
 
-BAND_BYTES = 2**28
-"""What is read and written at a time where rows can be read alone: 1,000 of 1,000 voxels."""
+BAND_BYTES = 2**27
+"""What is written at a time, and read at a time where rows can be read alone."""
 LAYER_BYTES = 2**30
 """What is kept in memory where planes are decoded whole; more goes through a file."""
 
@@ -120,30 +120,37 @@ class _Copy:
 
     def blocks(self, roi: Roi) -> list[Roi]:
         """Cut into bands, or into layers where planes are decoded whole."""
-        height, width = roi.shape[1:]
         array = self.source.array
-        if not isinstance(array, PlaneStack) or array.reads_rows:
-            shards = SHARD[0] * SHARD[1] * width * self.source.dtype.itemsize
-            height = max(1, BAND_BYTES // shards) * SHARD[1]
-        return list(tile(roi, (SHARD[0], height, width)))
+        if isinstance(array, PlaneStack) and not array.reads_rows:
+            return list(tile(roi, (SHARD[0], *roi.shape[1:])))
+        return list(self._bands(roi))
 
-    def __call__(self, block: Roi) -> None:
+    def _bands(self, roi: Roi) -> Iterator[Roi]:
+        width = roi.shape[2]
+        row_of_shards = SHARD[0] * SHARD[1] * width * self.source.dtype.itemsize
+        return tile(roi, (SHARD[0], max(1, BAND_BYTES // row_of_shards) * SHARD[1], width))
+
+    def __call__(self, block: Roi) -> Promise:
         """Copy one block."""
         place, array = block.shift(self.shift), self.source.array
         large = block.size * self.source.dtype.itemsize > LAYER_BYTES
         if large and isinstance(array, PlaneStack) and not array.reads_rows:
             with _file(self.spool, block.shape, self.source.dtype) as layer:
                 array.read_into(layer, place.slices)
-                self._write(block, layer)
-        else:
-            self._write(block, self.source.read(place))
+                return self._write(block, layer)
+        return self._write(block, self.source.read(place))
 
-    def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> None:
-        """Write row of shards after row of shards, so that few are encoded at a time."""
-        for rows in tile(block, (SHARD[0], SHARD[1], block.shape[2])):
-            inside = voxels[:, rows.offset[1] - block.offset[1] : rows.end[1] - block.offset[1]]
-            _check_finite(inside, self.source.name)
-            self.target.write(rows.slices, inside)
+    def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
+        """Write band after band, so that few are encoded at a time; the last one is promised."""
+        _check_finite(voxels, self.source.name)
+        *bands, last = self._bands(block)
+        for band in bands:
+            self._write_band(band, block, voxels).result()
+        return self._write_band(last, block, voxels)
+
+    def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
+        inside = voxels[band.shift(negative(block.offset)).slices]
+        return self.target.write(band.slices, inside)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def predict_volume(
 
         def work(block: Roi) -> None:
             voxels = predict_block(model, fine, block.shift(part.offset), told=steps.within(block))
-            output.array.write(block.slices, voxels)
+            output.array.write(block.slices, voxels).result()
 
         run_blocks(work, output.shards(), output.journal, stage="predict", progress=steps.between)
         output.facts |= {"device": device_name, "seconds": round(time.monotonic() - started, 1)}
