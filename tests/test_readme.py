@@ -52,7 +52,7 @@ def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
     (training_file,) = blocks("toml")
     Path("mito.toml").write_text(shortened(training_file))
     commands = [line for block in blocks("console")[1:] for line in block.splitlines()]
-    assert len(commands) == 8
+    assert len(commands) == 12
     for command in commands:
         program, *words = shlex.split(command)
         assert program == "asem"

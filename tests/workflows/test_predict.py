@@ -10,6 +10,7 @@ from asem.model.checkpoint import find_checkpoint, load_checkpoint
 from asem.model.unet import context, lattice
 from asem.volume.contrast import to_unit
 from asem.volume.formats import open_volume
+from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.exporting import export_volume
@@ -163,6 +164,17 @@ def test_positions_survive_from_tiff_to_tiff(cell, run, probability, tmp_path):
     differing = np.count_nonzero(planes != expected)
     assert differing <= 1e-3 * expected.size  # 1 of 255 may cross the threshold
     assert 0 < expected.sum() < expected.size
+
+
+def test_clahe_on_the_fly_is_clahe_beforehand(cell, run, tmp_path):
+    raw = cell / "cell.zarr/raw"
+    clahe_volume(raw, tmp_path / "clahe")
+    part = {"precision": "32", "roi": "5:31,7:41,3:61"}
+    predict_volume(run, raw, tmp_path / "fly", clahe=True, **part)
+    predict_volume(run, tmp_path / "clahe", tmp_path / "stored", **part)
+    predict_volume(run, raw, tmp_path / "plain", **part)
+    assert (voxels(tmp_path / "fly") == voxels(tmp_path / "stored")).all()
+    assert not (voxels(tmp_path / "fly") == voxels(tmp_path / "plain")).all()
 
 
 def test_thin_volumes_are_reflected(run, tmp_path, rng):

@@ -59,6 +59,7 @@ def predict(
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
     tile: int | None = None,
+    clahe: Flag = False,
     overwrite: Flag = False,
     shown: Shown = PLAIN,
 ) -> None:
@@ -80,6 +81,8 @@ def predict(
         auto, 32 or bf16.
     tile
         Edge of what one forward pass keeps, in model voxels; less takes less memory.
+    clahe
+        Equalize RAW's contrast on the fly: for networks that were trained on asem clahe's output.
     overwrite
         Replace the image at DESTINATION.
     """
@@ -94,6 +97,7 @@ def predict(
             device=device,
             precision=precision,
             tile=tile,
+            clahe=clahe,
             overwrite=overwrite,
             progress=told,
         )

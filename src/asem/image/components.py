@@ -23,6 +23,7 @@ from numba import njit
 
 from asem.blocks.output import Output
 from asem.blocks.partials import Partials
+from asem.image.lookup import look_up
 from asem.volume.roi import Roi, Triple
 
 Read = Callable[[Roi], npt.NDArray[Any]]
@@ -89,6 +90,7 @@ class Objects:
 
     def save(self, found: Partials, values: npt.NDArray[Any]) -> None:
         """Keep for each block what its components become, behind what 0 becomes: 0."""
+        values = values.astype(np.min_scalar_type(values.max(initial=0)))
         for block, place in self.places.items():
             mine = values[self.of[place]]
             found.save(block, becomes=np.concatenate([np.zeros(1, mine.dtype), mine]))
@@ -96,7 +98,7 @@ class Objects:
 
 def recode(labels: npt.NDArray[Any], block: Roi, found: Partials) -> npt.NDArray[Any]:
     """Return what `Objects.save` kept for each component of a block."""
-    return np.asarray(found.load(block)["becomes"][components_of(labels)])
+    return look_up(found.load(block)["becomes"], components_of(labels))
 
 
 def find_objects(

@@ -10,6 +10,7 @@ from asem.blocks.output import Output
 from asem.config import Config, Nm3
 from asem.image.cleanup import drop_objects, fill_holes, voxels_of, write_read
 from asem.image.halo import write_mapped
+from asem.image.lookup import look_up
 from asem.image.morphology import closed, opened, radii_of
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.roi import Triple, add
@@ -53,10 +54,20 @@ def coarse_mask(
     config
         Grey values and radii.
     """
-    level = to_unit(grey, window) * np.float32(255)
-    sample = (level > config.above) & (level < config.below)
+    sample = _within(grey, window, config)
     sample = opened(sample, radii_of(config.opening_nm, voxel_size))
     return closed(sample, radii_of(config.closing_nm, voxel_size))
+
+
+def _within(
+    grey: npt.NDArray[Any], window: tuple[float, float], config: MaskConfig
+) -> npt.NDArray[np.bool_]:
+    """Return where the grey value is the sample's; 8 and 16 bits are looked up."""
+    if grey.dtype in (np.uint8, np.uint16):
+        every = np.arange(np.iinfo(grey.dtype).max + 1).astype(np.float32)
+        return look_up(_within(every, window, config), grey)
+    level = to_unit(grey, window) * np.float32(255)
+    return np.asarray((level > config.above) & (level < config.below))
 
 
 def mask_halo(voxel_size: Nm3, config: MaskConfig) -> Triple:

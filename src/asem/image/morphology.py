@@ -49,7 +49,7 @@ def near(source: Mask, radii: Triple, shape: ElementShape = "diamond") -> Mask:
     if max(radii) == 0 or not source.any():
         return source.copy()
     limit, costs = _costs(radii, shape)
-    distance = np.where(source, 0, limit + 1).astype(costs[0].dtype, order="C")
+    distance = _beyond(~source, limit, costs[0].dtype)
     for axis, cost in enumerate(costs):
         distance = _least(distance, cost, axis)
     return distance <= limit
@@ -98,7 +98,7 @@ def grown(
     if labels[known].max() == smallest:
         return np.where((labels == 0) & near(known, radii, shape), smallest, labels)
     limit, costs = _costs(radii, shape)
-    distance = np.where(known, 0, limit + 1).astype(costs[0].dtype, order="C")
+    distance = _beyond(~known, limit, costs[0].dtype)
     nearest = np.ascontiguousarray(np.where(known, labels, 0))
     for axis, cost in enumerate(costs):
         distance, nearest = _nearest(distance, nearest, cost, axis)
@@ -114,6 +114,11 @@ def _costs(radii: Triple, shape: ElementShape) -> tuple[int, list[npt.NDArray[An
     dtype = next(t for t in (np.int16, np.int32, np.int64) if 2 * limit + 1 < np.iinfo(t).max)
     steps = [(np.arange(r + 1) * (common // max(1, r))) ** power for r in radii]
     return limit, [cost.astype(dtype) for cost in steps]
+
+
+def _beyond(far: Mask, limit: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return a distance beyond reach where `far`, else 0."""
+    return np.multiply(far, limit + 1, dtype=dtype, order="C")
 
 
 @njit(cache=True, parallel=True)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, run_blocks, silent
+from asem.image.clahe import ClaheConfig, equalized, measure_mappings
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, weights_hash
 from asem.model.device import (
     Precision,
@@ -39,6 +40,7 @@ def predict_volume(
     device: str = "auto",
     precision: Precision = "auto",
     tile: int | None = None,
+    clahe: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Volume:
@@ -61,6 +63,8 @@ def predict_volume(
         ``"auto"``, ``"cpu"``, ``"cuda:N"``; ``"auto"``, ``"32"``, ``"bf16"``.
     tile
         Edge of what one forward pass keeps, model voxels; None: 104 on a CPU, 200 on a GPU.
+    clahe
+        Equalize the contrast of what is read, as `asem clahe` would have of the whole volume.
     overwrite
         Replace an image at `destination`.
     progress
@@ -75,7 +79,13 @@ def predict_volume(
     model, info = _model(checkpoint, fine, device=device, precision=precision, tile=tile)
     part = parse_roi(roi, fine.shape) if roi else fine.roi
     template = fine.blank(part, dtype=np.uint8, window=(0.0, 255.0), kind="image")
-    request = {"raw": fine.identity, "roi": str(part), **info}
+    equalization = ClaheConfig() if clahe else None
+    request = {
+        "raw": fine.identity,
+        "roi": str(part),
+        "clahe": equalization and equalization.model_dump(mode="json"),
+        **info,
+    }
     device_name = describe(model.runner.device)
     LOG.info("predicting on %s, precision %s, tile %d", device_name, info["precision"], model.tile)
     started = time.monotonic()
@@ -92,6 +102,10 @@ def predict_volume(
         ) as output,
     ):
         steps = _Steps(progress)
+        if equalization is not None:
+            view = equalized(fine, measure_mappings(output, fine, equalization))
+            coarse = at_voxel_size(view, model.coarse.voxel_size)
+            model = replace(model, coarse=coarse, window=window_of(view))
 
         def work(block: Roi) -> None:
             voxels = predict_block(model, fine, block.shift(part.offset), told=steps.within(block))
