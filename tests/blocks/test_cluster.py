@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -19,6 +20,7 @@ from asem.blocks.run import run_blocks
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
 from asem.workflows.importing import import_volume
+from asem.workflows.instances import number_objects
 
 # Workers cannot import the tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -99,17 +101,74 @@ def test_a_worker_that_dies_in_mid_block_loses_no_block(tmp_path):
     assert all((tmp_path / name(block)).exists() for block in BLOCKS)
 
 
-def test_a_block_that_kills_its_workers_is_named(tmp_path):
+def test_the_block_that_kills_its_workers_is_named_and_no_other(tmp_path):
     def work(block):
-        if block == BLOCKS[0]:
+        if block == BLOCKS[2]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with (
         open_executor(workers=1) as executor,
         Journal(tmp_path / "j", {}) as journal,
-        pytest.raises(OSError, match="block 0:1,0:1,0:1: each worker that tried it died"),
     ):
-        run_blocks(work, BLOCKS[:1], journal, stage="s", executor=executor)
+        with pytest.raises(OSError, match="block 0:1,0:1,2:3: each worker that tried it died"):
+            run_blocks(work, BLOCKS[:5], journal, stage="s", executor=executor)
+        assert len(journal.done) == 4
+
+
+def test_what_an_interrupted_run_began_is_waited_for(workers, tmp_path):
+    def slow(block):
+        (tmp_path / "began").touch()
+        time.sleep(1)
+        (tmp_path / "value").write_text("old")
+
+    def stop(stage, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    def work(block):
+        if block == BLOCKS[0]:
+            return
+        slow(block)
+
+    with Journal(tmp_path / "j", {}) as journal:
+        with pytest.raises(KeyboardInterrupt):
+            run_blocks(work, BLOCKS[:3], journal, stage="s", executor=workers, progress=stop)
+        began = (tmp_path / "began").exists()
+        (tmp_path / "value").write_text("new")
+    time.sleep(1.5)
+    assert began
+    assert (tmp_path / "value").read_text() == "new"
+
+
+def test_a_run_without_workers_gives_up_at_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "LONELY_SECONDS", 0.5)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as one,
+        open_executor(scheduler=one.scheduler_address) as executor,
+        Journal(tmp_path, {}) as journal,
+        pytest.raises(OSError, match=r"s, block .*no worker was left"),
+    ):
+        run_blocks(
+            lambda block: time.sleep(0.1), BLOCKS, journal, stage="s", executor=executor,
+            progress=lambda stage, done, total: one.scale(0) if done == 3 else None,
+        )  # fmt: skip
+
+
+def test_a_worker_may_stand_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    Path("s").mkdir()
+    for number in range(3):
+        tifffile.imwrite(f"s/{number}.tif", np.eye(9, dtype=np.uint8), compression="zlib")
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as one,
+        open_executor(scheduler=one.scheduler_address) as executor,
+    ):
+        executor.client.run(os.chdir, tmp_path / "elsewhere")
+        import_volume(Path("s"), Path("a"), voxel_size=(5.0,) * 3, kind="labels", executor=executor)
+        number_objects(Path("a"), Path("i"), executor=executor)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.9, 1), (0.5, 1), (0.3, 2), (0.1, 2)])
@@ -132,12 +191,11 @@ def test_no_more_blocks_are_in_flight_than_fit(workers, tmp_path, share, most):
 
 def test_each_remote_worker_has_its_own_memory():
     window = cluster._Window(cluster.Cluster(None), block_bytes=10)
-    two = {"nthreads": 2, "memory_limit": 100}
-    assert window._measure([two, two]) == 4 * cluster.AHEAD
-    assert window._measure([two, {"nthreads": 2, "memory_limit": 15}]) == 3
+    large, small = {"memory_limit": 100}, {"memory_limit": 5}
+    assert window._measure([large, large]) == 2 * cluster.AHEAD
+    assert window._measure([large, small]) == 1
+    assert window._measure([small, small]) == 1  # it is tried
     assert window._measure([]) == 1
-    small = {"nthreads": 4, "memory_limit": 5}
-    assert window._measure([small]) == 1  # it is tried
 
 
 def test_the_dashboard_answers(workers):
@@ -221,6 +279,17 @@ def test_a_batch_system_that_is_not_there_is_told(tmp_path, monkeypatch):
     path.write_text(JOBS.format(system="slurm", walltime="01:00:00"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match="there is no `sbatch` on this machine"):
+        open_executor(scheduler=str(path)).__enter__()
+
+
+def test_a_job_that_is_refused_is_told_at_once(tmp_path, monkeypatch):
+    """A batch system that refuses everything; the real ones were tried by hand."""
+    path = tmp_path / "jobs.toml"
+    path.write_text(JOBS.format(system="slurm", walltime="01:00:00"))
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: no such queue' >&2\nexit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(OSError, match="slurm refuses the job: sbatch: error: no such queue"):
         open_executor(scheduler=str(path)).__enter__()
 
 

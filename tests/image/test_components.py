@@ -24,7 +24,7 @@ def objects_of(labels, block, folder):
     blocks, found = list(tile(Roi.whole(labels.shape), block)), Partials(folder / "found")
     for roi in blocks:
         _record(roi, read=lambda r: labels[r.slices], more=None, found=found, shape=labels.shape)
-    return blocks, join(found, blocks)
+    return blocks, join(found, blocks, labels.shape)
 
 
 def instances(labels, block, folder, smallest=1):

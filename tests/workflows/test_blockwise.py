@@ -6,12 +6,14 @@ import tifffile
 from scipy import ndimage
 from skimage.exposure import equalize_adapthist
 
-from asem.image.clahe import ClaheConfig
+from asem.image.clahe import ClaheConfig, Mappings, _histograms, apply, binned, mapping
 from asem.image.masks import MaskConfig
 from asem.structures import Structure
 from asem.volume.arrays import open_array
+from asem.volume.contrast import window_of
 from asem.volume.downsample import downsample
 from asem.volume.formats import open_volume
+from asem.volume.roi import Roi
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.importing import import_volume
 from asem.workflows.instances import number_objects
@@ -82,6 +84,26 @@ def test_clahe_is_scikit_images(tmp_path, rng, dtype):
     assert np.abs(found - expected).mean() < (0.6 if dtype == np.uint8 else 2)
     assert open_volume(tmp_path / "clahe").window == (0, 255)
     assert open_volume(tmp_path / "clahe").voxel_size == raw.voxel_size
+
+
+CLAHE = {}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_clahe_is_the_same_whatever_the_blocks(tmp_path, rng, dtype, edge):
+    voxels = (rng.normal(100, 20, SHAPE) * rng.random(SHAPE[2])).astype(dtype)
+    store(tmp_path / "raw", voxels)
+    clahe_volume(tmp_path / "raw", tmp_path / "clahe", config=ClaheConfig(kernel=(10, 9, 8)))
+    found = read(tmp_path / "clahe")
+    assert (found == CLAHE.setdefault(dtype, found)).all()
+    # One block at a time, and all at once in memory.
+    volume = open_volume(tmp_path / "raw")
+    kernel = np.array((10, 9, 8))
+    shape = -(-np.array(SHAPE) // kernel)
+    numbers = binned(volume.read(Roi.whole(shape * kernel)), window_of(volume))
+    table = mapping(_histograms(*numbers, kernel), 0.02)
+    whole = Mappings(table, (10, 9, 8), (0, 0, 0), window_of(volume))
+    assert (apply(volume.read(volume.roi), (0, 0, 0), whole) == found).all()
 
 
 def test_clahe_of_a_crop_is_the_crop_of_clahe(tmp_path, rng):
@@ -165,6 +187,25 @@ def test_labels_with_ids_and_unknown_voxels(tmp_path):
     expected[2, 22, 10] = 65_535
     expected[0, 0, 29] = 0
     assert (read(tmp_path / "b") == expected).all()
+
+
+def test_large_ids_fill_holes_as_they_are(tmp_path):
+    ids = np.full((3, 5, 20), 2**53 + 1, np.uint64)
+    ids[1, 2, 1:19] = 0
+    store(tmp_path / "a", ids, kind="labels")
+    preset = Structure(name="x", largest_hole_nm3=30 * 125)
+    label_volume(tmp_path / "a", tmp_path / "b", preset)
+    assert (read(tmp_path / "b") == 2**53 + 1).all()
+
+
+@pytest.mark.parametrize(("dtype", "outlier"), [(np.float32, 1e9), (np.uint32, 4 * 10**9)])
+@pytest.mark.parametrize("roi", [None, ":,3:,:"])
+def test_outliers_leave_the_contrast_alone(tmp_path, rng, dtype, outlier, roi):
+    voxels = rng.normal(1000, 50, SHAPE).astype(dtype)
+    voxels[0, 0, 0] = outlier
+    found = store(tmp_path / "a", voxels, roi=roi).window
+    expected = np.percentile(voxels.astype(float), [0.1, 99.9])
+    assert np.allclose(found, expected, atol=1)
 
 
 def test_instances(tmp_path, rng):

@@ -181,6 +181,80 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, rng):
     assert "import, block" in told
 
 
+def test_a_full_disk_is_told_where_planes_go_through_a_file(tmp_path, rng):
+    voxels = rng.integers(0, 255, (40, 300, 300)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "s.tif", voxels, compression="zlib")
+    (tmp_path / "small").mkdir()
+    code = (
+        "from asem.workflows import importing; importing.LAYER_BYTES = 1000; "
+        "from asem.cli import main; raise SystemExit(main())"
+    )
+    run = f"{sys.executable} -c '{code}' import s.tif small/raw --voxel-size 5"
+    done = in_namespace(
+        f"mount -t tmpfs -o size=2m none small; {run} || echo code $?; ls small/raw/.asem; "
+        f"mount -o remount,size=19m small; {run}",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "code 2" in done.stdout
+    assert "layer" not in done.stdout
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("asem:")]
+    assert "No space left on device" in told
+
+
+def test_bad_input_creates_nothing(inputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    faults = [
+        (["clahe", "annotation", "out"], "holds labels; name an image"),
+        (["mask", "annotation", "out"], "holds labels; name an image"),
+        (["clahe", "raw", "out", "--kernel", "4"], "needs edges of at least 8"),
+        (["mask", "raw", "out", "--above", "200"], "leave no grey value"),
+        (["labels", "raw", "out", "--structure", "mito"], "is an image; import labels"),
+        (["labels", "annotation", "out", "--structure", "ear"], "unknown structure 'ear'"),
+        (["labels", "annotation", "out", "--structure", "e.toml"], "No such file"),
+        (
+            ["labels", "annotation", "out", "--structure", "mito", "--exclusion-zone", "raw"],
+            "raw exists already",
+        ),
+        (
+            ["labels", "annotation", "out", "--structure", "mito", "--exclusion-zone", "out"],
+            "three different images",
+        ),
+        (["instances", "raw", "out"], "is an image; import labels"),
+        (["instances", "annotation", "out", "--sizes", "s.toml"], "s.toml exists already"),
+        (["clahe", "raw", "out", "--workers", "0"], "at least one worker"),
+    ]
+    for words, message in faults:
+        assert main(words) == 2, words
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 1
+        assert message in told[0]
+        assert not Path("out").exists()
+
+
+def test_a_table_of_sizes_is_finished_after_an_interruption(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(inputs / "annotation", "annotation")
+    small_shards(EDGE, monkeypatch.setattr)
+    words = ["instances", "annotation", "out", "--sizes", "s/sizes.csv"]
+    assert run_killed(words, after=105).returncode < 0  # in the pyramid
+    assert Path("s/sizes.csv").exists()
+    assert main(words) == 0
+    assert len(Path("s/sizes.csv").read_text().splitlines()) > 2
+
+
+def test_a_damaged_record_is_told(inputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(inputs / "annotation", "annotation")
+    small_shards(EDGE, monkeypatch.setattr)
+    words = ["instances", "annotation", "out"]
+    assert run_killed(words, after=20).returncode < 0
+    Path("out/.asem/objects/0_0_0.npz").write_bytes(b"")
+    assert main(words) == 2
+    assert "0_0_0.npz is damaged; begin again with --overwrite" in capsys.readouterr().err
+
+
 def test_a_read_only_target_is_told(tmp_path):
     tifffile.imwrite(tmp_path / "s.tif", np.zeros((5, 6, 7), np.uint8))
     (tmp_path / "fixed").mkdir()

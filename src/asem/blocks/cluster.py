@@ -3,15 +3,19 @@
 import logging
 import os
 import shutil
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
 import cloudpickle
 from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.core import Status
 from distributed.system import MEMORY_LIMIT
 from pydantic import Field
 
@@ -21,12 +25,16 @@ from asem.volume.roi import Roi
 
 LOG = logging.getLogger(__name__)
 AHEAD = 4
-"""Blocks handed over for each thread of the workers: one to compute, the others to go on with."""
+"""Blocks handed over for each worker: one to compute, the others to go on with."""
 USABLE = 0.8
 """Share of the memory that blocks may take."""
 LOOK_SECONDS = 5.0
 """How often the workers are counted: jobs start late, and may end."""
+LAND_SECONDS = 0.2
 PATIENCE_SECONDS = 30
+"""For a scheduler to answer."""
+LONELY_SECONDS = 300
+"""For a worker to come where there is none."""
 
 
 class Cluster:
@@ -49,57 +57,138 @@ class Cluster:
         return str(self.client.dashboard_link)
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int
-    ) -> Iterator[Sequence[Roi]]:
+        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+    ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block on any worker.
 
         A window of blocks is in flight; as some return, others follow. `work` travels once to each
         worker, as the result of a task, so that it is made again where a worker died. A block whose
-        worker died goes to another; the scheduler also repeats one that failed.
+        worker died goes to another; the scheduler also repeats one that failed. Where several
+        workers died, the blocks that were with them are tried one by one, to find the one to blame.
         """
-        run = uuid.uuid4().hex[:8]
-        function = self.client.submit(
-            cloudpickle.loads, cloudpickle.dumps(work), key=f"work-{stage}-{run}"
-        )
-        waiting, failed = enumerate(blocks), None
-        flying: dict[str, tuple[Roi, Any]] = {}
-        queue, window = as_completed(), _Window(self, block_bytes)
+        flight = _Flight(self, work, stage, output)
+        flight.land()  # a run that was killed may have left blocks on their way
+        waiting, suspects = deque(blocks), deque[Roi]()
+        window = _Window(self, block_bytes)
+        watch = threading.Thread(target=flight.watch, daemon=True)
+        watch.start()
         try:
-            while True:
-                room = 0 if failed else window.size() - len(flying)
-                for number, block in islice(waiting, max(0, room)):
-                    key = f"{stage.replace(' ', '_')}-{run}-{number}"
-                    future = self.client.submit(
-                        _call, function, block, key=key, retries=ATTEMPTS - 1
-                    )
-                    flying[key] = (block, future)
-                    queue.add(future)
-                if not flying:
-                    break
-                finished = next(queue.batches())
-                done = [(*flying.pop(future.key), future) for future in finished]
-                failed = failed or next((d for d in done if d[1].status != "finished"), None)
-                yield [block for block, future, _ in done if future.status == "finished"]
+            while waiting or suspects or flight.blocks:
+                while waiting and len(flight.blocks) < window.size():
+                    flight.send(waiting.popleft())
+                alone = not waiting and not flight.blocks
+                if alone and suspects:
+                    flight.send(suspects.popleft())
+                done, failed = flight.next()
+                yield done
+                for block, error in failed:
+                    if isinstance(error, KilledWorker) and not alone:
+                        suspects.append(block)
+                    else:
+                        yield self._settle(flight)
+                        raise failure(_told(error), stage, block)
         finally:
-            self.client.cancel([future for _, future in flying.values()])
-        if failed:
-            raise failure(_why(failed[1]), stage, failed[0])
+            flight.over.set()
+            flight.land()
+
+    def _settle(self, flight: "_Flight") -> list[Roi]:
+        """Wait for what is in flight and return what arrived."""
+        arrived: list[Roi] = []
+        while flight.blocks:
+            arrived += flight.next()[0]
+        return arrived
+
+
+def _told(error: BaseException) -> BaseException:
+    """Return an error that says to a user what happened to a block."""
+    if isinstance(error, KilledWorker):
+        return OSError("each worker that tried it died; it may need more memory than they have")
+    return error
+
+
+class _Flight:
+    """The blocks that are with the workers, and what became of them.
+
+    The names of its tasks tell the output, so that nothing is written to it behind one's back.
+    """
+
+    def __init__(self, cluster: Cluster, work: Work, stage: str, output: Path) -> None:
+        self.client, self.over = cluster.client, threading.Event()
+        self.output = sha256(str(output.resolve()).encode()).hexdigest()[:16]
+        self.name = f"{stage.replace(' ', '_')}-{self.output}-{uuid.uuid4().hex[:8]}"
+        self.function = self.client.submit(
+            cloudpickle.loads, cloudpickle.dumps(work), key=f"work-{self.name}"
+        )
+        self.blocks: dict[str, tuple[Roi, Any]] = {}
+        self.queue, self.number, self.alone = as_completed(), 0, False
+
+    def send(self, block: Roi) -> None:
+        """Hand a block to the workers."""
+        key = f"{self.name}-{self.number}"
+        self.number += 1
+        future = self.client.submit(_call, self.function, block, key=key, retries=ATTEMPTS - 1)
+        self.blocks[key] = (block, future)
+        self.queue.add(future)
+
+    def next(self) -> tuple[list[Roi], list[tuple[Roi, BaseException]]]:
+        """Wait for some blocks; return those that are done, and those that failed, and why."""
+        done, failed = [], []
+        for future in next(self.queue.batches()):
+            block, _ = self.blocks.pop(future.key)
+            if future.status == "finished":
+                done.append(block)
+            elif future.status == "error":
+                failed.append((block, future.exception()))
+            else:
+                failed.append((block, OSError("the scheduler was closed, or no worker was left")))
+        return done, failed
+
+    def watch(self) -> None:
+        """Give up where there is no worker for a long time."""
+        without = 0.0
+        while not self.over.wait(LOOK_SECONDS):
+            if _workers(self.client):
+                without = 0.0
+                continue
+            if not without:
+                LOG.warning("no worker is left; waiting %d s for others", LONELY_SECONDS)
+            without += LOOK_SECONDS
+            if without > LONELY_SECONDS:
+                self.client.cancel([future for _, future in self.blocks.values()])
+
+    def land(self) -> None:
+        """Drop what waits, and wait for what is being computed, also for an earlier run."""
+        if self.blocks:
+            self.client.cancel([future for _, future in self.blocks.values()])
+            time.sleep(LAND_SECONDS)  # a block may just have been on its way to a worker
+        while self.client.status == "running" and _workers(self.client):
+            try:
+                busy = self.client.run(_executing, self.output, on_error="ignore")
+            except OSError:  # the scheduler went meanwhile
+                return
+            if not any(busy.values()):
+                return
+            time.sleep(LAND_SECONDS)
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+
+
+def _executing(output: str, dask_worker: Any) -> bool:
+    """Whether a worker computes a block of an output."""
+    return any(output in str(task.key) for task in dask_worker.state.executing)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""A worker may have several threads, but kernels use the cores themselves."""
 
 
 def _call(work: Work, block: Roi) -> None:
-    promise = work(block)
-    if promise is not None:
-        promise.result()
-
-
-def _why(future: Any) -> BaseException:
-    if future.status == "cancelled":
-        return OSError("the scheduler was closed or restarted")
-    error: BaseException | None = future.exception()
-    if isinstance(error, KilledWorker):
-        return OSError("each worker that tried it died; it may need more memory than they have")
-    assert error is not None
-    return error
+    with _ONE_AT_A_TIME:
+        promise = work(block)
+        if promise is not None:
+            promise.result()
 
 
 class _Window:
@@ -112,18 +201,16 @@ class _Window:
     def size(self) -> int:
         now = time.monotonic()
         if now - self.looked >= LOOK_SECONDS:
-            workers = self.cluster.client.scheduler_info(n_workers=-1)["workers"].values()
-            self.found, self.looked = self._measure(list(workers)), now
+            self.found, self.looked = self._measure(_workers(self.cluster.client)), now
         return self.found
 
     def _measure(self, workers: list[dict[str, Any]]) -> int:
-        threads = sum(worker["nthreads"] for worker in workers)
         if self.cluster.shared_memory is not None:
             fit = self._fit(self.cluster.shared_memory)
         else:
-            fit = sum(min(w["nthreads"], self._fit(w["memory_limit"] or 1e15)) for w in workers)
+            fit = sum(min(1, self._fit(w["memory_limit"] or 1e15)) for w in workers)
         # Blocks that only wait take no memory, but which of them wait is not ours to say.
-        return max(1, AHEAD * threads if fit >= threads else fit)
+        return max(1, AHEAD * len(workers) if fit >= len(workers) else fit)
 
     def _fit(self, memory: float) -> int:
         return int(USABLE * memory // self.block_bytes)
@@ -140,6 +227,7 @@ def local(workers: int) -> Iterator[Cluster]:
             memory_limit=0,  # the window keeps to the limit; a worker need not be killed for it
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
+            preload="asem.blocks.worker",
             env={"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
         ) as cluster,
         Client(cluster) as client,
@@ -193,6 +281,8 @@ class JobConfig(Config):
     """Network interface of the workers, for instance ``"ib0"``."""
     before: tuple[str, ...] = ()
     """Shell lines ahead of the worker: load modules, activate the environment."""
+    logs: str | None = None
+    """Folder for what the jobs print; None: where the batch system puts it."""
     directives: tuple[str, ...] = ()
     """Further lines for the batch system, for instance ``"--constraint=avx512"``."""
     wait_minutes: float = Field(default=60, gt=0)
@@ -208,7 +298,7 @@ def jobs(config: JobConfig) -> Iterator[Cluster]:
     ValueError
         dask-jobqueue is not installed.
     OSError
-        There is no batch system, or no job starts in time.
+        There is no batch system, it refuses the job, or none starts in time.
     """
     submit = {"slurm": "sbatch", "lsf": "bsub"}[config.system]
     if shutil.which(submit) is None:
@@ -222,7 +312,23 @@ def jobs(config: JobConfig) -> Iterator[Cluster]:
             "workers as jobs need dask-jobqueue; pip install 'asem[cluster]'"
         ) from error
     with cluster, Client(cluster) as client:
-        cluster.scale(jobs=config.jobs)
+
+        async def submitted() -> None:
+            # Not `scale`, which submits later and only logs that a job was refused.
+            for _ in range(config.jobs):
+                cluster.worker_spec.update(cluster.new_worker_spec())
+            await cluster
+
+        try:
+            cluster.sync(submitted)
+        except RuntimeError as error:
+            for job in cluster.workers.values():
+                if job.job_id is None:  # it never ran, and need not be ended
+                    job.status = Status.closed
+            reason = " ".join(str(error).split("stderr:")[-1].split())
+            raise OSError(f"{config.system} refuses the job: {reason}") from error
+        # Jobs whose time is over are followed by others.
+        cluster.adapt(minimum_jobs=config.jobs, maximum_jobs=config.jobs)
         try:
             client.wait_for_workers(1, timeout=60 * config.wait_minutes)
         except TimeoutError as error:
@@ -249,6 +355,7 @@ def job_cluster(config: JobConfig) -> Any:
         walltime=config.walltime,
         queue=config.queue,
         interface=config.interface,
+        log_directory=config.logs,
         job_script_prologue=[*config.before, threads],
         job_extra_directives=list(config.directives),
         **particular,

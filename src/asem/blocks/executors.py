@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from asem.volume.roi import Roi
 LOG = logging.getLogger(__name__)
 Work = Callable[[Roi], Promise | None]
 """Reads what it needs and writes the block; returns when the data is stored, or its promise."""
+FAULTS = (ValueError, OSError, RuntimeError, MemoryError)
+"""What may go better the next time; anything else is a mistake in the program."""
 ATTEMPTS = 3
 """How often a block is tried before the run stops."""
 PAUSE_SECONDS = 0.2
@@ -24,8 +26,8 @@ class Executor(Protocol):
     """Computes blocks in any order."""
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int
-    ) -> Iterator[Sequence[Roi]]:
+        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+    ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block; yield blocks as they are finished.
 
         Parameters
@@ -39,6 +41,8 @@ class Executor(Protocol):
             What is going on, for messages and the dashboard.
         block_bytes
             Memory that one block takes; no more are in flight than fit.
+        output
+            What is written, so that no block of an earlier run is on its way there.
 
         Raises
         ------
@@ -55,14 +59,14 @@ class Serial:
     """
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int
-    ) -> Iterator[Sequence[Roi]]:
+        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+    ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block in order."""
         before: tuple[Roi, Promise] | None = None
         for block in blocks:
             try:
                 promise = self._persist(partial(work, block), stage, block)
-            except (ValueError, OSError):
+            except Exception:
                 if before is not None:
                     self._keep(work, stage, *before)
                     yield (before[0],)
@@ -92,12 +96,12 @@ class Serial:
         for attempt in range(1, ATTEMPTS):
             try:
                 return act()
-            except (ValueError, OSError, RuntimeError) as error:
+            except FAULTS as error:
                 LOG.info("%s, block %s failed and is tried again: %s", stage, block, error)
                 time.sleep(PAUSE_SECONDS * attempt)
         try:
             return act()
-        except (ValueError, OSError, RuntimeError) as error:
+        except FAULTS as error:
             raise failure(error, stage, block) from error
 
 

@@ -122,12 +122,16 @@ def new_image(
     FileExistsError
         Something finished, or something else, lies at `path`.
     """
+    name, path = str(path), path.resolve()  # workers may stand in another folder
     make_way(path, sources, overwrite=overwrite)
     plan = pyramid(template.shape, template.voxel_size, template.offset_nm)
     with journal.Journal(path, {"command": command, **request}) as record:
+        if ngff.is_image(path):  # another run finished it just now
+            shutil.rmtree(path / journal.NAME)
+            raise FileExistsError(f"{name} exists already; give --overwrite to replace it")
         labels = template.kind == "labels"
         arrays = [create_level(path, level, template.dtype, labels=labels) for level in plan]
-        volume = replace(template, array=arrays[0], name=str(path))
+        volume = replace(template, array=arrays[0], name=name)
         output = Output(path, volume, arrays[0], record, executor, progress)
         yield output
         build_pyramid(arrays, plan, kind=template.kind, run=output.run)
@@ -151,9 +155,8 @@ def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
         return
     unfinished = journal.is_unfinished(path)
     if not overwrite:
-        if unfinished:
-            return
-        raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
+        refuse_finished(path)
+        return
     for source in sources:
         if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
             raise FileExistsError(f"{path} holds the input {source}; write to another place")
@@ -165,6 +168,13 @@ def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     journal.refuse_if_locked(path)
     doomed = path.resolve()
     shutil.rmtree(doomed.rename(doomed.with_name(f".{doomed.name}.deleted-{uuid.uuid4().hex}")))
+
+
+def refuse_finished(path: Path) -> None:
+    """Raise FileExistsError where something lies at `path` that is not an unfinished output."""
+    empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not empty and not journal.is_unfinished(path):
+        raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
 
 
 def _is_part(entry: Path) -> bool:

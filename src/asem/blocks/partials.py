@@ -1,6 +1,9 @@
 """What each block found out, kept in files until all blocks are put together."""
 
+import os
 import uuid
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +33,24 @@ class Partials:
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         with partial.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
 
     def load(self, block: Roi) -> dict[str, npt.NDArray[Any]]:
-        """Return what was kept for `block`."""
-        with np.load(self._path(block)) as found:
-            return dict(found)
+        """Return what was kept for `block`.
+
+        Raises
+        ------
+        OSError
+            The file is gone or damaged.
+        """
+        path = self._path(block)
+        try:
+            with np.load(path) as found:
+                return dict(found)
+        except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise OSError(f"{path} is damaged; begin again with --overwrite") from error
 
     def _path(self, block: Roi) -> Path:
         return self.folder / f"{'_'.join(map(str, block.offset))}.npz"

@@ -1,6 +1,7 @@
 """Run a function over blocks: each once, anywhere, recorded when it is done."""
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 
 from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.journal import Journal
@@ -59,7 +60,11 @@ def run_blocks(
     total = sum(block.size for block in every)
     done = total - sum(block.size for block in todo)
     progress(stage, done, total)
-    for finished in executor.run(work, todo, stage=stage, block_bytes=block_bytes):
-        journal.record(*(f"{stage} {block}" for block in finished))
-        done += sum(block.size for block in finished)
-        progress(stage, done, total)
+    if not todo:
+        return
+    run = executor.run(work, todo, stage=stage, block_bytes=block_bytes, output=journal.path)
+    with closing(run):  # an interruption waits for what is in flight
+        for finished in run:
+            journal.record(*(f"{stage} {block}" for block in finished))
+            done += sum(block.size for block in finished)
+            progress(stage, done, total)

@@ -34,6 +34,7 @@ BINS = 256
 GREYS = 2**14
 """scikit-image counts grey values from 0 to 16,383, 65 to a bin."""
 GREYS_OF_BIN = 1 + GREYS // BINS
+SMALLEST_KERNEL = 8
 GROUP = 256
 """Edge in voxels of what is measured at a time."""
 
@@ -48,10 +49,10 @@ class ClaheConfig(Config):
 
     def check(self) -> None:
         """Raise ValueError where the settings make no sense."""
-        if min(self.kernel) < 2 or not 0 < self.clip_limit <= 1:
+        if min(self.kernel) < SMALLEST_KERNEL or not 0 < self.clip_limit <= 1:
             raise ValueError(
-                f"kernel {self.kernel} needs edges of at least 2 voxels, and the clip limit "
-                f"{self.clip_limit} must be above 0 and at most 1"
+                f"kernel {self.kernel} needs edges of at least {SMALLEST_KERNEL} voxels, and the "
+                f"clip limit {self.clip_limit} must be above 0 and at most 1"
             )
 
 
@@ -113,9 +114,14 @@ def measure_mappings(output: Output, volume: Volume, config: ClaheConfig) -> Map
         work,
         list(tile(Roi.whole(tiles.shape), group)),
         stage="histograms",
-        block_bytes=voxels * (2 + volume.dtype.itemsize),
+        block_bytes=voxels * _bytes(volume) + int(np.prod(group)) * 50 * BINS,
     )
     return mappings
+
+
+def _bytes(volume: Volume) -> int:
+    """Return the memory of a voxel that is read and binned."""
+    return 2 * volume.dtype.itemsize + (0 if volume.dtype in (np.uint8, np.uint16) else 13)
 
 
 def _measure(tiles: Roi, *, volume: Volume, mappings: Mappings, clip_limit: float) -> Promise:
@@ -192,8 +198,9 @@ def mapping(counts: npt.NDArray[np.int64], clip_limit: float) -> npt.NDArray[np.
     # What is spread evenly fills some bins to the limit; what they refuse goes to the others.
     for _ in range(BINS):
         left = voxels - clipped.sum(-1, keepdims=True)
+        left = np.where(left < 1e-6 * voxels, 0, left)  # each tile stops by itself
         room = clipped < limit
-        if (left < 1e-6 * voxels).all() or not room.any():
+        if not (room & (left > 0)).any():
             break
         share = left / np.maximum(1, room.sum(-1, keepdims=True))
         clipped = np.where(room, np.minimum(clipped + share, limit), clipped)
@@ -303,7 +310,7 @@ class _Equalized:
 def equalize(output: Output, volume: Volume, blocks: Sequence[Roi], mappings: Mappings) -> None:
     """Write a volume equalized, block by block."""
     work = partial(_write, view=equalized(volume, mappings), target=output.array)
-    block_bytes = max(block.size for block in blocks) * (3 + volume.dtype.itemsize)
+    block_bytes = max(block.size for block in blocks) * (1 + _bytes(volume))
     output.run(work, blocks, stage="clahe", block_bytes=block_bytes)
 
 

@@ -128,7 +128,10 @@ def _smallest_beside(components, labels, start, number, unknown):  # type: ignor
                     if 0 <= z < depth and 0 <= y < height and 0 <= x < width:
                         beside = labels[z, y, x]
                         if beside != 0:
-                            value = np.uint64(0 if beside == unknown else beside)
+                            # Mixed with signed numbers, large ids would become floats.
+                            value = np.uint64(beside)
+                            if beside == unknown:
+                                value = np.uint64(0)
                             found[one - 1] = min(found[one - 1], value)
     return found
 

@@ -121,8 +121,8 @@ def find_objects(
     """
     found = output.partials(stage)
     work = partial(_record, read=read, more=more, found=found, shape=output.volume.shape)
-    output.run(work, blocks, stage=stage, block_bytes=16 * max(block.size for block in blocks))
-    return join(found, blocks)
+    output.run(work, blocks, stage=stage, block_bytes=24 * max(block.size for block in blocks))
+    return join(found, blocks, output.volume.shape)
 
 
 def _record(block: Roi, *, read: Read, more: More | None, found: Partials, shape: Triple) -> None:
@@ -164,7 +164,7 @@ def _measure(components, number, offset, shape):  # type: ignore[no-untyped-def]
     return sizes, first
 
 
-def join(found: Partials, blocks: Sequence[Roi]) -> Objects:
+def join(found: Partials, blocks: Sequence[Roi], shape: Triple) -> Objects:
     """Join the components of all blocks that touch through a face and have one label.
 
     Parameters
@@ -173,6 +173,8 @@ def join(found: Partials, blocks: Sequence[Roi]) -> Objects:
         The records of the blocks.
     blocks
         In (z, y, x) order.
+    shape
+        Of the volume.
     """
     places, sizes, firsts, pairs, begin = {}, [], [], [], 0
     waiting: dict[tuple[int, Triple], tuple[int, Any, Any]] = {}
@@ -183,6 +185,8 @@ def join(found: Partials, blocks: Sequence[Roi]) -> Objects:
             if before is not None:
                 mine = (begin, record[f"face{axis}0"], record["label"])
                 pairs.append(_touching(before, mine))
+            if block.end[axis] == shape[axis]:
+                continue
             behind = list(block.offset)
             behind[axis] = block.end[axis]
             after = (begin, record[f"face{axis}-1"], record["label"])

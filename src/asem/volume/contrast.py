@@ -10,6 +10,8 @@ from asem.volume.volume import Volume
 
 BLACK_PERCENTILE, WHITE_PERCENTILE = 0.1, 99.9
 BINS = 65_536
+FEWEST_BINS = 1_000
+"""Within a contrast window."""
 
 
 def window_of(volume: Volume) -> tuple[float, float]:
@@ -61,6 +63,8 @@ class GreyBins:
         Grey value at the centre of the first bin.
     width
         Grey values of a bin.
+    integer
+        Whether values are whole numbers, so that no bin is narrower than 1.
 
     Examples
     --------
@@ -71,30 +75,51 @@ class GreyBins:
 
     low: float
     width: float
+    integer: bool
 
     @classmethod
     def between(cls, low: float, high: float, *, integer: bool) -> Self:
         """Cut the range of the values of a volume."""
         width = (high - low) / (BINS - 1)
-        return cls(low, max(1.0, width) if integer else max(width, np.finfo(np.float64).tiny))
+        smallest = 1.0 if integer else max(1e-9 * max(abs(low), abs(high)), 1e-300)
+        return cls(low, max(width, smallest), integer)
 
     def count(self, voxels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Return the number of voxels in each bin."""
-        bins = np.rint((voxels.astype(np.float64).ravel() - self.low) / self.width)
-        return np.bincount(bins.astype(np.int64), minlength=BINS)
+        """Return the number of voxels in each bin; the end bins hold what lies beyond, too."""
+        counts = np.zeros(BINS, np.int64)
+        for plane in voxels:  # as floats, all of it would take eight times the memory
+            bins = np.rint((plane.astype(np.float64).ravel() - self.low) / self.width)
+            counts += np.bincount(np.clip(bins, 0, BINS - 1).astype(np.int64), minlength=BINS)
+        return counts
 
     def window(self, counts: npt.NDArray[np.int64]) -> tuple[float, float]:
         """Return the 0.1 and 99.9 percentile of the voxels that were counted.
 
         The whole range where both are one value, and a width of 1 where there is only one value.
         """
-        below = np.cumsum(counts)
-        ranks = [p / 100 * below[-1] for p in (BLACK_PERCENTILE, WHITE_PERCENTILE)]
-        black, white = (self._grey(np.searchsorted(below, rank)) for rank in ranks)
+        black, white = self.percentiles(counts)
         if white <= black:
             filled = np.flatnonzero(counts)
             black, white = self._grey(filled[0]), self._grey(filled[-1])
         return (black, white) if white > black else (black, black + 1)
+
+    def percentiles(self, counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+        """Return the 0.1 and 99.9 percentile to one bin; they may be equal."""
+        below = np.cumsum(counts)
+        ranks = [p / 100 * below[-1] for p in (BLACK_PERCENTILE, WHITE_PERCENTILE)]
+        black, white = (self._grey(np.searchsorted(below, rank)) for rank in ranks)
+        return black, white
+
+    def finer(self, counts: npt.NDArray[np.int64]) -> Self | None:
+        """Return finer bins around the percentiles; None where these tell 1,000 values in between.
+
+        A few outliers stretch the bins so far that the others share some of them.
+        """
+        black, white = self.percentiles(counts)
+        if white - black >= FEWEST_BINS * self.width:
+            return None
+        bins = self.between(black - self.width, white + self.width, integer=self.integer)
+        return bins if bins.width < self.width / 2 else None
 
     def _grey(self, number: np.intp) -> float:
         return self.low + self.width * int(number)

@@ -33,6 +33,12 @@ def open_labels(path: Path) -> Volume:
     return labels
 
 
+def refuse_labels(volume: Volume) -> None:
+    """Raise ValueError where a volume holds labels instead of grey values."""
+    if volume.kind == "labels":
+        raise ValueError(f"{volume.name} holds labels; name an image")
+
+
 def open_source(
     path: Path,
     *,

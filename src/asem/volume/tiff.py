@@ -31,6 +31,7 @@ def open_planes(folder: Path) -> PlaneStack:
     ValueError
         No TIFF, a gap in the numbers, unequal planes, colour, or a damaged file; named.
     """
+    folder = folder.resolve()  # workers may stand in another folder
     files = [entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
     files = [entry for entry in files if not entry.name.startswith(".")]
     if not files:
@@ -52,7 +53,7 @@ def open_pages(path: Path) -> PlaneStack:
     ValueError
         The file is damaged or has colour, channels or unequal pages.
     """
-    return PlaneStack(_equal(_planes(path)))
+    return PlaneStack(_equal(_planes(path.resolve())))
 
 
 def _planes(path: Path) -> list[Plane]:

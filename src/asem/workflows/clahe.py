@@ -8,7 +8,8 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.clahe import ClaheConfig, equalize, measure_mappings
-from asem.volume.formats import open_volume
+from asem.volume.contrast import window_of
+from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume
 
 
@@ -42,7 +43,9 @@ def clahe_volume(
         The finished image.
     """
     volume = open_volume(raw)
+    refuse_labels(volume)
     config.check()
+    window_of(volume)  # refuses 16 bits without a window
     template = volume.blank(volume.roi, dtype=np.uint8, kind="image", window=(0.0, 255.0))
     with new_image(
         destination,

@@ -1,6 +1,7 @@
 """Import: TIFF and other sources to OME-Zarr."""
 
-import uuid
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from asem.config import Nm3
 from asem.image.labels import unknown_id
 from asem.volume import ngff
 from asem.volume.arrays import SHARD, Promise, Stored
-from asem.volume.contrast import GreyBins, dtype_extremes
+from asem.volume.contrast import BINS, GreyBins, dtype_extremes
 from asem.volume.formats import open_source
 from asem.volume.grid import tile
 from asem.volume.planes import PlaneStack
@@ -31,6 +32,9 @@ BAND_BYTES = 2**27
 """What is written at a time, and read at a time where rows can be read alone."""
 LAYER_BYTES = 2**30
 """What is kept in memory where planes are decoded whole; more goes through a file."""
+
+MOST_COUNTS = 6
+"""How often bins are made anew; each time they are up to a hundred times finer."""
 
 
 def import_volume(
@@ -48,7 +52,8 @@ def import_volume(
     """Store a stack as an OME-NGFF image with its pyramid (paper, Data preprocessing, 1 and 2).
 
     Each plane is read once, whatever its size: the rows of one layer of shards at a time where the
-    file allows it, else the whole layer.
+    file allows it, else the whole layer. (Besides, labels are looked through up to the first id,
+    and a crop of more than 8 bits gets its contrast window from all planes.)
 
     ::
 
@@ -142,7 +147,6 @@ class _Copy:
 
     def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
         """Write band after band, so that few are encoded at a time; the last one is promised."""
-        _check_finite(voxels, self.source.name)
         *bands, last = self._bands(block)
         for band in bands:
             self._write_band(band, block, voxels).result()
@@ -150,17 +154,17 @@ class _Copy:
 
     def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
         inside = voxels[band.shift(negative(block.offset)).slices]
+        _check_finite(inside, self.source.name)
         return self.target.write(band.slices, inside)
 
 
 @contextmanager
 def _file(folder: Path, shape: Triple, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Make an array in a file that is gone afterwards, for what is too large for memory."""
-    path = folder / f"layer-{uuid.uuid4().hex}"
-    try:
-        yield np.memmap(path, dtype, "w+", shape=shape)
-    finally:
-        path.unlink(missing_ok=True)
+    """Make an array in a file for what is too large for memory; the file has no name."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        # A page that finds no space later would kill the process.
+        os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * dtype.itemsize)
+        yield np.memmap(file, dtype, "r+", shape=shape)
 
 
 def _check_labels(volume: Volume, part: Roi) -> None:
@@ -171,7 +175,7 @@ def _check_labels(volume: Volume, part: Roi) -> None:
         )
     unknown = unknown_id(volume.dtype)
     only_unknown = False
-    for planes in tile(part, (16, *part.shape[1:])):
+    for planes in _layers(part, volume.dtype):
         voxels = volume.read(planes)
         if np.any((voxels != 0) & (voxels != unknown)):
             return
@@ -183,31 +187,56 @@ def _check_labels(volume: Volume, part: Roi) -> None:
         )
 
 
+def _layers(roi: Roi, dtype: np.dtype[Any]) -> Iterator[Roi]:
+    """Cut into layers of as many whole planes as are read at a time."""
+    plane = roi.shape[1] * roi.shape[2] * dtype.itemsize
+    return tile(roi, (min(16, max(1, BAND_BYTES // plane)), *roi.shape[1:]))
+
+
 def _check_finite(voxels: npt.NDArray[Any], name: str) -> None:
     if not np.issubdtype(voxels.dtype, np.integer) and not np.isfinite(voxels).all():
         raise ValueError(f"{name} holds NaN or infinite values; replace them first")
 
 
 def _window(output: Output, source: Volume, part: Roi) -> tuple[float, float]:
-    """Measure the contrast window of the whole source: a crop has the contrast of the whole."""
+    """Measure the contrast window of the whole source: a crop has the contrast of the whole.
+
+    Bins that few outliers stretch are made anew around the percentiles they gave, until they
+    resolve the window.
+    """
     if source.dtype == np.uint8:
         return 0.0, 255.0
     if part == source.roi:
         whole, blocks = output.volume, output.shards()
     else:
-        whole = source
-        blocks = _Copy(source, (0, 0, 0), output.array, output.path).blocks(source.roi)
+        whole, blocks = source, list(_layers(source.roi, source.dtype))
+    block_bytes = max(block.size for block in blocks) * (source.dtype.itemsize + 2)
     extremes = dtype_extremes(source.dtype)
     if extremes is None:
         found = output.partials("extremes")
-        output.run(partial(_extremes, volume=whole, found=found), blocks, stage="extremes")
+        work = partial(_extremes, volume=whole, found=found)
+        output.run(work, blocks, stage="extremes", block_bytes=block_bytes)
         lows, highs = zip(*(found.load(block)["extremes"] for block in blocks), strict=True)
         extremes = float(min(lows)), float(max(highs))
-    bins = GreyBins.between(*extremes, integer=np.issubdtype(source.dtype, np.integer))
-    counted = output.partials("contrast")
-    work = partial(_count, volume=whole, bins=bins, counted=counted)
-    output.run(work, blocks, stage="contrast")
-    return bins.window(np.sum([counted.load(block)["counts"] for block in blocks], axis=0))
+    integer = np.issubdtype(source.dtype, np.integer)
+    bins: GreyBins | None = GreyBins.between(*extremes, integer=integer)
+    window: tuple[float, float] | None = None
+    finer = 0
+    while bins is not None and finer < MOST_COUNTS:
+        counted = output.partials(f"contrast {finer}")
+        count = partial(_count, volume=whole, bins=bins, counted=counted)
+        output.run(count, blocks, stage=f"contrast {finer}", block_bytes=block_bytes)
+        counts = np.zeros(BINS, np.int64)
+        for block in blocks:
+            counts += counted.load(block)["counts"]
+        black, white = bins.percentiles(counts)
+        if white > black:
+            window = black, white
+        elif window is None:
+            window = bins.window(counts)
+        bins, finer = bins.finer(counts), finer + 1
+    assert window is not None
+    return window
 
 
 def _extremes(block: Roi, *, volume: Volume, found: Partials) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.executors import SERIAL, Executor
+from asem.blocks.journal import is_unfinished
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import known_labels, write_read
@@ -55,8 +56,10 @@ def number_objects(
     source = open_labels(segmentation)
     if min_size < 0:
         raise ValueError(f"the smallest size {min_size} must not be negative")
-    if sizes is not None and sizes.exists() and not overwrite:
+    if sizes is not None and not overwrite and sizes.exists() and not is_unfinished(destination):
         raise FileExistsError(f"{sizes} exists already; give --overwrite to replace it")
+    if sizes is not None:
+        sizes.parent.mkdir(parents=True, exist_ok=True)
     read = partial(_known, source=source)
     with new_image(
         destination,
@@ -91,10 +94,11 @@ def _write_sizes(
     path: Path, objects: Objects, ids: npt.NDArray[np.int64], voxel_nm3: float
 ) -> None:
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["id", "voxels", "volume_nm3"])
         for one in order:
             size = int(objects.sizes[one])
             table.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])
+    partial.replace(path)

@@ -9,7 +9,7 @@ from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.masks import MaskConfig, write_mask
 from asem.volume.contrast import window_of
-from asem.volume.formats import open_volume
+from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume
 
 
@@ -43,6 +43,7 @@ def mask_volume(
         The finished mask.
     """
     volume = open_volume(raw)
+    refuse_labels(volume)
     window_of(volume)  # refuses 16 bits without a window
     if config.above >= config.below:
         raise ValueError(f"above {config.above} and below {config.below} leave no grey value")
