@@ -12,8 +12,8 @@ Each prints a table for benchmarks/README.md. Data is made below --folder and de
 """
 
 import argparse
+import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,9 +24,10 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from distributed import Client, LocalCluster
 from scipy import ndimage
 
-from asem.blocks.executors import SERIAL, open_executor
+from asem.blocks.executors import SERIAL, Executor, open_executor
 from asem.blocks.journal import Journal
 from asem.blocks.run import run_blocks
 from asem.structures import structure
@@ -94,6 +95,32 @@ def timed() -> Iterator[Callable[[], float]]:
     yield lambda: time.perf_counter() - began
 
 
+@contextmanager
+def pinned(workers: int) -> Iterator[Executor]:
+    """Start workers with a core of their own each, and one thread for everything they do."""
+    threads = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(LocalCluster(n_workers=0, dashboard_address=None))
+        for core in range(workers):
+            words = [
+                "taskset",
+                "-c",
+                str(core),
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+            ]
+            words += [scheduler.scheduler_address, "--nthreads", "1", "--no-dashboard"]
+            worker = subprocess.Popen(
+                words, env={**os.environ, **threads}, stderr=subprocess.DEVNULL
+            )
+            stack.callback(worker.wait)
+            stack.callback(worker.terminate)
+        with Client(scheduler) as client:
+            client.wait_for_workers(workers)
+        yield stack.enter_context(open_executor(scheduler=scheduler.scheduler_address))
+
+
 def steps(folder: Path, size: int) -> None:
     """Print voxels/s of each step."""
     prepare(folder / "small", 64)
@@ -101,7 +128,7 @@ def steps(folder: Path, size: int) -> None:
     seconds: dict[tuple[str, int], float] = {}
     for workers in (0, 1, 2):
         with ExitStack() as stack:
-            executor = stack.enter_context(open_executor(workers)) if workers else SERIAL
+            executor = stack.enter_context(pinned(workers)) if workers else SERIAL
             for name in STEPS:  # compile, load, fill the cache of the disk
                 step(name, folder / "small", folder / f"warm {name} {workers}", executor)
             for name in STEPS:
@@ -109,7 +136,7 @@ def steps(folder: Path, size: int) -> None:
                     step(name, folder / "large", folder / f"{name} {workers}", executor)
                 seconds[name, workers] = passed()
     print(f"M voxels/s of {size}^3, disk to disk, pyramids included\n")
-    print("| step | this process | 1 worker, 1 core | 2 workers | speed-up |")
+    print("| step | this process, 2 cores | 1 worker, 1 core | 2 workers, 2 cores | speed-up |")
     print("|---|---|---|---|---|")
     for name in STEPS:
         rates = [size**3 / seconds[name, workers] / 1e6 for workers in (0, 1, 2)]
@@ -137,7 +164,9 @@ def peak(name: str, folder: Path) -> None:
     """Run one step and print the peak of the resident memory in KiB."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         step(name, folder, Path(out) / "out")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not getrusage, whose peak a process inherits from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def ratios(folder: Path, size: int) -> None:

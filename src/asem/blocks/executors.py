@@ -127,7 +127,7 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
         So many Dask workers on this machine, which share its cores.
     scheduler
         The address of a running Dask scheduler (``tcp://host:8786``), or a TOML file that says how
-        to start workers as jobs (`asem.blocks.cluster.JobConfig`).
+        to start workers as jobs (`asem.blocks.workers.JobConfig`).
 
     Yields
     ------
@@ -148,13 +148,13 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
         raise ValueError("give --workers (on this machine) or --scheduler (elsewhere), not both")
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least one worker is needed")
-    from asem.blocks import cluster  # Dask takes half a second to load
+    from asem.blocks import workers as dask  # it takes half a second to load
 
     if workers is not None:
-        opened = cluster.local(workers)
+        opened = dask.local(workers)
     elif scheduler is not None and scheduler.endswith(".toml"):
-        opened = cluster.jobs(cluster.JobConfig.from_toml(Path(scheduler)))
+        opened = dask.jobs(dask.JobConfig.from_toml(Path(scheduler)))
     else:
-        opened = cluster.running(str(scheduler))
+        opened = dask.running(str(scheduler))
     with opened as executor:
         yield executor

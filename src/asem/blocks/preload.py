@@ -1,4 +1,4 @@
-"""What Dask loads into each worker that `asem.blocks.cluster.local` starts."""
+"""What Dask loads into each worker that `asem.blocks.workers.local` starts."""
 
 import signal
 import threading
