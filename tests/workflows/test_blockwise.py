@@ -189,6 +189,22 @@ def test_labels_with_ids_and_unknown_voxels(tmp_path):
     assert (read(tmp_path / "b") == expected).all()
 
 
+def test_sizes_at_the_limit_stay(tmp_path):
+    """As in scikit-image: smaller ones go."""
+    ids = np.zeros((3, 20, 20), np.uint8)
+    ids[:, 2:18, 2:18] = 1
+    ids[1, 5, 4:14] = 0  # ten voxels
+    ids[1, 8, 4:13] = 0  # nine
+    ids[0, 0, :10] = ids[0, 19, :9] = 1
+    store(tmp_path / "a", ids, kind="labels")
+    preset = Structure(name="x", largest_hole_nm3=10 * 125, smallest_nm3=10 * 125)
+    label_volume(tmp_path / "a", tmp_path / "b", preset)
+    expected = ids.copy()
+    expected[1, 8, 4:13] = 1
+    expected[0, 19, :9] = 0
+    assert (read(tmp_path / "b") == expected).all()
+
+
 def test_large_ids_fill_holes_as_they_are(tmp_path):
     ids = np.full((3, 5, 20), 2**53 + 1, np.uint64)
     ids[1, 2, 1:19] = 0
