@@ -177,6 +177,17 @@ def test_clahe_on_the_fly_is_clahe_beforehand(cell, run, tmp_path):
     assert not (voxels(tmp_path / "fly") == voxels(tmp_path / "plain")).all()
 
 
+def test_memory_that_runs_out_in_a_block_says_what_helps(cell, run, tmp_path, monkeypatch):
+    def run_out(*_, **__):
+        raise MemoryError("no 3 GB")
+
+    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.workflows.predict.predict", run_out)
+    message = r"block 0:40.*out of memory \(no 3 GB\); take a smaller --tile"
+    with pytest.raises(ValueError, match=message):
+        predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p")
+
+
 def test_thin_volumes_are_reflected(run, tmp_path, rng):
     for shape in ((1, 20, 20), (3, 2, 40)):
         path = tmp_path / f"v{shape[0]}"

@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 from distributed import Client, KilledWorker, as_completed
 
-from asem.blocks.executors import ATTEMPTS, Work, failure
+from asem.blocks.executors import ATTEMPTS, Work, failure, finish
 from asem.volume.roi import Roi
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Cluster:
         worker died goes to another; the scheduler also repeats one that failed. Where several
         workers died, the blocks that were with them are tried one by one, to find the one to blame.
         """
-        flight = _Flight(self, work, stage, output)
+        flight = _Flight(self.client, work, stage, output)
         flight.land()  # a run that was killed may have left blocks on their way
         waiting, suspects = deque(blocks), deque[Roi]()
         window = _Window(self, block_bytes)
@@ -76,18 +76,11 @@ class Cluster:
                     if isinstance(error, KilledWorker) and not alone:
                         suspects.append(block)
                     else:
-                        yield self._settle(flight)
+                        yield flight.settle()
                         raise failure(_told(error), stage, block)
         finally:
             flight.over.set()
             flight.land()
-
-    def _settle(self, flight: "_Flight") -> list[Roi]:
-        """Wait for what is in flight and return what arrived."""
-        arrived: list[Roi] = []
-        while flight.blocks:
-            arrived += flight.next()[0]
-        return arrived
 
 
 def _told(error: BaseException) -> BaseException:
@@ -103,15 +96,15 @@ class _Flight:
     The names of its tasks tell the output, so that nothing is written to it behind one's back.
     """
 
-    def __init__(self, cluster: Cluster, work: Work, stage: str, output: Path) -> None:
-        self.client, self.over = cluster.client, threading.Event()
+    def __init__(self, client: Client, work: Work, stage: str, output: Path) -> None:
+        self.client, self.over = client, threading.Event()
         self.output = sha256(str(output.resolve()).encode()).hexdigest()[:16]
         self.name = f"{stage.replace(' ', '_')}-{self.output}-{uuid.uuid4().hex[:8]}"
         self.function = self.client.submit(
             cloudpickle.loads, cloudpickle.dumps(work), key=f"work-{self.name}"
         )
         self.blocks: dict[str, tuple[Roi, Any]] = {}
-        self.queue, self.number, self.alone = as_completed(), 0, False
+        self.queue, self.number = as_completed(), 0
 
     def send(self, block: Roi) -> None:
         """Hand a block to the workers."""
@@ -133,6 +126,13 @@ class _Flight:
             else:
                 failed.append((block, OSError("the scheduler was closed, or no worker was left")))
         return done, failed
+
+    def settle(self) -> list[Roi]:
+        """Wait for all that are in flight and return those that are done."""
+        arrived: list[Roi] = []
+        while self.blocks:
+            arrived += self.next()[0]
+        return arrived
 
     def watch(self) -> None:
         """Give up where there is no worker for a long time."""
@@ -177,9 +177,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def _call(work: Work, block: Roi) -> None:
     with _ONE_AT_A_TIME:
-        promise = work(block)
-        if promise is not None:
-            promise.result()
+        finish(work, block)
 
 
 class _Window:

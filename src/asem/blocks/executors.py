@@ -66,7 +66,7 @@ class Serial:
         for block in blocks:
             try:
                 promise = self._persist(partial(work, block), stage, block)
-            except Exception:
+            except (ValueError, OSError):
                 if before is not None:
                     self._keep(work, stage, *before)
                     yield (before[0],)
@@ -83,17 +83,20 @@ class Serial:
 
     def _keep(self, work: Work, stage: str, block: Roi, promise: Promise) -> None:
         """Wait for a promise; where it is broken, work again and wait at once."""
-        promises = iter([promise])
+        try:
+            promise.result()
+        except FAULTS as error:
+            LOG.info("%s, block %s was not stored and is tried again: %s", stage, block, error)
+            self._persist(partial(finish, work, block), stage, block, attempts=ATTEMPTS - 1)
 
-        def keep() -> None:
-            promise = next(promises, None) or work(block)
-            if promise is not None:
-                promise.result()
-
-        self._persist(keep, stage, block)
-
-    def _persist(self, act: Callable[[], Promise | None], stage: str, block: Roi) -> Promise | None:
-        for attempt in range(1, ATTEMPTS):
+    def _persist(
+        self,
+        act: Callable[[], Promise | None],
+        stage: str,
+        block: Roi,
+        attempts: int = ATTEMPTS,
+    ) -> Promise | None:
+        for attempt in range(1, attempts):
             try:
                 return act()
             except FAULTS as error:
@@ -103,6 +106,13 @@ class Serial:
             return act()
         except FAULTS as error:
             raise failure(error, stage, block) from error
+
+
+def finish(work: Work, block: Roi) -> None:
+    """Do a block and wait until it is stored."""
+    promise = work(block)
+    if promise is not None:
+        promise.result()
 
 
 SERIAL = Serial()

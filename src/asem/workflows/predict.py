@@ -108,7 +108,9 @@ def predict_volume(
             model = replace(model, coarse=coarse, window=window_of(view))
 
         def work(block: Roi) -> None:
-            voxels = predict_block(model, fine, block.shift(part.offset), told=steps.within(block))
+            with memory_advice("a smaller --tile"):
+                place = block.shift(part.offset)
+                voxels = predict_block(model, fine, place, told=steps.within(block))
             output.array.write(block.slices, voxels).result()
 
         run_blocks(work, output.shards(), output.journal, stage="predict", progress=steps.between)
