@@ -2,9 +2,10 @@
 
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.provenance import made_by
 from asem.volume import ngff
-from asem.volume.arrays import SHARD, Stored, create_level, create_scratch
+from asem.volume.arrays import SHARD, Promise, Stored, create_level, create_scratch
 from asem.volume.grid import tile
 from asem.volume.levels import Level, pyramid
-from asem.volume.roi import Roi
+from asem.volume.roi import Roi, Triple
 from asem.volume.volume import Volume
 
 
@@ -65,6 +66,33 @@ class Output:
             progress=self.progress,
         )
 
+    def fill(
+        self,
+        read: Callable[[Roi], npt.NDArray[Any]],
+        *,
+        stage: str,
+        voxel_bytes: int,
+        halo: Triple = (0, 0, 0),
+        target: Stored | None = None,
+    ) -> None:
+        """Write what `read` returns for each shard.
+
+        Parameters
+        ----------
+        read
+            Returns the voxels of a block; called in other processes: it can be pickled.
+        stage
+            Name for the journal and the progress.
+        voxel_bytes, halo
+            Memory of a voxel that is read, and how far around a block it reads.
+        target
+            Where to write; None: to the image.
+        """
+        blocks = self.shards()
+        work = partial(_store, read=read, target=self.array if target is None else target)
+        largest = max(block.grow(halo).size for block in blocks)
+        self.run(work, blocks, stage=stage, block_bytes=largest * voxel_bytes)
+
     def shards(self) -> list[Roi]:
         """Return the write blocks: no two share a file."""
         return list(tile(self.volume.roi, SHARD))
@@ -83,6 +111,10 @@ class Output:
     def partials(self, name: str) -> Partials:
         """Return a place for what blocks find out, which lives until the image is finished."""
         return Partials(self.path / journal.NAME / name)
+
+
+def _store(block: Roi, *, read: Callable[[Roi], npt.NDArray[Any]], target: Stored) -> Promise:
+    return target.write(block.slices, read(block).astype(target.dtype, copy=False))
 
 
 @contextmanager
@@ -151,16 +183,15 @@ def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
         Something lies at `path` that is not an unfinished output, and `overwrite` is False; or it
         is no image, or holds one of the sources or other things besides the image.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    unfinished = journal.is_unfinished(path)
     if not overwrite:
         refuse_finished(path)
+        return
+    if _is_empty(path):
         return
     for source in sources:
         if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
             raise FileExistsError(f"{path} holds the input {source}; write to another place")
-    if not unfinished and not ngff.is_image(path):
+    if not journal.is_unfinished(path) and not ngff.is_image(path):
         raise FileExistsError(f"{path} is no image; it is not replaced")
     others = [entry.name for entry in path.iterdir() if not _is_part(entry)]
     if others:
@@ -172,9 +203,12 @@ def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
 
 def refuse_finished(path: Path) -> None:
     """Raise FileExistsError where something lies at `path` that is not an unfinished output."""
-    empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not empty and not journal.is_unfinished(path):
+    if not _is_empty(path) and not journal.is_unfinished(path):
         raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _is_part(entry: Path) -> bool:

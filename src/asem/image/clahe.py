@@ -13,7 +13,6 @@ knows of blocks: one pass fills the table of mappings, another one applies it, t
 fly to what is read (`equalized`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -114,12 +113,12 @@ def measure_mappings(output: Output, volume: Volume, config: ClaheConfig) -> Map
         work,
         list(tile(Roi.whole(tiles.shape), group)),
         stage="histograms",
-        block_bytes=voxels * _bytes(volume) + int(np.prod(group)) * 50 * BINS,
+        block_bytes=voxels * voxel_bytes(volume) + int(np.prod(group)) * 50 * BINS,
     )
     return mappings
 
 
-def _bytes(volume: Volume) -> int:
+def voxel_bytes(volume: Volume) -> int:
     """Return the memory of a voxel that is read and binned."""
     return 2 * volume.dtype.itemsize + (0 if volume.dtype in (np.uint8, np.uint16) else 13)
 
@@ -305,14 +304,3 @@ class _Equalized:
         voxels = np.asarray(self.array[index])
         z, y, x = (s.indices(n)[0] for s, n in zip(index, self.shape, strict=True))
         return apply(voxels, (z, y, x), self.mappings)
-
-
-def equalize(output: Output, volume: Volume, blocks: Sequence[Roi], mappings: Mappings) -> None:
-    """Write a volume equalized, block by block."""
-    work = partial(_write, view=equalized(volume, mappings), target=output.array)
-    block_bytes = max(block.size for block in blocks) * (1 + _bytes(volume))
-    output.run(work, blocks, stage="clahe", block_bytes=block_bytes)
-
-
-def _write(block: Roi, *, view: Volume, target: Stored) -> Promise:
-    return target.write(block.slices, view.read(block))

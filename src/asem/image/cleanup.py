@@ -4,7 +4,6 @@ Each step takes a function that reads a block and returns one that reads it clea
 nothing to do returns what it got.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +17,6 @@ from asem.blocks.partials import Partials
 from asem.config import Nm3
 from asem.image.components import Read, find_objects, recode
 from asem.image.labels import is_foreground, unknown_id
-from asem.volume.arrays import Promise, Stored
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
@@ -34,7 +32,31 @@ def voxels_of(volume_nm3: float, voxel_size: Nm3) -> int:
     return int(np.ceil(volume_nm3 / np.prod(voxel_size) - 1e-6))
 
 
-def fill_holes(output: Output, source: Volume, blocks: Sequence[Roi], *, smaller: int) -> Read:
+def cleaned(
+    output: Output, source: Volume, *, largest_hole_nm3: float, smallest_nm3: float
+) -> Read:
+    """Fill small holes, then drop small objects.
+
+    Parameters
+    ----------
+    output
+        It runs the blocks and keeps their records.
+    source
+        Labels on disk, of the shape of the output.
+    largest_hole_nm3, smallest_nm3
+        Holes and objects of less are small.
+
+    Returns
+    -------
+    Read
+        Reads one of the output's shards, cleaned.
+    """
+    size = source.voxel_size
+    filled = fill_holes(output, source, smaller=voxels_of(largest_hole_nm3, size))
+    return drop_objects(output, filled, smaller=voxels_of(smallest_nm3, size))
+
+
+def fill_holes(output: Output, source: Volume, *, smaller: int) -> Read:
     """Fill holes of fewer than `smaller` voxels with the smallest id that borders on them.
 
     A hole is a connected part of the background (6 neighbours), as for scikit-image's
@@ -53,8 +75,6 @@ def fill_holes(output: Output, source: Volume, blocks: Sequence[Roi], *, smaller
         It runs the blocks and keeps their records.
     source
         Labels: 0 background, the dtype's maximum unknown; on disk.
-    blocks
-        The blocks that will be read, on a lattice, in (z, y, x) order.
     smaller
         In voxels.
     """
@@ -63,12 +83,13 @@ def fill_holes(output: Output, source: Volume, blocks: Sequence[Roi], *, smaller
     objects = find_objects(
         output,
         partial(_background, source=source),
-        blocks,
         stage="holes",
         more=partial(_borders, source=source),
     )
     records = output.partials("holes")
-    least = objects.least(np.concatenate([records.load(block)["borders"] for block in blocks]))
+    least = objects.least(
+        np.concatenate([records.load(block)["borders"] for block in objects.places])
+    )
     enclosed = least != np.iinfo(least.dtype).max  # else it is all there is
     filling = output.partials("fillings")
     objects.save(filling, np.where((objects.sizes < smaller) & enclosed, least, 0))
@@ -136,7 +157,7 @@ def _smallest_beside(components, labels, start, number, unknown):  # type: ignor
     return found
 
 
-def drop_objects(output: Output, read: Read, blocks: Sequence[Roi], *, smaller: int) -> Read:
+def drop_objects(output: Output, read: Read, *, smaller: int) -> Read:
     """Drop objects of fewer than `smaller` voxels.
 
     An object is a connected part of one label (6 neighbours). Unknown voxels stay.
@@ -147,21 +168,20 @@ def drop_objects(output: Output, read: Read, blocks: Sequence[Roi], *, smaller: 
         It runs the blocks and keeps their records.
     read
         The labels of a block.
-    blocks
-        The blocks that will be read, on a lattice, in (z, y, x) order.
     smaller
         In voxels.
     """
     if smaller <= 1:
         return read
-    known = partial(_known, read=read)
-    objects = find_objects(output, known, blocks, stage="objects")
+    known = partial(read_known, read=read)
+    objects = find_objects(output, known, stage="objects")
     kept = output.partials("kept objects")
     objects.save(kept, (objects.sizes >= smaller).astype(np.uint8))
     return _Dropped(read, kept)
 
 
-def _known(block: Roi, *, read: Read) -> npt.NDArray[Any]:
+def read_known(block: Roi, *, read: Read) -> npt.NDArray[Any]:
+    """Read a block with 0 where nobody knows."""
     return known_labels(read(block))
 
 
@@ -182,15 +202,3 @@ class _Dropped:
         known = known_labels(labels)
         keep = recode(known, block, self.kept)
         return np.where((known != 0) & (keep == 0), 0, labels)
-
-
-def write_read(
-    output: Output, read: Read, blocks: Sequence[Roi], *, stage: str, target: Stored
-) -> None:
-    """Write what `read` returns for each block."""
-    work = partial(_write, read=read, target=target)
-    output.run(work, blocks, stage=stage, block_bytes=24 * max(block.size for block in blocks))
-
-
-def _write(block: Roi, *, read: Read, target: Stored) -> Promise:
-    return target.write(block.slices, read(block).astype(target.dtype, copy=False))

@@ -26,6 +26,8 @@ from asem.blocks.partials import Partials
 from asem.image.lookup import look_up
 from asem.volume.roi import Roi, Triple
 
+VOXEL_BYTES = 24
+"""Memory of a voxel whose component is looked for."""
 Read = Callable[[Roi], npt.NDArray[Any]]
 """Returns the labels of one block: 0 background, other values objects."""
 More = Callable[[Roi, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
@@ -101,27 +103,25 @@ def recode(labels: npt.NDArray[Any], block: Roi, found: Partials) -> npt.NDArray
     return look_up(found.load(block)["becomes"], components_of(labels))
 
 
-def find_objects(
-    output: Output, read: Read, blocks: Sequence[Roi], *, stage: str, more: More | None = None
-) -> Objects:
-    """Label all blocks and join what touches.
+def find_objects(output: Output, read: Read, *, stage: str, more: More | None = None) -> Objects:
+    """Label all shards of an output and join what touches.
 
     Parameters
     ----------
     output
-        Whose volume the blocks are of; it runs them and keeps their records.
+        It runs the blocks and keeps their records.
     read
         The labels of a block. Called in other processes: it can be pickled.
-    blocks
-        They cover the volume exactly once, on a lattice, in (z, y, x) order.
     stage
         Name for the journal, the progress and the records.
     more
         What else to keep of the components of a block.
     """
-    found = output.partials(stage)
+    found, blocks = output.partials(stage), output.shards()
     work = partial(_record, read=read, more=more, found=found, shape=output.volume.shape)
-    output.run(work, blocks, stage=stage, block_bytes=24 * max(block.size for block in blocks))
+    output.run(
+        work, blocks, stage=stage, block_bytes=VOXEL_BYTES * max(block.size for block in blocks)
+    )
     return join(found, blocks, output.volume.shape)
 
 

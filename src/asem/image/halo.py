@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.output import Output
-from asem.volume.arrays import Promise, Stored
+from asem.volume.arrays import Stored
 from asem.volume.roi import Roi, Triple, negative
 from asem.volume.volume import Volume
 
@@ -67,20 +67,6 @@ def write_mapped(
     target
         Where to write; None: to the output.
     """
-    blocks = output.shards()
-    work = partial(
-        _write,
-        source=source,
-        function=function,
-        halo=halo,
-        target=output.array if target is None else target,
-    )
-    voxels = max(block.grow(halo).size for block in blocks)
-    output.run(work, blocks, stage=stage, block_bytes=voxels * (16 + 2 * source.dtype.itemsize))
-
-
-def _write(
-    block: Roi, *, source: Volume, function: Function, halo: Triple, target: Stored
-) -> Promise:
-    found = mapped(block, source, function, halo)
-    return target.write(block.slices, found.astype(target.dtype, copy=False))
+    read = partial(mapped, source=source, function=function, halo=halo)
+    voxel_bytes = 16 + 2 * source.dtype.itemsize
+    output.fill(read, stage=stage, voxel_bytes=voxel_bytes, halo=halo, target=target)

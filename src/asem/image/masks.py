@@ -8,7 +8,8 @@ from pydantic import Field
 
 from asem.blocks.output import Output
 from asem.config import Config, Nm3
-from asem.image.cleanup import drop_objects, fill_holes, voxels_of, write_read
+from asem.image.cleanup import cleaned
+from asem.image.components import VOXEL_BYTES
 from asem.image.halo import write_mapped
 from asem.image.lookup import look_up
 from asem.image.morphology import closed, opened, radii_of
@@ -97,9 +98,10 @@ def write_mask(output: Output, raw: Volume, config: MaskConfig) -> None:
 
     halo = mask_halo(voxel_size, config)
     write_mapped(output, raw, threshold, halo, stage="coarse mask", target=coarse)
-    source, blocks = output.volume.like(coarse), output.shards()
-    holes = voxels_of(config.largest_hole_nm3, voxel_size)
-    objects = voxels_of(config.smallest_nm3, voxel_size)
-    filled = fill_holes(output, source, blocks, smaller=holes)
-    cleaned = drop_objects(output, filled, blocks, smaller=objects)
-    write_read(output, cleaned, blocks, stage="mask", target=output.array)
+    clean = cleaned(
+        output,
+        output.volume.like(coarse),
+        largest_hole_nm3=config.largest_hole_nm3,
+        smallest_nm3=config.smallest_nm3,
+    )
+    output.fill(clean, stage="mask", voxel_bytes=VOXEL_BYTES)

@@ -7,7 +7,7 @@ import numpy as np
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.image.clahe import ClaheConfig, equalize, measure_mappings
+from asem.image.clahe import ClaheConfig, equalized, measure_mappings, voxel_bytes
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume
@@ -58,5 +58,6 @@ def clahe_volume(
         progress=progress,
     ) as output:
         mappings = measure_mappings(output, volume, config)
-        equalize(output, volume, output.shards(), mappings)
+        view = equalized(volume, mappings)
+        output.fill(view.read, stage="clahe", voxel_bytes=1 + voxel_bytes(volume))
     return open_volume(destination)

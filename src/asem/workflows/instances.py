@@ -12,8 +12,8 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.journal import is_unfinished
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.image.cleanup import known_labels, write_read
-from asem.image.components import Objects, find_objects, id_dtype, recode
+from asem.image.cleanup import read_known
+from asem.image.components import VOXEL_BYTES, Objects, find_objects, id_dtype, recode
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -60,7 +60,7 @@ def number_objects(
         raise FileExistsError(f"{sizes} exists already; give --overwrite to replace it")
     if sizes is not None:
         sizes.parent.mkdir(parents=True, exist_ok=True)
-    read = partial(_known, source=source)
+    read = partial(read_known, read=source.read)
     with new_image(
         destination,
         source.blank(source.roi, dtype=id_dtype(source.roi.size)),
@@ -71,23 +71,18 @@ def number_objects(
         executor=executor,
         progress=progress,
     ) as output:
-        blocks = output.shards()
-        objects = find_objects(output, read, blocks, stage="objects")
+        objects = find_objects(output, read, stage="objects")
         ids, kept = objects.numbered(min_size), output.partials("ids")
         objects.save(kept, ids)
 
         def numbered(block: Roi) -> npt.NDArray[Any]:
             return recode(read(block), block, kept)
 
-        write_read(output, numbered, blocks, stage="instances", target=output.array)
+        output.fill(numbered, stage="instances", voxel_bytes=VOXEL_BYTES)
         output.facts["objects"] = int(ids.max(initial=0))
         if sizes is not None:
             _write_sizes(sizes, objects, ids, float(np.prod(source.voxel_size)))
     return open_volume(destination)
-
-
-def _known(block: Roi, *, source: Volume) -> npt.NDArray[Any]:
-    return known_labels(source.read(block))
 
 
 def _write_sizes(

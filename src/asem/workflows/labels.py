@@ -8,7 +8,8 @@ import numpy as np
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import Output, new_image, refuse_finished
 from asem.blocks.run import Progress, silent
-from asem.image.cleanup import drop_objects, fill_holes, voxels_of, write_read
+from asem.image.cleanup import cleaned
+from asem.image.components import VOXEL_BYTES
 from asem.image.labels import write_grown, write_zone
 from asem.image.morphology import ElementShape, radii_of
 from asem.structures import Structure
@@ -106,15 +107,16 @@ def _was_made(image: Path, request: dict[str, Any]) -> bool:
 
 
 def _write_labels(output: Output, annotation: Volume, structure: Structure) -> None:
-    size, blocks = annotation.voxel_size, output.shards()
-    holes = voxels_of(structure.largest_hole_nm3, size)
-    objects = voxels_of(structure.smallest_nm3, size)
-    filled = fill_holes(output, annotation, blocks, smaller=holes)
-    cleaned = drop_objects(output, filled, blocks, smaller=objects)
-    radii = radii_of(structure.dilation_nm, size)
+    clean = cleaned(
+        output,
+        annotation,
+        largest_hole_nm3=structure.largest_hole_nm3,
+        smallest_nm3=structure.smallest_nm3,
+    )
+    radii = radii_of(structure.dilation_nm, annotation.voxel_size)
     if max(radii) == 0:
-        write_read(output, cleaned, blocks, stage="labels", target=output.array)
+        output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES)
         return
     scratch = output.scratch_volume("cleaned", annotation.dtype)
-    write_read(output, cleaned, blocks, stage="labels", target=scratch)
+    output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES, target=scratch)
     write_grown(output, annotation.like(scratch), radii)

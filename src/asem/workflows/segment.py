@@ -8,7 +8,8 @@ import numpy.typing as npt
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.image.cleanup import drop_objects, write_read
+from asem.image.cleanup import drop_objects
+from asem.image.components import VOXEL_BYTES
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -79,9 +80,8 @@ def segment_volume(
         executor=executor,
         progress=progress,
     ) as output:
-        blocks = output.shards()
-        found = drop_objects(output, foreground, blocks, smaller=min_size)
-        write_read(output, found, blocks, stage="segment", target=output.array)
+        found = drop_objects(output, foreground, smaller=min_size)
+        output.fill(found, stage="segment", voxel_bytes=VOXEL_BYTES)
     return open_volume(destination)
 
 
