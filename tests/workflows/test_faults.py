@@ -223,7 +223,10 @@ def test_bad_input_creates_nothing(inputs, tmp_path, monkeypatch, capsys):
     faults = [
         (["clahe", "annotation", "out"], "holds labels; name an image"),
         (["mask", "annotation", "out"], "holds labels; name an image"),
-        (["clahe", "raw", "out", "--kernel", "4"], "needs edges of at least 8"),
+        (
+            ["clahe", "raw", "out", "--kernel", "4"],
+            "'kernel.0': Input should be greater than or equal to 8",
+        ),
         (["mask", "raw", "out", "--above", "200"], "leave no grey value"),
         (["labels", "raw", "out", "--structure", "mito"], "is an image; import labels"),
         (["labels", "annotation", "out", "--structure", "ear"], "unknown structure 'ear'"),

@@ -35,7 +35,8 @@ def clahe(
     from asem.image.clahe import ClaheConfig
     from asem.workflows.clahe import clahe_volume
 
-    config = ClaheConfig(kernel=(kernel, kernel, kernel), clip_limit=clip_limit)
+    given = {"kernel": (kernel, kernel, kernel), "clip_limit": clip_limit}
+    config = ClaheConfig.checked(given, source="asem clahe")
     with executing(workers) as executor, progress() as told:
         volume = clahe_volume(
             raw, destination, config=config, overwrite=overwrite, executor=executor, progress=told

@@ -15,11 +15,12 @@ fly to what is read (`equalized`).
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
+from pydantic import Field
 
 from asem.blocks.output import Output
 from asem.config import Config
@@ -33,7 +34,7 @@ BINS = 256
 GREYS = 2**14
 """scikit-image counts grey values from 0 to 16,383, 65 to a bin."""
 GREYS_OF_BIN = 1 + GREYS // BINS
-SMALLEST_KERNEL = 8
+Edge = Annotated[int, Field(ge=8)]
 GROUP = 256
 """Edge in voxels of what is measured at a time."""
 
@@ -41,18 +42,10 @@ GROUP = 256
 class ClaheConfig(Config):
     """Settings of the equalization."""
 
-    kernel: Triple = (128, 128, 128)
+    kernel: tuple[Edge, Edge, Edge] = (128, 128, 128)
     """Edges of a tile in voxels (paper: 128)."""
-    clip_limit: float = 0.02
-    """Largest share of a tile's voxels in one bin; above 0, at most 1."""
-
-    def check(self) -> None:
-        """Raise ValueError where the settings make no sense."""
-        if min(self.kernel) < SMALLEST_KERNEL or not 0 < self.clip_limit <= 1:
-            raise ValueError(
-                f"kernel {self.kernel} needs edges of at least {SMALLEST_KERNEL} voxels, and the "
-                f"clip limit {self.clip_limit} must be above 0 and at most 1"
-            )
+    clip_limit: float = Field(0.02, gt=0, le=1)
+    """Largest share of a tile's voxels in one bin."""
 
 
 @dataclass(frozen=True)

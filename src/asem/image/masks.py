@@ -1,10 +1,10 @@
 """Where the cell is: a coarse mask from grey values (paper, Data preprocessing, step 5)."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from asem.blocks.output import Output
 from asem.config import Config, Nm3
@@ -37,6 +37,12 @@ class MaskConfig(Config):
     """Holes of less are filled."""
     smallest_nm3: float = Field(12.5e6, ge=0)
     """Then objects of less are dropped."""
+
+    @model_validator(mode="after")
+    def _some_grey_value(self) -> Self:
+        if self.above >= self.below:
+            raise ValueError(f"above {self.above} and below {self.below} leave no grey value")
+        return self
 
 
 def coarse_mask(

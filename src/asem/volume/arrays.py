@@ -32,15 +32,9 @@ def create_level(image: Path, level: Level, dtype: np.dtype[Any], *, labels: boo
     Images are compressed for speed, labels for size. Every chunk has a checksum, since neither
     codec notices damage.
     """
-    compressor = {"cname": "zstd" if labels else "lz4", "clevel": 5, "shuffle": "bitshuffle"}
-    inner: list[dict[str, Any]] = [
-        {"name": "bytes"} if dtype.itemsize == 1 else {"name": "bytes", "configuration": _LITTLE},
-        {"name": "blosc", "configuration": compressor},
-        {"name": "crc32c"},
-    ]
     sharding = {
         "chunk_shape": CHUNK,
-        "codecs": inner,
+        "codecs": _codecs(dtype, "zstd" if labels else "lz4", 5),
         "index_codecs": [{"name": "bytes", "configuration": _LITTLE}, {"name": "crc32c"}],
     }
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
@@ -52,13 +46,18 @@ def create_scratch(
     path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]
 ) -> "Stored":
     """Create (or open) an array of what is kept between two passes; each chunk is one file."""
-    compressor = {"cname": "zstd", "clevel": 1, "shuffle": "bitshuffle"}
-    codecs: list[dict[str, Any]] = [
-        {"name": "bytes", "configuration": _LITTLE},
-        {"name": "blosc", "configuration": compressor},
+    dtype = np.dtype(dtype)
+    return _create(path, _metadata(shape, dtype, chunk, _codecs(dtype, "zstd", 1)))
+
+
+def _codecs(dtype: np.dtype[Any], compressor: str, level: int) -> list[dict[str, Any]]:
+    """Return what a chunk goes through; blosc by itself notices no damage."""
+    blosc = {"cname": compressor, "clevel": level, "shuffle": "bitshuffle"}
+    return [
+        {"name": "bytes"} if dtype.itemsize == 1 else {"name": "bytes", "configuration": _LITTLE},
+        {"name": "blosc", "configuration": blosc},
         {"name": "crc32c"},
     ]
-    return _create(path, _metadata(shape, np.dtype(dtype), chunk, codecs))
 
 
 def _metadata(

@@ -44,7 +44,6 @@ def clahe_volume(
     """
     volume = open_volume(raw)
     refuse_labels(volume)
-    config.check()
     window_of(volume)  # refuses 16 bits without a window
     template = volume.blank(volume.roi, dtype=np.uint8, kind="image", window=(0.0, 255.0))
     with new_image(

@@ -45,8 +45,6 @@ def mask_volume(
     volume = open_volume(raw)
     refuse_labels(volume)
     window_of(volume)  # refuses 16 bits without a window
-    if config.above >= config.below:
-        raise ValueError(f"above {config.above} and below {config.below} leave no grey value")
     with new_image(
         destination,
         volume.blank(volume.roi, dtype=np.uint8, kind="labels", window=None),
