@@ -72,3 +72,31 @@ def test_a_mistake_in_the_program_is_not_tried_again(tmp_path):
     with Journal(tmp_path, {}) as journal, pytest.raises(TypeError, match="a bug"):
         run_blocks(work, BLOCKS, journal, stage="s")
     assert tries == BLOCKS[:1]
+
+
+def test_an_interruption_waits_for_what_is_being_stored(tmp_path):
+    waited = []
+
+    class Store:
+        def __init__(self, block):
+            self.block = block
+
+        def result(self):
+            waited.append(self.block)
+
+    def stop(stage, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with Journal(tmp_path, {}) as journal, pytest.raises(KeyboardInterrupt):
+        run_blocks(Store, BLOCKS, journal, stage="s", progress=stop)
+    # The first was recorded; the second was under way when that was told.
+    assert waited == BLOCKS[:2]
+
+
+def test_a_block_that_promises_nothing_is_recorded_at_once(tmp_path):
+    recorded = []
+
+    with Journal(tmp_path, {}) as journal:
+        run_blocks(lambda block: recorded.append(len(journal.done)), BLOCKS, journal, stage="s")
+    assert recorded == [0, 1, 2]

@@ -2,8 +2,9 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -62,32 +63,36 @@ class Serial:
         self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
     ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block in order."""
-        before: tuple[Roi, Promise] | None = None
-        for block in blocks:
-            try:
-                promise = self._persist(partial(work, block), stage, block)
-            except (ValueError, OSError):
-                if before is not None:
-                    self._keep(work, stage, *before)
-                    yield (before[0],)
-                raise
-            if before is not None:
-                self._keep(work, stage, *before)
-                yield (before[0],)
-            before = None if promise is None else (block, promise)
-            if before is None:
-                yield (block,)
-        if before is not None:
-            self._keep(work, stage, *before)
-            yield (before[0],)
+        stored: deque[tuple[Roi, Promise | None]] = deque()
+        failed: Exception | None = None
+        try:
+            for block in blocks:
+                try:
+                    stored.append((block, self._persist(partial(work, block), stage, block)))
+                except (ValueError, OSError) as error:
+                    failed = error
+                    break
+                while len(stored) > 1 or (stored and stored[0][1] is None):
+                    yield (self._keep(work, stage, *stored.popleft()),)
+            while stored:
+                yield (self._keep(work, stage, *stored.popleft()),)
+            if failed:
+                raise failed
+        finally:
+            for _, promise in stored:  # interrupted: nothing is written behind one's back
+                if promise is not None:
+                    with suppress(*FAULTS):
+                        promise.result()
 
-    def _keep(self, work: Work, stage: str, block: Roi, promise: Promise) -> None:
+    def _keep(self, work: Work, stage: str, block: Roi, promise: Promise | None) -> Roi:
         """Wait for a promise; where it is broken, work again and wait at once."""
         try:
-            promise.result()
+            if promise is not None:
+                promise.result()
         except FAULTS as error:
             LOG.info("%s, block %s was not stored and is tried again: %s", stage, block, error)
             self._persist(partial(finish, work, block), stage, block, attempts=ATTEMPTS - 1)
+        return block
 
     def _persist(
         self,
