@@ -20,6 +20,7 @@ LAYERS = [
     {"image"},
     {"annotate", "measure", "phantom"},
     {"model"},
+    {"training"},
     {"report", "view"},
     {"workflows"},
     {"cli", "plugin"},

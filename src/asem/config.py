@@ -32,11 +32,7 @@ class Config(BaseModel):
         ValueError
             The file is not TOML, or a key is unknown, missing or out of range; one line.
         """
-        try:
-            data = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not valid TOML: {error}") from error
-        return cls.checked(data, source=str(path))
+        return cls.checked(read_toml(path), source=str(path))
 
     @classmethod
     def checked(cls, data: dict[str, Any], *, source: str) -> Self:
@@ -45,6 +41,14 @@ class Config(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise ValueError(f"{source}: {_one_line(error, cls)}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file as it is; ValueError of one line where it is none."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
 
 
 def _one_line(error: ValidationError, cls: type[BaseModel]) -> str:

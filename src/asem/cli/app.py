@@ -30,6 +30,7 @@ def build() -> App:
     app.command(prepare.mask, name="mask")
     app.command(prepare.labels, name="labels")
     app.command(learn.train, name="train")
+    app.command(learn.finetune, name="finetune")
     app.command(learn.predict, name="predict")
     app.command(learn.segment, name="segment")
     app.command(prepare.instances, name="instances")

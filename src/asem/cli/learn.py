@@ -29,6 +29,9 @@ def train(
     *,
     out: Path | None = None,
     overwrite: Flag = False,
+    resume: Flag = False,
+    resume_at: int | None = None,
+    mlflow: str | None = None,
     shown: Shown = PLAIN,
 ) -> None:
     """Train one network for one structure; the same command goes on after an interruption.
@@ -41,11 +44,61 @@ def train(
         The run directory; by default runs/ and the name of CONFIG.
     overwrite
         Delete the run that lies there.
+    resume
+        Go on with the run that lies there, finished or not; CONFIG may have other iterations,
+        validation or devices by now.
+    resume_at
+        Go on from the checkpoint of this iteration and forget what came after it.
+    mlflow
+        Tell an MLflow server or database, too, for instance sqlite:///mlflow.db.
     """
     from asem.workflows.train import train_model
 
     with progress() as told:
-        result = train_model(config, out=out, overwrite=overwrite, progress=told)
+        result = train_model(
+            config,
+            out=out,
+            overwrite=overwrite,
+            resume=resume,
+            resume_at=resume_at,
+            mlflow=mlflow,
+            progress=told,
+        )
+    show(result, as_json=shown.json)
+
+
+def finetune(
+    checkpoint: Path,
+    config: Path,
+    /,
+    *,
+    out: Path | None = None,
+    overwrite: Flag = False,
+    mlflow: str | None = None,
+    shown: Shown = PLAIN,
+) -> None:
+    """Train a network on, on annotations of another cell.
+
+    Parameters
+    ----------
+    checkpoint
+        A run directory (the first checkpoint of its fit regime), a checkpoint, or a converted
+        model.
+    config
+        A training file with the regions; the rest is as CHECKPOINT was trained, unless stated.
+    out
+        The run directory; by default runs/ and the name of CONFIG.
+    overwrite
+        Delete the run that lies there.
+    mlflow
+        Tell an MLflow server or database, too, for instance sqlite:///mlflow.db.
+    """
+    from asem.workflows.train import finetune_model
+
+    with progress() as told:
+        result = finetune_model(
+            checkpoint, config, out=out, overwrite=overwrite, mlflow=mlflow, progress=told
+        )
     show(result, as_json=shown.json)
 
 

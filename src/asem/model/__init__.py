@@ -1,1 +1,1 @@
-"""The network: its shape, its training, its predictions."""
+"""The network: its shape, its checkpoints, its predictions."""

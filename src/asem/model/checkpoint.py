@@ -11,6 +11,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,46 @@ WEIGHTS, MOMENTS, STATE, RUN = (
     "state.json",
     "run.json",
 )
+TRAINED = "trained."
+"""Before the names of weights that are trained but not those for inference."""
 
 
 def save_checkpoint(
-    run: Path, info: CheckpointInfo, *, net: UNet, optimizer: torch.optim.Optimizer
+    run: Path,
+    info: CheckpointInfo,
+    *,
+    net: UNet,
+    optimizer: torch.optim.Optimizer,
+    trained: Mapping[str, Tensor],
 ) -> None:
-    """Write one checkpoint of a run; it appears whole or not at all."""
-    folder = run / "checkpoints" / f"{info.iteration:08d}"
+    """Write one checkpoint of a run; it appears whole or not at all.
+
+    Parameters
+    ----------
+    run, info
+        Where, and what stands beside the weights.
+    net
+        What inference is to use.
+    optimizer
+        Its moments are kept, to go on training.
+    trained
+        The weights that are trained, where they are not those of `net`.
+    """
+    folder = checkpoint_folder(run, info.iteration)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
-    save_file(_moments(optimizer), partial / MOMENTS)
+    own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
+    save_file({**_moments(optimizer), **own}, partial / MOMENTS)
     (partial / STATE).write_text(info.model_dump_json(indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def checkpoint_folder(run: Path, iteration: int) -> Path:
+    """Return where a run keeps the checkpoint of an iteration."""
+    return run / "checkpoints" / f"{iteration:08d}"
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -54,18 +80,27 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def load_moments(folder: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Give an optimizer the state that `save_checkpoint` wrote."""
+def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> None:
+    """Give a network and its optimizer the state in which `save_checkpoint` found them."""
+    load_weights(folder, net)
     state: dict[int, dict[str, Tensor]] = {}
+    trained = {}
     for key, value in load_file(folder / MOMENTS).items():
+        if key.startswith(TRAINED):
+            trained[key.removeprefix(TRAINED)] = value
+            continue
         parameter, name = key.split(".", 1)
         state.setdefault(int(parameter), {})[name] = value
+    if trained:
+        net.load_state_dict(trained)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the folder of a checkpoint: `path` itself, or the best one of the run `path`.
+def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
+    """Return the folder of a checkpoint: `path` itself, or one of the run `path`.
+
+    Of a run the best, or with `first_fit` the first of its fit regime, where it has one.
 
     Raises
     ------
@@ -77,10 +112,11 @@ def find_checkpoint(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}")
     if (path / RUN).is_file():
-        best = read_run(path).best
+        state = read_run(path)
+        best = (state.first_fit if first_fit else None) or state.best
         if best is None:
             raise ValueError(f"the run {path} has no checkpoint yet; train it first")
-        path = path / "checkpoints" / f"{best:08d}"
+        path = checkpoint_folder(path, best)
     if not (path / WEIGHTS).is_file() or not (path / STATE).is_file():
         raise ValueError(
             f"{path} is no checkpoint; name a run directory of `asem train` or one of its "
@@ -97,12 +133,17 @@ def load_checkpoint(folder: Path) -> tuple[UNet, CheckpointInfo]:
     ValueError
         It is damaged.
     """
-    info = CheckpointInfo.checked(_json(folder / STATE), source=str(folder / STATE))
+    info = read_info(folder)
     net = UNet(info.model)
     load_weights(folder, net)
     # oneDNN and cuDNN are faster when the channels of a voxel lie together.
     net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return net.eval(), info
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    """Return what stands beside the weights of a checkpoint; ValueError where it is damaged."""
+    return CheckpointInfo.checked(_json(folder / STATE), source=str(folder / STATE))
 
 
 def load_weights(folder: Path, net: UNet) -> None:

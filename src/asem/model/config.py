@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from asem.config import Config, Nm3
+from asem.config import Config, Nm3, read_toml
+from asem.model.recipes import completed
 from asem.structures import structure
 
 Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -33,10 +34,13 @@ class OptimizerConfig(Config):
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 3e-5
     weight_decay: float = Field(3e-5, ge=0)
-    schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: down to zero at the last iteration."""
+    schedule: Literal["constant", "cosine", "trapezoid"] = "constant"
+    """cosine: down to zero at the last iteration; trapezoid: down to zero in the last fifth."""
     warmup: int = Field(0, ge=0)
     """Iterations in which the learning rate rises linearly from zero."""
+    average: float = Field(0, ge=0, lt=1)
+    """Validated and saved is a running mean of the weights; each iteration leaves this share of
+    the mean as it was. 0: the weights themselves."""
 
 
 class SamplingConfig(Config):
@@ -50,15 +54,58 @@ class SamplingConfig(Config):
 
 
 class AugmentConfig(Config):
-    """Random changes of each block (paper, Table S8), those that cost next to nothing."""
+    """Random changes of each patch; an amplitude or probability of 0 leaves it as it is.
+
+    The defaults are the paper's (Table S8), which gives lengths in voxels of 5 nm.
+    """
 
     mirror: bool = True
     transpose: bool = True
     """Exchange axes of equal voxel size."""
+    rotate_p: float = Field(1, ge=0, le=1)
+    """Probability of a rotation by 0 to 90 degrees in a plane of similar voxel sizes."""
+    scale: float = Field(0, ge=0, le=0.5)
+    """Objects become larger or smaller by up to this share."""
+    elastic_p: float = Field(1, ge=0, le=1)
+    """Probability of an elastic deformation."""
+    elastic_spacing_nm: PositiveFloat = 160
+    """Distance of its control points."""
+    elastic_sigma_nm: float = Field(10, ge=0)
+    """Standard deviation of their displacement along each axis."""
+    slip_p: float = Field(0.05, ge=0, le=1)
+    """Share of planes that are shifted in themselves."""
+    slip_nm: float = Field(10, ge=0)
+    """By at most this along each of their axes."""
     contrast: float = Field(0.15, ge=0, lt=1)
     """Grey values are scaled about their mean by 1 - contrast to 1 + contrast."""
     brightness: float = Field(0.15, ge=0)
     """Grey values in [0, 1] are shifted by up to this, then clipped."""
+    intensity_p: float = Field(0.5, ge=0, le=1)
+    """Probability of each of the four changes that follow."""
+    drift: float = Field(0, ge=0)
+    """Contrast and brightness vary within a patch, with this standard deviation."""
+    drift_nm: PositiveFloat = 600
+    """Distance over which they vary."""
+    gamma: float = Field(0, ge=0)
+    """Grey values in [0, 1] are raised to a power of 1 / (1 + gamma) to 1 + gamma."""
+    noise: float = Field(0, ge=0)
+    """Largest standard deviation of normal noise."""
+    blur_nm: float = Field(0, ge=0)
+    """Largest standard deviation of a Gaussian blur."""
+
+    @classmethod
+    def off(cls, **changes: Any) -> Self:
+        """Return settings that change nothing, but for `changes`."""
+        nothing = {
+            "mirror": False,
+            "transpose": False,
+            "rotate_p": 0,
+            "elastic_p": 0,
+            "slip_p": 0,
+            "contrast": 0,
+            "brightness": 0,
+        }
+        return cls(**{**nothing, **changes})
 
 
 class Region(Config):
@@ -73,8 +120,13 @@ class Region(Config):
 
 
 class TrainConfig(Config):
-    """A training file; paths are relative to it."""
+    """A training file; paths are relative to it.
 
+    The defaults here are the paper's. What a training file leaves out its `recipe` sets.
+    """
+
+    recipe: Literal["paper", "fast"] = "fast"
+    """paper: the published settings; fast: those that reach the same score sooner."""
     structure: str
     """Preset: width of the exclusion zone of the validation score."""
     voxel_size: Voxel
@@ -85,7 +137,9 @@ class TrainConfig(Config):
     validate_every: PositiveInt = 1_000
     """Iterations between two validations, each with a checkpoint."""
     batch: PositiveInt = 1
-    """Blocks of one iteration."""
+    """Blocks of one iteration, over all devices."""
+    accumulate: PositiveInt = 1
+    """Parts of a batch that a device takes one after the other, to save memory."""
     patch: PositiveInt = 204
     """Edge of a block that the network takes in, voxels."""
     loss: Literal["balanced", "cross_entropy+dice"] = "balanced"
@@ -93,11 +147,29 @@ class TrainConfig(Config):
     """auto: bf16 where the device computes in it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    devices: PositiveInt = 1
+    """GPUs, or processes on a CPU, that share each batch."""
+    compile: bool = False
+    """Compile the network (torch.compile): it starts a minute later and then runs faster."""
     seed: int = Field(0, ge=0)
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     sampling: SamplingConfig = SamplingConfig()
     augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_recipe(cls, data: Any) -> Any:
+        return completed(data) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch % (self.devices * self.accumulate):
+            raise ValueError(
+                f"a batch of {self.batch} cannot be shared evenly by {self.devices} devices in "
+                f"{self.accumulate} parts each; take a multiple of {self.devices * self.accumulate}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _known_structure(self) -> Self:
@@ -107,7 +179,12 @@ class TrainConfig(Config):
     @classmethod
     def from_toml(cls, path: Path) -> Self:
         """Read a training file; the paths in it are taken as relative to it."""
-        config = super().from_toml(path)
+        return cls.placed(read_toml(path), path)
+
+    @classmethod
+    def placed(cls, data: dict[str, Any], path: Path) -> Self:
+        """Validate the settings of the training file `path`, and make its paths absolute."""
+        config = cls.checked(data, source=str(path))
         folder = path.resolve().parent
 
         def placed(regions: tuple[Region, ...]) -> tuple[Region, ...]:
@@ -140,6 +217,8 @@ class CheckpointInfo(Config):
     """Identity of every volume that it was trained and validated on."""
     device: str
     precision: str
+    started_from: str | None = None
+    """Fine-tuning: the checkpoint and the SHA-256 of its weights."""
 
 
 class RunState(Config):
@@ -148,7 +227,13 @@ class RunState(Config):
     state: Literal["running", "finished"]
     iteration: int
     best: int | None
-    """Iteration of the best checkpoint."""
+    """Iteration of the best checkpoint: the middle of the fit regime, else the highest F1."""
+    first_fit: int | None = None
+    """Iteration of the first checkpoint of the fit regime, to start fine-tuning from."""
+    losses: tuple[float, int] = (0.0, 0)
+    """Sum and number of the training losses since the last validation."""
+    seconds: float = 0
+    """Spent on training and validation."""
     checkpoint: CheckpointInfo
     """What all its checkpoints share, with the number of the last."""
     metrics: tuple[dict[str, Any], ...]

@@ -10,16 +10,25 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-LABEL_COLOUR, PREDICTION_COLOUR = "#00a5e3", "#ff7f2a"
+LABEL_COLOUR, PREDICTION_COLOUR, FIT_COLOUR = "#00a5e3", "#ff7f2a", "#e8f3dc"
 
 
-def loss_curves(rows: Sequence[dict[str, Any]]) -> Figure:
+def loss_curves(
+    rows: Sequence[dict[str, Any]],
+    *,
+    fit: tuple[int, int] | None = None,
+    best: int | None = None,
+) -> Figure:
     """Draw training and validation loss and F1 over the iterations.
 
     Parameters
     ----------
     rows
         The metrics of a run (`metrics.csv`); F1 and validation loss may be None.
+    fit
+        First and last iteration of the fit regime, which is shaded.
+    best
+        Iteration of the checkpoint that is used, which is marked.
     """
     figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -29,11 +38,15 @@ def loss_curves(rows: Sequence[dict[str, Any]]) -> Figure:
     ):
         _curve(left, rows, key, colour=colour, label=label)
     left.set(xlabel="iteration", ylabel="loss", yscale="log")
-    left.legend(frameon=False)
     _curve(right, rows, "f1", colour=LABEL_COLOUR, label="validation")
     right.set(xlabel="iteration", ylabel="F1 outside the exclusion zone", ylim=(0, 1))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
+        if fit is not None:
+            axes.axvspan(*fit, color=FIT_COLOUR, zorder=0, label="fit regime")
+        if best is not None:
+            axes.axvline(best, color="0.4", linewidth=1, linestyle="--", label="best")
+    left.legend(frameon=False, fontsize=8)
     return figure
 
 

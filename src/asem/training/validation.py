@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from asem.image.labels import exclusion_zone
 from asem.image.morphology import radii_of
 from asem.measure.overlap import Overlap, overlap
-from asem.model.config import TrainConfig
+from asem.model.config import ModelConfig, TrainConfig
 from asem.model.inference import Runner, default_tile, plan_tiles, run_tile
-from asem.model.losses import loss_named
-from asem.model.sampling import BEYOND, FOREGROUND, Sample
+from asem.model.unet import context, lattice, reach
 from asem.structures import structure
+from asem.training.losses import loss_named
+from asem.training.regions import BEYOND, FOREGROUND, Sample
 from asem.volume.contrast import to_unit
-from asem.volume.roi import Roi, negative, subtract
+from asem.volume.roi import Roi, Triple, negative, subtract
 
 
 def validate(
@@ -32,7 +31,7 @@ def validate(
     runner
         The network as it is.
     samples
-        Loaded with ``at_least=1``.
+        Held-out regions; in memory (`asem.training.regions.kept`) where they are used often.
     config
         The training file: its loss, and the structure whose zone is left out, at the model's voxel
         size.
@@ -70,26 +69,23 @@ def validate(
     }
 
 
+def margin_of(config: ModelConfig) -> Triple:
+    """Return how many voxels around a region its tiles read, and change with."""
+    before = context(config) + lattice(config)
+    margin = max(before, reach(config))
+    return margin, margin, margin
+
+
 def _tiles(runner: Runner, sample: Sample) -> Iterator[tuple[Roi, Tensor]]:
     """Yield each tile's Roi in the sample's target with its logits there."""
     config = runner.net.config
     home = Roi(sample.origin, sample.target.shape)
     tiling = plan_tiles(config, home, default_tile(runner))
-    raw = to_unit(_cut(sample, tiling.read), sample.window) * 2 - 1
+    there = tiling.read.shift(negative(sample.origin)).shift(sample.place)
+    raw = to_unit(sample.raw.read(there), sample.window) * 2 - 1
     for one in tiling.tiles:
         wanted = one.intersect(home)
         z, y, x = subtract(wanted.offset, one.offset)
         d, h, w = wanted.shape
         logits = run_tile(runner, raw, tiling, one)[:, z : z + d, y : y + h, x : x + w]
         yield wanted.shift(negative(sample.origin)), logits
-
-
-def _cut(sample: Sample, read: Roi) -> npt.NDArray[Any]:
-    """Return the raw voxels of `read`; beyond the sample's margin any will do.
-
-    Those serve only voxels of the last tiles that are thrown away.
-    """
-    start = subtract(read.offset, subtract(sample.origin, (sample.before,) * 3))
-    inside = Roi(start, read.shape).intersect(Roi.whole(sample.raw.shape))
-    missing = zip(read.shape, inside.shape, strict=True)
-    return np.pad(sample.raw[inside.slices], [(0, n - m) for n, m in missing], mode="edge")

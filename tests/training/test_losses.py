@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from asem.model.losses import balanced_cross_entropy, cross_entropy_and_dice, loss_named
+from asem.training.losses import balanced_cross_entropy, cross_entropy_and_dice, loss_named
 
 
 def block(probability, target, known):

@@ -1,23 +1,16 @@
 import numpy as np
+import psutil
 import pytest
 import tifffile
 
-from asem.model.config import ModelConfig, Region, SamplingConfig, TrainConfig
-from asem.model.sampling import (
-    BEYOND,
-    FOREGROUND,
-    UNKNOWN,
-    Sample,
-    Sampler,
-    load_sample,
-    patch_output,
-)
-from asem.model.unet import context, lattice, reach
+from asem.model.config import AugmentConfig, ModelConfig, Region, TrainConfig
+from asem.training.patches import HostCutter
+from asem.training.regions import FOREGROUND, UNKNOWN, kept, kept_grey, load_sample
+from asem.training.sampling import Sampler
+from asem.volume.roi import Roi
 from asem.workflows.importing import import_volume
 
 NET = ModelConfig(features=2, levels=2)
-CONTEXT = context(NET)
-BEFORE = CONTEXT + lattice(NET)
 
 
 def config(**changes):
@@ -27,7 +20,6 @@ def config(**changes):
         "train": [{"raw": "r", "labels": "l"}],
         "model": NET,
         "patch": 28,
-        "augment": {"mirror": False, "transpose": False, "contrast": 0, "brightness": 0},
         **changes,
     }
     return TrainConfig.model_validate(settings)
@@ -54,15 +46,12 @@ def test_labels_are_placed_by_world_position(tmp_path, raw):
         roi="5:15,:,:20",
     )
     sample = load_sample(region, config())
-    padded = np.pad(raw, 2 * reach(NET), mode="reflect")
-    start = [2 * reach(NET) + offset - BEFORE for offset in (5, 6, 8)]
-    cut = tuple(
-        slice(s, s + n + BEFORE + reach(NET)) for s, n in zip(start, (10, 14, 12), strict=True)
-    )
-    assert (sample.before, sample.origin) == (BEFORE, (5, 6, 8))
+    assert (sample.place, sample.origin) == ((5, 6, 8), (5, 6, 8))
     assert len(sample.inputs) == 2
     assert (sample.target == (raw[5:15, 6:20, 8:20] > 99)).all()
-    assert (sample.raw == padded[cut]).all()
+    there = kept(sample, (3, 4, 30))
+    assert (there.place, there.origin) == ((3, 4, 8), (5, 6, 8))
+    assert (np.asarray(there.raw.array) == raw[2:18, 2:]).all()
 
 
 def test_coarse_bins_lie_wholly_inside_the_roi(tmp_path, raw):
@@ -90,8 +79,8 @@ def test_a_crop_trains_on_the_bins_of_the_original_grid(tmp_path, raw, start):
     bins = labels[1:11, :, 1:].reshape(5, 2, 9, 2, -1, 2)[:, :, :, :, :10]
     assert (sample.target == (bins.sum((1, 3, 5)) >= 4)).all()
     means = raw[6:16, 6:, 8:].reshape(5, 2, 9, 2, 10, 2).sum((1, 3, 5))
-    inner = tuple(slice(BEFORE, BEFORE + n) for n in (5, 9, 10))
-    assert (sample.raw[inner] == (2 * means + 8) // 16).all()
+    grey = sample.grey(Roi(sample.place, sample.target.shape))
+    assert (grey == (2 * means + 8) // 16).all()
 
 
 @pytest.mark.parametrize("true", [1, 255])
@@ -119,9 +108,8 @@ def test_mask_and_unknown_count_for_nothing(tmp_path, raw):
         labels=store(tmp_path, "labels", labels),
         mask=store(tmp_path, "mask", mask),
     )
-    sample = load_sample(region, config(), at_least=26)
-    inner = sample.target[6:-6, 2:-2]  # 26 - 20 and 26 - 24 voxels of filling on each side
-    assert (sample.target[:6] == BEYOND).all()
+    sample = load_sample(region, config())
+    inner = sample.target
     assert (inner[:4] == UNKNOWN).all()
     assert (inner[:, :, 14:] == UNKNOWN).all()
     assert (inner[4:, :6, :14] == FOREGROUND).all()
@@ -159,54 +147,52 @@ def test_an_image_is_no_labels(tmp_path, raw):
         load_sample(Region(raw=path, labels=path), config())
 
 
-def plain_sample(target):
-    edge = BEFORE + reach(NET)
-    raw = np.zeros(tuple(n + edge for n in target.shape), np.uint8)
-    inner = tuple(slice(BEFORE, BEFORE + n) for n in target.shape)
-    raw[inner] = np.where(target == FOREGROUND, 255, 0)
-    known = int(np.count_nonzero(target < BEYOND))
-    return Sample(raw, target.astype(np.uint8), (0.0, 255.0), BEFORE, (0, 0, 0), known, ())
+@pytest.fixture
+def regions(tmp_path, raw):
+    place = {"offset_nm": (40.0, 60.0, 50.0)}
+    labels = (raw[4:18, 6:20, 5:26] > 99).astype(np.uint8)
+    return Region(
+        raw=store(tmp_path, "raw", raw), labels=store(tmp_path, "labels", labels, **place)
+    )
 
 
-def test_a_patch_is_raw_with_its_target_at_the_centre(rng):
-    settings = config()
-    edge = patch_output(settings)
-    sampler = Sampler([plain_sample(rng.integers(0, 2, (20, 20, 20)))], settings)
-    grey, target = sampler.draw(rng)
-    assert grey.shape == (28,) * 3
-    assert target.shape == (edge,) * 3
-    centre = (slice(CONTEXT, CONTEXT + edge),) * 3
-    assert (grey[centre] == np.where(target == 1, 1.0, -1.0)).all()
+def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
+    """Where memory is short, each patch reads its own box."""
+    settings = config(augment=AugmentConfig(scale=0.1))
+    sample = load_sample(regions, settings)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
+    (on_disk,) = kept_grey([sample], (30, 30, 30))
+    assert on_disk is sample
+    assert "read from disk one by one" in caplog.text
+    monkeypatch.undo()
+    (in_memory,) = kept_grey([sample], (30, 30, 30))
+    assert isinstance(in_memory.raw.array, np.ndarray)
+    sampler = Sampler([sample], settings)
+    for seed in range(5):
+        draw = sampler.draw(np.random.default_rng(seed))
+        here, there = (HostCutter([one]).cut(draw, sampler.edge) for one in (in_memory, on_disk))
+        assert np.allclose(here[0], there[0], atol=2e-6)
+        assert (here[1] == there[1]).all()
 
 
-def test_poor_patches_are_mostly_rejected():
-    target = np.zeros((20, 20, 400))
-    target[:, :, :200] = 1  # half of all places are all foreground
-    for reject, expected in ((0.0, 0.5), (0.9, 10 / 11)):
-        settings = config(sampling=SamplingConfig(reject=reject))
-        sampler = Sampler([plain_sample(target)], settings)
-        draws = [sampler.draw(np.random.default_rng(n))[1].any() for n in range(300)]
-        assert np.mean(draws) == pytest.approx(expected, abs=0.08)
+def test_sixteen_bits_are_kept_as_eight_through_their_window(tmp_path, raw):
+    deep = raw.astype(np.uint16) * 100 + 500
+    region = Region(
+        raw=store(tmp_path, "raw", deep),
+        labels=store(tmp_path, "labels", np.ones(raw.shape, np.uint8)),
+    )
+    sample = load_sample(region, config())
+    (small,) = kept_grey([sample], (0, 0, 0))
+    low, high = sample.window
+    expected = np.rint(np.clip((deep - low) / (high - low), 0, 1) * 255)
+    assert small.raw.array.dtype == np.uint8
+    assert np.abs(np.asarray(small.raw.array) - expected).max() <= 1  # a tie in float32
+    assert small.window == (0, 255)
 
 
-def test_patches_of_unknown_voxels_are_always_rejected(rng):
-    target = np.zeros((20, 20, 200))
-    target[:, :, 20:] = UNKNOWN
-    sampler = Sampler([plain_sample(target)], config())
-    for _ in range(50):
-        assert np.mean(sampler.draw(rng)[1] == UNKNOWN) <= 0.25
-    sampler = Sampler([plain_sample(np.where(target == 0, 1, target)[:, :, 19:])], config())
-    with pytest.raises(ValueError, match="none of 10000 random blocks was accepted"):
-        sampler.draw(rng)
-
-
-def test_samples_are_drawn_by_their_known_voxels(rng):
-    small, large = plain_sample(np.zeros((20, 20, 20))), plain_sample(np.ones((20, 20, 60)))
-    sampler = Sampler([small, large], config(sampling=SamplingConfig(reject=0)))
-    share = np.mean([sampler.draw(rng)[1].any() for _ in range(400)])
-    assert share == pytest.approx(0.75, abs=0.07)
-
-
-def test_a_patch_that_does_not_fit_is_told_with_one_that_does():
-    with pytest.raises(ValueError, match=r"'patch': 29 voxels do not fit the network; take 30 or"):
-        patch_output(config(patch=29))
+def test_regions_are_read_slab_by_slab(regions, monkeypatch):
+    whole = load_sample(regions, config())
+    monkeypatch.setattr("asem.training.regions.SLAB", 5)
+    parts = load_sample(regions, config())
+    assert (whole.target == parts.target).all()
+    assert (kept(whole, (9, 9, 9)).raw.array == kept(parts, (9, 9, 9)).raw.array).all()

@@ -1,0 +1,309 @@
+"""What may happen to a training patch at random, drawn before anything is computed.
+
+One patch takes one `Warp`, where each of its voxels comes from, and one `Tone`, what happens to
+its grey values. `asem.training.warp` and `asem.training.tone` apply them on the processor,
+`asem.training.on_device` on any device.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.config import Nm3
+from asem.model.config import AugmentConfig
+
+STEP = 8
+"""Patch voxels between two nodes of a random field; in between it is linear."""
+SIMILAR = 1.5
+"""Axes whose voxel sizes differ by a smaller factor are rotated into each other."""
+SIGMAS = 4
+"""Displacements of more standard deviations are cut, so that a region's margin can be stated."""
+RIGHT_ANGLE = math.pi / 2
+
+Field = npt.NDArray[np.float32]
+"""Shape (channels, z, y, x): values at every `STEP`-th voxel of a patch along each axis."""
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Where the voxels of a patch come from.
+
+    ::
+
+        source(i) = centre + matrix (i - (shape - 1) / 2) + field(i) + slips_z[i_z] + ...
+
+    Parameters
+    ----------
+    shape
+        Voxels of the patch.
+    matrix
+        Shape (3, 3): rotation, scale, mirrors and transposes, from patch to source voxels.
+    field
+        Three channels: elastic displacement in source voxels.
+    slips
+        Per axis of the patch an array (voxels along it, 3): displacement of whole planes, in source
+        voxels.
+    """
+
+    shape: tuple[int, int, int]
+    matrix: npt.NDArray[np.float64]
+    field: Field
+    slips: tuple[npt.NDArray[np.float32], ...]
+
+    def half_extent(self) -> npt.NDArray[np.float64]:
+        """Return how far from the centre the source voxels lie at most, along each axis."""
+        half = (np.array(self.shape) - 1) / 2
+        extent: npt.NDArray[np.float64] = np.abs(self.matrix) @ half
+        extent += np.abs(self.field).max((1, 2, 3))
+        for slip in self.slips:
+            extent += np.abs(slip).max(0)
+        return extent
+
+
+@dataclass(frozen=True)
+class Tone:
+    """What happens to grey values in [0, 1], in this order.
+
+    ::
+
+        blur;  v = mean + (v - mean) scale (1 + drift_0) + shift + drift_1, clipped;
+        v = v ** gamma;  v = v + noise, clipped
+
+    Parameters
+    ----------
+    blur
+        Standard deviation along each axis, patch voxels.
+    scale, shift, gamma
+        Numbers.
+    drift
+        Two channels, a gain and an offset that vary slowly in space.
+    noise
+        Standard deviation.
+    seed
+        Of the noise.
+    """
+
+    blur: Nm3
+    scale: float
+    shift: float
+    drift: Field
+    gamma: float
+    noise: float
+    seed: int
+
+
+def draw_warp(
+    config: AugmentConfig,
+    shape: tuple[int, int, int],
+    *,
+    voxel_size: Nm3,
+    rng: np.random.Generator,
+) -> Warp:
+    """Draw a warp (paper, Table S8: transposes, mirrors, rotation, elastic, slice shift).
+
+    Rotation and elastic deformation are those of a rigid or soft body in nm, whatever the voxels.
+
+    Parameters
+    ----------
+    config
+        What may happen and by how much.
+    shape
+        Voxels of the patch.
+    voxel_size
+        nm; only axes of equal voxel size are exchanged, only similar ones rotated.
+    rng
+        Where chance comes from; one call takes the same number of values whatever the settings.
+    """
+    sizes = np.array(voxel_size)
+    matrix = _orientation(config, voxel_size, rng)
+    if (choice := rng.random()) < config.rotate_p:
+        axis, angle = draw_rotation(voxel_size, choice / config.rotate_p, rng.random())
+        matrix = matrix @ _in_voxels(rotation(axis, angle), sizes)
+    else:
+        rng.random()
+    matrix = matrix / (1 + config.scale * rng.uniform(-1, 1))
+    bends, child = rng.random() < config.elastic_p, _child(rng)
+    sigma = config.elastic_sigma_nm * bends / sizes
+    field = smooth_field(shape, config.elastic_spacing_nm / sizes, 3, rng=child)
+    return Warp(
+        shape,
+        matrix,
+        field * sigma[:, None, None, None].astype(np.float32),
+        _slips(config, shape, sizes, _child(rng)),
+    )
+
+
+def draw_tone(
+    config: AugmentConfig,
+    shape: tuple[int, int, int],
+    *,
+    voxel_size: Nm3,
+    rng: np.random.Generator,
+) -> Tone:
+    """Draw a change of grey values (paper, Table S8: scale and shift about the patch's mean).
+
+    Parameters
+    ----------
+    config, shape, voxel_size, rng
+        As `draw_warp` takes them.
+    """
+    scale, shift, gamma = rng.uniform(-1, 1, 3)
+    happens = rng.random(4) < config.intensity_p
+    blur_nm, noise = rng.random(2) * happens[:2] * (config.blur_nm, config.noise)
+    sizes = np.array(voxel_size)
+    drift = smooth_field(shape, config.drift_nm / sizes, 2, rng=_child(rng))
+    z, y, x = (float(blur_nm / size) for size in voxel_size)
+    return Tone(
+        blur=(z, y, x),
+        scale=float(1 + config.contrast * scale),
+        shift=float(config.brightness * shift),
+        drift=drift * np.float32(config.drift * happens[2]),
+        gamma=float((1 + config.gamma) ** (gamma * happens[3])),
+        noise=float(noise),
+        seed=int(rng.integers(2**62)),
+    )
+
+
+def reach_of(config: AugmentConfig, patch: int, voxel_size: Nm3) -> tuple[int, int, int]:
+    """Return how far from the centre of a patch its voxels may come from, voxels along each axis.
+
+    Examples
+    --------
+    >>> off = AugmentConfig.off()
+    >>> reach_of(off, 204, (5, 5, 5)), reach_of(AugmentConfig(), 204, (5, 5, 5))
+    ((102, 102, 102), (156, 156, 156))
+    """
+    largest = math.sqrt(2) if config.rotate_p else 1.0
+    half = patch / 2 * largest / (1 - config.scale)
+    bend_nm = SIGMAS * config.elastic_sigma_nm * (config.elastic_p > 0)
+    slip_nm = config.slip_nm * (config.slip_p > 0) * math.sqrt(2)
+    ratio = max(voxel_size) / min(voxel_size) if config.rotate_p else 1.0
+    stretch = ratio if ratio <= SIMILAR else 1.0
+    z, y, x = (math.ceil(half * stretch + (bend_nm + slip_nm) / size) for size in voxel_size)
+    return z, y, x
+
+
+def smooth_field(
+    shape: tuple[int, int, int],
+    spacing: npt.NDArray[np.float64],
+    channels: int,
+    *,
+    rng: np.random.Generator,
+) -> Field:
+    """Draw a smooth random field: normal numbers at control points, Catmull-Rom splines between.
+
+    Parameters
+    ----------
+    shape
+        Voxels of the patch.
+    spacing
+        Voxels between control points along each axis, at least 1 is taken.
+    channels
+        Independent fields.
+
+    Returns
+    -------
+    ndarray
+        As `Field` says; standard deviation 1 at the control points, cut at 4.
+    """
+    weights = []
+    for size, distance in zip(shape, np.maximum(spacing, 1), strict=True):
+        nodes = np.arange(-(-(size - 1) // STEP) + 1) * STEP
+        weights.append(_spline_weights(nodes / distance + rng.random()))
+    controls = rng.standard_normal((channels, *(w.shape[1] for w in weights)), np.float32)
+    np.clip(controls, -SIGMAS, SIGMAS, out=controls)
+    for axis, matrix in enumerate(weights, 1):
+        controls = np.moveaxis(np.tensordot(matrix, controls, (1, axis)), 0, axis)
+    return np.ascontiguousarray(np.clip(controls, -SIGMAS, SIGMAS))
+
+
+def _spline_weights(places: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return the weights (places, controls) of a Catmull-Rom spline; control 1 stands at 0."""
+    cell = np.floor(places).astype(int)
+    t = places - cell
+    weights = np.zeros((len(places), cell[-1] + 4), np.float32)
+    rows = np.arange(len(places))
+    weights[rows, cell] = (-t + 2 * t**2 - t**3) / 2
+    weights[rows, cell + 1] = (2 - 5 * t**2 + 3 * t**3) / 2
+    weights[rows, cell + 2] = (t + 4 * t**2 - 3 * t**3) / 2
+    weights[rows, cell + 3] = (-(t**2) + t**3) / 2
+    return weights
+
+
+def _orientation(
+    config: AugmentConfig, voxel_size: Nm3, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Draw mirrors and an exchange of axes of equal voxel size: a signed permutation."""
+    orders = [
+        order
+        for order in permutations(range(3))
+        if all(voxel_size[new] == voxel_size[old] for new, old in enumerate(order))
+    ]
+    order = orders[int(rng.integers(len(orders)))]
+    signs = rng.integers(2, size=3) * 2.0 - 1
+    matrix = np.eye(3)
+    if config.transpose:
+        matrix = matrix[list(order)]
+    return matrix * signs if config.mirror else matrix
+
+
+def draw_rotation(voxel_size: Nm3, axis_chance: float, angle_chance: float) -> tuple[int, float]:
+    """Choose an axis whose two others have similar voxel sizes, and an angle of 0 to 90 degrees.
+
+    Returns
+    -------
+    axis
+        0, 1 or 2.
+    angle
+        Radians; 0 where no two voxel sizes are similar.
+    """
+    allowed = []
+    for axis in range(3):
+        a, b = (size for other, size in enumerate(voxel_size) if other != axis)
+        if max(a, b) <= SIMILAR * min(a, b):
+            allowed.append(axis)
+    if not allowed:
+        return 0, 0.0
+    return allowed[int(axis_chance * len(allowed))], angle_chance * RIGHT_ANGLE
+
+
+def rotation(axis: int, angle: float) -> npt.NDArray[np.float64]:
+    """Return the matrix that turns the two other axes (a, b), in their order, from a towards b."""
+    a, b = (other for other in range(3) if other != axis)
+    matrix = np.eye(3)
+    matrix[a, a] = matrix[b, b] = math.cos(angle)
+    matrix[b, a] = math.sin(angle)
+    matrix[a, b] = -math.sin(angle)
+    return matrix
+
+
+def _in_voxels(
+    matrix: npt.NDArray[np.float64], voxel_size: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Turn a matrix of nm into one of voxels."""
+    out: npt.NDArray[np.float64] = matrix * voxel_size / voxel_size[:, None]
+    return out
+
+
+def _slips(
+    config: AugmentConfig,
+    shape: tuple[int, int, int],
+    voxel_size: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Draw shifts of single planes within themselves, along one axis of the patch."""
+    slips = tuple(np.zeros((size, 3), np.float32) for size in shape)
+    axis = int(rng.integers(3))
+    slipping = rng.random(shape[axis]) < config.slip_p
+    shift_nm = rng.uniform(-1, 1, (shape[axis], 3)) * config.slip_nm * slipping[:, None]
+    shift_nm[:, axis] = 0
+    slips[axis][:] = shift_nm / voxel_size
+    return slips
+
+
+def _child(rng: np.random.Generator) -> np.random.Generator:
+    """Return a generator of its own for draws whose number depends on settings."""
+    return np.random.default_rng(int(rng.integers(2**62)))

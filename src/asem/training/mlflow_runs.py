@@ -1,0 +1,90 @@
+"""A training as a run of MLflow: parameters, metrics, figures, the best checkpoint."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from asem.model.checkpoint import checkpoint_folder
+from asem.training.run import Run
+from asem.training.tracking import CURVES, METRICS, Told
+
+LOCAL = "local"
+"""Instead of an address: a database beside the run."""
+MLFLOW_RUN = "mlflow_run.txt"
+MOST_LETTERS = 500
+"""Of a parameter, so that every MLflow takes it."""
+
+
+def refuse_without_mlflow() -> None:
+    """Raise ValueError where MLflow is not installed."""
+    if find_spec("mlflow") is None:
+        raise ValueError("--mlflow needs MLflow: pip install 'asem[mlflow]'")
+
+
+@contextmanager
+def mlflow_told(address: str, run: Run) -> Iterator[Told]:
+    """Open a run of MLflow; a training that goes on goes on in it.
+
+    Parameters
+    ----------
+    address
+        Of the tracking server or database; ``"local"``: `mlflow.db` beside the run directory.
+    run
+        The training; the name of its folder is the run's, its structure the experiment's.
+    """
+    import mlflow
+
+    beside = run.folder.parent.resolve()
+    artifacts = None
+    if address == LOCAL:
+        address = f"sqlite:///{beside / 'mlflow.db'}"
+        artifacts = (beside / "mlflow_artifacts").as_uri()
+    client = mlflow.MlflowClient(address)
+    number = _begun(client, run, artifacts)
+
+    def told(rows: Sequence[dict[str, Any]]) -> None:
+        for key, value in rows[-1].items():
+            if value is not None:
+                client.log_metric(number, key, value, step=rows[-1]["iteration"])
+
+    try:
+        yield told
+    except BaseException:
+        client.set_terminated(number, "KILLED")
+        raise
+    for name in (CURVES, METRICS):
+        client.log_artifact(number, str(run.folder / name))
+    if run.best is not None:
+        client.log_artifacts(number, str(checkpoint_folder(run.folder, run.best)), "checkpoint")
+    client.set_terminated(number)
+
+
+def _begun(client: Any, run: Run, artifacts: str | None) -> str:
+    """Return the number of the training's run in MLflow, which it begins where there is none."""
+    note = run.folder / MLFLOW_RUN
+    if note.is_file():
+        number = note.read_text()
+        client.update_run(number, "RUNNING")
+        return number
+    name = f"asem {run.info.structure}"
+    found = client.get_experiment_by_name(name)
+    experiment = (
+        found.experiment_id
+        if found
+        else client.create_experiment(name, artifact_location=artifacts)
+    )
+    number = str(client.create_run(experiment, run_name=run.folder.name).info.run_id)
+    note.write_text(number)
+    for key, value in _flat(run.info.model_dump(mode="json")).items():
+        client.log_param(number, key, str(value)[:MOST_LETTERS])
+    return number
+
+
+def _flat(table: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by dotted names."""
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{above}{key}"
+        out |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return out

@@ -1,0 +1,103 @@
+"""Cut drawn patches out of their regions: on the processor, or on the device that holds them."""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asem.training.on_device import tone_on_device, warp_codes_on_device, warp_grey_on_device
+from asem.training.regions import BEYOND, Sample
+from asem.training.sampling import Draw
+from asem.training.tone import toned
+from asem.training.warp import warp_codes, warp_grey
+from asem.volume.roi import Roi
+
+LOG = logging.getLogger(__name__)
+MOST_DEVICE_MEMORY = 0.3
+"""Share of a device's free memory that training regions may take."""
+
+
+class Cutter(Protocol):
+    """Cuts patches."""
+
+    def cut(self, draw: Draw, edge: int) -> tuple[Tensor, Tensor]:
+        """Return raw float32 (z, y, x) in [-1, 1] and codes uint8 of its middle `edge` voxels."""
+
+
+class HostCutter:
+    """Cuts on the processor, from memory or disk.
+
+    Parameters
+    ----------
+    samples
+        What the draws' numbers mean.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+
+    def cut(self, draw: Draw, edge: int) -> tuple[Tensor, Tensor]:
+        """Return one patch, as `Cutter` says."""
+        sample = self.samples[draw.sample]
+        centre = draw.centre + sample.place
+        array = sample.raw.array
+        if not isinstance(array, np.ndarray):
+            box = source_box(draw, centre)
+            array, centre = sample.grey(box), centre - box.offset
+        grey, mean = warp_grey(array, centre, draw.warp)
+        codes = warp_codes(
+            sample.target, draw.centre, draw.warp, edge=(edge, edge, edge), outside=BEYOND
+        )
+        return torch.from_numpy(toned(grey, mean, draw.tone)), torch.from_numpy(codes)
+
+
+class DeviceCutter:
+    """Cuts where the network is trained, out of regions that lie there.
+
+    Parameters
+    ----------
+    samples
+        In memory (`kept_grey`).
+    device
+        Where they go.
+    """
+
+    def __init__(self, samples: Sequence[Sample], device: torch.device) -> None:
+        self.places = [np.array(sample.place) for sample in samples]
+        self.raw = [torch.from_numpy(np.asarray(s.raw.array)).to(device) for s in samples]
+        self.target = [torch.from_numpy(sample.target).to(device) for sample in samples]
+
+    def cut(self, draw: Draw, edge: int) -> tuple[Tensor, Tensor]:
+        """Return one patch, as `Cutter` says."""
+        number = draw.sample
+        centre = draw.centre + self.places[number]
+        grey = warp_grey_on_device(self.raw[number], centre, draw.warp)
+        codes = warp_codes_on_device(
+            self.target[number], draw.centre, draw.warp, edge=edge, outside=BEYOND
+        )
+        return tone_on_device(grey, draw.tone), codes
+
+
+def source_box(draw: Draw, centre: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Roi:
+    """Return the box that a patch around `centre` reads, with the neighbours it interpolates."""
+    extent = draw.warp.half_extent()
+    first, last = np.floor(centre - extent).astype(int), np.ceil(centre + extent).astype(int)
+    return Roi.between(tuple(first - 1), tuple(last + 2))
+
+
+def make_cutter(samples: Sequence[Sample], device: torch.device) -> Cutter:
+    """Return what cuts fastest: on a GPU where the regions fit beside the network."""
+    in_memory = all(isinstance(sample.raw.array, np.ndarray) for sample in samples)
+    if device.type != "cuda" or not in_memory:
+        return HostCutter(samples)
+    needed = sum(np.asarray(s.raw.array).nbytes + s.target.nbytes for s in samples)
+    free, _ = torch.cuda.mem_get_info(device)
+    told = f"{needed / 1e9:.2f} GB; {free / 1e9:.1f} GB of {device} are free"
+    if needed > MOST_DEVICE_MEMORY * free:
+        LOG.info("patches are cut on the processor: the regions take %s", told)
+        return HostCutter(samples)
+    LOG.info("patches are cut on %s: the regions take %s", device, told)
+    return DeviceCutter(samples, device)

@@ -1,0 +1,212 @@
+"""Labelled regions at the model's voxel size: read once, kept in memory, or read when needed."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from asem.image.labels import is_foreground, unknown_id
+from asem.model.config import Region, TrainConfig
+from asem.volume.contrast import to_unit, window_of
+from asem.volume.downsample import at_voxel_size
+from asem.volume.formats import open_labels, open_volume
+from asem.volume.grid import tile
+from asem.volume.roi import Roi, Triple, add, negative, parse_roi
+from asem.volume.volume import Volume
+
+LOG = logging.getLogger(__name__)
+FOREGROUND, BEYOND, UNKNOWN = 1, 254, 255
+"""Codes of a target voxel besides 0, background; neither BEYOND (the region) nor UNKNOWN counts."""
+WHITE = 255
+SLAB = 64
+"""Planes that are read at a time."""
+MOST_MEMORY = 0.5
+"""Share of the free memory that training regions may take."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled region at the model's voxel size.
+
+    ::
+
+        +------------------------+      raw: real voxels around the target, or the whole volume;
+        |    +---------------+   |      what lies beyond is reflected when read
+        |    |    target     |   |
+        |    +---------------+   |      target: labels inside of roi, placed by world position
+        +------------------------+
+
+    Parameters
+    ----------
+    raw
+        On disk as `load_sample` gives it, in memory after `kept` or `kept_grey`.
+    target
+        uint8 codes.
+    window
+        Grey values of black and white.
+    place
+        Target's first voxel in raw.
+    origin
+        Place of target's first voxel on the original grid, in model voxels.
+    known
+        Number of voxels that are background or foreground.
+    inputs
+        Identity of raw, labels and mask.
+    """
+
+    raw: Volume
+    target: npt.NDArray[np.uint8]
+    window: tuple[float, float]
+    place: Triple
+    origin: Triple
+    known: int
+    inputs: tuple[str, ...]
+
+    def around(self, margin: Triple) -> Roi:
+        """Return target grown by `margin` voxels, as far as raw goes."""
+        return Roi(self.place, self.target.shape).grow(margin).intersect(self.raw.roi)
+
+    def grey(self, roi: Roi) -> npt.NDArray[np.uint8]:
+        """Read a box of raw as uint8, black to white as 0 to 255."""
+        return as_grey(self.raw.read(roi), self.window)
+
+
+def as_grey(voxels: npt.NDArray[Any], window: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """Map a contrast window to 0-255, rounded; uint8 of the full window stays as it is."""
+    if voxels.dtype == np.uint8 and window == (0.0, float(WHITE)):
+        return voxels
+    grey: npt.NDArray[np.uint8] = np.rint(to_unit(voxels, window) * WHITE).astype(np.uint8)
+    return grey
+
+
+def load_sample(region: Region, config: TrainConfig) -> Sample:
+    """Read the labels of a region, and say where its raw is to be read.
+
+    Parameters
+    ----------
+    region
+        Where raw, labels and mask lie.
+    config
+        The model's voxel size.
+
+    Raises
+    ------
+    ValueError
+        Labels miss raw, voxel sizes do not fit, nothing is labelled.
+    """
+    fine = open_volume(region.raw)
+    raw = at_voxel_size(fine, config.voxel_size)
+    labels = open_labels(region.labels)
+    covered = fine.common(labels)
+    inside = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
+    roi = _whole_bins(covered.intersect(inside), fine, raw)
+    if roi.size == 0:
+        raise ValueError(f"{region.raw} and {labels.name} have no voxel in common{_within(region)}")
+    on_bins = _on_bins(fine, labels, config)
+    target = _slabs(roi, lambda slab: _codes(raw.read_placed(on_bins, slab)))
+    sources = [fine, labels]
+    if region.mask is not None:
+        mask = open_volume(region.mask)
+        fine.common(mask)
+        # Read as labels: how many voxels of a bin are sample, not how bright they are.
+        ids = _on_bins(fine, mask.like(mask.array, kind="labels"), config)
+        outside = _slabs(roi, lambda slab: (raw.read_placed(ids, slab) == 0).view(np.uint8))
+        target[outside > 0] = UNKNOWN
+        sources.append(mask)
+    known = int(np.count_nonzero(target < BEYOND))
+    if known == 0:
+        raise ValueError(f"{labels.name} names no voxel of {region.raw}: all are unknown or masked")
+    return Sample(
+        raw,
+        target,
+        window_of(fine),
+        roi.offset,
+        add(roi.offset, raw.original_offset),
+        known,
+        tuple(f"{volume.name}: {volume.identity}" for volume in sources),
+    )
+
+
+def kept(sample: Sample, margin: Triple) -> Sample:
+    """Return a sample whose raw, as far as `margin` around the target, lies in memory."""
+    return _kept(sample, sample.around(margin), sample.raw.read, window=sample.window)
+
+
+def kept_grey(samples: Sequence[Sample], margin: Triple) -> list[Sample]:
+    """Return training samples in memory as uint8 where all fit, else as they are, and say which."""
+    needed = sum(sample.around(margin).size for sample in samples)
+    free = psutil.virtual_memory().available
+    told = f"{needed / 1e9:.2f} GB of raw; {free / 1e9:.1f} GB of memory are free"
+    if needed > MOST_MEMORY * free:
+        LOG.warning("training patches are read from disk one by one: the regions take %s", told)
+        return list(samples)
+    LOG.info("training regions lie in memory: %s", told)
+    window = (0.0, float(WHITE))
+    return [_kept(one, one.around(margin), one.grey, window=window) for one in samples]
+
+
+def _kept(
+    sample: Sample,
+    around: Roi,
+    read: Callable[[Roi], npt.NDArray[Any]],
+    *,
+    window: tuple[float, float],
+) -> Sample:
+    raw, back = sample.raw, negative(around.offset)
+    held = raw.like(
+        _slabs(around, read),
+        offset_nm=raw.position_nm(around.offset),
+        original=raw.grid,
+    )
+    return replace(sample, raw=held, window=window, place=add(sample.place, back))
+
+
+def _slabs(roi: Roi, read: Callable[[Roi], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Read a box a few planes at a time, so that finer voxels take little memory in between."""
+    out: npt.NDArray[Any] | None = None
+    for slab in tile(roi, (SLAB, *roi.shape[1:])):
+        voxels = read(slab)
+        if out is None:
+            out = np.empty(roi.shape, voxels.dtype)
+        out[slab.shift(negative(roi.offset)).slices] = voxels
+    assert out is not None
+    return out
+
+
+def _within(region: Region) -> str:
+    return f" within {region.roi}" if region.roi else " that fills one of the model"
+
+
+def _on_bins(raw: Volume, other: Volume, config: TrainConfig) -> Volume:
+    """View labels or a mask at the model's voxel size, with bins on raw's original grid."""
+    return at_voxel_size(other.like(other.array, original=raw.grid), config.voxel_size)
+
+
+def _whole_bins(part: Roi, fine: Volume, coarse: Volume) -> Roi:
+    """Return the bins whose voxels, as far as raw has them, all lie in `part`.
+
+    ::
+
+        raw       | a b c | d e f | g h .      bins of three on the original grid
+        part            c   d e f   g h
+        bins                  1       2
+    """
+    start, stop = [], []
+    for axis in range(3):
+        factor = round(coarse.voxel_size[axis] / fine.voxel_size[axis])
+        skipped = fine.original_offset[axis] % factor
+        low, high = part.offset[axis], part.end[axis]
+        start.append(0 if low == 0 else -(-(low + skipped) // factor))
+        whole = high == fine.shape[axis]
+        stop.append(coarse.shape[axis] if whole else (high + skipped) // factor)
+    return Roi.between(start, stop)
+
+
+def _codes(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    codes = is_foreground(labels).astype(np.uint8)
+    codes[labels == unknown_id(labels.dtype)] = UNKNOWN
+    return codes

@@ -1,0 +1,133 @@
+"""A training under way: what it is, how far it got, which of its checkpoints to take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from asem import __version__
+from asem.model import checkpoint
+from asem.model.config import CheckpointInfo, RunState, TrainConfig
+from asem.model.device import describe, resolve_device, resolve_precision
+from asem.training.regimes import Fit, find_fit
+
+
+@dataclass
+class Run:
+    """A training under way.
+
+    Parameters
+    ----------
+    folder
+        The run directory.
+    info
+        What its checkpoints say of themselves; the iteration is the last that was done.
+    rows
+        The metrics so far, one row a validation.
+    losses
+        Sum and number of the training losses since the last validation.
+    seconds
+        Spent so far.
+    """
+
+    folder: Path
+    info: CheckpointInfo
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    losses: tuple[float, int] = (0.0, 0)
+    seconds: float = 0.0
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.info.iteration
+
+    @property
+    def fit(self) -> Fit | None:
+        """The fit regime, from the validation losses; None where there is none."""
+        scored = [row for row in self.rows if row["validation_loss"] is not None]
+        return find_fit(
+            [row["iteration"] for row in scored], [row["validation_loss"] for row in scored]
+        )
+
+    @property
+    def best(self) -> int | None:
+        """Iteration of the checkpoint to use: the middle of the fit regime.
+
+        Without one the highest validation F1, of equal ones the first. Without validation the last;
+        of a fine-tuning the one at half of the iterations, since over-fitting is near (the paper's
+        took 5,000 to 10,000 of at most 15,000).
+        """
+        if self.fit is not None:
+            return self.fit.middle
+        if not self.rows:
+            return None
+        scored = [row for row in self.rows if row["f1"] is not None]
+        if scored:
+            return int(max(scored, key=lambda row: float(row["f1"]))["iteration"])
+        done = [int(row["iteration"]) for row in self.rows]
+        if self.info.started_from is None:
+            return done[-1]
+        half = self.info.training.iterations / 2
+        return max((one for one in done if one <= half), default=done[0])
+
+    def save(self, state: Literal["running", "finished"]) -> None:
+        """Write `run.json`."""
+        document = RunState(
+            state=state,
+            iteration=self.iteration,
+            best=self.best,
+            first_fit=self.fit and self.fit.first,
+            losses=self.losses,
+            seconds=round(self.seconds, 1),
+            checkpoint=self.info,
+            metrics=tuple(self.rows),
+        )
+        checkpoint.write_run(self.folder, document)
+
+    def take_up(self, state: RunState) -> None:
+        """Go on where a run of the same folder stopped."""
+        self.rows = list(state.metrics)
+        self.losses, self.seconds = state.losses, state.seconds
+        self.info = self.info.model_copy(update={"iteration": state.iteration})
+
+    def back_to(self, iteration: int) -> None:
+        """Forget all that was done after the checkpoint of `iteration`.
+
+        Raises
+        ------
+        ValueError
+            There is no such checkpoint; the message names those there are.
+        """
+        have = [int(row["iteration"]) for row in self.rows]
+        if iteration not in have:
+            raise ValueError(
+                f"{self.folder} has no validated checkpoint of iteration {iteration}; it has "
+                f"{', '.join(map(str, have)) or 'none'}"
+            )
+        self.rows = self.rows[: have.index(iteration) + 1]
+        self.losses, self.seconds = (0.0, 0), float(self.rows[-1]["seconds"])
+        self.info = self.info.model_copy(update={"iteration": iteration})
+
+
+def begin(
+    config: TrainConfig,
+    folder: Path,
+    inputs: Sequence[str],
+    *,
+    started_from: str | None = None,
+) -> Run:
+    """Describe the training that `config` asks for on this machine, before its first iteration."""
+    device = resolve_device(config.device)
+    info = CheckpointInfo(
+        asem=__version__,
+        iteration=0,
+        structure=config.structure,
+        voxel_size=config.voxel_size,
+        model=config.model,
+        training=config,
+        inputs=tuple(dict.fromkeys(inputs)),
+        device=describe(device),
+        precision=resolve_precision(config.precision, device),
+        started_from=started_from,
+    )
+    return Run(folder, info)

@@ -1,0 +1,54 @@
+"""Where a training tells its metrics: `metrics.csv` and TensorBoard, always."""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch.utils.tensorboard import SummaryWriter
+
+LOG = logging.getLogger(__name__)
+METRICS, CURVES = "metrics.csv", "curves.png"
+
+
+class Told(Protocol):
+    """Takes the metrics after each validation."""
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take all the rows so far; the last one is new."""
+
+
+@contextmanager
+def tracking(folder: Path, *, also: Sequence[Told] = ()) -> Iterator[Told]:
+    """Open all that is told; each validation's row goes to each of them.
+
+    Parameters
+    ----------
+    folder
+        The run directory.
+    also
+        Told after the others.
+    """
+    with ExitStack() as stack:
+        board = stack.enter_context(SummaryWriter(str(folder)))
+
+        def told(rows: Sequence[dict[str, Any]]) -> None:
+            write_table(folder / METRICS, rows)
+            values = {key: value for key, value in rows[-1].items() if value is not None}
+            for key, value in values.items():
+                board.add_scalar(key, value, rows[-1]["iteration"])
+            LOG.info("%s", ", ".join(f"{key} {value:.5g}" for key, value in values.items()))
+            for other in also:
+                other(rows)
+
+        yield told
+
+
+def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the metrics as CSV, one row a validation."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,210 @@
+"""Cut a warped patch out of a region in one pass, on the processor.
+
+Coordinates are made row by row and never stored: what a patch costs is its eight reads a voxel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from asem.training.augment import STEP, Warp
+
+Codes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the centre of a patch lies in an array.
+
+    Parameters
+    ----------
+    whole
+        Its voxel.
+    rest
+        What is left of its position, voxels in [0, 1).
+    """
+
+    whole: npt.NDArray[np.int64]
+    rest: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, centre: npt.NDArray[np.float64]) -> "Place":
+        """Split a position into its voxel and the rest."""
+        whole = np.floor(centre).astype(np.int64)
+        return cls(whole, (centre - whole).astype(np.float32))
+
+
+def warp_grey(
+    voxels: Codes, centre: npt.NDArray[np.float64], warp: Warp
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Cut a patch of grey values: trilinear, beyond the array by reflection.
+
+    Parameters
+    ----------
+    voxels
+        uint8, 0 to 255 is black to white.
+    centre
+        Of the patch, in voxels; the first voxel's centre is 0.
+    warp
+        Where the patch's voxels come from.
+
+    Returns
+    -------
+    grey
+        Shape ``warp.shape``, in [0, 1].
+    mean
+        Of `grey`.
+    """
+    out = np.empty(warp.shape, np.float32)
+    sums = np.empty(warp.shape[0], np.float64)
+    place = Place.of(centre)
+    matrix, first = _affine(warp, place.rest)
+    source = np.ascontiguousarray(voxels)
+    _grey(source, place.whole, matrix, first, warp.field, warp.slips, out, sums)
+    return out, float(sums.sum() / out.size)
+
+
+def warp_codes(
+    codes: Codes,
+    centre: npt.NDArray[np.float64],
+    warp: Warp,
+    *,
+    edge: tuple[int, int, int],
+    outside: int,
+) -> Codes:
+    """Cut the middle of a patch of labels: the nearest voxel, `outside` beyond the array.
+
+    Parameters
+    ----------
+    codes
+        uint8.
+    centre
+        Of the patch, in voxels of `codes`.
+    warp
+        Where the patch's voxels come from.
+    edge
+        Shape of the middle that is cut.
+    outside
+        Code of what lies beyond.
+    """
+    out = np.empty(edge, np.uint8)
+    place = Place.of(centre)
+    margin = np.array([(size - part) // 2 for size, part in zip(warp.shape, edge, strict=True)])
+    matrix, first = _affine(warp, place.rest)
+    source = np.ascontiguousarray(codes)
+    code = np.uint8(outside)
+    _codes(source, place.whole, matrix, first, warp.field, warp.slips, margin, code, out)
+    return out
+
+
+def _affine(
+    warp: Warp, rest: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the matrix, and where voxel 0 comes from as seen from the place's whole voxel."""
+    middle = (np.array(warp.shape) - 1) / 2
+    return warp.matrix.astype(np.float32), (rest - warp.matrix @ middle).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _row(matrix, first, field, slips, z, y, start, row):  # type: ignore[no-untyped-def]
+    """Fill row (3, n) with the source positions of voxels (z, y, start ...) of a patch."""
+    number = row.shape[1]
+    z0, y0 = z // STEP, y // STEP
+    z1, y1 = min(z0 + 1, field.shape[1] - 1), min(y0 + 1, field.shape[2] - 1)
+    tz, ty = np.float32(z % STEP) / np.float32(STEP), np.float32(y % STEP) / np.float32(STEP)
+    one = np.float32(1)
+    nodes = np.empty(field.shape[3] + 1, np.float32)
+    for axis in range(3):
+        last = field.shape[3] - 1
+        for k in range(field.shape[3]):
+            near = field[axis, z0, y0, k] * (one - ty) + field[axis, z0, y1, k] * ty
+            far = field[axis, z1, y0, k] * (one - ty) + field[axis, z1, y1, k] * ty
+            nodes[k] = near * (one - tz) + far * tz
+        nodes[last + 1] = nodes[last]
+        base = first[axis] + matrix[axis, 0] * z + matrix[axis, 1] * y
+        base += slips[0][z, axis] + slips[1][y, axis]
+        for i in range(number):
+            x = start + i
+            k = x // STEP
+            t = np.float32(x % STEP) / np.float32(STEP)
+            bend = nodes[k] * (one - t) + nodes[k + 1] * t
+            row[axis, i] = base + matrix[axis, 2] * np.float32(x) + slips[2][x, axis] + bend
+
+
+@njit(cache=True, nogil=True)
+def _reflect(index, size):  # type: ignore[no-untyped-def]
+    if size == 1:
+        return 0
+    period = 2 * (size - 1)
+    index = index % period
+    return min(index, period - index)
+
+
+@njit(cache=True, nogil=True)
+def _inside(row, whole, shape):  # type: ignore[no-untyped-def]
+    """Whether a row's eight neighbours all lie inside of the array."""
+    for axis in range(3):
+        low, high = row[axis].min(), row[axis].max()
+        if np.floor(low) + whole[axis] < 0 or np.floor(high) + whole[axis] + 1 >= shape[axis]:
+            return False
+    return True
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _grey(voxels, whole, matrix, first, field, slips, out, sums):  # type: ignore[no-untyped-def]
+    depth, height, width = voxels.shape
+    flat = voxels.ravel()
+    plane = height * width
+    one = np.float32(1)
+    unit = np.float32(1 / 255)
+    for n in prange(out.shape[0]):
+        z = np.int64(n)
+        row = np.empty((3, out.shape[2]), np.float32)
+        total = 0.0
+        for y in range(out.shape[1]):
+            _row(matrix, first, field, slips, z, y, 0, row)
+            inside = _inside(row, whole, voxels.shape)
+            for x in range(out.shape[2]):
+                a, b, c = np.floor(row[0, x]), np.floor(row[1, x]), np.floor(row[2, x])
+                i, j, k = np.int64(a) + whole[0], np.int64(b) + whole[1], np.int64(c) + whole[2]
+                tz, ty, tx = row[0, x] - a, row[1, x] - b, row[2, x] - c
+                if inside:
+                    p = i * plane + j * width + k
+                    dz, dy, dx = plane, width, 1
+                else:
+                    i, i1 = _reflect(i, depth), _reflect(i + 1, depth)
+                    j, j1 = _reflect(j, height), _reflect(j + 1, height)
+                    k, k1 = _reflect(k, width), _reflect(k + 1, width)
+                    p = i * plane + j * width + k
+                    dz, dy, dx = (i1 - i) * plane, (j1 - j) * width, k1 - k
+                v00 = flat[p] * (one - tx) + flat[p + dx] * tx
+                v01 = flat[p + dy] * (one - tx) + flat[p + dy + dx] * tx
+                v10 = flat[p + dz] * (one - tx) + flat[p + dz + dx] * tx
+                v11 = flat[p + dz + dy] * (one - tx) + flat[p + dz + dy + dx] * tx
+                near = v00 * (one - ty) + v01 * ty
+                far = v10 * (one - ty) + v11 * ty
+                grey = (near * (one - tz) + far * tz) * unit
+                out[z, y, x] = grey
+                total += grey
+        sums[z] = total
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def _codes(codes, whole, matrix, first, field, slips, margin, outside, out):  # type: ignore[no-untyped-def]
+    half = np.float32(0.5)
+    for n in prange(out.shape[0]):
+        z = np.int64(n)
+        row = np.empty((3, out.shape[2]), np.float32)
+        for y in range(out.shape[1]):
+            _row(matrix, first, field, slips, z + margin[0], y + margin[1], margin[2], row)
+            for x in range(out.shape[2]):
+                i = np.int64(np.floor(row[0, x] + half)) + whole[0]
+                j = np.int64(np.floor(row[1, x] + half)) + whole[1]
+                k = np.int64(np.floor(row[2, x] + half)) + whole[2]
+                inside = 0 <= i < codes.shape[0] and 0 <= j < codes.shape[1]
+                if inside and 0 <= k < codes.shape[2]:
+                    out[z, y, x] = codes[i, j, k]
+                else:
+                    out[z, y, x] = outside

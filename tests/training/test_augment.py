@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asem.model.config import AugmentConfig
+from asem.training.augment import (
+    STEP,
+    draw_rotation,
+    draw_tone,
+    draw_warp,
+    reach_of,
+    rotation,
+    smooth_field,
+)
+
+CUBE = (10.0, 10.0, 10.0)
+SHAPE = (20, 20, 20)
+FULL = AugmentConfig(scale=0.1, drift=0.1, gamma=0.3, noise=0.05, blur_nm=8)
+
+
+def warp_of(config, rng, *, voxel_size=CUBE, shape=SHAPE):
+    return draw_warp(config, shape, voxel_size=voxel_size, rng=rng)
+
+
+def tone_of(config, rng, *, voxel_size=CUBE):
+    return draw_tone(config, SHAPE, voxel_size=voxel_size, rng=rng)
+
+
+def test_everything_off_is_the_identity(rng):
+    warp, tone = warp_of(AugmentConfig.off(), rng), tone_of(AugmentConfig.off(), rng)
+    assert (warp.matrix == np.eye(3)).all()
+    assert not warp.field.any()
+    assert not any(slip.any() for slip in warp.slips)
+    assert (tone.blur, tone.scale, tone.shift, tone.gamma, tone.noise) == ((0, 0, 0), 1, 0, 1, 0)
+    assert not tone.drift.any()
+
+
+@pytest.mark.parametrize(
+    ("setting", "part"),
+    [
+        ({"rotate_p": 1}, "matrix"),
+        ({"scale": 0.1}, "matrix"),
+        ({"mirror": True}, "matrix"),
+        ({"transpose": True}, "matrix"),
+        ({"elastic_p": 1}, "field"),
+        ({"slip_p": 1}, "slips"),
+    ],
+)
+def test_each_setting_changes_its_part_alone(setting, part):
+    off = warp_of(AugmentConfig.off(), np.random.default_rng(2))
+    on = warp_of(AugmentConfig.off(**setting), np.random.default_rng(2))
+    for name in ("matrix", "field", "slips"):
+        same = np.array_equal(np.concatenate(on.slips), np.concatenate(off.slips))
+        if name != "slips":
+            same = np.array_equal(getattr(on, name), getattr(off, name))
+        assert same == (name != part)
+
+
+def test_a_setting_leaves_what_others_draw(rng):
+    """A run with one augmentation more differs in that one only."""
+    for config in (AugmentConfig.off(), AugmentConfig(), FULL):
+        one, other = np.random.default_rng(5), np.random.default_rng(5)
+        warp_of(config, one), tone_of(config, one)
+        warp_of(AugmentConfig(), other), tone_of(AugmentConfig(), other)
+        assert one.random() == other.random()
+
+
+def test_orientations_are_all_those_of_a_cube(rng):
+    config = AugmentConfig.off(mirror=True, transpose=True)
+    seen = {warp_of(config, rng).matrix.tobytes() for _ in range(600)}
+    assert len(seen) == 48
+
+
+def test_only_axes_of_equal_voxel_size_are_exchanged(rng):
+    config = AugmentConfig.off(transpose=True)
+    seen = {
+        tuple(map(tuple, warp_of(config, rng, voxel_size=(50.0, 4.6, 4.6)).matrix))
+        for _ in range(99)
+    }
+    keep_z = {matrix[0] for matrix in seen}
+    assert len(seen) == 2
+    assert keep_z == {(1, 0, 0)}
+
+
+def test_only_similar_axes_are_rotated():
+    assert {draw_rotation((50, 4, 5), c, 0.5)[0] for c in np.linspace(0, 0.99, 20)} == {0}
+    assert {draw_rotation(CUBE, c, 0.5)[0] for c in np.linspace(0, 0.99, 20)} == {0, 1, 2}
+    assert draw_rotation((50, 4, 10), 0.3, 0.5) == (0, 0)
+
+
+def test_a_rotation_turns_by_its_angle():
+    turned = rotation(0, 0.3) @ [0, 1, 0]
+    assert np.allclose(turned, [0, np.cos(0.3), np.sin(0.3)])
+
+
+def test_angles_cover_a_right_angle(rng):
+    angles = []
+    for _ in range(400):
+        matrix = warp_of(AugmentConfig.off(rotate_p=1), rng).matrix
+        assert np.allclose(matrix @ matrix.T, np.eye(3))
+        angles.append(np.degrees(np.arccos((np.trace(matrix) - 1) / 2)))
+    assert 0 <= min(angles) < 3
+    assert 87 < max(angles) <= 90
+
+
+def test_half_of_all_patches_are_rotated_at_one_half(rng):
+    config = AugmentConfig.off(rotate_p=0.5)
+    turned = [not np.array_equal(warp_of(config, rng).matrix, np.eye(3)) for _ in range(400)]
+    assert np.mean(turned) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_field_is_a_spline_through_its_control_points(rng):
+    spacing = np.full(3, 32.0)
+    fields = [smooth_field((129, 33, 33), spacing, 3, rng=rng) for _ in range(40)]
+    assert fields[0].shape == (3, 17, 5, 5)
+    # A Catmull-Rom spline's variance is 1 at control points and less in between.
+    assert 0.7 < np.std(fields) <= 1
+    assert np.abs(fields).max() <= 4
+    steps = np.diff(fields[0], axis=1)
+    assert np.abs(steps).max() < 2  # smooth: STEP is a quarter of the spacing
+
+
+def test_displacements_are_nm_whatever_the_voxels(rng):
+    config = AugmentConfig.off(elastic_p=1)
+    fields = [
+        warp_of(config, rng, voxel_size=(50, 5, 5), shape=(9, 65, 65)).field for _ in range(60)
+    ]
+    z, y, x = np.std(fields, axis=(0, 2, 3, 4))
+    assert y / z == pytest.approx(10, rel=0.3)
+    assert x == pytest.approx(10 / 5, rel=0.4)
+
+
+def test_slips_shift_a_share_of_planes_within_themselves(rng):
+    config = AugmentConfig.off(slip_p=0.2)
+    shares, shifts = [], []
+    for _ in range(60):
+        slips = warp_of(config, rng, voxel_size=(5, 5, 5)).slips
+        moved = [axis for axis, slip in enumerate(slips) if slip.any()]
+        assert len(moved) <= 1
+        for axis in moved:
+            assert not slips[axis][:, axis].any()
+            shares.append((np.abs(slips[axis]).sum(1) > 0).mean())
+            shifts.append(np.abs(slips[axis]).max())
+    assert np.mean(shares) == pytest.approx(0.2, abs=0.05)
+    assert 1 < max(shifts) <= 2  # 10 nm
+
+
+@given(seed=st.integers(0, 2**32), size=st.sampled_from([(5, 5, 5), (50, 4.6, 4.6), (6, 4, 4)]))
+def test_a_patch_comes_from_where_regions_reach(seed, size):
+    patch = 28
+    warp = warp_of(
+        AugmentConfig(scale=0.2), np.random.default_rng(seed), voxel_size=size, shape=(patch,) * 3
+    )
+    assert (warp.half_extent() <= np.array(reach_of(AugmentConfig(scale=0.2), patch, size))).all()
+
+
+def test_tones_stay_in_their_bounds(rng):
+    tones = [tone_of(FULL, rng, voxel_size=(16, 8, 8)) for _ in range(300)]
+
+    def span(values):
+        return min(values), max(values)
+
+    low, high = span([t.scale for t in tones])
+    assert 0.85 <= low < 0.87
+    assert 1.13 < high <= 1.15
+    low, high = span([t.shift for t in tones])
+    assert -0.15 <= low < -0.13
+    assert 0.13 < high <= 0.15
+    low, high = span([t.gamma for t in tones])
+    assert 1 / 1.3 <= low < 0.8
+    assert 1.25 < high <= 1.3
+    assert 0.045 < max(t.noise for t in tones) <= 0.05
+    assert 0.9 < max(t.blur[1] for t in tones) <= 1
+    assert all(t.blur[1] == 2 * t.blur[0] == t.blur[2] for t in tones)
+    for happens in ("noise", "gamma"):
+        share = np.mean([getattr(t, happens) not in (0, 1) for t in tones])
+        assert share == pytest.approx(FULL.intensity_p, abs=0.1)
+
+
+def test_nodes_stand_at_every_step():
+    assert smooth_field((1, STEP, STEP + 1), np.ones(3), 1, rng=np.random.default_rng(0)).shape == (
+        1,
+        1,
+        2,
+        2,
+    )

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from asem.training.regimes import Fit, find_fit
+
+N = 60
+AT = np.arange(1, N + 1) * 100
+LEARNT = np.exp(-np.arange(N) / 6)
+"""An under-fit that is over after about 18 validations: down to 5 %."""
+
+
+def noisy(curve, width, seed=0):
+    return curve + np.random.default_rng(seed).normal(0, width, len(curve))
+
+
+@pytest.mark.parametrize("width", [0, 0.005, 0.02, 0.05])
+@pytest.mark.parametrize("seed", range(5))
+def test_all_three_regimes(width, seed):
+    rise = np.maximum(0, np.arange(N) - 40) * 0.02
+    fit = find_fit(AT, noisy(0.2 + LEARNT + rise, width, seed))
+    assert fit is not None
+    assert 700 < fit.first < 2600
+    assert 3600 < fit.last < 5200
+    assert abs(fit.middle - (fit.first + fit.last) / 2) <= 50
+
+
+@pytest.mark.parametrize("width", [0, 0.01, 0.05])
+def test_a_fit_that_lasts_to_the_end(width):
+    fit = find_fit(AT, noisy(0.2 + LEARNT, width))
+    assert fit is not None
+    assert fit.last == AT[-1]
+    assert 700 < fit.first < 2600
+
+
+@pytest.mark.parametrize("width", [0, 0.01])
+def test_what_still_falls_has_not_fitted_yet(width):
+    assert find_fit(AT, noisy(np.linspace(2, 1, N), width)) is None
+    assert find_fit(AT, noisy(np.exp(-np.arange(N) / 60), width)) is None
+
+
+@pytest.mark.parametrize("width", [0, 0.01, 0.1])
+def test_what_never_falls_has_learnt_nothing(width):
+    assert find_fit(AT, noisy(np.ones(N), width)) is None
+    assert find_fit(AT, noisy(np.linspace(1, 2, N), width)) is None
+
+
+def test_a_sharp_turn_is_no_fit():
+    """Over-fitting begins at once: nothing is flat."""
+    turn = np.abs(np.arange(N) - 30) / 30 + 0.1
+    assert find_fit(AT, turn) is None
+
+
+def test_a_lucky_single_validation_is_not_the_fit():
+    curve = 0.2 + LEARNT
+    curve[3] = 0.01
+    fit = find_fit(AT, curve)
+    assert fit is not None
+    assert fit.first > 700
+
+
+def test_too_few_validations():
+    assert find_fit([1, 2, 3, 4, 5], [9, 1, 1, 1, 1]) is None
+    assert find_fit([1, 2, 3, 4, 5, 6], [9, 1, 1, 1, 1, 1]) == Fit(2, 4, 6)
+    assert find_fit([], []) is None
+
+
+def test_iterations_need_not_be_even():
+    fit = find_fit([10, 20, 30, 40, 50, 1000], [9, 1, 1, 1, 1, 1])
+    assert fit == Fit(20, 1000, 1000) or fit == Fit(20, 50, 1000)

@@ -1,0 +1,508 @@
+import json
+import os
+import shutil
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from asem.model import checkpoint
+from asem.model.config import CheckpointInfo, OptimizerConfig, TrainConfig
+from asem.model.inference import Runner
+from asem.model.unet import UNet
+from asem.training.optimizer import Average, learning_rate, make_optimizer
+from asem.training.regions import load_sample
+from asem.training.run import Run
+from asem.training.validation import validate
+from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.importing import import_volume
+from asem.workflows.predict import predict_volume
+from asem.workflows.train import finetune_model, train_model
+
+TINY = TrainConfig.model_validate(
+    {
+        "structure": "mito",
+        "voxel_size": (5, 5, 5),
+        "train": [{"raw": "r", "labels": "l"}],
+        "model": {"features": 1, "levels": 1},
+    }
+)
+INFO = CheckpointInfo(
+    asem="0",
+    iteration=0,
+    structure="mito",
+    voxel_size=(5, 5, 5),
+    model=TINY.model,
+    training=TINY,
+    inputs=(),
+    device="cpu",
+    precision="32",
+)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop(stage, done, total):
+    if done == 5:
+        raise Stop
+
+
+def weights(run, iteration=6):
+    return load_file(run / "checkpoints" / f"{iteration:08d}" / checkpoint.WEIGHTS)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def columns(run):
+    """Return the metrics without the seconds."""
+    return [row.rsplit(",", 1)[0] for row in (run / "metrics.csv").read_text().splitlines()]
+
+
+def test_a_run_has_its_parts(run):
+    assert {p.name for p in run.iterdir()} >= {
+        "run.json",
+        "metrics.csv",
+        "checkpoints",
+        "curves.png",
+    }
+    assert any(p.name.startswith("events.out.tfevents") for p in run.iterdir())
+    document = json.loads((run / "run.json").read_text())
+    assert (document["state"], document["iteration"]) == ("finished", 6)
+    assert document["best"] in (3, 6)
+    header, *rows = (run / "metrics.csv").read_text().splitlines()
+    assert header == "iteration,train_loss,validation_loss,precision,recall,f1,seconds"
+    assert [row.split(",")[0] for row in rows] == ["3", "6"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(cell, run, tmp_path):
+    train_model(cell / "train.toml", out=tmp_path / "again")
+    assert same(weights(run), weights(tmp_path / "again"))
+    text = (cell / "train.toml").read_text().replace("batch = 1", "batch = 1\nseed = 1", 1)
+    (cell / "seed.toml").write_text(text)
+    train_model(cell / "seed.toml", out=tmp_path / "other")
+    assert not same(weights(run), weights(tmp_path / "other"))
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(cell, run, tmp_path):
+    with pytest.raises(Stop):
+        train_model(cell / "train.toml", out=tmp_path / "run", progress=stop)
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "running"
+    begun = []
+    train_model(
+        cell / "train.toml", out=tmp_path / "run", progress=lambda s, done, n: begun.append(done)
+    )
+    assert begun[0] == 3
+    assert same(weights(run), weights(tmp_path / "run"))
+    assert columns(run) == columns(tmp_path / "run")
+
+
+def interrupt(stage, done, total):
+    if done == 4:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_saves_and_the_same_call_goes_on(cell, run, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train_model(cell / "train.toml", out=tmp_path / "run", progress=interrupt)
+    assert (tmp_path / "run/checkpoints/00000005").is_dir()
+    begun = []
+    train_model(
+        cell / "train.toml", out=tmp_path / "run", progress=lambda s, done, n: begun.append(done)
+    )
+    assert begun[0] == 5
+    assert same(weights(run), weights(tmp_path / "run"))
+    assert columns(run) == columns(tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_finished_run_goes_on_when_asked(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    longer = cell / "further.toml"
+    text = (cell / "train.toml").read_text()
+    longer.write_text(text.replace("iterations = 6", "iterations = 9"))
+    result = train_model(longer, out=tmp_path / "run", resume=True)
+    assert result["iteration"] == 9
+    train_model(longer, out=tmp_path / "whole")
+    assert same(weights(tmp_path / "whole", 9), weights(tmp_path / "run", 9))
+    assert columns(tmp_path / "whole") == columns(tmp_path / "run")
+    longer.write_text(text.replace("patch = 28", "patch = 32"))
+    with pytest.raises(FileExistsError, match=r"is a run of another kind .it differs in patch"):
+        train_model(longer, out=tmp_path / "run", resume=True)
+    with pytest.raises(FileNotFoundError, match=r"no run at .*none to go on with"):
+        train_model(longer, out=tmp_path / "none", resume=True)
+
+
+def test_a_run_goes_on_from_any_of_its_checkpoints(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints/00000006")
+    with pytest.raises(ValueError, match="no validated checkpoint of iteration 4; it has 3, 6"):
+        train_model(cell / "train.toml", out=tmp_path / "run", resume_at=4)
+    train_model(cell / "train.toml", out=tmp_path / "run", resume_at=3)
+    assert same(weights(run), weights(tmp_path / "run"))
+
+
+def without_norm(cell, name, *changes):
+    """Write a training file of a network whose batches may be cut into parts."""
+    text = (cell / "train.toml").read_text().replace('norm = "batch"', 'norm = "none"')
+    for before, after in changes:
+        text = text.replace(before, after)
+    (cell / name).write_text(text)
+    return cell / name
+
+
+def close(a, b):
+    return all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
+
+
+def test_two_processes_share_a_batch(cell, tmp_path):
+    """Two devices with a patch each do what one does with two patches one after the other."""
+    two = without_norm(cell, "two.toml", ("batch = 1", "batch = 2\ndevices = 2"))
+    seen = []
+    result = train_model(two, out=tmp_path / "two", progress=lambda s, done, n: seen.append(done))
+    assert result["iteration"] == 6
+    assert seen == [*range(6), 6]
+    one = without_norm(cell, "one.toml", ("batch = 1", "batch = 2\naccumulate = 2"))
+    train_model(one, out=tmp_path / "one")
+    assert close(weights(tmp_path / "one"), weights(tmp_path / "two"))
+    events = [p for p in (tmp_path / "two").iterdir() if p.name.startswith("events")]
+    assert len(events) == 1
+
+
+def test_a_fault_in_one_of_two_processes_is_told(cell, tmp_path):
+    hot = without_norm(
+        cell,
+        "two_hot.toml",
+        ("batch = 1", "batch = 2\ndevices = 2"),
+        ("learning_rate = 1e-2", "learning_rate = 1e30"),
+    )
+    with pytest.raises(ValueError, match=r"^the loss became"):
+        train_model(hot, out=tmp_path / "run")
+
+
+def test_a_batch_that_cannot_be_shared(cell):
+    odd = without_norm(cell, "odd.toml", ("batch = 1", "batch = 3\ndevices = 2"))
+    with pytest.raises(ValueError, match="a batch of 3 cannot be shared evenly by 2 devices"):
+        train_model(odd)
+
+
+def test_the_mean_of_weights(cell, tmp_path):
+    """By hand over five updates, buffers too; what is trained is kept beside it."""
+    net = UNet(TINY.model.model_copy(update={"norm": "batch"}))
+    average = Average(net, 0.5)
+    name = "down.0.0.weight"
+    mean = net.state_dict()[name].clone()
+    for n in range(5):
+        for value in net.state_dict().values():
+            value.add_(1)
+        average.update(n)
+        decay = min(0.5, (1 + n) / (10 + n))
+        mean = decay * mean + (1 - decay) * net.state_dict()[name]
+    assert torch.allclose(average.net.state_dict()[name], mean, atol=1e-6)
+    assert average.net.state_dict()["down.0.1.num_batches_tracked"] == 5
+    assert average.weights().keys() == net.state_dict().keys()
+    assert Average(net, 0).weights() == {}
+    text = (cell / "train.toml").read_text()
+    for decay in (0, 0.9):
+        (cell / "mean.toml").write_text(
+            text.replace("learning_rate = 1e-2", f"learning_rate = 1e-2\naverage = {decay}")
+        )
+        train_model(cell / "mean.toml", out=tmp_path / f"run{decay}")
+    assert not same(weights(tmp_path / "run0"), weights(tmp_path / "run0.9"))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+def test_compiled_training_learns_the_same(cell, tmp_path, run):
+    (cell / "compiled.toml").write_text(
+        (cell / "train.toml").read_text().replace("batch = 1", "batch = 1\ncompile = true")
+    )
+    train_model(cell / "compiled.toml", out=tmp_path / "run")
+    rows = [checkpoint.read_run(folder).metrics[-1] for folder in (run, tmp_path / "run")]
+    assert rows[0]["train_loss"] == pytest.approx(rows[1]["train_loss"], rel=0.05)
+
+
+def test_fine_tuning_starts_from_the_weights_of_a_run(cell, run, tmp_path):
+    other = tmp_path / "other.toml"
+    regions = (
+        (cell / "train.toml")
+        .read_text()
+        .split("[[train]]")[1]
+        .replace('"cell.zarr', f'"{cell}/cell.zarr')
+    )
+    other.write_text(f"iterations = 2\nvalidate_every = 1\n[[train]]{regions}")
+    result = finetune_model(run, other, out=tmp_path / "tuned")
+    info = checkpoint.read_info(tmp_path / "tuned/checkpoints/00000001")
+    best = checkpoint.find_checkpoint(run)
+    assert info.started_from == f"{best}: {checkpoint.weights_hash(best)}"
+    assert info.model == checkpoint.read_info(best).model
+    assert info.training.loss == "cross_entropy+dice"
+    assert info.training.optimizer.learning_rate == 1e-2  # as before
+    start, tuned = weights(run, result["best"] and int(best.name)), weights(tmp_path / "tuned", 1)
+    for key in start:
+        if start[key].is_floating_point():
+            assert (start[key] - tuned[key]).abs().max() < 0.1
+
+
+def test_fine_tuning_without_validation_says_so(cell, run, tmp_path, caplog):
+    other = tmp_path / "other.toml"
+    other.write_text(
+        "iterations = 4\nvalidate_every = 1\n"
+        f'[[train]]\nraw = "{cell}/cell.zarr/raw"\nlabels = "{cell}/cell.zarr/labels/mito"\n'
+    )
+    result = finetune_model(run, other, out=tmp_path / "tuned")
+    assert "no [[validation]]: the checkpoint at half of the 4 iterations" in caplog.text
+    assert result["best"] == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("voxel_size = [5, 5, 5]", r"'voxel_size' is .* leave it out"),
+        ('structure = "er"', "'structure' is er, that of the checkpoint mito"),
+        ("[model]\nfeatures = 3", "'model' is"),
+    ],
+)
+def test_fine_tuning_of_another_kind_is_refused(cell, run, tmp_path, line, message):
+    other = tmp_path / "other.toml"
+    other.write_text(
+        f'{line}\n[[train]]\nraw = "{cell}/cell.zarr/raw"\n'
+        f'labels = "{cell}/cell.zarr/labels/mito"\n'
+    )
+    with pytest.raises(ValueError, match=message):
+        finetune_model(run, other, out=tmp_path / "tuned")
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_mlflow_is_told(cell, tmp_path):
+    import mlflow
+
+    with pytest.raises(Stop):
+        train_model(cell / "train.toml", out=tmp_path / "run", mlflow="local", progress=stop)
+    train_model(cell / "train.toml", out=tmp_path / "run", mlflow="local")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "asem mito"]
+    (told,) = client.search_runs([experiment.experiment_id])
+    assert told.info.status == "FINISHED"
+    assert told.data.params["training.optimizer.learning_rate"] == "0.01"
+    history = client.get_metric_history(told.info.run_id, "train_loss")
+    assert [metric.step for metric in history] == [3, 6]
+    names = {entry.path for entry in client.list_artifacts(told.info.run_id)}
+    assert names == {"curves.png", "metrics.csv", "checkpoint"}
+
+
+def test_a_missing_mlflow_is_told_before_anything_is_made(cell, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.setattr("asem.training.mlflow_runs.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"--mlflow needs MLflow: pip install 'asem\[mlflow\]'"):
+        train_model(cell / "train.toml", out=tmp_path / "run", mlflow="local")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_may_not_be_trained_over(cell, run, tmp_path):
+    with pytest.raises(FileExistsError, match="is a finished run; give another --out"):
+        train_model(cell / "train.toml", out=run)
+    text = (cell / "train.toml").read_text().replace("iterations = 6", "iterations = 7")
+    (cell / "longer.toml").write_text(text)
+    unfinished = tmp_path / "unfinished"
+    with pytest.raises(Stop):
+        train_model(cell / "train.toml", out=unfinished, progress=stop)
+    with pytest.raises(
+        FileExistsError, match=r"unfinished run of another kind .it differs in iterations"
+    ):
+        train_model(cell / "longer.toml", out=unfinished)
+    train_model(cell / "longer.toml", out=unfinished, overwrite=True)
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter1.tex").write_text("...")
+    with pytest.raises(FileExistsError, match="exists and is no run directory"):
+        train_model(cell / "train.toml", out=thesis, overwrite=True)
+    (thesis / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match="key 'state' is missing"):
+        train_model(cell / "train.toml", out=thesis, overwrite=True)
+    assert (thesis / "chapter1.tex").exists()
+
+
+def test_a_run_does_not_go_on_with_other_data(cell, tmp_path):
+    import_volume(cell / "cell.zarr/raw", tmp_path / "cell.zarr/raw")
+    labels = tmp_path / "cell.zarr/labels/mito"
+    import_volume(cell / "cell.zarr/labels/mito", labels)
+    shutil.copy(cell / "train.toml", tmp_path)
+    with pytest.raises(Stop):
+        train_model(tmp_path / "train.toml", out=tmp_path / "run", progress=stop)
+    import_volume(cell / "cell.zarr/labels/mito", labels, overwrite=True)
+    with pytest.raises(FileExistsError, match="differs in inputs"):
+        train_model(tmp_path / "train.toml", out=tmp_path / "run")
+
+
+def test_a_start_that_failed_blocks_nothing(cell, tmp_path):
+    (tmp_path / "run/.asem").mkdir(parents=True)
+    (tmp_path / "run/.asem/lock").touch()
+    assert train_model(cell / "train.toml", out=tmp_path / "run")["iteration"] == 6
+    assert not (tmp_path / "run/.asem").exists()
+
+
+def test_the_schedule_is_used(cell, run, tmp_path):
+    text = (cell / "train.toml").read_text()
+    (cell / "cosine.toml").write_text(
+        text.replace("learning_rate = 1e-2", 'learning_rate = 1e-2\nschedule = "cosine"')
+    )
+    train_model(cell / "cosine.toml", out=tmp_path / "run")
+    assert not same(weights(run), weights(tmp_path / "run"))
+
+
+def test_a_run_can_be_moved(run, tmp_path):
+    shutil.copytree(run, tmp_path / "moved")
+    moved, here = (checkpoint.find_checkpoint(path) for path in (tmp_path / "moved", run))
+    assert moved.is_relative_to(tmp_path)
+    assert checkpoint.weights_hash(moved) == checkpoint.weights_hash(here)
+
+
+def test_training_without_validation_keeps_the_last(cell, tmp_path):
+    text = (cell / "train.toml").read_text().split("[[validation]]")[0]
+    (cell / "alone.toml").write_text(text)
+    result = train_model(cell / "alone.toml", out=tmp_path / "run")
+    assert result["best"] == 6
+    assert result["metrics"]["f1"] is None
+
+
+def test_training_lowers_the_loss(cell, tmp_path):
+    text = (cell / "train.toml").read_text()
+    text = text.replace("iterations = 6", "iterations = 150")
+    text = text.replace("validate_every = 3", "validate_every = 50")
+    (cell / "learn.toml").write_text(text)
+    train_model(cell / "learn.toml", out=tmp_path / "run")
+    rows = checkpoint.read_run(tmp_path / "run").metrics
+    losses = [row["train_loss"] for row in rows]
+    assert losses[2] < losses[1] < losses[0]
+    assert rows[-1]["f1"] > 0.6
+
+
+def test_the_validation_score_is_what_evaluate_says(cell, run, tmp_path):
+    net, info = checkpoint.load_checkpoint(checkpoint.find_checkpoint(run))
+    config = TrainConfig.from_toml(cell / "train.toml")
+    sample = load_sample(config.validation[0], config)
+    runner = Runner(net, torch.device("cpu"), "32")
+    row = validate(runner, [sample], config)
+    predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", roi=":,:,48:", precision="32")
+    import_volume(cell / "cell.zarr/labels/mito", tmp_path / "labels", roi=":,:,48:")
+    scores = evaluate_volume(tmp_path / "p", tmp_path / "labels", structure_name="mito")
+    keys = ("precision", "recall", "f1")
+    zoned, whole = ([scores[part][key] for key in keys] for part in ("exclusion_zone", "all"))
+    assert [row[key] for key in keys] == pytest.approx(zoned, abs=1e-4)
+    assert zoned != pytest.approx(whole, abs=1e-3)
+    assert np.isfinite(row["validation_loss"])
+    assert info.iteration in (3, 6)
+
+
+def test_the_best_checkpoint(tmp_path):
+    def best(*scores):
+        rows = [
+            {"iteration": 10 * n, "f1": f1, "validation_loss": f1} for n, f1 in enumerate(scores, 1)
+        ]
+        return Run(tmp_path, INFO, rows=rows).best
+
+    assert best(0.1, 0.5, 0.5, 0.2) == 20
+    assert best(None, None) == 20
+    assert best(None, 0.1, None) == 20
+    assert best() is None
+
+
+def test_of_a_fit_regime_the_middle_is_best(tmp_path):
+    losses = [9, 5, 3, 1, 1, 1, 1, 1, 2, 4]
+    rows = [
+        {"iteration": n, "f1": n / 100, "validation_loss": loss} for n, loss in enumerate(losses, 1)
+    ]
+    run = Run(tmp_path, INFO, rows=rows)
+    run.save("finished")
+    state = checkpoint.read_run(tmp_path)
+    assert (state.best, state.first_fit) == (6, 4)
+
+
+def test_unseen_fine_tuning_takes_the_checkpoint_at_half(tmp_path):
+    rows = [{"iteration": n, "f1": None, "validation_loss": None} for n in (30, 60, 90, 100)]
+    training = TINY.model_copy(update={"iterations": 100})
+    tuned = INFO.model_copy(update={"training": training, "started_from": "somewhere"})
+    assert Run(tmp_path, tuned, rows=rows).best == 30
+    assert Run(tmp_path, INFO.model_copy(update={"training": training}), rows=rows).best == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_optimizers(name, kind):
+    optimizer = make_optimizer(OptimizerConfig(name=name, weight_decay=0.25), UNet(TINY.model))
+    assert type(optimizer) is kind
+    assert optimizer.defaults["weight_decay"] == 0.25
+
+
+def test_learning_rates():
+    constant = OptimizerConfig()
+    assert {learning_rate(constant, i, 9) for i in range(9)} == {3e-5}
+    cosine = OptimizerConfig(learning_rate=1, schedule="cosine", warmup=4)
+    rates = [learning_rate(cosine, i, 100) for i in range(100)]
+    assert rates[0] == 0.25
+    assert max(rates) == rates[3]
+    assert rates[50] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda p: (p / checkpoint.WEIGHTS).write_bytes(b"\x00" * 40), "is damaged or of another"),
+        (lambda p: save_file({"x": torch.zeros(1)}, p / checkpoint.WEIGHTS), "of another network"),
+        (lambda p: (p / checkpoint.STATE).write_text("{"), "state.json is damaged"),
+        (
+            lambda p: (p / checkpoint.STATE).write_text('{"asem": "1"}'),
+            "key 'iteration' is missing",
+        ),
+    ],
+)
+def test_a_damaged_checkpoint_is_told(run, tmp_path, break_it, message):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint.find_checkpoint(run), folder)
+    checkpoint.load_checkpoint(folder)
+    assert checkpoint.find_checkpoint(folder) == folder
+    break_it(folder)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.load_checkpoint(folder)
+
+
+def stop_at_once(stage, done, total):
+    raise Stop
+
+
+def test_what_is_no_checkpoint(cell, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is nothing"):
+        checkpoint.find_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        checkpoint.find_checkpoint(tmp_path)
+    with pytest.raises(Stop):
+        train_model(cell / "train.toml", out=tmp_path / "run", progress=stop_at_once)
+    with pytest.raises(ValueError, match="has no checkpoint yet"):
+        checkpoint.find_checkpoint(tmp_path / "run")
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"run.json is damaged"):
+        checkpoint.find_checkpoint(tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(cell, tmp_path):
+    text = (cell / "train.toml").read_text().replace("learning_rate = 1e-2", "learning_rate = 1e30")
+    (cell / "hot.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"the loss became .* smaller optimizer.learning_rate"):
+        train_model(cell / "hot.toml", out=tmp_path / "run")
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu(cell, tmp_path):
+    text = (cell / "train.toml").read_text().replace('device = "cpu"', 'device = "cuda"')
+    (cell / "gpu.toml").write_text(text.replace('precision = "32"', 'precision = "bf16"'))
+    result = train_model(cell / "gpu.toml", out=tmp_path / "run")
+    assert np.isfinite(result["metrics"]["train_loss"])
+    predict_volume(tmp_path / "run", cell / "cell.zarr/raw", tmp_path / "p", device="cuda:0")
