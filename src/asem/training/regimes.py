@@ -71,7 +71,7 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
 
     Examples
     --------
-    >>> find_fit(range(1, 11), [9, 5, 3, 1, 1, 1, 1, 1, 2, 4])
+    >>> find_fit(range(1, 11), [9, 5, 3, 1, 1, 1, 1, 1, 3, 6])
     Fit(first=4, middle=6, last=8)
     """
     loss = np.asarray(losses, float)
