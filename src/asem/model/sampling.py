@@ -12,10 +12,10 @@ from asem.model.augment import augment
 from asem.model.config import Region, TrainConfig
 from asem.model.unet import context, lattice, output_size, reach, valid_input
 from asem.volume.contrast import to_unit, window_of
-from asem.volume.downsample import at_voxel_size
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.roi import Roi, Triple, add, parse_roi, subtract
 from asem.volume.volume import Volume
+from asem.volume.voxel_size import at_voxel_size
 
 FOREGROUND, BEYOND, UNKNOWN = 1, 254, 255
 """Codes of a target voxel besides 0, background; neither BEYOND (the region) nor UNKNOWN counts."""

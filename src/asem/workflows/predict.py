@@ -23,10 +23,11 @@ from asem.model.device import (
 from asem.model.inference import Runner, Told, default_tile, plan_tiles, predict
 from asem.model.unet import lattice
 from asem.volume.contrast import to_unit, window_of
-from asem.volume.downsample import at_voxel_size, whole_factors
+from asem.volume.downsample import whole_factors
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, negative, parse_roi
 from asem.volume.volume import Volume
+from asem.volume.voxel_size import at_voxel_size
 
 LOG = logging.getLogger(__name__)
 
@@ -204,7 +205,8 @@ def predict_block(
     """
     coarse = model.coarse
     factors = whole_factors(raw.voxel_size, coarse.voxel_size)
-    assert factors is not None
+    if factors is None:
+        raise ValueError("a model must have whole multiples of the voxel size of raw")
     on_grid = block.shift(raw.original_offset)
     bins = Roi.between(
         [o // f for o, f in zip(on_grid.offset, factors, strict=True)],
