@@ -185,6 +185,17 @@ def test_bad_training_files(asem, cell, planes, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+def test_data_of_another_voxel_size_is_resampled_or_refused(asem, cell, run, tmp_path):
+    asem("import", cell / "raw.tif", tmp_path / "raw", "--voxel-size", "8,10,10")
+    words = ("predict", run, tmp_path / "raw", tmp_path / "p")
+    said = "8 x 10 x 10 nm, the model of 10 x 10 x 10 nm, and resampling is switched off"
+    fails(asem(*words, "--no-resample"), said)
+    assert not (tmp_path / "p").exists()
+    code, _, err = asem(*words)
+    assert code == 0
+    assert "voxels of 8 x 10 x 10 nm are interpolated to" in " ".join(err.split())
+
+
 def test_what_is_no_checkpoint(asem, cell, tmp_path):
     raw = cell / "cell.zarr/raw"
     fails(asem("predict", raw, raw, tmp_path / "p"), "is no checkpoint")

@@ -60,6 +60,7 @@ def predict(
     precision: Literal["auto", "32", "bf16"] = "auto",
     tile: int | None = None,
     clahe: Flag = False,
+    no_resample: Flag = False,
     overwrite: Flag = False,
     shown: Shown = PLAIN,
 ) -> None:
@@ -83,6 +84,8 @@ def predict(
         Edge of what one forward pass keeps, in model voxels; less takes less memory.
     clahe
         Equalize RAW's contrast on the fly: for networks that were trained on asem clahe's output.
+    no_resample
+        Refuse where RAW's voxel size is not the network's, instead of resampling there and back.
     overwrite
         Replace the image at DESTINATION.
     """
@@ -98,6 +101,7 @@ def predict(
             precision=precision,
             tile=tile,
             clahe=clahe,
+            resample=not no_resample,
             overwrite=overwrite,
             progress=told,
         )
