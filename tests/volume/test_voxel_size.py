@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asem.volume.downsample import downsample
 from asem.volume.roi import Roi
 from asem.volume.volume import OriginalGrid, Volume
 from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_interpolation
@@ -157,6 +158,13 @@ def test_voxels_begin_at_the_outer_face_of_the_original_grid():
 def test_equal_voxel_sizes_are_the_volume_itself():
     volume = Volume(np.zeros((4, 4, 4), np.uint8), (5.0, 5.24, 5.0))
     assert at_voxel_size(volume, (5.0, 5.240001, 5.0), resample=False) is volume
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_whole_factors_within_a_millionth_are_downsampling(kind, rng):
+    voxels = rng.integers(0, 4, (7, 8, 9)).astype(np.uint8)
+    view = at_voxel_size(Volume(voxels, (5.24, 5.0, 4.0), kind=kind), (10.48, 5.000004, 12.00001))
+    assert view.read(view.roi).tolist() == downsample(voxels, (2, 1, 3), kind).tolist()
 
 
 def test_labels_a_hundredth_of_a_voxel_off_are_at_home_on_the_finer_grid():

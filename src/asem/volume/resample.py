@@ -29,7 +29,6 @@ TOLERANCE = 1e-6
 """A face lies on another within this share of a source voxel."""
 LEAST_WEIGHT = 1e-7
 """Of a source voxel; what rounding makes of no overlap is less, and no voxel is read for it."""
-
 TIE = 1e-6
 """Parts of a voxel are equal within this share of it."""
 
@@ -123,11 +122,12 @@ class Resampling:
         ndarray
             Shape ``target.shape``, the dtype of `voxels`.
         """
+        needed = self.needed(target)
+        assert voxels.shape == needed.shape  # the kernels do not look
         if self.ratios == (1, 1, 1):
             return voxels
         out = np.empty(target.shape, voxels.dtype)
-        starts = self.needed(target).offset
-        pairs = zip(self._taps(target), starts, strict=True)
+        pairs = zip(self._taps(target), needed.offset, strict=True)
         z, y, x = ((index - start, weight) for (index, weight), start in pairs)
         source = np.ascontiguousarray(voxels)
         if self.kind == "labels":
