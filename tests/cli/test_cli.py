@@ -174,7 +174,6 @@ def test_bad_training_files(asem, cell, planes, tmp_path):
         ('structure = "mito"', 'structure = "mitos"', "unknown structure 'mitos'"),
         ("patch = 28", "patch = 29", "'patch': 29 voxels do not fit"),
         ('roi = ":,:,:48"', 'roi = ":,:,:480"', "leaves the volume"),
-        ("[10, 10, 10]", "[15, 10, 10]", "only whole multiples can"),
         (labels, f'"{tmp_path}/far"', "have no voxel in common"),
         (labels, f'"{tmp_path}/fine"', "must have one voxel size"),
         (labels, '"nowhere"', "there is nothing at"),
@@ -184,6 +183,17 @@ def test_bad_training_files(asem, cell, planes, tmp_path):
         (tmp_path / "t.toml").write_text(text.replace(old, new))
         fails(asem("train", tmp_path / "t.toml", "--out", tmp_path / "run"), message)
         assert not (tmp_path / "run").exists()
+
+
+def test_data_of_another_voxel_size_is_resampled_or_refused(asem, cell, run, tmp_path):
+    asem("import", cell / "raw.tif", tmp_path / "raw", "--voxel-size", "8,10,10")
+    words = ("predict", run, tmp_path / "raw", tmp_path / "p")
+    said = "8 x 10 x 10 nm, the model of 10 x 10 x 10 nm, and resampling is switched off"
+    fails(asem(*words, "--no-resample"), said)
+    assert not (tmp_path / "p").exists()
+    code, _, err = asem(*words)
+    assert code == 0
+    assert "voxels of 8 x 10 x 10 nm are interpolated to" in " ".join(err.split())
 
 
 def test_what_is_no_checkpoint(asem, cell, tmp_path):

@@ -5,11 +5,13 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from asem.model.checkpoint import find_checkpoint, load_checkpoint
 from asem.model.unet import context, lattice
 from asem.volume.contrast import to_unit
 from asem.volume.formats import open_volume
+from asem.volume.voxel_size import at_voxel_size
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
@@ -66,8 +68,9 @@ def finer(cell, tmp_path):
     return tmp_path / "fine.tif"
 
 
-def test_a_crop_at_odd_indices_changes_nothing_further_than_the_context(cell, run, tmp_path):
-    stack, size = finer(cell, tmp_path), (5.0, 5.0, 5.0)
+@pytest.mark.parametrize("size", [(5.0, 5.0, 5.0), (6.5, 5.24, 4.0), (5.0, 12.5, 7.0)])
+def test_a_crop_at_odd_indices_changes_nothing_further_than_the_context(cell, run, tmp_path, size):
+    stack = finer(cell, tmp_path)
     import_volume(stack, tmp_path / "whole", voxel_size=size)
     start = (13, 11, 17)
     import_volume(stack, tmp_path / "crop", voxel_size=size, roi="13:80,11:96,17:144")
@@ -75,9 +78,9 @@ def test_a_crop_at_odd_indices_changes_nothing_further_than_the_context(cell, ru
         predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
     whole, crop = voxels(tmp_path / "p_whole"), voxels(tmp_path / "p_crop")
     net = load_checkpoint(find_checkpoint(run))[1].model
-    margin = 2 * (context(net) + lattice(net))  # in voxels of raw
-    inner = tuple(slice(margin, None) for _ in range(3))
-    beyond = tuple(slice(s + margin, None) for s in start)
+    margin = [int((context(net) + lattice(net)) * 10 / edge) + 1 for edge in size]
+    inner = tuple(slice(m, None) for m in margin)
+    beyond = tuple(slice(s + m, None) for s, m in zip(start, margin, strict=True))
     assert crop[inner].size > 10_000
     assert np.abs(crop[inner] - whole[beyond]).max() <= 1
     assert whole.std() > 1
@@ -93,9 +96,52 @@ def test_a_model_of_twice_the_voxel_size_is_the_prediction_of_the_means(cell, ru
     import_volume(tmp_path / "coarse.tif", tmp_path / "coarse", voxel_size=(10.0, 10.0, 10.0))
     for name in ("fine", "coarse"):
         predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
-    repeated = voxels(tmp_path / "p_coarse").repeat(2, 0).repeat(2, 1).repeat(2, 2)
-    assert (voxels(tmp_path / "p_fine") == repeated).all()
+    between = np.ix_(*((np.arange(n) + 0.5) / 2 - 0.5 for n in fine.shape))
+    centres = np.stack(np.broadcast_arrays(*between))
+    coarse = voxels(tmp_path / "p_coarse").astype(float)
+    expected = ndimage.map_coordinates(coarse, centres, order=1, mode="mirror")
+    assert (voxels(tmp_path / "p_fine") == np.floor(expected + 0.5)).all()
     assert open_volume(tmp_path / "p_fine").voxel_size == (5.0, 5.0, 5.0)
+
+
+def test_any_voxel_size_is_predicted_at_the_models_and_brought_back(cell, run, tmp_path):
+    """Along z and x raw is finer than the model, along y two model voxels make one of raw."""
+    size = (8.0, 20.0, 3.2)
+    import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size)
+    view = at_voxel_size(open_volume(tmp_path / "raw"), (10.0, 10.0, 10.0))
+    tifffile.imwrite(tmp_path / "seen.tif", view.read(view.roi))
+    import_volume(tmp_path / "seen.tif", tmp_path / "seen", voxel_size=(10.0, 10.0, 10.0))
+    for name in ("raw", "seen"):
+        predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
+    seen = voxels(tmp_path / "p_seen").astype(float)
+    assert seen.shape == (32, 96, 24)
+    pairs = (seen[:, ::2] + seen[:, 1::2]) / 2
+    z, x = (np.arange(40) + 0.5) * 0.8 - 0.5, (np.arange(72) + 0.5) * 0.32 - 0.5
+    centres = np.stack(np.broadcast_arrays(*np.ix_(z, np.arange(48), x)))
+    expected = ndimage.map_coordinates(pairs, centres, order=1, mode="mirror")
+    found = open_volume(tmp_path / "p_raw")
+    assert (found.voxel_size, found.shape) == (size, (40, 48, 72))
+    # Half a step for rounding.
+    assert np.abs(voxels(tmp_path / "p_raw") - expected).max() <= 0.5 + 1e-6
+    assert expected.std() > 1
+
+
+@pytest.mark.parametrize("size", [(5.0, 5.0, 5.0), (8.0, 12.5, 6.4)])
+def test_neither_blocks_nor_tiles_nor_a_roi_show_in_a_resampled_prediction(
+    cell, run, tmp_path, monkeypatch, size
+):
+    raw = tmp_path / "raw"
+    import_volume(cell / "raw.tif", raw, voxel_size=size)
+    predict_volume(run, raw, tmp_path / "whole", precision="32")
+    predict_volume(run, raw, tmp_path / "part", precision="32", roi="7:21,9:30,5:41")
+    predict_volume(run, raw, tmp_path / "tiles", precision="32", tile=8)
+    monkeypatch.setattr("asem.blocks.output.SHARD", (17, 18, 19))
+    predict_volume(run, raw, tmp_path / "blocks", precision="32")
+    whole = voxels(tmp_path / "whole")
+    assert whole.std() > 1
+    for other in ("tiles", "blocks"):
+        assert np.abs(voxels(tmp_path / other) - whole).max() <= 1
+    assert np.abs(voxels(tmp_path / "part") - whole[7:21, 9:30, 5:41]).max() <= 1
 
 
 def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, monkeypatch):
@@ -212,12 +258,24 @@ def test_deep_images_are_seen_through_their_window(cell, run, tmp_path, dtype):
     assert voxels(tmp_path / "p_deep").std() > 1
 
 
-def test_voxel_sizes_that_do_not_fit(cell, run, tmp_path):
-    stack = finer(cell, tmp_path)
-    import_volume(stack, tmp_path / "fine", voxel_size=(4.0, 5.0, 5.0))
-    with pytest.raises(ValueError, match="from which 10 x 10 x 10 nm cannot be made"):
-        predict_volume(run, tmp_path / "fine", tmp_path / "p")
+@pytest.mark.parametrize("size", [(5.0, 5.0, 5.0), (4.0, 5.0, 12.0)])
+def test_other_voxel_sizes_may_be_refused(cell, run, tmp_path, size):
+    import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size)
+    message = "the model of 10 x 10 x 10 nm, and resampling is switched off; leave out --no-resam"
+    with pytest.raises(ValueError, match=message):
+        predict_volume(run, tmp_path / "raw", tmp_path / "p", resample=False)
     assert not (tmp_path / "p").exists()
+    # The model's own is none of them.
+    predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", resample=False, roi=":9,:9,:9")
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [((10.0, 10.0, 10.0), 0), ((5.0, 10.0, 5.0), 0), ((4.0, 10.0, 10.0), 1)]
+)
+def test_interpolation_is_warned_of_once(cell, run, tmp_path, caplog, size, said):
+    import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size)
+    predict_volume(run, tmp_path / "raw", tmp_path / "p", clahe=True, roi=":9,:9,:9")
+    assert sum("are interpolated to the model's 10 x" in line for line in caplog.messages) == said
 
 
 def test_bad_requests_create_nothing(cell, run, tmp_path):
@@ -241,8 +299,6 @@ def test_a_checkpoint_is_as_good_as_its_run(cell, run, probability, tmp_path):
 
 @pytest.mark.parametrize("block", [(256, 256, 256), (16, 17, 18)])
 def test_segmentation_is_threshold_mask_and_size(cell, probability, tmp_path, monkeypatch, block):
-    from scipy import ndimage
-
     monkeypatch.setattr("asem.blocks.output.SHARD", block)
     mask = np.zeros((20, 30, 40), np.uint8)
     mask[2:, 3:, :] = 7

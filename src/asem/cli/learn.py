@@ -31,6 +31,7 @@ def train(
     overwrite: Flag = False,
     resume: Flag = False,
     resume_at: int | None = None,
+    no_resample: Flag = False,
     mlflow: str | None = None,
     shown: Shown = PLAIN,
 ) -> None:
@@ -49,8 +50,10 @@ def train(
         validation or devices by now.
     resume_at
         Go on from the checkpoint of this iteration and forget what came after it.
+    no_resample
+        Refuse data of another voxel size than the model's.
     mlflow
-        Tell an MLflow server or database, too, for instance sqlite:///mlflow.db.
+        Tell an MLflow server or database, too: its address, or local for mlflow.db beside the run.
     """
     from asem.workflows.train import train_model
 
@@ -61,6 +64,7 @@ def train(
             overwrite=overwrite,
             resume=resume,
             resume_at=resume_at,
+            resample=not no_resample,
             mlflow=mlflow,
             progress=told,
         )
@@ -91,7 +95,7 @@ def finetune(
     overwrite
         Delete the run that lies there.
     mlflow
-        Tell an MLflow server or database, too, for instance sqlite:///mlflow.db.
+        Tell an MLflow server or database, too: its address, or local for mlflow.db beside the run.
     """
     from asem.workflows.train import finetune_model
 
@@ -113,6 +117,7 @@ def predict(
     precision: Literal["auto", "32", "bf16"] = "auto",
     tile: int | None = None,
     clahe: Flag = False,
+    no_resample: Flag = False,
     overwrite: Flag = False,
     shown: Shown = PLAIN,
 ) -> None:
@@ -136,6 +141,8 @@ def predict(
         Edge of what one forward pass keeps, in model voxels; less takes less memory.
     clahe
         Equalize RAW's contrast on the fly: for networks that were trained on asem clahe's output.
+    no_resample
+        Refuse where RAW's voxel size is not the network's, instead of resampling there and back.
     overwrite
         Replace the image at DESTINATION.
     """
@@ -151,6 +158,7 @@ def predict(
             precision=precision,
             tile=tile,
             clahe=clahe,
+            resample=not no_resample,
             overwrite=overwrite,
             progress=told,
         )

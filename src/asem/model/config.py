@@ -130,7 +130,9 @@ class TrainConfig(Config):
     structure: str
     """Preset: width of the exclusion zone of the validation score."""
     voxel_size: Voxel
-    """nm, of the model; data of a smaller voxel size is averaged."""
+    """nm, of the model; data of another voxel size is resampled."""
+    resample: bool = True
+    """False: data of another voxel size is refused."""
     train: tuple[Region, ...] = Field(min_length=1)
     validation: tuple[Region, ...] = ()
     iterations: PositiveInt = 100_000

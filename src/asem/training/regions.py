@@ -12,11 +12,11 @@ import psutil
 from asem.image.labels import is_foreground, unknown_id
 from asem.model.config import Region, TrainConfig
 from asem.volume.contrast import to_unit, window_of
-from asem.volume.downsample import at_voxel_size
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, add, negative, parse_roi
 from asem.volume.volume import Volume
+from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_interpolation
 
 LOG = logging.getLogger(__name__)
 FOREGROUND, BEYOND, UNKNOWN = 1, 254, 255
@@ -99,11 +99,12 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         Labels miss raw, voxel sizes do not fit, nothing is labelled.
     """
     fine = open_volume(region.raw)
-    raw = at_voxel_size(fine, config.voxel_size)
+    raw = at_voxel_size(fine, config.voxel_size, resample=config.resample)
+    warn_of_interpolation(fine, config.voxel_size)
     labels = open_labels(region.labels)
     covered = fine.common(labels)
     inside = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
-    roi = _whole_bins(covered.intersect(inside), fine, raw)
+    roi = voxels_within(covered.intersect(inside), fine, raw)
     if roi.size == 0:
         raise ValueError(f"{region.raw} and {labels.name} have no voxel in common{_within(region)}")
     on_bins = _on_bins(fine, labels, config)
@@ -184,26 +185,6 @@ def _within(region: Region) -> str:
 def _on_bins(raw: Volume, other: Volume, config: TrainConfig) -> Volume:
     """View labels or a mask at the model's voxel size, with bins on raw's original grid."""
     return at_voxel_size(other.like(other.array, original=raw.grid), config.voxel_size)
-
-
-def _whole_bins(part: Roi, fine: Volume, coarse: Volume) -> Roi:
-    """Return the bins whose voxels, as far as raw has them, all lie in `part`.
-
-    ::
-
-        raw       | a b c | d e f | g h .      bins of three on the original grid
-        part            c   d e f   g h
-        bins                  1       2
-    """
-    start, stop = [], []
-    for axis in range(3):
-        factor = round(coarse.voxel_size[axis] / fine.voxel_size[axis])
-        skipped = fine.original_offset[axis] % factor
-        low, high = part.offset[axis], part.end[axis]
-        start.append(0 if low == 0 else -(-(low + skipped) // factor))
-        whole = high == fine.shape[axis]
-        stop.append(coarse.shape[axis] if whole else (high + skipped) // factor)
-    return Roi.between(start, stop)
 
 
 def _codes(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

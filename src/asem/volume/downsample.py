@@ -1,6 +1,5 @@
 """Downsampling by whole factors: means of images, modes of labels."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,8 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from asem.config import Nm3
-from asem.volume.roi import Roi, Triple
-from asem.volume.volume import Kind, Lazy, OriginalGrid, Volume, nm
+from asem.volume.roi import Triple
+from asem.volume.volume import Kind
 
 
 def downsample(
@@ -167,77 +166,3 @@ def whole_factors(fine: Nm3, coarse: Nm3) -> Triple | None:
     if any(n < 1 or abs(c / f - n) > 1e-6 * n for f, c, n in ratios):
         return None
     return z, y, x
-
-
-def at_voxel_size(volume: Volume, voxel_size: Nm3) -> Volume:
-    """View `volume` at another voxel size, a whole multiple of its own; computed when read.
-
-    The bins begin at the first voxel of the original grid, so that a crop of the volume gives the
-    same values wherever whole bins lie inside of it.
-
-    Raises
-    ------
-    ValueError
-        The voxel size is no whole multiple of the volume's.
-    """
-    factors = whole_factors(volume.voxel_size, voxel_size)
-    if factors is None:
-        raise ValueError(
-            f"{volume.name} has voxels of {nm(volume.voxel_size)} nm, from which "
-            f"{nm(voxel_size)} nm cannot be made: only whole multiples can"
-        )
-    if factors == (1, 1, 1):
-        return volume
-    return coarsened(volume, factors)
-
-
-def coarsened(volume: Volume, factors: Triple) -> Volume:
-    """View `volume` with bins of `factors` voxels of its original grid as its voxels."""
-    start = tuple(o % f for o, f in zip(volume.original_offset, factors, strict=True))
-    first = (start[0], start[1], start[2])
-
-    def centre(origin: Nm3, before: Triple) -> Nm3:
-        """World position of the centre of the bin that begins `before` voxels ahead of origin."""
-        z, y, x = (
-            o + ((f - 1) / 2 - b) * size
-            for o, b, f, size in zip(origin, before, factors, volume.voxel_size, strict=True)
-        )
-        return z, y, x
-
-    z, y, x = (-(-size // f) for size, f in zip(volume.grid.shape, factors, strict=True))
-    sizes = zip(volume.voxel_size, factors, strict=True)
-    coarse_size = tuple(size * f for size, f in sizes)
-    return volume.like(
-        _Coarse(volume.array, volume.dtype, factors, first, volume.kind),
-        voxel_size=(coarse_size[0], coarse_size[1], coarse_size[2]),
-        offset_nm=centre(volume.offset_nm, first),
-        original=OriginalGrid((z, y, x), centre(volume.grid.origin_nm, (0, 0, 0))),
-    )
-
-
-@dataclass(frozen=True)
-class _Coarse:
-    """An array of bins of another, reduced when read."""
-
-    fine: Lazy
-    dtype: np.dtype[Any]
-    factors: Triple
-    start: Triple
-    kind: Kind
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        sizes = zip(self.start, self.fine.shape, self.factors, strict=True)
-        return tuple(-(-(s + size) // f) for s, size, f in sizes)
-
-    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
-        def bounds(coarse: list[int]) -> list[int]:
-            parts = zip(coarse, self.factors, self.start, strict=True)
-            return [c * f - s for c, f, s in parts]
-
-        whole = Roi.whole(self.fine.shape)
-        wanted = Roi.between(bounds([s.start for s in index]), bounds([s.stop for s in index]))
-        roi = wanted.intersect(whole)
-        z, y, x = (o - w for o, w in zip(roi.offset, wanted.offset, strict=True))
-        voxels = np.asarray(self.fine[roi.slices])
-        return downsample(voxels, self.factors, self.kind, start=(z, y, x))

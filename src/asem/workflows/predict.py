@@ -23,10 +23,11 @@ from asem.model.device import (
 from asem.model.inference import Runner, Told, default_tile, plan_tiles, predict
 from asem.model.unet import lattice
 from asem.volume.contrast import to_unit, window_of
-from asem.volume.downsample import at_voxel_size, whole_factors
 from asem.volume.formats import open_volume
+from asem.volume.resample import Resampling
 from asem.volume.roi import Roi, negative, parse_roi
 from asem.volume.volume import Volume
+from asem.volume.voxel_size import at_voxel_size, warn_of_interpolation
 
 LOG = logging.getLogger(__name__)
 
@@ -41,13 +42,14 @@ def predict_volume(
     precision: Precision = "auto",
     tile: int | None = None,
     clahe: bool = False,
+    resample: bool = True,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Volume:
     """Predict the probability of foreground for every voxel of a volume.
 
-    Block by block: read with the network's context, average to the model's voxel size on the
-    original grid, predict in tiles on its lattice, write back at raw's voxel size.
+    Block by block: read with the network's context, resample to the model's voxel size on the
+    original grid, predict in tiles on its lattice, write back interpolated to raw's voxels.
 
     Parameters
     ----------
@@ -65,6 +67,8 @@ def predict_volume(
         Edge of what one forward pass keeps, model voxels; None: 104 on a CPU, 200 on a GPU.
     clahe
         Equalize the contrast of what is read, as `asem clahe` would have of the whole volume.
+    resample
+        Whether raw and model may have different voxel sizes.
     overwrite
         Replace an image at `destination`.
     progress
@@ -76,7 +80,9 @@ def predict_volume(
         The finished probability.
     """
     fine = open_volume(raw)
-    model, info = _model(checkpoint, fine, device=device, precision=precision, tile=tile)
+    model, info = _model(
+        checkpoint, fine, device=device, precision=precision, tile=tile, resample=resample
+    )
     part = parse_roi(roi, fine.shape) if roi else fine.roi
     template = fine.blank(part, dtype=np.uint8, window=(0.0, 255.0), kind="image")
     equalization = ClaheConfig() if clahe else None
@@ -141,17 +147,25 @@ class Model:
 
 
 def _model(
-    checkpoint: Path, raw: Volume, *, device: str, precision: Precision, tile: int | None
+    checkpoint: Path,
+    raw: Volume,
+    *,
+    device: str,
+    precision: Precision,
+    tile: int | None,
+    resample: bool,
 ) -> tuple[Model, dict[str, Any]]:
     """Load a checkpoint for a volume; returns what describes it in a request, too."""
     folder = find_checkpoint(checkpoint)
     net, info = load_checkpoint(folder)
+    coarse = at_voxel_size(raw, info.voxel_size, resample=resample)
     where = resolve_device(device)
     runner = Runner(net.to(where), where, resolve_precision(precision, where))
     edge = default_tile(runner) if tile is None else tile
     step = lattice(info.model)
     plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), edge)  # refuses a bad tile
-    model = Model(runner, at_voxel_size(raw, info.voxel_size), window_of(raw), edge)
+    model = Model(runner, coarse, window_of(raw), edge)
+    warn_of_interpolation(raw, info.voxel_size)
     return model, {
         "weights": weights_hash(folder),
         "checkpoint": info.model_dump(mode="json"),
@@ -189,7 +203,8 @@ def predict_block(
     ::
 
         raw         |-- block --|            voxels of raw
-        model     |---- bins ------|         whole bins around it, on the original grid
+        model     |----- bins -----|         what the block is interpolated from, on the original
+                                             grid: up to one voxel more than covers it
 
     Parameters
     ----------
@@ -203,17 +218,9 @@ def predict_block(
         Called after every tile with the share that is done.
     """
     coarse = model.coarse
-    factors = whole_factors(raw.voxel_size, coarse.voxel_size)
-    assert factors is not None
+    back = Resampling.between(coarse, raw)
     on_grid = block.shift(raw.original_offset)
-    bins = Roi.between(
-        [o // f for o, f in zip(on_grid.offset, factors, strict=True)],
-        [-(-e // f) for e, f in zip(on_grid.end, factors, strict=True)],
-    )
-    tiling = plan_tiles(model.runner.net.config, bins, model.tile)
+    tiling = plan_tiles(model.runner.net.config, back.needed(on_grid), model.tile)
     grey = coarse.read(tiling.read.shift(negative(coarse.original_offset)))
     probability = predict(model.runner, to_unit(grey, model.window) * 2 - 1, tiling, told)
-    for axis, factor in enumerate(factors):
-        probability = np.repeat(probability, factor, axis)
-    z, y, x = (b * f for b, f in zip(bins.offset, factors, strict=True))
-    return probability[on_grid.shift((-z, -y, -x)).slices]
+    return back.apply(probability, on_grid)

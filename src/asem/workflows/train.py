@@ -46,6 +46,7 @@ def train_model(
     overwrite: bool = False,
     resume: bool = False,
     resume_at: int | None = None,
+    resample: bool = True,
     mlflow: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -65,8 +66,11 @@ def train_model(
         `iterations`, `validate_every`, `validation`, devices or `accumulate` by now.
     resume_at
         Go on from the checkpoint of this iteration and forget what came after it.
+    resample
+        False: refuse data of another voxel size than the model's.
     mlflow
-        Address of an MLflow tracking server or database that is told, too.
+        Address of an MLflow tracking server or database that is told, too; ``"local"``: `mlflow.db`
+        beside the run directory.
     progress
         Told of every iteration.
 
@@ -82,6 +86,8 @@ def train_model(
         After an interrupt; a checkpoint has been saved, and the same call goes on from it.
     """
     config = TrainConfig.from_toml(config_file)
+    if not resample:
+        config = config.model_copy(update={"resample": False})
     folder = out or Path("runs") / config_file.stem
     job = Job(config, folder, mlflow=mlflow)
     changes = MAY_CHANGE if resume or resume_at is not None else frozenset[str]()

@@ -1,0 +1,143 @@
+"""Training regions whose voxel size is not the model's, by other than whole factors."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.model.config import ModelConfig, Region, TrainConfig
+from asem.training.regions import FOREGROUND, UNKNOWN, load_sample
+from asem.volume.formats import open_volume
+from asem.volume.roi import Roi
+from asem.volume.voxel_size import at_voxel_size
+from asem.workflows.importing import import_volume
+
+NET = ModelConfig(features=2, levels=2)
+SIZE = (5.2, 4.0, 4.0)
+SHAPE = (26, 30, 33)
+
+
+def config(voxel_size=(5.0, 5.0, 5.0)):
+    return TrainConfig(
+        structure="mito",
+        voxel_size=voxel_size,
+        train=(Region(raw="r", labels="l"),),
+        model=NET,
+        patch=28,
+    )
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Return a function that imports voxels and gives their path."""
+
+    def store(name, voxels, kind="labels", **options):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels, photometric="minisblack")
+        settings = {"voxel_size": SIZE, "kind": kind, **options}
+        import_volume(tmp_path / f"{name}.tif", tmp_path / name, **settings)
+        return tmp_path / name
+
+    return store
+
+
+@pytest.fixture
+def grey(rng):
+    return rng.integers(0, 255, SHAPE).astype(np.uint8)
+
+
+def inner(sample):
+    """The part of a sample's raw that lies on its target."""
+    return sample.grey(Roi(sample.place, sample.target.shape))
+
+
+def test_a_voxel_counts_where_labels_cover_all_of_it(stored, grey):
+    # Along z 15.6 .. 104 nm behind the first face: voxels of 5 nm from 20 to 100.
+    # Along y 24 .. 80: from 25 to 80. Along x 0 .. 132, raw's own end: 27 voxels, the last partial.
+    labels = stored("labels", np.ones((17, 14, 33), np.uint8), offset_nm=(3 * 5.2, 6 * 4.0, 0.0))
+    sample = load_sample(Region(raw=stored("raw", grey, "image"), labels=labels), config())
+    assert sample.origin == (4, 5, 0)
+    assert sample.target.shape == (16, 11, 27)
+    assert (sample.target == FOREGROUND).all()
+
+
+def test_a_roi_counts_as_labels_do(stored, grey):
+    region = Region(
+        raw=stored("raw", grey, "image"),
+        labels=stored("labels", np.ones(SHAPE, np.uint8)),
+        roi="3:20,6:20,:",
+    )
+    sample = load_sample(region, config())
+    assert (sample.origin, sample.target.shape) == ((4, 5, 0), (16, 11, 27))
+
+
+@pytest.mark.parametrize("model", [(5.0, 5.0, 5.0), (2.6, 8.0, 3.0), (2.6, 2.0, 2.0)])
+def test_target_lies_on_raw(stored, model):
+    """Labels that begin elsewhere and are what is bright in raw stay so."""
+    z, y, x = np.ogrid[:26, :30, :33]
+    bright = (z * 1.3 - 16) ** 2 + (y - 15.0) ** 2 + (x - 16.5) ** 2 < 121
+    raw = stored("raw", np.where(bright, 200, 0).astype(np.uint8), "image")
+    labels = stored(
+        "labels", bright[2:24, 3:, :31].astype(np.uint8), offset_nm=(2 * 5.2, 3 * 4.0, 0.0)
+    )
+    sample = load_sample(Region(raw=raw, labels=labels), config(model))
+    found = inner(sample) >= 100  # a half is foreground, as for labels
+    target = sample.target == FOREGROUND
+    assert 500 < np.count_nonzero(found) < 0.6 * found.size
+    # Interpolated greys and covered parts differ by a part of a voxel at the surface.
+    wrong = np.count_nonzero(found != target)
+    assert wrong < 0.08 * np.count_nonzero(found)
+    for axis, step in product(range(3), (-1, 1)):
+        assert wrong < 0.7 * np.count_nonzero(found != np.roll(target, step, axis))
+
+
+def test_a_crop_trains_on_the_voxels_of_the_original_grid(stored, grey):
+    labels = (grey > 128).astype(np.uint8)
+    whole = stored("raw", grey, "image")
+    part = stored("part", grey, "image", roi="3:,1:,4:")
+    on = stored("labels", labels)
+    view = at_voxel_size(open_volume(whole), (5.0, 5.0, 5.0))
+    of_whole = load_sample(Region(raw=whole, labels=on, roi="5:22,6:,7:"), config())
+    of_part = load_sample(Region(raw=part, labels=on, roi="2:19,5:,3:"), config())
+    assert of_part.origin == of_whole.origin == (6, 5, 6)
+    assert (of_part.target == of_whole.target).all()
+    assert (inner(of_part) == inner(of_whole)).all()
+    assert (inner(of_whole) == view.read(view.roi)[6:22, 5:, 6:]).all()
+
+
+def test_unknown_and_masked_voxels_stay_so(stored, grey):
+    labels = np.ones(SHAPE, np.uint8)
+    labels[:, :15] = 255  # 60 of 120 nm: 12 of 24 voxels
+    mask = np.ones(SHAPE, np.uint8)
+    mask[:, :, 16:] = 0  # from 64 nm on: the thirteenth voxel lies mostly within
+    region = Region(
+        raw=stored("raw", grey, "image"),
+        labels=stored("labels", labels),
+        mask=stored("mask", mask, "image"),
+    )
+    target = load_sample(region, config()).target
+    assert (target[:, :12] == UNKNOWN).all()
+    assert (target[:, :, 13:] == UNKNOWN).all()
+    assert (target[:, 12:, :13] == FOREGROUND).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [((5.0, 5.0, 5.0), 1), ((2.6, 2.0, 2.0), 1), ((5.2, 8.0, 8.0), 0), (SIZE, 0)],
+)
+def test_a_warning_says_what_is_interpolated(stored, grey, caplog, model, said):
+    region = Region(
+        raw=stored("raw", grey, "image"), labels=stored("labels", np.ones(SHAPE, np.uint8))
+    )
+    load_sample(region, config(model))
+    warnings = [message for message in caplog.messages if "are interpolated to" in message]
+    assert len(warnings) == said
+
+
+def test_resampling_can_be_refused(stored, grey):
+    region = Region(
+        raw=stored("raw", grey, "image"), labels=stored("labels", np.ones(SHAPE, np.uint8))
+    )
+    settings = config((5.2, 8.0, 8.0)).model_copy(update={"resample": False})
+    with pytest.raises(ValueError, match="voxels of 5.2 x 4 x 4 nm"):
+        load_sample(region, settings)
