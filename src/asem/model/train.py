@@ -117,6 +117,7 @@ def train(
         Told of every iteration.
     """
     config = run.info.training
+    assert config is not None  # only a converted model has none
     device = resolve_device(config.device)
     fabric = _fabric(config, device)
     net = UNet(config.model)
