@@ -1,12 +1,14 @@
 """A model as a bioimage.io package: a zip of weights, test arrays and their description.
 
-The package takes 8-bit raw and scales it to [-1, 1] itself::
+The package takes 8-bit raw and scales it to [-1, 1] itself. Programs that predict tile by tile put
+the outputs side by side, so that these must be multiples of the network's lattice, or the tiles
+would show: the package's network cuts a margin off the output, too::
 
-    raw, uint8       |-- context --|- halo -|------ kept: 8 k ------|- halo -|-- context --|
-    probability                    |----------- 8 k + 6 ------------|
+    raw, uint8       |-- context --|- margin -|------ 8 k ------|- margin -|-- context --|
+    probability                               |------ 8 k ------|
 
-The valid convolutions have cut off the context already; the halo is what a program that predicts
-tile by tile cuts off besides, so that its tiles lie on the network's lattice and do not show.
+A halo in the format's sense will not do: bioimageio.core pads the input by it, to sizes that the
+network does not take.
 """
 
 import json
@@ -31,17 +33,22 @@ DESCRIPTION = "rdf.yaml"
 LONGEST_NAME = 64
 
 
-def halo(config: ModelConfig) -> int:
-    """Return what a tile loses on each side, so that what it keeps is a multiple of the lattice.
+def margin(config: ModelConfig) -> int:
+    """Return what is cut off each side of the output, so that a multiple of the lattice is left.
 
     Examples
     --------
-    >>> halo(ModelConfig())
+    >>> margin(ModelConfig())
     3
     """
     size = output_size(config, valid_input(config, lattice(config)))
     assert size is not None
     return size % lattice(config) // 2
+
+
+def lost(config: ModelConfig) -> int:
+    """Return by how much the package's output is smaller than its input on each side."""
+    return context(config) + margin(config)
 
 
 def write_package(
@@ -154,31 +161,26 @@ def _input(info: CheckpointInfo) -> bio.InputTensorDescr:
 
 
 def _output(info: CheckpointInfo) -> bio.OutputTensorDescr:
+    space = [
+        bio.SpaceOutputAxis(
+            id=bio.AxisId(axis),
+            size=bio.SizeReference(
+                tensor_id=bio.TensorId(INPUT),
+                axis_id=bio.AxisId(axis),
+                offset=-2 * lost(info.model),
+            ),
+            scale=scale,
+            unit="nanometer",
+        )
+        for axis, scale in zip(SPATIAL, info.voxel_size, strict=True)
+    ]
     return bio.OutputTensorDescr(
         id=bio.TensorId(OUTPUT),
         description=f"Probability of {info.structure}.",
-        axes=[bio.BatchAxis(), _channel(OUTPUT), *_output_space(info)],
+        axes=[bio.BatchAxis(), _channel(OUTPUT), *space],
         test_tensor=bio.FileDescr(source=_file(PROBABILITY)),
         data=bio.IntervalOrRatioDataDescr(type="float32", range=(0, 1)),
     )
-
-
-def _output_space(
-    info: CheckpointInfo,
-) -> list[bio.SpaceOutputAxis | bio.SpaceOutputAxisWithHalo]:
-    lost, tile = -2 * context(info.model), halo(info.model)
-    axes: list[bio.SpaceOutputAxis | bio.SpaceOutputAxisWithHalo] = []
-    for axis, scale in zip(SPATIAL, info.voxel_size, strict=True):
-        name = bio.AxisId(axis)
-        size = bio.SizeReference(tensor_id=bio.TensorId(INPUT), axis_id=name, offset=lost)
-        axes.append(
-            bio.SpaceOutputAxisWithHalo(
-                id=name, size=size, scale=scale, unit="nanometer", halo=tile
-            )
-            if tile
-            else bio.SpaceOutputAxis(id=name, size=size, scale=scale, unit="nanometer")
-        )
-    return axes
 
 
 def _file(name: str) -> bio.RelativeFilePath:
@@ -221,8 +223,10 @@ def _documentation(info: CheckpointInfo) -> str:
   x). It is scaled to [-1, 1] as x / 127.5 - 1. Other images are first scaled so that black is 0 and
   white is 255.
 - Each axis has {smallest} voxels or any whole multiple of {step} more.
-- Output: the probability of {info.structure}; {context(info.model)} voxels on each side are used up
-  as context. Tiles that drop another {halo(info.model)} voxels on each side do not show.
+- Output: the probability of {info.structure}; it is smaller by {lost(info.model)} voxels on each
+  side. Tiles of it can be put side by side: they do not show.
+- bioimageio.core 0.11 predicts such a network for a whole array, not block by block; `asem predict`
+  predicts whole cells.
 
 ## Validation
 

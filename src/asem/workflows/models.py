@@ -146,8 +146,7 @@ def export_model(
     -------
     dict
         ``file``, ``format``, and what its users must know: ``voxel_size`` (nm), ``context``,
-        ``smallest`` input and ``step`` between the sizes it takes (voxels), ``largest_difference``
-        to PyTorch.
+        ``smallest`` input and ``step`` between the sizes it takes (voxels).
 
     Raises
     ------
@@ -165,11 +164,13 @@ def export_model(
     # Beside the destination, so that the finished file can be moved there in one step.
     with tempfile.TemporaryDirectory(prefix=".asem-", dir=destination.parent) as name:
         folder = Path(name).resolve()
-        made = folder / "model.onnx"
-        grey, probability, difference = _write_network(net, info, made)
+        made, cut = folder / "model.onnx", 0
         if format == "bioimageio":
-            from asem.model.bioimage_package import write_package
+            from asem.model.bioimage_package import margin, write_package
 
+            cut = margin(info.model)
+        grey, probability = _write_network(net, info, made, margin=cut)
+        if format == "bioimageio":
             made = folder / "package.zip"
             write_package(
                 made,
@@ -185,10 +186,9 @@ def export_model(
         "format": format,
         "structure": info.structure,
         "voxel_size": list(info.voxel_size),
-        "context": context(info.model),
+        "context": context(info.model) + cut,
         "smallest": valid_input(info.model, lattice(info.model)),
         "step": lattice(info.model),
-        "largest_difference": difference,
     }
 
 
@@ -199,9 +199,9 @@ def _require_extra() -> None:
 
 
 def _write_network(
-    net: UNet, info: CheckpointInfo, file: Path
-) -> tuple["npt.NDArray[np.uint8]", "npt.NDArray[np.float32]", float]:
-    """Write the ONNX file; returns grey values, what PyTorch makes of them, and how near it is."""
+    net: UNet, info: CheckpointInfo, file: Path, *, margin: int
+) -> tuple["npt.NDArray[np.uint8]", "npt.NDArray[np.float32]"]:
+    """Write the ONNX file; returns grey values and what PyTorch makes of them, less the margin."""
     import onnx
 
     from asem.model.onnx_graph import example_input, onnx_model, scaled
@@ -209,15 +209,18 @@ def _write_network(
     grey = example_input(info.model)
     raw = scaled(grey)
     with torch.inference_mode():
-        probability = net(torch.from_numpy(raw)).softmax(1)[:, 1:].numpy()
-    onnx.save(onnx_model(net, _facts(info)), file)
+        whole = net(torch.from_numpy(raw)).softmax(1)[:, 1:].numpy()
+    kept = slice(margin, whole.shape[-1] - margin)
+    probability = np.ascontiguousarray(whole[..., kept, kept, kept])
+    facts = _facts(info) | {"context": f"{context(info.model) + margin} voxels on each side"}
+    onnx.save(onnx_model(net, facts, margin=margin), file)
     difference = float(np.abs(_run(file, raw) - probability).max())
     if not difference <= TOLERANCE:
         raise ValueError(
             f"the exported network differs from PyTorch by {difference:.1e} (at most {TOLERANCE}); "
             "nothing was written; try another version of onnxruntime"
         )
-    return grey, probability, difference
+    return grey, probability
 
 
 def _run(model: Path, raw: "npt.NDArray[np.float32]") -> "npt.NDArray[np.float32]":
@@ -236,7 +239,6 @@ def _facts(info: CheckpointInfo) -> dict[str, str]:
         "voxel_size_unit": "nm, z,y,x",
         "input": "raw, grey values scaled to [-1, 1]: x / 127.5 - 1 for 8 bit",
         "output": "probability of foreground",
-        "context": f"{context(info.model)} voxels on each side are used up",
         "sizes": f"{valid_input(info.model)} + {lattice(info.model)} k voxels",
         "checkpoint": info.model_dump_json(exclude={"training", "inputs"}),
     }
