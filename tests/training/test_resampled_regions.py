@@ -139,5 +139,5 @@ def test_resampling_can_be_refused(stored, grey):
         raw=stored("raw", grey, "image"), labels=stored("labels", np.ones(SHAPE, np.uint8))
     )
     settings = config((5.2, 8.0, 8.0)).model_copy(update={"resample": False})
-    with pytest.raises(ValueError, match="voxels of 5.2 x 4 x 4 nm"):
+    with pytest.raises(ValueError, match=r"voxels of 5\.2 x 4 x 4 nm"):
         load_sample(region, settings)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from asem import __version__
-from asem.cli import learn, prepare, volumes
+from asem.cli import learn, models, prepare, volumes
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -36,6 +36,7 @@ def build() -> App:
     app.command(prepare.instances, name="instances")
     app.command(learn.evaluate, name="evaluate")
     app.command(volumes.export, name="export")
+    app.command(models.build())
     return app
 
 

@@ -126,7 +126,8 @@ def predict(
     Parameters
     ----------
     checkpoint
-        A run directory of asem train (its best checkpoint) or one of its checkpoints.
+        A run directory of asem train (its best checkpoint), one of its checkpoints, or a model of
+        asem models convert.
     raw
         The image, for instance cell.zarr/raw.
     destination

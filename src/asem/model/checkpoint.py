@@ -6,6 +6,7 @@
     RUN/checkpoints/00001000/model.safetensors      weights
                              optimizer.safetensors  moments, to go on training
                              state.json             iteration, network, training file
+    MODEL/model.safetensors, state.json             a converted model: no run, no moments
 """
 
 import hashlib
@@ -71,6 +72,48 @@ def checkpoint_folder(run: Path, iteration: int) -> Path:
     return run / "checkpoints" / f"{iteration:08d}"
 
 
+def save_model(
+    folder: Path, info: CheckpointInfo, weights: Mapping[str, Tensor], *, overwrite: bool = False
+) -> None:
+    """Write a checkpoint that belongs to no run; it appears whole or not at all.
+
+    Parameters
+    ----------
+    folder
+        What to write; its parents are made.
+    info
+        What it is.
+    weights
+        By their names in `UNet`.
+    overwrite
+        Replace a checkpoint of this kind.
+
+    Raises
+    ------
+    FileExistsError
+        There is something else, or a checkpoint and no `overwrite`.
+    """
+    refuse_to_replace(folder, overwrite=overwrite)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
+    (partial / STATE).write_text(info.model_dump_json(indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a place where `save_model` may not write; an empty folder is free."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if held and held != {WEIGHTS, STATE}:
+        raise FileExistsError(f"{folder} exists and is no converted model; give another name")
+    if held and not overwrite:
+        raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")
+
+
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state = optimizer.state_dict()["state"]
     return {
@@ -119,8 +162,8 @@ def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
         path = checkpoint_folder(path, best)
     if not (path / WEIGHTS).is_file() or not (path / STATE).is_file():
         raise ValueError(
-            f"{path} is no checkpoint; name a run directory of `asem train` or one of its "
-            "checkpoints"
+            f"{path} is no checkpoint; name a run directory of `asem train`, one of its "
+            "checkpoints, or a model of `asem models convert`"
         )
     return path
 

@@ -205,22 +205,37 @@ class TrainConfig(Config):
         return config.model_copy(update=regions)
 
 
+class Origin(Config):
+    """Where the weights of a converted model come from."""
+
+    file: str
+    """Name of the checkpoint that was read."""
+    sha256: str
+    """Of that file."""
+    published: int | None = None
+    """Number of the published model, where it was said to be one (`asem models list`)."""
+
+
 class CheckpointInfo(Config):
     """What stands beside the weights of a checkpoint, in `state.json`."""
 
     asem: str
     """Version that wrote it."""
     iteration: int
+    """Iterations of training; 0 for a converted model, whose training is not known."""
     structure: str
     voxel_size: Nm3
     model: ModelConfig
-    training: TrainConfig
+    training: TrainConfig | None = None
+    """None for a converted model."""
     inputs: tuple[str, ...]
     """Identity of every volume that it was trained and validated on."""
     device: str
     precision: str
     started_from: str | None = None
     """Fine-tuning: the checkpoint and the SHA-256 of its weights."""
+    origin: Origin | None = None
+    """None for a model that asem trained."""
 
 
 class RunState(Config):

@@ -149,6 +149,34 @@ def output_size(config: ModelConfig, size: int) -> int | None:
     return size if size >= 1 else None
 
 
+def crops(config: ModelConfig) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return what each level on the way up cuts off, the same for every size that is taken.
+
+    Returns
+    -------
+    list
+        For each level but the lowest, the finest first: voxels before and behind that are cut off
+        the skipped feature maps, and off the upsampled ones.
+
+    Examples
+    --------
+    >>> crops(ModelConfig())
+    [((42, 42), (2, 2)), ((16, 16), (0, 0)), ((4, 4), (0, 0))]
+    """
+    sizes, size = [], valid_input(config)
+    for level in range(config.levels):
+        size = (size // 2 if level else size) - _shrinkage(config)
+        sizes.append(size)
+    found = []
+    for level in reversed(range(config.levels - 1)):
+        wanted = _crop_size(config, level, 2 * size)
+        cuts = [(have - wanted, (have - wanted) // 2) for have in (sizes[level], 2 * size)]
+        skip, upsampled = ((before, cut - before) for cut, before in cuts)
+        found.append((skip, upsampled))
+        size = wanted - _shrinkage(config)
+    return found[::-1]
+
+
 def valid_input(config: ModelConfig, at_least: int = 1) -> int:
     """Return the smallest input size that gives `at_least` so many voxels of output.
 

@@ -42,6 +42,12 @@ class Run:
         return self.info.iteration
 
     @property
+    def config(self) -> TrainConfig:
+        """The training file."""
+        assert self.info.training is not None  # only a converted model has none
+        return self.info.training
+
+    @property
     def fit(self) -> Fit | None:
         """The fit regime, from the validation losses; None where there is none."""
         scored = [row for row in self.rows if row["validation_loss"] is not None]
@@ -67,7 +73,7 @@ class Run:
         done = [int(row["iteration"]) for row in self.rows]
         if self.info.started_from is None:
             return done[-1]
-        half = self.info.training.iterations / 2
+        half = self.config.iterations / 2
         return max((one for one in done if one <= half), default=done[0])
 
     def save(self, state: Literal["running", "finished"]) -> None:

@@ -122,7 +122,7 @@ def train(
     ValueError
         The loss is no number any more.
     """
-    config = run.info.training
+    config = run.config
     learner = Learner(fabric, config, start)
     if run.iteration:
         folder = checkpoint.checkpoint_folder(run.folder, run.iteration)

@@ -54,7 +54,7 @@ def predict_volume(
     Parameters
     ----------
     checkpoint
-        A run directory (its best checkpoint) or a checkpoint.
+        A run directory (its best checkpoint), a checkpoint, or a converted model.
     raw
         The image to predict.
     destination

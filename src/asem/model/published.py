@@ -1,0 +1,66 @@
+"""The seven models that were published with the paper. Loads no torch."""
+
+from dataclasses import dataclass
+
+from asem.config import Nm3
+
+WHERE = "https://open.quiltdata.com/b/asem-project"
+"""The paper's bucket (Data availability); the checkpoints lie in its folder models."""
+PREPARATIONS = {
+    "CF": "chemical fixation",
+    "HPFS": "high-pressure freezing and freeze substitution",
+}
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """One trained network of the paper.
+
+    Parameters
+    ----------
+    number
+        By which the authors call it; part of its file's name.
+    structure
+        What it finds, by the name of its preset.
+    preparation
+        How its cells were fixed: a key of `PREPARATIONS`.
+    voxel_size
+        nm, of the images that it was trained on.
+    """
+
+    number: int
+    structure: str
+    preparation: str
+    voxel_size: Nm3
+
+
+_FIVE, _FOUR = (5.0, 5.0, 5.0), (4.0, 4.0, 4.0)
+PUBLISHED = (
+    PublishedModel(1847, "mito", "CF", _FIVE),
+    PublishedModel(1837, "golgi", "CF", _FIVE),
+    PublishedModel(1841, "er", "CF", _FIVE),
+    PublishedModel(1675, "mito", "HPFS", _FOUR),
+    PublishedModel(1669, "er", "HPFS", _FOUR),
+    PublishedModel(1986, "ccp", "HPFS", _FIVE),
+    PublishedModel(2000, "npc", "HPFS", _FIVE),
+)
+
+
+def published_model(number: int) -> PublishedModel:
+    """Return the published model called `number`.
+
+    Raises
+    ------
+    ValueError
+        There is none of this number; the message lists those there are.
+
+    Examples
+    --------
+    >>> published_model(1837).structure
+    'golgi'
+    """
+    for model in PUBLISHED:
+        if model.number == number:
+            return model
+    known = ", ".join(str(model.number) for model in PUBLISHED)
+    raise ValueError(f"unknown published model {number}; known: {known} (`asem models list`)")

@@ -1,0 +1,282 @@
+"""Models from and for elsewhere."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import funlib
+from asem.model.checkpoint import find_checkpoint, load_checkpoint
+from asem.model.config import CheckpointInfo, Origin
+from asem.model.published import PREPARATIONS, PUBLISHED, published_model
+from asem.structures import STRUCTURES
+from asem.volume.formats import open_volume
+from asem.workflows import models
+from asem.workflows.models import convert_model, export_model
+from asem.workflows.predict import predict_volume
+
+TEN = (10.0, 10.0, 10.0)
+# In a process of its own, for it leaves files open; nothing may be asked of the net.
+ACCEPTED = """
+import socket, sys
+def refuse(*args, **kwargs):
+    raise OSError("the net is not to be used")
+socket.socket.connect = socket.getaddrinfo = refuse
+import bioimageio.core
+summary = bioimageio.core.test_model(sys.argv[1])
+for detail in summary.details:
+    print(detail.name, detail.status, [error.msg for error in detail.errors])
+print(summary.status)
+"""
+
+
+PREDICTED = """
+import sys
+import numpy as np
+import bioimageio.core
+from bioimageio.core.digest_spec import create_sample_for_model
+from bioimageio.spec import load_model_description
+model = load_model_description(sys.argv[1], perform_io_checks=False)
+sample = create_sample_for_model(model, inputs={"raw": np.load("grey.npy")})
+with bioimageio.core.create_prediction_pipeline(model) as pipeline:
+    given = pipeline.predict_sample_without_blocking(sample).members["probability"]
+np.save("given.npy", given.data.to_numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    return funlib.save(folder / "model_checkpoint_1847_mito_CF.pt", funlib.random_state(levels=2))
+
+
+@pytest.fixture(scope="module")
+def converted(checkpoint):
+    convert_model(checkpoint, checkpoint.parent / "mito", structure="mito", voxel_size=TEN)
+    return checkpoint.parent / "mito"
+
+
+def test_the_seven_published_models():
+    found = {(m.number, m.structure, m.preparation, m.voxel_size) for m in PUBLISHED}
+    assert found == {
+        (1847, "mito", "CF", (5, 5, 5)),
+        (1837, "golgi", "CF", (5, 5, 5)),
+        (1841, "er", "CF", (5, 5, 5)),
+        (1675, "mito", "HPFS", (4, 4, 4)),
+        (1669, "er", "HPFS", (4, 4, 4)),
+        (1986, "ccp", "HPFS", (5, 5, 5)),
+        (2000, "npc", "HPFS", (5, 5, 5)),
+    }
+    assert {m.structure for m in PUBLISHED} <= set(STRUCTURES)
+    assert {m.preparation for m in PUBLISHED} == set(PREPARATIONS)
+    with pytest.raises(ValueError, match="unknown published model 7; known: 1847, 1837"):
+        published_model(7)
+
+
+def test_what_a_converted_model_says_of_itself(checkpoint, tmp_path):
+    result = convert_model(checkpoint, tmp_path / "a/mito", published=1847)
+    assert result["structure"] == "mito"
+    assert result["voxel_size"] == [5, 5, 5]
+    assert result["network"]["features"] == 2
+    assert result["parameters"] == sum(v.numel() for v in funlib.random_state(levels=2).values())
+    assert {file.name for file in (tmp_path / "a/mito").iterdir()} == {
+        "model.safetensors",
+        "state.json",
+    }
+    _, info = load_checkpoint(find_checkpoint(tmp_path / "a/mito"))
+    assert (info.training, info.inputs, info.iteration) == (None, (), 0)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert info.origin == Origin(file=checkpoint.name, sha256=digest, published=1847)
+
+
+def test_it_predicts_what_the_published_network_does(converted, checkpoint, cell, tmp_path):
+    raw = cell / "cell.zarr/raw"
+    predict_volume(converted, raw, tmp_path / "p", device="cpu", precision="32", tile=8)
+    grey = open_volume(raw).read(open_volume(raw).roi)
+    given = open_volume(tmp_path / "p").read(open_volume(tmp_path / "p").roi)
+    # A part that begins on the lattice of 2, context 9: all neighbours are real.
+    part = torch.from_numpy(grey[3:31, 5:33, 7:35] / np.float32(127.5) - 1)
+    logits = funlib.computed(funlib.random_state(levels=2), part[None, None])
+    expected = logits.softmax(1)[0, 1].numpy() * 255
+    inner = given[12:22, 14:24, 16:26]
+    assert expected.shape == inner.shape
+    assert expected.std() > 2
+    assert np.abs(inner - expected).max() <= 0.51
+
+
+def test_checkpoints_written_before_are_still_read(run):
+    folder = find_checkpoint(run)
+    document = json.loads((folder / "state.json").read_text())
+    assert document.pop("origin") is None
+    info = CheckpointInfo.checked(document, source="state.json")
+    assert info.training is not None
+    assert info.origin is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give --structure NAME and --voxel-size z,y,x, or --published NUMBER"),
+        ({"structure": "mito"}, "give --structure NAME and --voxel-size"),
+        ({"voxel_size": TEN}, "give --structure NAME and --voxel-size"),
+        ({"structure": "mitos", "voxel_size": TEN}, "unknown structure 'mitos'"),
+        ({"structure": "mito", "voxel_size": (5, 0, 5)}, "--voxel-size 5,0,5: .* be positive"),
+        ({"published": 1}, "unknown published model 1"),
+        ({"published": 1847, "structure": "er"}, "1847 is --structure mito --voxel-size 5,5,5"),
+        ({"published": 1675, "voxel_size": TEN}, "1675 is --structure mito --voxel-size 4,4,4"),
+    ],
+)
+def test_what_a_checkpoint_means_must_be_said(checkpoint, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        convert_model(checkpoint, tmp_path / "m", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_saying_the_same_twice_is_allowed(checkpoint, tmp_path):
+    same = {"structure": "mito", "voxel_size": (5.0, 5.0, 5.0)}
+    assert convert_model(checkpoint, tmp_path / "m", published=1847, **same)["structure"] == "mito"
+
+
+def test_nothing_is_replaced_by_accident(checkpoint, converted, run, tmp_path):
+    options = {"structure": "er", "voxel_size": TEN}
+    with pytest.raises(FileExistsError, match="exists already; give --overwrite"):
+        convert_model(checkpoint, converted, **options)
+    for other in (run, checkpoint):
+        with pytest.raises(FileExistsError, match="is no converted model; give another name"):
+            convert_model(checkpoint, other, overwrite=True, **options)
+    convert_model(checkpoint, tmp_path / "m", structure="mito", voxel_size=TEN)
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(b"x")
+    with pytest.raises(ValueError, match="cannot be converted"):
+        convert_model(bad, tmp_path / "m", overwrite=True, **options)
+    assert load_checkpoint(tmp_path / "m")[1].structure == "mito"
+    convert_model(checkpoint, tmp_path / "m", overwrite=True, **options)
+    assert load_checkpoint(tmp_path / "m")[1].structure == "er"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pt", "m"]
+
+
+def test_onnx(run, tmp_path):
+    result = export_model(run, tmp_path / "out/mito.onnx", format="onnx")
+    assert (result["context"], result["smallest"], result["step"]) == (9, 20, 2)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mito.onnx"]
+    model = onnx.load(tmp_path / "out/mito.onnx")
+    facts = {prop.key: prop.value for prop in model.metadata_props}
+    assert (facts["structure"], facts["voxel_size"]) == ("mito", "10,10,10")
+    assert "training" not in json.loads(facts["checkpoint"])
+    session = onnxruntime.InferenceSession(tmp_path / "out/mito.onnx")
+    (probability,) = session.run(None, {"raw": np.zeros((1, 1, 24, 20, 26), np.float32)})
+    assert probability.shape == (1, 1, 6, 2, 8)
+
+
+def test_bioimageio_accepts_the_package(converted, tmp_path):
+    export_model(
+        converted, tmp_path / "m.zip", format="bioimageio", authors=["A. B."], license_id="MIT"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["m.zip"]
+    done = alone(ACCEPTED, tmp_path)
+    assert done.stdout.splitlines()[-1:] == ["passed"], done.stdout + done.stderr
+    assert done.stdout.count("onnx inference for inputs") == 6
+    with zipfile.ZipFile(tmp_path / "m.zip") as package:
+        names = {"rdf.yaml", "README.md", "model.onnx", "raw.npy", "probability.npy"}
+        assert set(package.namelist()) == names
+        text, readme = package.read("rdf.yaml").decode(), package.read("README.md").decode()
+    assert "name: A. B." in text
+    assert "license: MIT" in text
+    assert "10.1083/jcb.202208005" in text
+    assert "model_checkpoint_1847_mito_CF.pt" in readme
+    assert "20 voxels or any whole multiple of 2 more" in " ".join(readme.split())
+
+
+def alone(code, folder):
+    environment = {**os.environ, "BIOIMAGEIO_CACHE_PATH": str(folder / "cache")}
+    return subprocess.run(
+        [sys.executable, "-c", code, str(folder / "m.zip")],
+        capture_output=True, text=True, check=False, cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+def test_a_package_gives_from_8_bit_raw_what_the_network_does(tmp_path, rng):
+    """Less a margin, 1 voxel here, so that a multiple of the lattice of 4 is left."""
+    state = funlib.random_state(levels=3)
+    file = funlib.save(tmp_path / "m.pt", state)
+    convert_model(file, tmp_path / "m", structure="mito", voxel_size=TEN)
+    result = export_model(tmp_path / "m", tmp_path / "m.zip", format="bioimageio")
+    assert (result["context"], result["smallest"], result["step"]) == (22, 48, 4)
+    grey = rng.integers(0, 256, (1, 1, 60, 48, 52)).astype(np.uint8)
+    np.save(tmp_path / "grey.npy", grey)
+    done = alone(PREDICTED, tmp_path)
+    assert done.returncode == 0, done.stderr
+    logits = funlib.computed(state, torch.from_numpy(grey / np.float32(127.5) - 1))
+    expected = logits.softmax(1)[:, 1:, 1:-1, 1:-1, 1:-1].numpy()
+    given = np.load(tmp_path / "given.npy")
+    assert given.shape == expected.shape == (1, 1, 16, 4, 8)
+    assert np.abs(given - expected).max() <= 1e-4
+
+
+def test_bioimageio_would_refuse_another_network(converted, tmp_path):
+    """The test of the package notices weights that give something else."""
+    export_model(converted, tmp_path / "w.zip", format="bioimageio")
+    other = funlib.save(tmp_path / "o.pt", funlib.random_state(levels=2, seed=1))
+    convert_model(other, tmp_path / "o", structure="mito", voxel_size=TEN)
+    export_model(tmp_path / "o", tmp_path / "o.onnx", format="onnx")
+    with (
+        zipfile.ZipFile(tmp_path / "w.zip") as source,
+        zipfile.ZipFile(tmp_path / "m.zip", "w") as target,
+    ):
+        for name in source.namelist():
+            other_one = name == "model.onnx"
+            target.writestr(
+                name, (tmp_path / "o.onnx").read_bytes() if other_one else source.read(name)
+            )
+    assert "elements disagree with expected values" in alone(ACCEPTED, tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "onnx", "authors": ["A"]}, "stand in packages: give --format bioimageio"),
+        ({"format": "onnx", "license_id": "MIT"}, "stand in packages: give --format bioimageio"),
+        ({"format": "bioimageio", "license_id": "FREE"}, "unknown license 'FREE'; .*CC-BY-4.0"),
+        ({"format": "bioimageio", "authors": ["a/b"]}, r"bioimage\.io does not allow this: "),
+    ],
+)
+def test_bad_exports_leave_nothing(converted, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        export_model(converted, tmp_path / "m", **options)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_exports_replace_nothing_by_accident(converted, tmp_path):
+    (tmp_path / "m").write_text("mine")
+    with pytest.raises(FileExistsError, match="exists already; give --overwrite to replace it"):
+        export_model(converted, tmp_path / "m", format="onnx")
+    with pytest.raises(FileExistsError, match="exists already; give a file"):
+        export_model(converted, tmp_path, format="onnx", overwrite=True)
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        export_model(tmp_path, tmp_path / "m", format="onnx", overwrite=True)
+    assert (tmp_path / "m").read_text() == "mine"
+    export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
+    onnx.checker.check_model(onnx.load(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "bioimageio"])
+def test_without_the_extra(converted, tmp_path, monkeypatch, missing):
+    monkeypatch.setattr(models, "find_spec", lambda name: None if name == missing else name)
+    with pytest.raises(ValueError, match=rf"needs {missing}; pip install 'asem\[export\]'"):
+        export_model(converted, tmp_path / "m", format="onnx")
+
+
+def test_an_export_that_computes_something_else_is_not_written(converted, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "_run", lambda file, raw: np.full((1, 1, 2, 2, 2), np.nan))
+    with pytest.raises(ValueError, match="differs from PyTorch by nan"):
+        export_model(converted, tmp_path / "m", format="onnx")
+    assert not list(tmp_path.iterdir())
