@@ -4,7 +4,7 @@ from scipy import ndimage
 
 from asem.phantom.cell import make_cell
 from asem.phantom.geometry import Ball, Cell, Tube, draw_cell
-from asem.phantom.look import image
+from asem.phantom.look import FIRST, SECOND, image
 from asem.phantom.voxels import CYTOSOL, rasterize, smooth_noise
 
 SHAPE, SIZE = (40, 100, 120), (10.0, 10.0, 10.0)
@@ -90,3 +90,18 @@ def test_the_image_is_blurred_and_noisy(rng):
     grey = image(step, SIZE, rng).astype(float)
     assert grey[:, :, :10].std() > 3
     assert 20 < grey[:, :, 20].mean() < 180
+
+
+def test_another_preparation_shows_the_same_cell_otherwise():
+    first, second = (
+        make_cell((20, 40, 60), SIZE, np.random.default_rng(4), look=look)
+        for look in (FIRST, SECOND)
+    )
+    assert (first[1] == second[1]).all()
+    assert second[0].std() < 0.75 * first[0].std()
+    assert np.corrcoef(first[0].ravel(), second[0].ravel())[0, 1] > 0.5
+    step = np.zeros((8, 40, 40), np.float32)
+    noise = [
+        image(step + 128, SIZE, np.random.default_rng(0), look).std() for look in (FIRST, SECOND)
+    ]
+    assert noise[1] > 1.2 * noise[0]

@@ -117,10 +117,10 @@ def positions(warp, centre):
     index = np.stack(np.meshgrid(*(np.arange(n) for n in warp.shape), indexing="ij")).astype(float)
     offset = index - (np.array(warp.shape).reshape(3, 1, 1, 1) - 1) / 2
     place = np.einsum("ab,bzyx->azyx", warp.matrix, offset) + np.reshape(centre, (3, 1, 1, 1))
-    for axis, slip in enumerate(warp.slips):
+    for axis, shift in enumerate(warp.shifts):
         shape = [3, 1, 1, 1]
         shape[1 + axis] = -1
-        place += slip.T.reshape(shape)
+        place += shift.T.reshape(shape)
     bend = [
         map_coordinates(channel, index / STEP, order=1, mode="nearest") for channel in warp.field
     ]
@@ -192,10 +192,10 @@ def test_scale_makes_objects_larger(grey_of, codes_of):
 @BOTH
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_slip_moves_its_plane_alone(voxels, grey_of, codes_of, axis):
-    slips = tuple(np.zeros((20, 3), np.float32) for _ in range(3))
+    shifts = tuple(np.zeros((20, 3), np.float32) for _ in range(3))
     other = (axis + 1) % 3
-    slips[axis][4, other] = 2
-    warp = replace(still(20), slips=slips)
+    shifts[axis][4, other] = 2
+    warp = replace(still(20), shifts=shifts)
     codes = codes_of(voxels, middle(voxels.shape), warp, 20)
     planes = np.moveaxis(codes, axis, 0)
     source = np.moveaxis(voxels, axis, 0)

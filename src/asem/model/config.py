@@ -72,10 +72,10 @@ class AugmentConfig(Config):
     """Distance of its control points."""
     elastic_sigma_nm: float = Field(10, ge=0)
     """Standard deviation of their displacement along each axis."""
-    slip_p: float = Field(0.05, ge=0, le=1)
-    """Share of planes that are shifted in themselves."""
-    slip_nm: float = Field(10, ge=0)
-    """By at most this along each of their axes."""
+    shift_p: float = Field(0.05, ge=0, le=1)
+    """Share of planes along one axis at which all that follows is shifted in the plane."""
+    shift_nm: float = Field(10, ge=0)
+    """By at most this along each of the plane's axes, relative to the plane before."""
     contrast: float = Field(0.15, ge=0, lt=1)
     """Grey values are scaled about their mean by 1 - contrast to 1 + contrast."""
     brightness: float = Field(0.15, ge=0)
@@ -101,7 +101,7 @@ class AugmentConfig(Config):
             "transpose": False,
             "rotate_p": 0,
             "elastic_p": 0,
-            "slip_p": 0,
+            "shift_p": 0,
             "contrast": 0,
             "brightness": 0,
         }

@@ -5,13 +5,13 @@ import numpy.typing as npt
 
 from asem.config import Nm3
 from asem.phantom.geometry import draw_cell
-from asem.phantom.look import image
+from asem.phantom.look import FIRST, Look, image
 from asem.phantom.voxels import rasterize
 from asem.volume.roi import Triple
 
 
 def make_cell(
-    shape: Triple, voxel_size: Nm3, rng: np.random.Generator
+    shape: Triple, voxel_size: Nm3, rng: np.random.Generator, *, look: Look = FIRST
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
     """Make a piece of cytoplasm with mitochondria, ER sheets, vesicles and lysosomes.
 
@@ -23,6 +23,8 @@ def make_cell(
         nm.
     rng
         The same generator state gives the same cell.
+    look
+        Preparation and microscope.
 
     Returns
     -------
@@ -33,4 +35,4 @@ def make_cell(
     """
     z, y, x = (n * size for n, size in zip(shape, voxel_size, strict=True))
     matter = rasterize(draw_cell((z, y, x), rng), voxel_size, rng)
-    return image(matter.grey, voxel_size, rng), matter.mitochondria
+    return image(matter.grey, voxel_size, rng, look), matter.mitochondria

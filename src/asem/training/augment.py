@@ -33,7 +33,7 @@ class Warp:
 
     ::
 
-        source(i) = centre + matrix (i - (shape - 1) / 2) + field(i) + slips_z[i_z] + ...
+        source(i) = centre + matrix (i - (shape - 1) / 2) + field(i) + shifts_z[i_z] + ...
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Warp:
         Shape (3, 3): rotation, scale, mirrors and transposes, from patch to source voxels.
     field
         Three channels: elastic displacement in source voxels.
-    slips
+    shifts
         Per axis of the patch an array (voxels along it, 3): displacement of whole planes, in source
         voxels.
     """
@@ -51,15 +51,15 @@ class Warp:
     shape: tuple[int, int, int]
     matrix: npt.NDArray[np.float64]
     field: Field
-    slips: tuple[npt.NDArray[np.float32], ...]
+    shifts: tuple[npt.NDArray[np.float32], ...]
 
     def half_extent(self) -> npt.NDArray[np.float64]:
         """Return how far from the centre the source voxels lie at most, along each axis."""
         half = (np.array(self.shape) - 1) / 2
         extent: npt.NDArray[np.float64] = np.abs(self.matrix) @ half
         extent += np.abs(self.field).max((1, 2, 3))
-        for slip in self.slips:
-            extent += np.abs(slip).max(0)
+        for shift in self.shifts:
+            extent += np.abs(shift).max(0)
         return extent
 
 
@@ -132,7 +132,7 @@ def draw_warp(
         shape,
         matrix,
         field * sigma[:, None, None, None].astype(np.float32),
-        _slips(config, shape, sizes, _child(rng)),
+        _shifts(config, shape, sizes, _child(rng)),
     )
 
 
@@ -174,15 +174,15 @@ def reach_of(config: AugmentConfig, patch: int, voxel_size: Nm3) -> tuple[int, i
     --------
     >>> off = AugmentConfig.off()
     >>> reach_of(off, 204, (5, 5, 5)), reach_of(AugmentConfig(), 204, (5, 5, 5))
-    ((102, 102, 102), (156, 156, 156))
+    ((102, 102, 102), (161, 161, 161))
     """
     largest = math.sqrt(2) if config.rotate_p else 1.0
     half = patch / 2 * largest / (1 - config.scale)
     bend_nm = SIGMAS * config.elastic_sigma_nm * (config.elastic_p > 0)
-    slip_nm = config.slip_nm * (config.slip_p > 0) * math.sqrt(2)
+    shift_nm = SIGMAS * config.shift_nm * (config.shift_p > 0)
     ratio = max(voxel_size) / min(voxel_size) if config.rotate_p else 1.0
     stretch = ratio if ratio <= SIMILAR else 1.0
-    z, y, x = (math.ceil(half * stretch + (bend_nm + slip_nm) / size) for size in voxel_size)
+    z, y, x = (math.ceil(half * stretch + (bend_nm + shift_nm) / size) for size in voxel_size)
     return z, y, x
 
 
@@ -288,20 +288,23 @@ def _in_voxels(
     return out
 
 
-def _slips(
+def _shifts(
     config: AugmentConfig,
     shape: tuple[int, int, int],
     voxel_size: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.float32], ...]:
-    """Draw shifts of single planes within themselves, along one axis of the patch."""
-    slips = tuple(np.zeros((size, 3), np.float32) for size in shape)
+    """Draw planes, along one axis of the patch, from which on everything is shifted."""
+    shifts = tuple(np.zeros((size, 3), np.float32) for size in shape)
     axis = int(rng.integers(3))
-    slipping = rng.random(shape[axis]) < config.slip_p
-    shift_nm = rng.uniform(-1, 1, (shape[axis], 3)) * config.slip_nm * slipping[:, None]
-    shift_nm[:, axis] = 0
-    slips[axis][:] = shift_nm / voxel_size
-    return slips
+    shifting = rng.random(shape[axis]) < config.shift_p
+    steps_nm = rng.uniform(-1, 1, (shape[axis], 3)) * config.shift_nm * shifting[:, None]
+    steps_nm[:, axis] = 0
+    total_nm = np.cumsum(steps_nm, axis=0)
+    total_nm -= total_nm[shape[axis] // 2]
+    limit_nm = SIGMAS * config.shift_nm
+    shifts[axis][:] = np.clip(total_nm, -limit_nm, limit_nm) / voxel_size
+    return shifts
 
 
 def _child(rng: np.random.Generator) -> np.random.Generator:

@@ -97,9 +97,9 @@ def _sources(warp: Warp, centre: npt.NDArray[np.float64], device: torch.device) 
     first = there(centre - warp.matrix @ ((np.array(warp.shape) - 1) / 2))
     source = _upsampled(warp.field, warp.shape, device)
     source += first.view(3, 1, 1, 1)
-    for axis, (size, slip) in enumerate(zip(warp.shape, warp.slips, strict=True)):
+    for axis, (size, shift) in enumerate(zip(warp.shape, warp.shifts, strict=True)):
         along = torch.arange(size, device=device, dtype=torch.float32)
-        line = there(slip).T + there(warp.matrix[:, axis])[:, None] * along
+        line = there(shift).T + there(warp.matrix[:, axis])[:, None] * along
         shape = [3, 1, 1, 1]
         shape[1 + axis] = size
         source += line.view(shape)

@@ -62,7 +62,7 @@ def warp_grey(
     place = Place.of(centre)
     matrix, first = _affine(warp, place.rest)
     source = np.ascontiguousarray(voxels)
-    _grey(source, place.whole, matrix, first, warp.field, warp.slips, out, sums)
+    _grey(source, place.whole, matrix, first, warp.field, warp.shifts, out, sums)
     return out, float(sums.sum() / out.size)
 
 
@@ -95,7 +95,7 @@ def warp_codes(
     matrix, first = _affine(warp, place.rest)
     source = np.ascontiguousarray(codes)
     code = np.uint8(outside)
-    _codes(source, place.whole, matrix, first, warp.field, warp.slips, margin, code, out)
+    _codes(source, place.whole, matrix, first, warp.field, warp.shifts, margin, code, out)
     return out
 
 
@@ -108,33 +108,37 @@ def _affine(
 
 
 @njit(cache=True, nogil=True)
-def _row(matrix, first, field, slips, z, y, start, row):  # type: ignore[no-untyped-def]
-    """Fill row (3, n) with the source positions of voxels (z, y, start ...) of a patch."""
-    number = row.shape[1]
+def _row(matrix, first, field, shifts, z, y, row):  # type: ignore[no-untyped-def]
+    """Fill row (3, x) with the source positions of row (z, y) of a patch."""
+    last = field.shape[3] - 1
     z0, y0 = z // STEP, y // STEP
     z1, y1 = min(z0 + 1, field.shape[1] - 1), min(y0 + 1, field.shape[2] - 1)
     tz, ty = np.float32(z % STEP) / np.float32(STEP), np.float32(y % STEP) / np.float32(STEP)
     one = np.float32(1)
-    nodes = np.empty(field.shape[3] + 1, np.float32)
+    nodes = np.empty(last + 2, np.float32)
     for axis in range(3):
-        last = field.shape[3] - 1
-        for k in range(field.shape[3]):
+        for k in range(last + 1):
             near = field[axis, z0, y0, k] * (one - ty) + field[axis, z0, y1, k] * ty
             far = field[axis, z1, y0, k] * (one - ty) + field[axis, z1, y1, k] * ty
             nodes[k] = near * (one - tz) + far * tz
         nodes[last + 1] = nodes[last]
-        base = first[axis] + matrix[axis, 0] * z + matrix[axis, 1] * y
-        base += slips[0][z, axis] + slips[1][y, axis]
-        for i in range(number):
-            x = start + i
-            k = x // STEP
-            t = np.float32(x % STEP) / np.float32(STEP)
-            bend = nodes[k] * (one - t) + nodes[k + 1] * t
-            row[axis, i] = base + matrix[axis, 2] * np.float32(x) + slips[2][x, axis] + bend
+        base = first[axis] + matrix[axis, 0] * np.float32(z) + matrix[axis, 1] * np.float32(y)
+        base += shifts[0][z, axis] + shifts[1][y, axis]
+        step = matrix[axis, 2]
+        for k in range(last + 1):
+            start = k * STEP
+            value = base + nodes[k] + step * np.float32(start)
+            slope = (nodes[k + 1] - nodes[k]) / np.float32(STEP) + step
+            for i in range(min(STEP, row.shape[1] - start)):
+                row[axis, start + i] = value + slope * np.float32(i)
+        for x in range(row.shape[1]):
+            row[axis, x] += shifts[2][x, axis]
 
 
 @njit(cache=True, nogil=True)
 def _reflect(index, size):  # type: ignore[no-untyped-def]
+    if 0 <= index < size:
+        return index
     if size == 1:
         return 0
     period = 2 * (size - 1)
@@ -153,56 +157,91 @@ def _inside(row, whole, shape):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _grey(voxels, whole, matrix, first, field, slips, out, sums):  # type: ignore[no-untyped-def]
-    depth, height, width = voxels.shape
+def _grey(voxels, whole, matrix, first, field, shifts, out, sums):  # type: ignore[no-untyped-def]
     flat = voxels.ravel()
-    plane = height * width
-    one = np.float32(1)
-    unit = np.float32(1 / 255)
     for n in prange(out.shape[0]):
         z = np.int64(n)
         row = np.empty((3, out.shape[2]), np.float32)
+        places = np.empty(out.shape[2], np.int64)
         total = 0.0
         for y in range(out.shape[1]):
-            _row(matrix, first, field, slips, z, y, 0, row)
-            inside = _inside(row, whole, voxels.shape)
-            for x in range(out.shape[2]):
-                a, b, c = np.floor(row[0, x]), np.floor(row[1, x]), np.floor(row[2, x])
-                i, j, k = np.int64(a) + whole[0], np.int64(b) + whole[1], np.int64(c) + whole[2]
-                tz, ty, tx = row[0, x] - a, row[1, x] - b, row[2, x] - c
-                if inside:
-                    p = i * plane + j * width + k
-                    dz, dy, dx = plane, width, 1
-                else:
-                    i, i1 = _reflect(i, depth), _reflect(i + 1, depth)
-                    j, j1 = _reflect(j, height), _reflect(j + 1, height)
-                    k, k1 = _reflect(k, width), _reflect(k + 1, width)
-                    p = i * plane + j * width + k
-                    dz, dy, dx = (i1 - i) * plane, (j1 - j) * width, k1 - k
-                v00 = flat[p] * (one - tx) + flat[p + dx] * tx
-                v01 = flat[p + dy] * (one - tx) + flat[p + dy + dx] * tx
-                v10 = flat[p + dz] * (one - tx) + flat[p + dz + dx] * tx
-                v11 = flat[p + dz + dy] * (one - tx) + flat[p + dz + dy + dx] * tx
-                near = v00 * (one - ty) + v01 * ty
-                far = v10 * (one - ty) + v11 * ty
-                grey = (near * (one - tz) + far * tz) * unit
-                out[z, y, x] = grey
-                total += grey
+            _row(matrix, first, field, shifts, z, y, row)
+            if _inside(row, whole, voxels.shape):
+                total += _grey_inside(flat, voxels.shape, whole, row, places, out[z, y])
+            else:
+                total += _grey_beyond(voxels, whole, row, out[z, y])
         sums[z] = total
 
 
+@njit(cache=True, nogil=True, fastmath=True)
+def _grey_inside(flat, shape, whole, row, places, out):  # type: ignore[no-untyped-def]
+    """Interpolate a row; unsigned places spare the test for negative ones."""
+    width, plane = shape[2], shape[1] * shape[2]
+    origin = whole[0] * plane + whole[1] * width + whole[2]
+    for x in range(len(out)):
+        a, b, c = np.floor(row[0, x]), np.floor(row[1, x]), np.floor(row[2, x])
+        places[x] = origin + np.int64(a) * plane + np.int64(b) * width + np.int64(c)
+        row[0, x] -= a
+        row[1, x] -= b
+        row[2, x] -= c
+    total = np.float32(0)
+    one, right = np.uintp(1), np.uintp(width)
+    for x in range(len(out)):
+        p = np.uintp(places[x])
+        q, r = p + right, p + np.uintp(plane)
+        s = r + right
+        tz, ty, tx = row[0, x], row[1, x], row[2, x]
+        v00 = _between(flat[p], flat[p + one], tx)
+        v01 = _between(flat[q], flat[q + one], tx)
+        v10 = _between(flat[r], flat[r + one], tx)
+        v11 = _between(flat[s], flat[s + one], tx)
+        near, far = v00 + (v01 - v00) * ty, v10 + (v11 - v10) * ty
+        out[x] = (near + (far - near) * tz) * np.float32(1 / 255)
+        total += out[x]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _between(a, b, t):  # type: ignore[no-untyped-def]
+    return np.float32(a) + (np.float32(b) - np.float32(a)) * t
+
+
+@njit(cache=True, nogil=True)
+def _grey_beyond(voxels, whole, row, out):  # type: ignore[no-untyped-def]
+    """Interpolate a row that leaves the array: what lies there is reflected."""
+    depth, height, width = voxels.shape
+    total = np.float32(0)
+    for x in range(len(out)):
+        a, b, c = np.floor(row[0, x]), np.floor(row[1, x]), np.floor(row[2, x])
+        tz, ty, tx = row[0, x] - a, row[1, x] - b, row[2, x] - c
+        i, j, k = np.int64(a) + whole[0], np.int64(b) + whole[1], np.int64(c) + whole[2]
+        i, i1 = _reflect(i, depth), _reflect(i + 1, depth)
+        j, j1 = _reflect(j, height), _reflect(j + 1, height)
+        k, k1 = _reflect(k, width), _reflect(k + 1, width)
+        v00 = _between(voxels[i, j, k], voxels[i, j, k1], tx)
+        v01 = _between(voxels[i, j1, k], voxels[i, j1, k1], tx)
+        v10 = _between(voxels[i1, j, k], voxels[i1, j, k1], tx)
+        v11 = _between(voxels[i1, j1, k], voxels[i1, j1, k1], tx)
+        near, far = v00 + (v01 - v00) * ty, v10 + (v11 - v10) * ty
+        out[x] = (near + (far - near) * tz) * np.float32(1 / 255)
+        total += out[x]
+    return total
+
+
 @njit(cache=True, parallel=True, nogil=True)
-def _codes(codes, whole, matrix, first, field, slips, margin, outside, out):  # type: ignore[no-untyped-def]
+def _codes(codes, whole, matrix, first, field, shifts, margin, outside, out):  # type: ignore[no-untyped-def]
     half = np.float32(0.5)
+    width = len(shifts[2])
     for n in prange(out.shape[0]):
         z = np.int64(n)
-        row = np.empty((3, out.shape[2]), np.float32)
+        row = np.empty((3, width), np.float32)
         for y in range(out.shape[1]):
-            _row(matrix, first, field, slips, z + margin[0], y + margin[1], margin[2], row)
+            _row(matrix, first, field, shifts, z + margin[0], y + margin[1], row)
             for x in range(out.shape[2]):
-                i = np.int64(np.floor(row[0, x] + half)) + whole[0]
-                j = np.int64(np.floor(row[1, x] + half)) + whole[1]
-                k = np.int64(np.floor(row[2, x] + half)) + whole[2]
+                place = x + margin[2]
+                i = np.int64(np.floor(row[0, place] + half)) + whole[0]
+                j = np.int64(np.floor(row[1, place] + half)) + whole[1]
+                k = np.int64(np.floor(row[2, place] + half)) + whole[2]
                 inside = 0 <= i < codes.shape[0] and 0 <= j < codes.shape[1]
                 if inside and 0 <= k < codes.shape[2]:
                     out[z, y, x] = codes[i, j, k]
