@@ -108,14 +108,13 @@ def _affine(
 
 
 @njit(cache=True, nogil=True)
-def _row(matrix, first, field, shifts, z, y, row):  # type: ignore[no-untyped-def]
-    """Fill row (3, x) with the source positions of row (z, y) of a patch."""
+def _row(matrix, first, field, shifts, z, y, cells, nodes, row):  # type: ignore[no-untyped-def]
+    """Fill row (3, x) with the source positions of row (z, y) of a patch, in `cells` of its x."""
     last = field.shape[3] - 1
     z0, y0 = z // STEP, y // STEP
     z1, y1 = min(z0 + 1, field.shape[1] - 1), min(y0 + 1, field.shape[2] - 1)
     tz, ty = np.float32(z % STEP) / np.float32(STEP), np.float32(y % STEP) / np.float32(STEP)
     one = np.float32(1)
-    nodes = np.empty(last + 2, np.float32)
     for axis in range(3):
         for k in range(last + 1):
             near = field[axis, z0, y0, k] * (one - ty) + field[axis, z0, y1, k] * ty
@@ -125,13 +124,13 @@ def _row(matrix, first, field, shifts, z, y, row):  # type: ignore[no-untyped-de
         base = first[axis] + matrix[axis, 0] * np.float32(z) + matrix[axis, 1] * np.float32(y)
         base += shifts[0][z, axis] + shifts[1][y, axis]
         step = matrix[axis, 2]
-        for k in range(last + 1):
+        for k in range(cells[0], cells[1]):
             start = k * STEP
             value = base + nodes[k] + step * np.float32(start)
             slope = (nodes[k + 1] - nodes[k]) / np.float32(STEP) + step
             for i in range(min(STEP, row.shape[1] - start)):
                 row[axis, start + i] = value + slope * np.float32(i)
-        for x in range(row.shape[1]):
+        for x in range(cells[0] * STEP, min(cells[1] * STEP, row.shape[1])):
             row[axis, x] += shifts[2][x, axis]
 
 
@@ -146,11 +145,13 @@ def _reflect(index, size):  # type: ignore[no-untyped-def]
     return min(index, period - index)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _inside(row, whole, shape):  # type: ignore[no-untyped-def]
     """Whether a row's eight neighbours all lie inside of the array."""
     for axis in range(3):
-        low, high = row[axis].min(), row[axis].max()
+        low = high = row[axis, 0]
+        for x in range(row.shape[1]):
+            low, high = min(low, row[axis, x]), max(high, row[axis, x])
         if np.floor(low) + whole[axis] < 0 or np.floor(high) + whole[axis] + 1 >= shape[axis]:
             return False
     return True
@@ -162,10 +163,11 @@ def _grey(voxels, whole, matrix, first, field, shifts, out, sums):  # type: igno
     for n in prange(out.shape[0]):
         z = np.int64(n)
         row = np.empty((3, out.shape[2]), np.float32)
+        nodes = np.empty(field.shape[3] + 1, np.float32)
         places = np.empty(out.shape[2], np.int64)
         total = 0.0
         for y in range(out.shape[1]):
-            _row(matrix, first, field, shifts, z, y, row)
+            _row(matrix, first, field, shifts, z, y, (0, field.shape[3]), nodes, row)
             if _inside(row, whole, voxels.shape):
                 total += _grey_inside(flat, voxels.shape, whole, row, places, out[z, y])
             else:
@@ -232,11 +234,13 @@ def _grey_beyond(voxels, whole, row, out):  # type: ignore[no-untyped-def]
 def _codes(codes, whole, matrix, first, field, shifts, margin, outside, out):  # type: ignore[no-untyped-def]
     half = np.float32(0.5)
     width = len(shifts[2])
+    cells = (margin[2] // STEP, -(-(margin[2] + out.shape[2]) // STEP))
     for n in prange(out.shape[0]):
         z = np.int64(n)
         row = np.empty((3, width), np.float32)
+        nodes = np.empty(field.shape[3] + 1, np.float32)
         for y in range(out.shape[1]):
-            _row(matrix, first, field, shifts, z + margin[0], y + margin[1], row)
+            _row(matrix, first, field, shifts, z + margin[0], y + margin[1], cells, nodes, row)
             for x in range(out.shape[2]):
                 place = x + margin[2]
                 i = np.int64(np.floor(row[0, place] + half)) + whole[0]
