@@ -12,7 +12,7 @@
 PYTHON is an interpreter with `pip install gunpowder` (1.4). DATA is a folder with `epfl.zarr`
 (README, "A measured example"). Runs stay in RUNS: one that is finished is not made again, one that
 was interrupted goes on. Minutes are iterations times the time of one, measured when the row begins,
-so that other work on the machine does not count.
+so that neither other work on the machine nor validation counts.
 """
 
 import argparse
@@ -221,6 +221,8 @@ def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
         for iteration in range(number + 3):
             began = time.perf_counter()
             parts = batches.of(iteration)
+            if fabric.device.type == "cuda":
+                torch.cuda.synchronize()
             made = time.perf_counter()
             learner.step(parts, iteration)
             whole.append(time.perf_counter() - began)
@@ -312,10 +314,15 @@ def trained(runs: Path, name: str, table: Row) -> Path:
     runs.mkdir(parents=True, exist_ok=True)
     file, folder = runs / f"{name}.toml", runs / name
     file.write_text(toml(table))
-    state = folder / "run.json"
-    if not state.exists() or json.loads(state.read_text())["state"] != "finished":
+    if not finished(folder):
         train_model(file, out=folder)
     return folder
+
+
+def finished(run: Path) -> bool:
+    """Whether a run is there and finished."""
+    state = run / "run.json"
+    return state.exists() and json.loads(state.read_text())["state"] == "finished"
 
 
 def scored(args: argparse.Namespace, run: Path, iteration: int, name: str) -> Row:
@@ -362,7 +369,7 @@ def finetune(args: argparse.Namespace) -> None:
     file = args.runs / "tuned-run.toml"
     file.write_text(toml(tuning))
     tuned = args.runs / "tuned-run"
-    if not (tuned / "run.json").exists():
+    if not finished(tuned):
         finetune_model(first, file, out=tuned)
     for name, run, cell in (
         ("first, on its own cell", first, "first"),

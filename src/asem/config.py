@@ -59,8 +59,11 @@ def _one_line(error: ValidationError, cls: type[BaseModel]) -> str:
             faults.append(f"unknown key '{where}' (allowed here: {_siblings(cls, fault['loc'])})")
         elif fault["type"] == "missing":
             faults.append(f"key '{where}' is missing")
+        elif not fault["loc"]:
+            faults.append(fault["msg"].removeprefix("Value error, "))
         else:
-            faults.append(f"'{where}': {fault['msg']} (given: {fault['input']!r})")
+            said = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"'{where}': {said} (given: {fault['input']!r})")
     more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
     return "; ".join(faults[:MOST_FAULTS]) + more
 

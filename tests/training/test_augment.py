@@ -147,7 +147,19 @@ def test_from_some_planes_on_everything_is_shifted(rng):
     assert 1.8 < max(steps) <= 2 + 1e-6  # 10 nm
 
 
-@given(seed=st.integers(0, 2**32), size=st.sampled_from([(5, 5, 5), (50, 4.6, 4.6), (6, 4, 4)]))
+def test_planes_stay_in_their_plane_however_a_patch_is_turned(rng):
+    config = AugmentConfig(elastic_p=0, shift_p=0.3)
+    for _ in range(30):
+        warp = warp_of(config, rng, voxel_size=(6, 5, 4))
+        for axis, shift in enumerate(warp.shifts):
+            in_patch = np.linalg.solve(warp.matrix, shift.T)
+            assert np.abs(in_patch[axis]).max() < 1e-5
+
+
+SIZES = [(5, 5, 5), (50, 4.6, 4.6), (6, 4, 4), (5, 4, 3)]
+
+
+@given(seed=st.integers(0, 2**32), size=st.sampled_from(SIZES))
 def test_a_patch_comes_from_where_regions_reach(seed, size):
     patch = 28
     warp = warp_of(

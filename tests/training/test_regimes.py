@@ -36,6 +36,7 @@ def test_a_fit_that_lasts_to_the_end(width):
 def test_what_still_falls_has_not_fitted_yet(width):
     assert find_fit(AT, noisy(np.linspace(2, 1, N), width)) is None
     assert find_fit(AT, noisy(np.exp(-np.arange(N) / 60), width)) is None
+    assert find_fit(AT, noisy(0.2 + np.exp(-np.arange(N) / 30), width)) is None
 
 
 @pytest.mark.parametrize("width", [0, 0.01, 0.1])

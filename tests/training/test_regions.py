@@ -2,9 +2,10 @@ import numpy as np
 import psutil
 import pytest
 import tifffile
+import torch
 
 from asem.model.config import AugmentConfig, ModelConfig, Region, TrainConfig
-from asem.training.patches import HostCutter
+from asem.training.patches import DeviceCutter, HostCutter, make_cutter
 from asem.training.regions import FOREGROUND, UNKNOWN, kept, kept_grey, load_sample
 from asem.training.sampling import Sampler
 from asem.volume.roi import Roi
@@ -49,7 +50,7 @@ def test_labels_are_placed_by_world_position(tmp_path, raw):
     assert (sample.place, sample.origin) == ((5, 6, 8), (5, 6, 8))
     assert len(sample.inputs) == 2
     assert (sample.target == (raw[5:15, 6:20, 8:20] > 99)).all()
-    there = kept(sample, (3, 4, 30))
+    (there,) = kept([sample], (3, 4, 30))
     assert (there.place, there.origin) == ((3, 4, 8), (5, 6, 8))
     assert (np.asarray(there.raw.array) == raw[2:18, 2:]).all()
 
@@ -163,7 +164,7 @@ def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
     (on_disk,) = kept_grey([sample], (30, 30, 30))
     assert on_disk is sample
-    assert "read from disk one by one" in caplog.text
+    assert "training regions stay on disk and are read part by part" in caplog.text
     monkeypatch.undo()
     (in_memory,) = kept_grey([sample], (30, 30, 30))
     assert isinstance(in_memory.raw.array, np.ndarray)
@@ -173,6 +174,19 @@ def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
         here, there = (HostCutter([one]).cut(draw, sampler.edge) for one in (in_memory, on_disk))
         assert np.allclose(here[0], there[0], atol=2e-6)
         assert (here[1] == there[1]).all()
+
+
+def test_the_device_cuts_what_the_processor_cuts(regions):
+    settings = config(augment=AugmentConfig(scale=0.1))
+    samples = kept_grey([load_sample(regions, settings)], (30, 30, 30))
+    sampler = Sampler(samples, settings)
+    for seed in range(5):
+        draw = sampler.draw(np.random.default_rng(seed))
+        here = HostCutter(samples).cut(draw, sampler.edge)
+        there = DeviceCutter(samples, torch.device("cpu")).cut(draw, sampler.edge)
+        assert (here[0] - there[0]).abs().max() < 5e-3
+        assert (here[1] == there[1]).float().mean() > 0.999
+    assert isinstance(make_cutter(samples, torch.device("cpu")), HostCutter)
 
 
 def test_sixteen_bits_are_kept_as_eight_through_their_window(tmp_path, raw):
@@ -195,4 +209,4 @@ def test_regions_are_read_slab_by_slab(regions, monkeypatch):
     monkeypatch.setattr("asem.training.regions.SLAB", 5)
     parts = load_sample(regions, config())
     assert (whole.target == parts.target).all()
-    assert (kept(whole, (9, 9, 9)).raw.array == kept(parts, (9, 9, 9)).raw.array).all()
+    assert (kept([whole], (9, 9, 9))[0].raw.array == kept([parts], (9, 9, 9))[0].raw.array).all()

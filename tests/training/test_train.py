@@ -5,6 +5,7 @@ import signal
 import sys
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,6 +15,7 @@ from asem.model.config import CheckpointInfo, OptimizerConfig, TrainConfig
 from asem.model.inference import Runner
 from asem.model.unet import UNet
 from asem.training.optimizer import Average, learning_rate, make_optimizer
+from asem.training.parallel import make_fabric
 from asem.training.regions import load_sample
 from asem.training.run import Run
 from asem.training.validation import validate
@@ -140,6 +142,78 @@ def test_a_finished_run_goes_on_when_asked(cell, run, tmp_path):
         train_model(longer, out=tmp_path / "none", resume=True)
 
 
+def test_a_run_is_not_deleted_to_be_gone_on_with(cell, run):
+    for asked in ({"resume": True}, {"resume_at": 3}):
+        with pytest.raises(ValueError, match="--overwrite would delete the run"):
+            train_model(cell / "train.toml", out=run, overwrite=True, **asked)
+    assert (run / "run.json").exists()
+
+
+def test_a_checkpoint_is_there_before_validation_can_fail(cell, run, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("asem.training.train.validate", fail)
+        with pytest.raises(ValueError, match="out of memory"):
+            train_model(cell / "train.toml", out=tmp_path / "run")
+    assert (tmp_path / "run/checkpoints/00000003").is_dir()
+    begun = []
+    train_model(
+        cell / "train.toml", out=tmp_path / "run", progress=lambda s, done, n: begun.append(done)
+    )
+    assert begun[0] == 3
+    assert same(weights(run), weights(tmp_path / "run"))
+    assert columns(run) == columns(tmp_path / "run")
+
+
+def test_regions_on_disk_train_as_those_in_memory(cell, run, tmp_path, monkeypatch):
+    """Patches are then prepared by another thread, ahead of their iteration."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
+    train_model(cell / "train.toml", out=tmp_path / "run")
+    here, there = weights(run), weights(tmp_path / "run")
+    assert all(torch.allclose(here[k].float(), there[k].float(), atol=1e-4) for k in here)
+
+
+def test_moments_lie_in_memory_as_their_weights_do(run):
+    """Fused optimizers refuse anything else."""
+    net = UNet(TINY.model.model_copy(update={"features": 2, "levels": 2, "norm": "batch"}))
+    net.to(memory_format=torch.channels_last_3d)
+    optimizer = make_optimizer(OptimizerConfig(name="adamw"), net)
+    checkpoint.load_training(run / "checkpoints/00000006", net, optimizer)
+    for weight, moments in optimizer.state.items():
+        assert moments["exp_avg"].stride() == weight.stride()
+    assert any(w.dim() == 5 and not w.is_contiguous() for w in net.parameters())
+
+
+def test_a_run_of_before_there_were_recipes(run, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(run / "checkpoints/00000006", folder)
+    state = json.loads((folder / checkpoint.STATE).read_text())
+    del state["training"]["recipe"]
+    state["training"]["augment"] = {"mirror": True, "contrast": 0.15}
+    (folder / checkpoint.STATE).write_text(json.dumps(state))
+    training = checkpoint.read_info(folder).training
+    assert training.recipe == "paper"
+    assert (training.augment.rotate_p, training.augment.elastic_p) == (0, 0)
+
+
+def test_another_precision_is_another_run(cell, tmp_path):
+    with pytest.raises(Stop):
+        train_model(cell / "train.toml", out=tmp_path / "run", progress=stop)
+    text = (cell / "train.toml").read_text().replace('precision = "32"', 'precision = "bf16"')
+    (cell / "bf16.toml").write_text(text)
+    with pytest.raises(FileExistsError, match="differs in precision"):
+        train_model(cell / "bf16.toml", out=tmp_path / "run", resume=True)
+
+
+def test_one_certain_gpu_is_not_two(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    config = TINY.model_copy(update={"device": "cuda:1", "devices": 2, "precision": "32"})
+    with pytest.raises(ValueError, match="cuda:1 is one GPU, but 'devices' asks for 2"):
+        make_fabric(config)
+
+
 def test_a_run_goes_on_from_any_of_its_checkpoints(cell, run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/00000006")
@@ -176,6 +250,23 @@ def test_two_processes_share_a_batch(cell, tmp_path):
     assert len(events) == 1
 
 
+def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
+    """As a batch system sends it; a terminal's Ctrl-C reaches every process."""
+    two = without_norm(cell, "stopped.toml", ("batch = 1", "batch = 2\ndevices = 2"))
+
+    def terminate(stage, done, total):
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    longer = two.read_text().replace("iterations = 6", "iterations = 600")
+    two.write_text(longer)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(two, out=tmp_path / "two", progress=terminate)
+    state = checkpoint.read_run(tmp_path / "two")
+    assert 2 < state.iteration < 600
+    assert checkpoint.checkpoint_folder(tmp_path / "two", state.iteration).is_dir()
+
+
 def test_a_fault_in_one_of_two_processes_is_told(cell, tmp_path):
     hot = without_norm(
         cell,
@@ -189,7 +280,9 @@ def test_a_fault_in_one_of_two_processes_is_told(cell, tmp_path):
 
 def test_a_batch_that_cannot_be_shared(cell):
     odd = without_norm(cell, "odd.toml", ("batch = 1", "batch = 3\ndevices = 2"))
-    with pytest.raises(ValueError, match="a batch of 3 cannot be shared evenly by 2 devices"):
+    with pytest.raises(
+        ValueError, match=r"'batch': 3 blocks are not shared evenly by 'devices' .2. times"
+    ):
         train_model(odd)
 
 
@@ -248,6 +341,19 @@ def test_fine_tuning_starts_from_the_weights_of_a_run(cell, run, tmp_path):
     for key in start:
         if start[key].is_floating_point():
             assert (start[key] - tuned[key]).abs().max() < 0.1
+
+
+def test_fine_tuning_starts_where_the_fit_began(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    state = json.loads((tmp_path / "run/run.json").read_text())
+    (tmp_path / "run/run.json").write_text(json.dumps(state | {"best": 6, "first_fit": 3}))
+    other = tmp_path / "other.toml"
+    other.write_text(
+        "iterations = 1\n"
+        f'[[train]]\nraw = "{cell}/cell.zarr/raw"\nlabels = "{cell}/cell.zarr/labels/mito"\n'
+    )
+    result = finetune_model(tmp_path / "run", other, out=tmp_path / "tuned")
+    assert result["started_from"].endswith("checkpoints/00000003")
 
 
 def test_fine_tuning_without_validation_says_so(cell, run, tmp_path, caplog):
@@ -339,6 +445,8 @@ def test_a_run_does_not_go_on_with_other_data(cell, tmp_path):
     import_volume(cell / "cell.zarr/labels/mito", labels, overwrite=True)
     with pytest.raises(FileExistsError, match="differs in inputs"):
         train_model(tmp_path / "train.toml", out=tmp_path / "run")
+    with pytest.raises(FileExistsError, match="differs in inputs"):
+        train_model(tmp_path / "train.toml", out=tmp_path / "run", resume=True)
 
 
 def test_a_start_that_failed_blocks_nothing(cell, tmp_path):

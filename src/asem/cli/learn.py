@@ -46,8 +46,8 @@ def train(
     overwrite
         Delete the run that lies there.
     resume
-        Go on with the run that lies there, finished or not; CONFIG may have other iterations,
-        validation or devices by now.
+        Go on with the run that lies there, finished or not; CONFIG may have more iterations, other
+        devices or another validate_every by now.
     resume_at
         Go on from the checkpoint of this iteration and forget what came after it.
     no_resample
@@ -78,6 +78,8 @@ def finetune(
     *,
     out: Path | None = None,
     overwrite: Flag = False,
+    resume: Flag = False,
+    no_resample: Flag = False,
     mlflow: str | None = None,
     shown: Shown = PLAIN,
 ) -> None:
@@ -94,6 +96,10 @@ def finetune(
         The run directory; by default runs/ and the name of CONFIG.
     overwrite
         Delete the run that lies there.
+    resume
+        Go on with the run that lies there, finished or not.
+    no_resample
+        Refuse data of another voxel size than the model's.
     mlflow
         Tell an MLflow server or database, too: its address, or local for mlflow.db beside the run.
     """
@@ -101,7 +107,14 @@ def finetune(
 
     with progress() as told:
         result = finetune_model(
-            checkpoint, config, out=out, overwrite=overwrite, mlflow=mlflow, progress=told
+            checkpoint,
+            config,
+            out=out,
+            overwrite=overwrite,
+            resume=resume,
+            resample=not no_resample,
+            mlflow=mlflow,
+            progress=told,
         )
     show(result, as_json=shown.json)
 

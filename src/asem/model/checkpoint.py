@@ -11,6 +11,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,8 +64,16 @@ def save_checkpoint(
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
     save_file({**_moments(optimizer), **own}, partial / MOMENTS)
     (partial / STATE).write_text(info.model_dump_json(indent=1))
+    for file in partial.iterdir():
+        _sync(file)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def _sync(file: Path) -> None:
+    """Wait until a file is on the disk, so that its name never stands for half of it."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -136,6 +145,11 @@ def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> 
         state.setdefault(int(parameter), {})[name] = value
     if trained:
         net.load_state_dict(trained)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, values in state.items():
+        for name, value in values.items():
+            if value.shape == weights[number].shape:  # fused optimizers want one memory layout
+                values[name] = torch.empty_like(weights[number]).copy_(value)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -212,6 +226,7 @@ def write_run(run: Path, state: RunState) -> None:
     """Write `run.json`, whole or not at all."""
     partial = run / f"{RUN}.partial"
     partial.write_text(state.model_dump_json(indent=1))
+    _sync(partial)
     partial.replace(run / RUN)
 
 

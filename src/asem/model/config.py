@@ -168,8 +168,9 @@ class TrainConfig(Config):
     def _parts_are_equal(self) -> Self:
         if self.batch % (self.devices * self.accumulate):
             raise ValueError(
-                f"a batch of {self.batch} cannot be shared evenly by {self.devices} devices in "
-                f"{self.accumulate} parts each; take a multiple of {self.devices * self.accumulate}"
+                f"'batch': {self.batch} blocks are not shared evenly by 'devices' ({self.devices}) "
+                f"times 'accumulate' ({self.accumulate}); take a multiple of "
+                f"{self.devices * self.accumulate}"
             )
         return self
 
@@ -236,6 +237,16 @@ class CheckpointInfo(Config):
     """Fine-tuning: the checkpoint and the SHA-256 of its weights."""
     origin: Origin | None = None
     """None for a model that asem trained."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_recipes(cls, data: Any) -> Any:
+        """Read what was written when there were no recipes, and nothing was warped."""
+        training = data.get("training") if isinstance(data, dict) else None
+        if not isinstance(training, dict) or "recipe" in training:
+            return data
+        augment = {"rotate_p": 0, "elastic_p": 0, "shift_p": 0, **training.get("augment", {})}
+        return {**data, "training": {**training, "recipe": "paper", "augment": augment}}
 
 
 class RunState(Config):

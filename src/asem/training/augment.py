@@ -132,7 +132,7 @@ def draw_warp(
         shape,
         matrix,
         field * sigma[:, None, None, None].astype(np.float32),
-        _shifts(config, shape, sizes, _child(rng)),
+        _shifts(config, shape, matrix, voxel_size=sizes, rng=_child(rng)),
     )
 
 
@@ -174,16 +174,23 @@ def reach_of(config: AugmentConfig, patch: int, voxel_size: Nm3) -> tuple[int, i
     --------
     >>> off = AugmentConfig.off()
     >>> reach_of(off, 204, (5, 5, 5)), reach_of(AugmentConfig(), 204, (5, 5, 5))
-    ((102, 102, 102), (161, 161, 161))
+    ((102, 102, 102), (164, 164, 164))
     """
-    largest = math.sqrt(2) if config.rotate_p else 1.0
-    half = patch / 2 * largest / (1 - config.scale)
-    bend_nm = SIGMAS * config.elastic_sigma_nm * (config.elastic_p > 0)
+    sizes = np.array(voxel_size)
     shift_nm = SIGMAS * config.shift_nm * (config.shift_p > 0)
-    ratio = max(voxel_size) / min(voxel_size) if config.rotate_p else 1.0
-    stretch = ratio if ratio <= SIMILAR else 1.0
-    z, y, x = (math.ceil(half * stretch + (bend_nm + shift_nm) / size) for size in voxel_size)
-    return z, y, x
+    bend_nm = SIGMAS * config.elastic_sigma_nm * (config.elastic_p > 0)
+    largest = math.sqrt(2) if config.rotate_p else 1.0
+    stretch = max((b / a for a, b in _similar_pairs(voxel_size)), default=1.0)
+    half = (patch / 2 + shift_nm / sizes.min()) * largest / (1 - config.scale)
+    z, y, x = np.ceil(half * (stretch if config.rotate_p else 1.0) + bend_nm / sizes).astype(int)
+    return int(z), int(y), int(x)
+
+
+def _similar_pairs(voxel_size: Nm3) -> list[tuple[float, float]]:
+    """Return the smaller and larger voxel size of each pair of axes that is rotated."""
+    pairs = [(voxel_size[a], voxel_size[b]) for a, b in ((1, 2), (0, 2), (0, 1))]
+    ordered = [(min(pair), max(pair)) for pair in pairs]
+    return [(a, b) for a, b in ordered if b <= SIMILAR * a]
 
 
 def smooth_field(
@@ -291,10 +298,15 @@ def _in_voxels(
 def _shifts(
     config: AugmentConfig,
     shape: tuple[int, int, int],
+    matrix: npt.NDArray[np.float64],
+    *,
     voxel_size: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.float32], ...]:
-    """Draw planes, along one axis of the patch, from which on everything is shifted."""
+    """Draw planes, along one axis of the patch, from which on everything is shifted in the plane.
+
+    `matrix` takes the patch's voxels to the source's.
+    """
     shifts = tuple(np.zeros((size, 3), np.float32) for size in shape)
     axis = int(rng.integers(3))
     shifting = rng.random(shape[axis]) < config.shift_p
@@ -303,7 +315,7 @@ def _shifts(
     total_nm = np.cumsum(steps_nm, axis=0)
     total_nm -= total_nm[shape[axis] // 2]
     limit_nm = SIGMAS * config.shift_nm
-    shifts[axis][:] = np.clip(total_nm, -limit_nm, limit_nm) / voxel_size
+    shifts[axis][:] = (np.clip(total_nm, -limit_nm, limit_nm) / voxel_size) @ matrix.T
     return shifts
 
 

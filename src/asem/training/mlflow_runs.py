@@ -1,5 +1,6 @@
 """A training as a run of MLflow: parameters, metrics, figures, the best checkpoint."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ from asem.model.checkpoint import checkpoint_folder
 from asem.training.run import Run
 from asem.training.tracking import CURVES, METRICS, Told
 
+LOG = logging.getLogger(__name__)
 LOCAL = "local"
 """Instead of an address: a database beside the run."""
 MLFLOW_RUN = "mlflow_run.txt"
@@ -33,31 +35,54 @@ def mlflow_told(address: str, run: Run) -> Iterator[Told]:
     run
         The training; the name of its folder is the run's, its structure the experiment's.
     """
-    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     beside = run.folder.parent.resolve()
     artifacts = None
     if address == LOCAL:
         address = f"sqlite:///{beside / 'mlflow.db'}"
         artifacts = (beside / "mlflow_artifacts").as_uri()
-    client = mlflow.MlflowClient(address)
-    number = _begun(client, run, artifacts)
+    client = MlflowClient(address)
+    try:
+        number = _begun(client, run, artifacts)
+    except MlflowException as error:
+        raise ValueError(f"--mlflow {address}: {str(error).splitlines()[0]}") from error
 
     def told(rows: Sequence[dict[str, Any]]) -> None:
-        for key, value in rows[-1].items():
-            if value is not None:
-                client.log_metric(number, key, value, step=rows[-1]["iteration"])
+        with _forgiving():
+            for key, value in rows[-1].items():
+                if value is not None:
+                    client.log_metric(number, key, value, step=rows[-1]["iteration"])
 
+    state = "KILLED"
     try:
         yield told
-    except BaseException:
-        client.set_terminated(number, "KILLED")
-        raise
-    for name in (CURVES, METRICS):
-        client.log_artifact(number, str(run.folder / name))
+        state = "FINISHED"
+    finally:
+        with _forgiving():
+            _keep(client, number, run)
+            client.set_terminated(number, state)
+
+
+@contextmanager
+def _forgiving() -> Iterator[None]:
+    """Go on with a training when the server is away."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        LOG.warning("MLflow was not told: %s", str(error).splitlines()[0])
+
+
+def _keep(client: Any, number: str, run: Run) -> None:
+    """Store the curves, the metrics and the best checkpoint there are so far."""
+    for file in (run.folder / CURVES, run.folder / METRICS):
+        if file.exists():
+            client.log_artifact(number, str(file))
     if run.best is not None:
         client.log_artifacts(number, str(checkpoint_folder(run.folder, run.best)), "checkpoint")
-    client.set_terminated(number)
 
 
 def _begun(client: Any, run: Run, artifacts: str | None) -> str:
@@ -75,9 +100,9 @@ def _begun(client: Any, run: Run, artifacts: str | None) -> str:
         else client.create_experiment(name, artifact_location=artifacts)
     )
     number = str(client.create_run(experiment, run_name=run.folder.name).info.run_id)
-    note.write_text(number)
     for key, value in _flat(run.info.model_dump(mode="json")).items():
         client.log_param(number, key, str(value)[:MOST_LETTERS])
+    note.write_text(number)
     return number
 
 

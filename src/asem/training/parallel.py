@@ -2,11 +2,13 @@
 
 import ctypes
 import logging
+import multiprocessing
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from types import FrameType
 from typing import Any, Literal
@@ -14,7 +16,8 @@ from typing import Any, Literal
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from torch.multiprocessing.spawn import ProcessRaisedException
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from asem.blocks.run import Progress
 from asem.model.config import TrainConfig
@@ -23,6 +26,12 @@ from asem.model.device import resolve_device, resolve_precision
 LOG = logging.getLogger(__name__)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 NEVER = 2**31 - 1
+LONGEST_WAIT = timedelta(days=1)
+FAULT = "fault"
+FAULTS: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (ValueError, OSError, MemoryError, RuntimeError)
+}
+"""What a process may raise that says in its message what is wrong."""
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -42,13 +51,19 @@ def make_fabric(config: TrainConfig) -> Fabric:
         raise ValueError(
             f"'devices': {number} GPUs were asked for; PyTorch sees {torch.cuda.device_count()}"
         )
+    if ":" in config.device and number > 1:
+        raise ValueError(
+            f"'device': {config.device} is one GPU, but 'devices' asks for {number}; take "
+            'device = "cuda"'
+        )
     devices: int | list[int] = number
     if device.type == "cuda" and number == 1:
         devices = [device.index]
     return Fabric(
         accelerator=device.type,
         devices=devices,
-        strategy="ddp_spawn" if number > 1 else "auto",
+        # The others wait while the first validates.
+        strategy=DDPStrategy(start_method="spawn", timeout=LONGEST_WAIT) if number > 1 else "auto",
         precision=precision,
         # Processes are started here; a cluster's variables and commands are nothing to go by.
         plugins=[LightningEnvironment()],
@@ -95,15 +110,23 @@ def launch(
         One of the processes raised it.
     """
     queue = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    teller = threading.Thread(target=_tell, args=(queue, progress), daemon=True)
+    faults: list[tuple[str, str]] = []
+    teller = threading.Thread(target=_tell, args=(queue, progress, faults), daemon=True)
     teller.start()
+    level = logging.getLogger("asem").getEffectiveLevel()
     try:
-        with stopping():  # the processes heed an interrupt themselves
-            fabric.launch(partial(_child, work, job, queue))
-    except ProcessRaisedException as error:
-        kind, _, message = str(error).strip().splitlines()[-1].partition(": ")
-        if kind in ("ValueError", "OSError", "FileNotFoundError", "MemoryError"):
-            raise ValueError(message) from error
+        with stopping(processes=True):
+            fabric.launch(partial(_child, work, job, queue, level))
+    except (ProcessRaisedException, ProcessExitedException) as error:
+        queue.put(None)
+        teller.join()
+        kind, text = faults[0] if faults else ("", "")
+        if kind:
+            raise FAULTS[kind](text) from error
+        if isinstance(error, ProcessExitedException):
+            raise ValueError(
+                f"a process of the training ended (out of memory?): {error}"
+            ) from error
         raise
     finally:
         queue.put(None)
@@ -111,31 +134,51 @@ def launch(
 
 
 def _child(
-    work: Callable[[Fabric, Any, Progress], None], job: Any, queue: Any, fabric: Fabric
+    work: Callable[[Fabric, Any, Progress], None],
+    job: Any,
+    queue: Any,
+    level: int,
+    fabric: Fabric,
 ) -> None:
+    logging.basicConfig()
+    logging.getLogger("asem").setLevel(level)
+
     def told(stage: str, done: int, total: int) -> None:
         if fabric.is_global_zero:
             queue.put((stage, done, total))
 
-    # Raised here, an interrupt would leave the parent waiting for what this returns.
-    with suppress(KeyboardInterrupt):
+    try:
         work(fabric, job, told)
+    except KeyboardInterrupt:
+        pass  # raised from here, it would leave the parent waiting for what this returns
+    except tuple(FAULTS.values()) as error:
+        kind = next(name for name, one in FAULTS.items() if isinstance(error, one))
+        queue.put((FAULT, kind, str(error)))
+        raise
 
 
-def _tell(queue: Any, progress: Progress) -> None:
+def _tell(queue: Any, progress: Progress, faults: list[tuple[str, str]]) -> None:
     while (news := queue.get()) is not None:
-        progress(*news)
+        if news[0] == FAULT:
+            faults.append(news[1:])
+        else:
+            progress(*news)
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a flag; the second one acts as ever."""
+def stopping(*, processes: bool = False) -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a flag; the second one acts as ever.
+
+    With `processes` it is handed on to those that this one started.
+    """
     stop = threading.Event()
     before: dict[signal.Signals, Any] = {}
 
     def heed(number: int, _frame: FrameType | None) -> None:
         LOG.warning("stopping after this iteration; a checkpoint is saved")
         stop.set()
+        for process in multiprocessing.active_children() if processes else ():
+            process.terminate()
         signal.signal(number, before[signal.Signals(number)])
 
     if threading.current_thread() is not threading.main_thread():

@@ -21,8 +21,9 @@ import numpy.typing as npt
 WINDOW = 5
 """Validations whose median makes a point of the smoothed curve."""
 FEWEST = 3
-"""Validations in the fit regime, at least; and it is a tenth of all."""
-SHARE = 0.1
+"""Validations in the fit regime, at least."""
+SHARE, SHARE_AT_END = 0.1, 0.2
+"""Of all validations, at least; more where it reaches the end, for what falls slowly looks flat."""
 FLAT = 0.05
 """Share of the whole fall of the loss that still counts as flat."""
 NOISE = 4.0
@@ -67,7 +68,7 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
     -------
     Fit or None
         None where the curve has no such regime: it never fell by more than its noise, or it still
-        falls at the end, so that fewer than three validations, or a tenth of all, are flat.
+        falls at the end, so that few validations are flat.
 
     Examples
     --------
@@ -90,7 +91,8 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
         first -= 1
     while last + 1 < len(loss) and flat[last + 1]:
         last += 1
-    if last - first + 1 < max(FEWEST, SHARE * len(loss)):
+    share = SHARE if last + 1 < len(loss) else SHARE_AT_END
+    if last - first + 1 < max(FEWEST, share * len(loss)):
         return None
     half = (iterations[first] + iterations[last]) / 2
     middle = min(range(first, last + 1), key=lambda n: abs(iterations[n] - half))

@@ -25,7 +25,7 @@ WHITE = 255
 SLAB = 64
 """Planes that are read at a time."""
 MOST_MEMORY = 0.5
-"""Share of the free memory that training regions may take."""
+"""Share of the free memory that regions may take."""
 
 
 @dataclass(frozen=True)
@@ -132,38 +132,51 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
     )
 
 
-def kept(sample: Sample, margin: Triple) -> Sample:
-    """Return a sample whose raw, as far as `margin` around the target, lies in memory."""
-    return _kept(sample, sample.around(margin), sample.raw.read, window=sample.window)
+def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
+    """Return samples whose raw, as far as `margin` around the target, lies in memory if all fit.
 
-
-def kept_grey(samples: Sequence[Sample], margin: Triple) -> list[Sample]:
-    """Return training samples in memory as uint8 where all fit, else as they are, and say which."""
-    needed = sum(sample.around(margin).size for sample in samples)
-    free = psutil.virtual_memory().available
-    told = f"{needed / 1e9:.2f} GB of raw; {free / 1e9:.1f} GB of memory are free"
-    if needed > MOST_MEMORY * free:
-        LOG.warning("training patches are read from disk one by one: the regions take %s", told)
+    The memory that is free is shared by `processes`.
+    """
+    needed = sum(s.around(margin).size * s.raw.dtype.itemsize for s in samples)
+    if not _fits(needed * processes, "validation"):
         return list(samples)
-    LOG.info("training regions lie in memory: %s", told)
-    window = (0.0, float(WHITE))
-    return [_kept(one, one.around(margin), one.grey, window=window) for one in samples]
+    return [_kept(one, margin, one.raw.read, window=one.window) for one in samples]
+
+
+def kept_grey(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
+    """Return training samples as `kept` does, as uint8: black to white is 0 to 255."""
+    needed = sum(sample.around(margin).size for sample in samples)
+    if not _fits(needed * processes, "training"):
+        return list(samples)
+    return [_kept(one, margin, one.grey, window=(0.0, float(WHITE))) for one in samples]
+
+
+def _fits(needed: int, purpose: str) -> bool:
+    """Whether regions of so many bytes may lie in memory; tells what becomes of them."""
+    free = psutil.virtual_memory().available
+    told = f"{needed / 1e9:.2f} GB of raw, {free / 1e9:.1f} GB of memory are free"
+    if needed > MOST_MEMORY * free:
+        LOG.warning("%s regions stay on disk and are read part by part: %s", purpose, told)
+        return False
+    LOG.info("%s regions lie in memory: %s", purpose, told)
+    return True
 
 
 def _kept(
     sample: Sample,
-    around: Roi,
+    margin: Triple,
     read: Callable[[Roi], npt.NDArray[Any]],
     *,
     window: tuple[float, float],
 ) -> Sample:
-    raw, back = sample.raw, negative(around.offset)
+    raw, around = sample.raw, sample.around(margin)
     held = raw.like(
         _slabs(around, read),
         offset_nm=raw.position_nm(around.offset),
         original=raw.grid,
     )
-    return replace(sample, raw=held, window=window, place=add(sample.place, back))
+    place = add(sample.place, negative(around.offset))
+    return replace(sample, raw=held, window=window, place=place)
 
 
 def _slabs(roi: Roi, read: Callable[[Roi], npt.NDArray[Any]]) -> npt.NDArray[Any]:

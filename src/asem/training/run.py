@@ -1,5 +1,7 @@
 """A training under way: what it is, how far it got, which of its checkpoints to take."""
 
+import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +42,27 @@ class Run:
     def iteration(self) -> int:
         """Iterations done."""
         return self.info.iteration
+
+    def count(self, loss: float) -> None:
+        """Take note of an iteration; ValueError where its loss is no number any more."""
+        self.info = self.info.model_copy(update={"iteration": self.iteration + 1})
+        self.losses = self.losses[0] + loss, self.losses[1] + 1
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss became {loss} in iteration {self.iteration}; take a smaller "
+                'optimizer.learning_rate, or precision = "32"'
+            )
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the iteration that was done last is one to save and validate."""
+        every, last = self.config.validate_every, self.config.iterations
+        return self.iteration > 0 and (self.iteration % every == 0 or self.iteration == last)
+
+    @property
+    def lacks_row(self) -> bool:
+        """Whether the iteration that was done last is still to be validated."""
+        return self.is_due and not any(row["iteration"] == self.iteration for row in self.rows)
 
     @property
     def config(self) -> TrainConfig:
@@ -110,6 +133,8 @@ class Run:
                 f"{self.folder} has no validated checkpoint of iteration {iteration}; it has "
                 f"{', '.join(map(str, have)) or 'none'}"
             )
+        for later in have[have.index(iteration) + 1 :]:
+            shutil.rmtree(checkpoint.checkpoint_folder(self.folder, later), ignore_errors=True)
         self.rows = self.rows[: have.index(iteration) + 1]
         self.losses, self.seconds = (0.0, 0), float(self.rows[-1]["seconds"])
         self.info = self.info.model_copy(update={"iteration": iteration})

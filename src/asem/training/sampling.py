@@ -99,7 +99,9 @@ def weigh(target: npt.NDArray[np.uint8], edge: int, rules: SamplingConfig) -> Pl
 def _starts(size: int, edge: int, stride: int) -> npt.NDArray[np.int64]:
     if size <= edge:
         return np.array([-((edge - size) // 2)])
-    return np.arange(0, size - edge + 1, stride)
+    starts = np.arange(0, size - edge + 1, stride)
+    last = size - edge
+    return starts if starts[-1] == last else np.append(starts, last)
 
 
 def _sums(

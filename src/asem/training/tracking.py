@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
+from asem.training.run import Run
+
 LOG = logging.getLogger(__name__)
 METRICS, CURVES = "metrics.csv", "curves.png"
 
@@ -21,21 +23,24 @@ class Told(Protocol):
 
 
 @contextmanager
-def tracking(folder: Path, *, also: Sequence[Told] = ()) -> Iterator[Told]:
+def tracking(run: Run, *, also: Sequence[Told] = ()) -> Iterator[Told]:
     """Open all that is told; each validation's row goes to each of them.
 
     Parameters
     ----------
-    folder
-        The run directory.
+    run
+        The training; where it goes on, what TensorBoard has of later iterations is void.
     also
         Told after the others.
     """
     with ExitStack() as stack:
-        board = stack.enter_context(SummaryWriter(str(folder)))
+        purge = run.iteration + 1 if run.iteration else None
+        board = stack.enter_context(SummaryWriter(str(run.folder), purge_step=purge))
+        if run.rows:
+            write_table(run.folder / METRICS, run.rows)
 
         def told(rows: Sequence[dict[str, Any]]) -> None:
-            write_table(folder / METRICS, rows)
+            write_table(run.folder / METRICS, rows)
             values = {key: value for key, value in rows[-1].items() if value is not None}
             for key, value in values.items():
                 board.add_scalar(key, value, rows[-1]["iteration"])

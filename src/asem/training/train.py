@@ -1,7 +1,6 @@
 """The training loop: draw, cut, forward, loss, backward; validate and save every N iterations."""
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -134,29 +133,27 @@ def train(
         LOG.info("training on %s, precision %s", run.info.device, run.info.precision)
     batches = Batches(training, config, fabric)
     began = time.monotonic() - run.seconds
+    stopped = False
     with ExitStack() as stack:
         stop = stack.enter_context(stopping())
         stack.enter_context(batches)
-        told = stack.enter_context(tracking(run.folder, also=also)) if first else None
-        while run.iteration < config.iterations:
-            progress("training", run.iteration, config.iterations)
-            loss = learner.step(batches.of(run.iteration), run.iteration)
-            _refuse_divergence(loss, run.iteration + 1)
-            run.info = run.info.model_copy(update={"iteration": run.iteration + 1})
-            run.losses = run.losses[0] + loss, run.losses[1] + 1
-            run.seconds = time.monotonic() - began
-            stopped = _any(fabric, stop.is_set())
-            due = run.iteration % config.validate_every == 0 or run.iteration == config.iterations
-            if told and due:
+        told = stack.enter_context(tracking(run, also=also)) if first else None
+        while not stopped:
+            if told and run.lacks_row:
                 _add_row(run, learner, validation)
                 run.seconds = time.monotonic() - began
-            if told and (due or stopped):
-                _save(run, learner)
-            if told and due:
+                run.save("running")
                 told(run.rows)
-            if stopped:
-                raise KeyboardInterrupt
-    progress("training", run.iteration, config.iterations)
+            progress("training", run.iteration, config.iterations)
+            if run.iteration >= config.iterations:
+                return
+            loss = learner.step(batches.of(run.iteration), run.iteration)
+            run.count(loss)
+            run.seconds = time.monotonic() - began
+            stopped = _any(fabric, stop.is_set())
+            if told and (stopped or run.is_due):  # before validation, which may fail
+                _save(run, learner)
+    raise KeyboardInterrupt
 
 
 def _add_row(run: Run, learner: Learner, validation: Sequence[Sample]) -> None:
@@ -187,11 +184,3 @@ def _any(fabric: Fabric, flag: bool) -> bool:
         return flag
     flags = torch.tensor(float(flag), device=fabric.device)
     return bool(fabric.all_reduce(flags, reduce_op="sum") > 0)  # type: ignore[operator]
-
-
-def _refuse_divergence(loss: float, iteration: int) -> None:
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"the loss became {loss} in iteration {iteration}; take a smaller "
-            'optimizer.learning_rate, or precision = "32"'
-        )

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from asem.blocks.run import Progress, silent
 from asem.config import read_toml
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
-from asem.model.device import memory_advice, resolve_device
+from asem.model.device import memory_advice
 from asem.model.recipes import FINETUNE, merged
 from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
@@ -25,17 +24,24 @@ from asem.training.parallel import keep_memory, launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
 from asem.training.run import Run, begin
 from asem.training.sampling import Sampler, patch_output
-from asem.training.tracking import CURVES, Told
+from asem.training.tracking import CURVES, METRICS, Told, write_table
 from asem.training.train import train
 from asem.training.validation import margin_of
 
 LOG = logging.getLogger(__name__)
 ADVICE = "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
-MAY_CHANGE = frozenset(
-    {"iterations", "validate_every", "validation", "device", "devices", "accumulate", "compile"}
-)
+MAY_CHANGE = frozenset({"iterations", "validate_every", "devices", "accumulate", "compile"})
 """What a run that is resumed may do otherwise from then on."""
-OWN = {"train", "validation", "iterations", "validate_every", "device", "devices", "precision"}
+OWN = {
+    "train",
+    "validation",
+    "iterations",
+    "validate_every",
+    "device",
+    "devices",
+    "precision",
+    "resample",
+}
 """What a fine-tuning does not take over from the first training."""
 
 
@@ -63,7 +69,7 @@ def train_model(
         Delete the run that lies there.
     resume
         Go on with the run that lies there, finished or not, even where the training file has other
-        `iterations`, `validate_every`, `validation`, devices or `accumulate` by now.
+        `iterations`, `validate_every`, `devices` or `accumulate` by now.
     resume_at
         Go on from the checkpoint of this iteration and forget what came after it.
     resample
@@ -84,14 +90,18 @@ def train_model(
     ------
     KeyboardInterrupt
         After an interrupt; a checkpoint has been saved, and the same call goes on from it.
+
+    Notes
+    -----
+    On a CPU this process keeps the memory it frees from then on (`keep_memory`).
     """
     config = TrainConfig.from_toml(config_file)
     if not resample:
         config = config.model_copy(update={"resample": False})
     folder = out or Path("runs") / config_file.stem
     job = Job(config, folder, mlflow=mlflow)
-    changes = MAY_CHANGE if resume or resume_at is not None else frozenset[str]()
-    return _run(job, overwrite=overwrite, changes=changes, at=resume_at, progress=progress)
+    going_on = GoingOn(resume or resume_at is not None, resume_at)
+    return _run(job, overwrite=overwrite, going_on=going_on, progress=progress)
 
 
 def finetune_model(
@@ -100,6 +110,8 @@ def finetune_model(
     *,
     out: Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    resample: bool = True,
     mlflow: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -115,13 +127,13 @@ def finetune_model(
         A training file. `structure`, `voxel_size` and ``[model]`` may be left out; they are those
         of `start`, and so is what it says besides of training, but for `iterations` (15,000 at most
         in the paper) and `validate_every`.
-    out, overwrite, mlflow, progress
+    out, overwrite, resume, resample, mlflow, progress
         As `train_model` takes them.
 
     Returns
     -------
     dict
-        As `train_model` returns it.
+        As `train_model` returns it, and ``started_from``, the checkpoint.
 
     Raises
     ------
@@ -130,7 +142,7 @@ def finetune_model(
     """
     source = checkpoint.find_checkpoint(start, first_fit=True)
     info = checkpoint.read_info(source)
-    config = _like(config_file, info)
+    config = _like(config_file, info).model_copy(update={} if resample else {"resample": False})
     if not config.validation:
         LOG.warning(
             "%s has no [[validation]]: the checkpoint at half of the %d iterations will be taken, "
@@ -140,7 +152,8 @@ def finetune_model(
         )
     came_from = f"{source.resolve()}: {checkpoint.weights_hash(source)}"
     job = Job(config, out or Path("runs") / config_file.stem, source, came_from, mlflow)
-    return _run(job, overwrite=overwrite, changes=frozenset(), at=None, progress=progress)
+    result = _run(job, overwrite=overwrite, going_on=GoingOn(resume), progress=progress)
+    return {**result, "started_from": str(source)}
 
 
 def _like(config_file: Path, info: CheckpointInfo) -> TrainConfig:
@@ -198,32 +211,49 @@ class Job:
         return run, training, validation
 
 
-def _run(
-    job: Job, *, overwrite: bool, changes: frozenset[str], at: int | None, progress: Progress
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class GoingOn:
+    """Whether a run is gone on with on purpose.
+
+    Parameters
+    ----------
+    asked
+        A finished run is gone on with, too, and `MAY_CHANGE` may differ.
+    at
+        From the checkpoint of this iteration.
+    """
+
+    asked: bool = False
+    at: int | None = None
+
+
+def _run(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress) -> dict[str, Any]:
     """Check everything, then train, then mark the run as finished."""
     config, folder = job.config, job.folder
+    if overwrite and going_on.asked:
+        raise ValueError(f"--overwrite would delete the run {folder} that --resume goes on with")
     patch_output(config)
     if job.mlflow is not None:
         refuse_without_mlflow()
     fabric = make_fabric(config)
-    if resolve_device(config.device).type == "cpu":
-        keep_memory()
     with memory_advice(ADVICE):
         run, training, validation = job.load()
         Sampler(training, config)  # tells whether the rules leave anything to train on
-        _make_way(run, overwrite=overwrite, changes=changes)
+        _make_way(run, overwrite=overwrite, going_on=going_on)
         with locked(folder):
-            if at is not None:
-                run.back_to(at)
+            if going_on.at is not None:
+                run.back_to(going_on.at)
             run.save("running")
             if config.devices == 1:
                 _train(fabric, job, (run, training, validation), progress)
             else:
+                training, validation = [], []  # each process loads its own
                 launch(fabric, _train_part, job, progress)
-            run.take_up(checkpoint.read_run(folder))
-            if run.iteration < config.iterations:
-                raise KeyboardInterrupt
+                run.take_up(checkpoint.read_run(folder))
+                if run.iteration < config.iterations or run.lacks_row:
+                    raise KeyboardInterrupt
+            write_table(folder / METRICS, run.rows)
+            _draw(run)
             run.save("finished")
             shutil.rmtree(folder / NAME)
     best = next(row for row in run.rows if row["iteration"] == run.best)
@@ -234,6 +264,12 @@ def _run(
         "first_fit": run.fit and run.fit.first,
         "metrics": best,
     }
+
+
+def _draw(run: Run) -> None:
+    """Draw the curves of a run into its folder."""
+    fit = run.fit and (run.fit.first, run.fit.last)
+    loss_curves(run.rows, fit=fit or None, best=run.best).savefig(run.folder / CURVES)
 
 
 Loaded = tuple[Run, list[Sample], list[Sample]]
@@ -249,19 +285,16 @@ def _train_part(fabric: Fabric, job: Job, progress: Progress) -> None:
 def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None:
     config = job.config
     run, training, validation = loaded
-    training = kept_grey(training, reach_of(config.augment, config.patch, config.voxel_size))
-    if fabric.is_global_zero:
-        validation = [kept(sample, margin_of(config.model)) for sample in validation]
-
-    def draw(rows: Sequence[dict[str, Any]]) -> None:
-        fit = run.fit and (run.fit.first, run.fit.last)
-        figure = loss_curves(rows, fit=fit or None, best=run.best)
-        figure.savefig(job.folder / CURVES)
-
-    also: list[Told] = [draw]
+    if fabric.device.type == "cpu":
+        keep_memory()
+    reach = reach_of(config.augment, config.patch, config.voxel_size)
+    training = kept_grey(training, reach, processes=fabric.world_size)
+    also: list[Told] = [lambda _: _draw(run)]
     with ExitStack() as stack:
-        if job.mlflow is not None and fabric.is_global_zero:
-            also.append(stack.enter_context(mlflow_told(job.mlflow, run)))
+        if fabric.is_global_zero:
+            validation = kept(validation, margin_of(config.model), processes=fabric.world_size)
+            if job.mlflow is not None:
+                also.append(stack.enter_context(mlflow_told(job.mlflow, run)))
         train(
             fabric,
             run,
@@ -273,15 +306,16 @@ def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None
         )
 
 
-def _make_way(run: Run, *, overwrite: bool, changes: frozenset[str]) -> None:
+def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
     """Refuse a finished run, or one of other settings or data; with `overwrite` delete it.
 
-    An interrupted run may go on with another device or number of threads, a resumed one with other
-    `changes`. Sets `run` to where the run that lies there stopped.
+    An interrupted run may go on with another device or number of threads, a resumed one with what
+    `MAY_CHANGE` lists. Sets `run` to where the one there stopped.
     """
     folder = run.folder
-    if not folder.exists() or (folder.is_dir() and {p.name for p in folder.iterdir()} <= {NAME}):
-        if changes:
+    begun = {NAME, f"{checkpoint.RUN}.partial"}
+    if not folder.exists() or (folder.is_dir() and {p.name for p in folder.iterdir()} <= begun):
+        if going_on.asked:
             raise FileNotFoundError(f"there is no run at {folder} to go on with")
         return
     if not (folder / checkpoint.RUN).is_file():
@@ -291,12 +325,13 @@ def _make_way(run: Run, *, overwrite: bool, changes: frozenset[str]) -> None:
         refuse_if_locked(folder)
         shutil.rmtree(folder)
         return
-    if found.state == "finished" and not changes:
+    if found.state == "finished" and not going_on.asked:
         raise FileExistsError(
             f"{folder} is a finished run; give another --out, --resume to go on with it, or "
             "--overwrite"
         )
-    changed = differences(run.info, found.checkpoint, changes)
+    allowed = MAY_CHANGE if going_on.asked else frozenset[str]()
+    changed = [key for key in differences(run.info, found.checkpoint) if key not in allowed]
     if changed:
         state = "a" if found.state == "finished" else "an unfinished"
         raise FileExistsError(
@@ -306,13 +341,20 @@ def _make_way(run: Run, *, overwrite: bool, changes: frozenset[str]) -> None:
     run.take_up(found)
 
 
-def differences(mine: CheckpointInfo, theirs: CheckpointInfo, changes: frozenset[str]) -> list[str]:
-    """Return in what two runs differ, besides what may."""
-    a, b = (
-        json.loads(info.model_dump_json(exclude={"iteration", "device", "asem", "training"}))
-        | json.loads(info.training.model_dump_json() if info.training else "{}")
-        for info in (mine, theirs)
-    )
-    if "validation" in changes:  # the inputs of training are told by its regions
-        changes |= {"inputs"}
-    return [key for key in a | b if key not in changes and a.get(key) != b.get(key)]
+def differences(mine: CheckpointInfo, theirs: CheckpointInfo) -> list[str]:
+    """Return in what two runs differ: settings, data, or the precision that was resolved."""
+
+    def settings(info: CheckpointInfo) -> dict[str, Any]:
+        own: dict[str, Any] = json.loads(
+            info.model_dump_json(exclude={"iteration", "device", "asem", "training"})
+        )
+        training = info.training
+        if training is None:
+            return own
+        asked: dict[str, Any] = json.loads(
+            training.model_dump_json(exclude={"device", "precision"})
+        )
+        return asked | own
+
+    a, b = settings(mine), settings(theirs)
+    return [key for key in a | b if a.get(key) != b.get(key)]
