@@ -189,6 +189,20 @@ def test_the_device_cuts_what_the_processor_cuts(regions):
     assert isinstance(make_cutter(samples, torch.device("cpu")), HostCutter)
 
 
+@pytest.mark.gpu
+def test_a_gpu_cuts_what_the_processor_cuts(regions):
+    settings = config(augment=AugmentConfig(scale=0.1))
+    samples = kept_grey([load_sample(regions, settings)], (30, 30, 30))
+    sampler, gpu = Sampler(samples, settings), make_cutter(samples, torch.device("cuda:0"))
+    assert isinstance(gpu, DeviceCutter)
+    for seed in range(5):
+        draw = sampler.draw(np.random.default_rng(seed))
+        here = HostCutter(samples).cut(draw, sampler.edge)
+        there = gpu.cut(draw, sampler.edge)
+        assert (here[0] - there[0].cpu()).abs().max() < 5e-3
+        assert (here[1] == there[1].cpu()).float().mean() > 0.999
+
+
 def test_sixteen_bits_are_kept_as_eight_through_their_window(tmp_path, raw):
     deep = raw.astype(np.uint16) * 100 + 500
     region = Region(

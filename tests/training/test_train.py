@@ -612,6 +612,8 @@ def test_a_loss_that_is_no_number_stops_the_run(cell, tmp_path):
 def test_training_on_a_gpu(cell, tmp_path):
     text = (cell / "train.toml").read_text().replace('device = "cpu"', 'device = "cuda"')
     (cell / "gpu.toml").write_text(text.replace('precision = "32"', 'precision = "bf16"'))
+    with pytest.raises(KeyboardInterrupt):
+        train_model(cell / "gpu.toml", out=tmp_path / "run", progress=interrupt)
     result = train_model(cell / "gpu.toml", out=tmp_path / "run")
     assert np.isfinite(result["metrics"]["train_loss"])
     predict_volume(tmp_path / "run", cell / "cell.zarr/raw", tmp_path / "p", device="cuda:0")
