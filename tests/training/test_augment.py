@@ -5,14 +5,13 @@ from hypothesis import strategies as st
 
 from asem.model.config import AugmentConfig
 from asem.training.augment import (
-    STEP,
     draw_rotation,
     draw_tone,
     draw_warp,
     reach_of,
     rotation,
-    smooth_field,
 )
+from asem.training.fields import STEP, smooth_field
 
 CUBE = (10.0, 10.0, 10.0)
 SHAPE = (20, 20, 20)

@@ -4,7 +4,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from asem.model.config import AugmentConfig
-from asem.training.augment import STEP, Tone, draw_tone, smooth_field
+from asem.training.augment import Tone, draw_tone
+from asem.training.fields import STEP, smooth_field
 from asem.training.on_device import tone_on_device
 from asem.training.tone import blurred, toned
 

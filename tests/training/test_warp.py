@@ -9,7 +9,8 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from asem.model.config import AugmentConfig
-from asem.training.augment import STEP, Warp, draw_warp, rotation
+from asem.training.augment import Warp, draw_warp, rotation
+from asem.training.fields import STEP
 from asem.training.on_device import warp_codes_on_device, warp_grey_on_device
 from asem.training.warp import warp_codes, warp_grey
 

@@ -14,17 +14,11 @@ import numpy.typing as npt
 
 from asem.config import Nm3
 from asem.model.config import AugmentConfig
+from asem.training.fields import SIGMAS, Field, smooth_field
 
-STEP = 8
-"""Patch voxels between two nodes of a random field; in between it is linear."""
 SIMILAR = 1.5
 """Axes whose voxel sizes differ by a smaller factor are rotated into each other."""
-SIGMAS = 4
-"""Displacements of more standard deviations are cut, so that a region's margin can be stated."""
 RIGHT_ANGLE = math.pi / 2
-
-Field = npt.NDArray[np.float32]
-"""Shape (channels, z, y, x): values at every `STEP`-th voxel of a patch along each axis."""
 
 
 @dataclass(frozen=True)
@@ -191,53 +185,6 @@ def _similar_pairs(voxel_size: Nm3) -> list[tuple[float, float]]:
     pairs = [(voxel_size[a], voxel_size[b]) for a, b in ((1, 2), (0, 2), (0, 1))]
     ordered = [(min(pair), max(pair)) for pair in pairs]
     return [(a, b) for a, b in ordered if b <= SIMILAR * a]
-
-
-def smooth_field(
-    shape: tuple[int, int, int],
-    spacing: npt.NDArray[np.float64],
-    channels: int,
-    *,
-    rng: np.random.Generator,
-) -> Field:
-    """Draw a smooth random field: normal numbers at control points, Catmull-Rom splines between.
-
-    Parameters
-    ----------
-    shape
-        Voxels of the patch.
-    spacing
-        Voxels between control points along each axis, at least 1 is taken.
-    channels
-        Independent fields.
-
-    Returns
-    -------
-    ndarray
-        As `Field` says; standard deviation 1 at the control points, cut at 4.
-    """
-    weights = []
-    for size, distance in zip(shape, np.maximum(spacing, 1), strict=True):
-        nodes = np.arange(-(-(size - 1) // STEP) + 1) * STEP
-        weights.append(_spline_weights(nodes / distance + rng.random()))
-    controls = rng.standard_normal((channels, *(w.shape[1] for w in weights)), np.float32)
-    np.clip(controls, -SIGMAS, SIGMAS, out=controls)
-    for axis, matrix in enumerate(weights, 1):
-        controls = np.moveaxis(np.tensordot(matrix, controls, (1, axis)), 0, axis)
-    return np.ascontiguousarray(np.clip(controls, -SIGMAS, SIGMAS))
-
-
-def _spline_weights(places: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return the weights (places, controls) of a Catmull-Rom spline; control 1 stands at 0."""
-    cell = np.floor(places).astype(int)
-    t = places - cell
-    weights = np.zeros((len(places), cell[-1] + 4), np.float32)
-    rows = np.arange(len(places))
-    weights[rows, cell] = (-t + 2 * t**2 - t**3) / 2
-    weights[rows, cell + 1] = (2 - 5 * t**2 + 3 * t**3) / 2
-    weights[rows, cell + 2] = (t + 4 * t**2 - 3 * t**3) / 2
-    weights[rows, cell + 3] = (-(t**2) + t**3) / 2
-    return weights
 
 
 def _orientation(

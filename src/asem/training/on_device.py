@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asem.training.augment import STEP, Tone, Warp
+from asem.training.augment import Tone, Warp
+from asem.training.fields import STEP
 from asem.training.tone import gaussian
 
 

@@ -5,7 +5,8 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from asem.config import Nm3
-from asem.training.augment import STEP, Tone
+from asem.training.augment import Tone
+from asem.training.fields import STEP, nodes_of_row
 
 TRUNCATE = 3
 """Standard deviations at which the blur's weights end."""
@@ -107,19 +108,6 @@ def _blur_row(row, weights, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _drift_row(field, channel, z, y, nodes):  # type: ignore[no-untyped-def]
-    z0, y0 = z // STEP, y // STEP
-    z1, y1 = min(z0 + 1, field.shape[1] - 1), min(y0 + 1, field.shape[2] - 1)
-    tz, ty = np.float32(z % STEP) / np.float32(STEP), np.float32(y % STEP) / np.float32(STEP)
-    one = np.float32(1)
-    for k in range(field.shape[3]):
-        near = field[channel, z0, y0, k] * (one - ty) + field[channel, z0, y1, k] * ty
-        far = field[channel, z1, y0, k] * (one - ty) + field[channel, z1, y1, k] * ty
-        nodes[k] = near * (one - tz) + far * tz
-    nodes[field.shape[3]] = nodes[field.shape[3] - 1]
-
-
-@njit(cache=True, nogil=True)
 def _normal(seed, place):  # type: ignore[no-untyped-def]
     """Return a number of mean 0 and variance 1: a sum of four even ones, from a hash."""
     h = seed + np.uint64(place) * np.uint64(0x9E3779B97F4A7C15)
@@ -144,8 +132,8 @@ def _tone(grey, mean, scale, shift, drift, drifts, curve, noise, seed):  # type:
         for y in range(height):
             row = grey[z, y]
             if drifts:
-                _drift_row(drift, 0, z, y, gains)
-                _drift_row(drift, 1, z, y, offsets)
+                nodes_of_row(drift, 0, z, y, gains)
+                nodes_of_row(drift, 1, z, y, offsets)
                 _drifted(row, mean, scale, shift, gains, offsets)
             else:
                 for x in range(width):

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from asem.training.augment import STEP, Warp
+from asem.training.augment import Warp
+from asem.training.fields import STEP, nodes_of_row
 
 Codes = npt.NDArray[np.uint8]
 
@@ -110,17 +111,8 @@ def _affine(
 @njit(cache=True, nogil=True)
 def _row(matrix, first, field, shifts, z, y, cells, nodes, row):  # type: ignore[no-untyped-def]
     """Fill row (3, x) with the source positions of row (z, y) of a patch, in `cells` of its x."""
-    last = field.shape[3] - 1
-    z0, y0 = z // STEP, y // STEP
-    z1, y1 = min(z0 + 1, field.shape[1] - 1), min(y0 + 1, field.shape[2] - 1)
-    tz, ty = np.float32(z % STEP) / np.float32(STEP), np.float32(y % STEP) / np.float32(STEP)
-    one = np.float32(1)
     for axis in range(3):
-        for k in range(last + 1):
-            near = field[axis, z0, y0, k] * (one - ty) + field[axis, z0, y1, k] * ty
-            far = field[axis, z1, y0, k] * (one - ty) + field[axis, z1, y1, k] * ty
-            nodes[k] = near * (one - tz) + far * tz
-        nodes[last + 1] = nodes[last]
+        nodes_of_row(field, axis, z, y, nodes)
         base = first[axis] + matrix[axis, 0] * np.float32(z) + matrix[axis, 1] * np.float32(y)
         base += shifts[0][z, axis] + shifts[1][y, axis]
         step = matrix[axis, 2]

@@ -2,36 +2,17 @@
 
 import json
 import logging
-import shutil
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
-from asem.blocks.journal import NAME, locked, refuse_if_locked
 from asem.blocks.run import Progress, silent
 from asem.config import read_toml
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
-from asem.model.device import memory_advice
 from asem.model.recipes import FINETUNE, merged
-from asem.report.figures import loss_curves
-from asem.training.augment import reach_of
-from asem.training.mlflow_runs import mlflow_told, refuse_without_mlflow
-from asem.training.parallel import keep_memory, launch, make_fabric
-from asem.training.regions import Sample, kept, kept_grey, load_sample
-from asem.training.run import Run, begin
-from asem.training.sampling import Sampler, patch_output
-from asem.training.tracking import CURVES, METRICS, Told, write_table
-from asem.training.train import train
-from asem.training.validation import margin_of
+from asem.workflows.jobs import GoingOn, Job, run_job
 
 LOG = logging.getLogger(__name__)
-ADVICE = "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
-MAY_CHANGE = frozenset({"iterations", "validate_every", "devices", "accumulate", "compile"})
-"""What a run that is resumed may do otherwise from then on."""
 OWN = {
     "train",
     "validation",
@@ -101,7 +82,7 @@ def train_model(
     folder = out or Path("runs") / config_file.stem
     job = Job(config, folder, mlflow=mlflow)
     going_on = GoingOn(resume or resume_at is not None, resume_at)
-    return _run(job, overwrite=overwrite, going_on=going_on, progress=progress)
+    return run_job(job, overwrite=overwrite, going_on=going_on, progress=progress)
 
 
 def finetune_model(
@@ -152,7 +133,7 @@ def finetune_model(
         )
     came_from = f"{source.resolve()}: {checkpoint.weights_hash(source)}"
     job = Job(config, out or Path("runs") / config_file.stem, source, came_from, mlflow)
-    result = _run(job, overwrite=overwrite, going_on=GoingOn(resume), progress=progress)
+    result = run_job(job, overwrite=overwrite, going_on=GoingOn(resume), progress=progress)
     return {**result, "started_from": str(source)}
 
 
@@ -175,186 +156,3 @@ def _like(config_file: Path, info: CheckpointInfo) -> TrainConfig:
                 f"{config_file}: '{key}' is {mine}, that of the checkpoint {theirs}; leave it out"
             )
     return config
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every process of a training needs to know.
-
-    Parameters
-    ----------
-    config
-        The training file.
-    folder
-        The run directory.
-    start
-        The checkpoint to begin with, or None.
-    started_from
-        Its path and the hash of its weights.
-    mlflow
-        Where MLflow is told, or None.
-    """
-
-    config: TrainConfig
-    folder: Path
-    start: Path | None = None
-    started_from: str | None = None
-    mlflow: str | None = None
-
-    def load(self) -> "Loaded":
-        """Return the run at its beginning, the training and the validation regions."""
-        config = self.config
-        training = [load_sample(region, config) for region in config.train]
-        validation = [load_sample(region, config) for region in config.validation]
-        inputs = [text for sample in (*training, *validation) for text in sample.inputs]
-        run = begin(config, self.folder, inputs, started_from=self.started_from)
-        return run, training, validation
-
-
-@dataclass(frozen=True)
-class GoingOn:
-    """Whether a run is gone on with on purpose.
-
-    Parameters
-    ----------
-    asked
-        A finished run is gone on with, too, and `MAY_CHANGE` may differ.
-    at
-        From the checkpoint of this iteration.
-    """
-
-    asked: bool = False
-    at: int | None = None
-
-
-def _run(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress) -> dict[str, Any]:
-    """Check everything, then train, then mark the run as finished."""
-    config, folder = job.config, job.folder
-    if overwrite and going_on.asked:
-        raise ValueError(f"--overwrite would delete the run {folder} that --resume goes on with")
-    patch_output(config)
-    if job.mlflow is not None:
-        refuse_without_mlflow()
-    fabric = make_fabric(config)
-    with memory_advice(ADVICE):
-        run, training, validation = job.load()
-        Sampler(training, config)  # tells whether the rules leave anything to train on
-        _make_way(run, overwrite=overwrite, going_on=going_on)
-        with locked(folder):
-            if going_on.at is not None:
-                run.back_to(going_on.at)
-            run.save("running")
-            if config.devices == 1:
-                _train(fabric, job, (run, training, validation), progress)
-            else:
-                training, validation = [], []  # each process loads its own
-                launch(fabric, _train_part, job, progress)
-                run.take_up(checkpoint.read_run(folder))
-                if run.iteration < config.iterations or run.lacks_row:
-                    raise KeyboardInterrupt
-            write_table(folder / METRICS, run.rows)
-            _draw(run)
-            run.save("finished")
-            shutil.rmtree(folder / NAME)
-    best = next(row for row in run.rows if row["iteration"] == run.best)
-    return {
-        "run": str(folder),
-        "iteration": run.iteration,
-        "best": run.best,
-        "first_fit": run.fit and run.fit.first,
-        "metrics": best,
-    }
-
-
-def _draw(run: Run) -> None:
-    """Draw the curves of a run into its folder."""
-    fit = run.fit and (run.fit.first, run.fit.last)
-    loss_curves(run.rows, fit=fit or None, best=run.best).savefig(run.folder / CURVES)
-
-
-Loaded = tuple[Run, list[Sample], list[Sample]]
-
-
-def _train_part(fabric: Fabric, job: Job, progress: Progress) -> None:
-    """Train in one of several processes that share the batches."""
-    loaded = job.load()
-    loaded[0].take_up(checkpoint.read_run(job.folder))
-    _train(fabric, job, loaded, progress)
-
-
-def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None:
-    config = job.config
-    run, training, validation = loaded
-    if fabric.device.type == "cpu":
-        keep_memory()
-    reach = reach_of(config.augment, config.patch, config.voxel_size)
-    training = kept_grey(training, reach, processes=fabric.world_size)
-    also: list[Told] = [lambda _: _draw(run)]
-    with ExitStack() as stack:
-        if fabric.is_global_zero:
-            validation = kept(validation, margin_of(config.model), processes=fabric.world_size)
-            if job.mlflow is not None:
-                also.append(stack.enter_context(mlflow_told(job.mlflow, run)))
-        train(
-            fabric,
-            run,
-            training,
-            validation=validation,
-            start=job.start,
-            also=also,
-            progress=progress,
-        )
-
-
-def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
-    """Refuse a finished run, or one of other settings or data; with `overwrite` delete it.
-
-    An interrupted run may go on with another device or number of threads, a resumed one with what
-    `MAY_CHANGE` lists. Sets `run` to where the one there stopped.
-    """
-    folder = run.folder
-    begun = {NAME, f"{checkpoint.RUN}.partial"}
-    if not folder.exists() or (folder.is_dir() and {p.name for p in folder.iterdir()} <= begun):
-        if going_on.asked:
-            raise FileNotFoundError(f"there is no run at {folder} to go on with")
-        return
-    if not (folder / checkpoint.RUN).is_file():
-        raise FileExistsError(f"{folder} exists and is no run directory; give another --out")
-    found = checkpoint.read_run(folder)
-    if overwrite:
-        refuse_if_locked(folder)
-        shutil.rmtree(folder)
-        return
-    if found.state == "finished" and not going_on.asked:
-        raise FileExistsError(
-            f"{folder} is a finished run; give another --out, --resume to go on with it, or "
-            "--overwrite"
-        )
-    allowed = MAY_CHANGE if going_on.asked else frozenset[str]()
-    changed = [key for key in differences(run.info, found.checkpoint) if key not in allowed]
-    if changed:
-        state = "a" if found.state == "finished" else "an unfinished"
-        raise FileExistsError(
-            f"{folder} is {state} run of another kind (it differs in {', '.join(changed)}); "
-            "give another --out, or --overwrite"
-        )
-    run.take_up(found)
-
-
-def differences(mine: CheckpointInfo, theirs: CheckpointInfo) -> list[str]:
-    """Return in what two runs differ: settings, data, or the precision that was resolved."""
-
-    def settings(info: CheckpointInfo) -> dict[str, Any]:
-        own: dict[str, Any] = json.loads(
-            info.model_dump_json(exclude={"iteration", "device", "asem", "training"})
-        )
-        training = info.training
-        if training is None:
-            return own
-        asked: dict[str, Any] = json.loads(
-            training.model_dump_json(exclude={"device", "precision"})
-        )
-        return asked | own
-
-    a, b = settings(mine), settings(theirs)
-    return [key for key in a | b if a.get(key) != b.get(key)]
