@@ -59,6 +59,16 @@ def test_a_lucky_single_validation_is_not_the_fit():
     assert fit.first > 700
 
 
+def test_a_fit_begins_when_noise_no_longer_hides_a_fall():
+    """A slow fall within the noise of single validations is a fall all the same."""
+    slow = np.concatenate([np.linspace(2, 1, 10), np.linspace(1, 0.7, 30), np.full(20, 0.7)])
+    for seed in range(5):
+        fit = find_fit(AT, noisy(slow, 0.08, seed))
+        assert fit is not None
+        assert fit.first > 1500
+        assert fit.last == AT[-1]
+
+
 def test_too_few_validations():
     assert find_fit([1, 2, 3, 4, 5], [9, 1, 1, 1, 1]) is None
     assert find_fit([1, 2, 3, 4, 5, 6], [9, 1, 1, 1, 1, 1]) == Fit(2, 4, 6)

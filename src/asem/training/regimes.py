@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+CHANCE = 2.0
+"""A fall of more standard errors is not by chance."""
 WINDOW = 5
 """Validations whose median makes a point of the smoothed curve."""
 FEWEST = 3
@@ -55,7 +57,8 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
     It is the unbroken stretch of validations around the lowest point of the smoothed validation
     loss in which the smoothed loss stays within a tolerance of that point. The tolerance is 5 % of
     the fall from the first smoothed loss, or four times the noise of single validations, whichever
-    is larger.
+    is larger. As long as a line through the stretch falls by more than 5 % and more than by chance,
+    it begins later.
 
     Parameters
     ----------
@@ -80,8 +83,8 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
         return None
     smooth = _smoothed(loss)
     lowest = int(smooth.argmin())
-    fall = smooth[0] - smooth[lowest]
-    tolerance = max(FLAT * fall, NOISE * _noise(loss))
+    fall, noise = smooth[0] - smooth[lowest], _noise(loss)
+    tolerance = max(FLAT * fall, NOISE * noise)
     if fall <= 2 * tolerance:
         return None
     # Of five neighbours most decide: a single outlier neither ends a stretch nor makes one.
@@ -91,12 +94,25 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
         first -= 1
     while last + 1 < len(loss) and flat[last + 1]:
         last += 1
+    while last - first + 1 > FEWEST and _falls(loss[first : last + 1], noise, FLAT * fall):
+        first += 1
     share = SHARE if last + 1 < len(loss) else SHARE_AT_END
     if last - first + 1 < max(FEWEST, share * len(loss)):
         return None
     half = (iterations[first] + iterations[last]) / 2
     middle = min(range(first, last + 1), key=lambda n: abs(iterations[n] - half))
     return Fit(int(iterations[first]), int(iterations[middle]), int(iterations[last]))
+
+
+def _falls(loss: npt.NDArray[np.float64], noise: float, allowed: float) -> bool:
+    """Whether a line through a stretch falls by more than is allowed, and more than by chance.
+
+    The fall of a line through n values of standard deviation s over even steps has a standard error
+    of about s sqrt(12 / n).
+    """
+    number = len(loss)
+    fall = -float(np.polyfit(np.arange(number), loss, 1)[0]) * (number - 1)
+    return fall > max(allowed, CHANCE * noise * math.sqrt(12 / number))
 
 
 def _noise(loss: npt.NDArray[np.float64]) -> float:
