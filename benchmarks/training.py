@@ -36,6 +36,7 @@ from asem.model.recipes import RECIPES
 from asem.phantom.cell import make_cell
 from asem.phantom.look import FIRST, SECOND
 from asem.training.augment import draw_tone, draw_warp
+from asem.training.batches import Batches
 from asem.training.parallel import keep_memory, make_fabric
 from asem.training.patches import HostCutter, make_cutter
 from asem.training.regions import Sample
@@ -132,7 +133,7 @@ def patches(args: argparse.Namespace) -> None:
             told.setdefault(name, []).append(float(done.stdout.split()[-1]))
     best = (
         min(np.median(told[name]) for name in told if name.startswith("gunpowder"))
-        if (args.gunpowder)
+        if args.gunpowder
         else float("nan")
     )
     print(f"| {PATCH}^3 raw, {OUTPUT}^3 labels | s a patch | patches/s | times gunpowder |")
@@ -155,7 +156,7 @@ def _on_gpu(raw: np.ndarray[Any, np.dtype[np.uint8]], rng: np.random.Generator) 
 
 
 def pictures(args: argparse.Namespace) -> None:
-    """Draw the middle planes of a few patches, ours above gunpowder's."""
+    """Draw the middle planes of a few patches, ours left of gunpowder's."""
     raw = textured(320)
     args.runs.mkdir(parents=True, exist_ok=True)
     np.save(args.runs / "textured.npy", raw)
@@ -209,15 +210,13 @@ def steps(args: argparse.Namespace) -> None:
 
 def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
     """Return seconds of a step and of what of it makes its patches, both medians."""
-    from asem.training.batches import Batches
-
     keep_memory()
     fabric = make_fabric(config)
     learner = Learner(fabric, config)
     learner.set_up()
-    sample = one_sample(textured(max(160, config.patch + 40)))
+    samples = [one_sample(textured(max(160, config.patch + 40)))]
     whole, making = [], []
-    with Batches([sample], config, fabric) as batches:
+    with Batches(Sampler(samples, config), samples, fabric) as batches:
         for iteration in range(number + 3):
             began = time.perf_counter()
             parts = batches.of(iteration)

@@ -34,8 +34,8 @@ class OptimizerConfig(Config):
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 3e-5
     weight_decay: float = Field(3e-5, ge=0)
-    schedule: Literal["constant", "cosine", "trapezoid"] = "constant"
-    """cosine: down to zero at the last iteration; trapezoid: down to zero in the last fifth."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: down to zero at the last iteration."""
     warmup: int = Field(0, ge=0)
     """Iterations in which the learning rate rises linearly from zero."""
     average: float = Field(0, ge=0, lt=1)

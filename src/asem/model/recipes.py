@@ -7,7 +7,7 @@ DEFAULT = "fast"
 RECIPES: dict[str, dict[str, Any]] = {
     # Training: Pipeline details; the defaults of `TrainConfig` are the paper's.
     "paper": {},
-    # benchmarks/README.md, "Score against time", says what each of these brings.
+    # benchmarks/README.md, "Score against time", has the score they reach together.
     "fast": {
         "iterations": 20_000,
         "validate_every": 500,

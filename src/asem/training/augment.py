@@ -174,17 +174,20 @@ def reach_of(config: AugmentConfig, patch: int, voxel_size: Nm3) -> tuple[int, i
     shift_nm = SIGMAS * config.shift_nm * (config.shift_p > 0)
     bend_nm = SIGMAS * config.elastic_sigma_nm * (config.elastic_p > 0)
     largest = math.sqrt(2) if config.rotate_p else 1.0
-    stretch = max((b / a for a, b in _similar_pairs(voxel_size)), default=1.0)
+    stretch = max(_turned(voxel_size).values(), default=1.0)
     half = (patch / 2 + shift_nm / sizes.min()) * largest / (1 - config.scale)
     z, y, x = np.ceil(half * (stretch if config.rotate_p else 1.0) + bend_nm / sizes).astype(int)
     return int(z), int(y), int(x)
 
 
-def _similar_pairs(voxel_size: Nm3) -> list[tuple[float, float]]:
-    """Return the smaller and larger voxel size of each pair of axes that is rotated."""
-    pairs = [(voxel_size[a], voxel_size[b]) for a, b in ((1, 2), (0, 2), (0, 1))]
-    ordered = [(min(pair), max(pair)) for pair in pairs]
-    return [(a, b) for a, b in ordered if b <= SIMILAR * a]
+def _turned(voxel_size: Nm3) -> dict[int, float]:
+    """Return the axes that are rotated about: the ratio of the two others' voxel sizes."""
+    turned = {}
+    for axis in range(3):
+        a, b = (size for other, size in enumerate(voxel_size) if other != axis)
+        if max(a, b) <= SIMILAR * min(a, b):
+            turned[axis] = max(a, b) / min(a, b)
+    return turned
 
 
 def _orientation(
@@ -214,11 +217,7 @@ def draw_rotation(voxel_size: Nm3, axis_chance: float, angle_chance: float) -> t
     angle
         Radians; 0 where no two voxel sizes are similar.
     """
-    allowed = []
-    for axis in range(3):
-        a, b = (size for other, size in enumerate(voxel_size) if other != axis)
-        if max(a, b) <= SIMILAR * min(a, b):
-            allowed.append(axis)
+    allowed = list(_turned(voxel_size))
     if not allowed:
         return 0, 0.0
     return allowed[int(axis_chance * len(allowed))], angle_chance * RIGHT_ANGLE

@@ -10,7 +10,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from asem.model.config import TrainConfig
 from asem.training.patches import HostCutter, make_cutter
 from asem.training.regions import BEYOND, FOREGROUND, Sample
 from asem.training.sampling import Draw, Sampler
@@ -25,19 +24,19 @@ class Batches:
 
     Parameters
     ----------
+    sampler
+        Draws patches.
     samples
-        Training regions.
-    config
-        The training file.
+        The training regions that it draws from, in memory or not.
     fabric
         Which process this is, and its device.
     """
 
-    def __init__(self, samples: Sequence[Sample], config: TrainConfig, fabric: Fabric) -> None:
-        self.sampler, self.config = Sampler(samples, config), config
+    def __init__(self, sampler: Sampler, samples: Sequence[Sample], fabric: Fabric) -> None:
+        self.sampler, self.config = sampler, sampler.config
         self.cutter = make_cutter(samples, fabric.device)
         self.device = fabric.device
-        self.numbers = range(config.batch)[fabric.global_rank :: fabric.world_size]
+        self.numbers = range(self.config.batch)[fabric.global_rank :: fabric.world_size]
         # Where the processor trains, preparing besides would only take its time; but disks wait.
         on_disk = not all(isinstance(sample.raw.array, np.ndarray) for sample in samples)
         self.ahead = self.device.type != "cpu" or on_disk

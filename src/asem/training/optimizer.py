@@ -9,9 +9,6 @@ from torch import Tensor
 from asem.model.config import OptimizerConfig
 from asem.model.unet import UNet
 
-DECAY_SHARE = 0.2
-"""Of the iterations, in which the trapezoid goes down to zero."""
-
 
 def make_optimizer(config: OptimizerConfig, net: torch.nn.Module) -> torch.optim.Optimizer:
     """Return Adam (L2 penalty, as in the paper) or AdamW (decoupled decay)."""
@@ -33,15 +30,10 @@ def learning_rate(config: OptimizerConfig, iteration: int, iterations: int) -> f
     >>> cosine = OptimizerConfig(learning_rate=1.0, schedule="cosine", warmup=2)
     >>> [round(learning_rate(cosine, i, 8), 2) for i in (0, 1, 2, 4, 6)]
     [0.5, 0.96, 0.85, 0.5, 0.15]
-    >>> trapezoid = OptimizerConfig(learning_rate=1.0, schedule="trapezoid")
-    >>> [round(learning_rate(trapezoid, i, 10), 2) for i in (0, 8, 9)]
-    [1.0, 1.0, 0.5]
     """
     rate = config.learning_rate * min(1.0, (iteration + 1) / max(1, config.warmup))
     if config.schedule == "cosine":
         rate *= (1 + math.cos(math.pi * iteration / iterations)) / 2
-    elif config.schedule == "trapezoid":
-        rate *= min(1.0, (1 - iteration / iterations) / DECAY_SHARE)
     return rate
 
 

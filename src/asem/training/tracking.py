@@ -36,8 +36,6 @@ def tracking(run: Run, *, also: Sequence[Told] = ()) -> Iterator[Told]:
     with ExitStack() as stack:
         purge = run.iteration + 1 if run.iteration else None
         board = stack.enter_context(SummaryWriter(str(run.folder), purge_step=purge))
-        if run.rows:
-            write_table(run.folder / METRICS, run.rows)
 
         def told(rows: Sequence[dict[str, Any]]) -> None:
             write_table(run.folder / METRICS, rows)

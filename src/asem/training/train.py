@@ -86,7 +86,7 @@ class Learner:
 def train(
     fabric: Fabric,
     run: Run,
-    training: Sequence[Sample],
+    batches: Batches,
     *,
     validation: Sequence[Sample] = (),
     start: Path | None = None,
@@ -105,8 +105,10 @@ def train(
         From `make_fabric`, launched; each of its processes calls this.
     run
         From `begin`, at iteration 0 or taken up; its folder exists.
-    training, validation
-        Regions.
+    batches
+        What is trained on.
+    validation
+        Held-out regions.
     start
         A checkpoint to begin with.
     also
@@ -131,7 +133,6 @@ def train(
     first = fabric.is_global_zero
     if first:
         LOG.info("training on %s, precision %s", run.info.device, run.info.precision)
-    batches = Batches(training, config, fabric)
     began = time.monotonic() - run.seconds
     stopped = False
     with ExitStack() as stack:

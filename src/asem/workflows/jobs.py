@@ -16,6 +16,7 @@ from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.device import memory_advice
 from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
+from asem.training.batches import Batches
 from asem.training.mlflow_runs import mlflow_told, refuse_without_mlflow
 from asem.training.parallel import keep_memory, launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
@@ -55,13 +56,33 @@ class Job:
     mlflow: str | None = None
 
     def load(self) -> "Loaded":
-        """Return the run at its beginning, the training and the validation regions."""
+        """Read the labels of all regions; ValueError where nothing is left to train on."""
         config = self.config
         training = [load_sample(region, config) for region in config.train]
         validation = [load_sample(region, config) for region in config.validation]
         inputs = [text for sample in (*training, *validation) for text in sample.inputs]
         run = begin(config, self.folder, inputs, started_from=self.started_from)
-        return run, training, validation
+        return Loaded(run, Sampler(training, config), training, validation)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A run at its beginning, and its regions.
+
+    Parameters
+    ----------
+    run
+        The run.
+    sampler
+        Draws patches from `training`.
+    training, validation
+        Their raw is on disk.
+    """
+
+    run: Run
+    sampler: Sampler
+    training: list[Sample]
+    validation: list[Sample]
 
 
 @dataclass(frozen=True)
@@ -90,17 +111,17 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
         refuse_without_mlflow()
     fabric = make_fabric(config)
     with memory_advice(ADVICE):
-        run, training, validation = job.load()
-        Sampler(training, config)  # tells whether the rules leave anything to train on
+        loaded = job.load()
+        run = loaded.run
         _make_way(run, overwrite=overwrite, going_on=going_on)
         with locked(folder):
             if going_on.at is not None:
                 run.back_to(going_on.at)
             run.save("running")
             if config.devices == 1:
-                _train(fabric, job, (run, training, validation), progress)
+                _train(fabric, job, loaded, progress)
             else:
-                training, validation = [], []  # each process loads its own
+                del loaded  # each process has its own
                 launch(fabric, _train_part, job, progress)
                 run.take_up(checkpoint.read_run(folder))
                 if run.iteration < config.iterations or run.lacks_row:
@@ -125,23 +146,19 @@ def _draw(run: Run) -> None:
     loss_curves(run.rows, fit=fit or None, best=run.best).savefig(run.folder / CURVES)
 
 
-Loaded = tuple[Run, list[Sample], list[Sample]]
-
-
 def _train_part(fabric: Fabric, job: Job, progress: Progress) -> None:
     """Train in one of several processes that share the batches."""
     loaded = job.load()
-    loaded[0].take_up(checkpoint.read_run(job.folder))
+    loaded.run.take_up(checkpoint.read_run(job.folder))
     _train(fabric, job, loaded, progress)
 
 
 def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None:
-    config = job.config
-    run, training, validation = loaded
+    config, run, validation = job.config, loaded.run, loaded.validation
     if fabric.device.type == "cpu":
         keep_memory()
     reach = reach_of(config.augment, config.patch, config.voxel_size)
-    training = kept_grey(training, reach, processes=fabric.world_size)
+    training = kept_grey(loaded.training, reach, processes=fabric.world_size)
     also: list[Told] = [lambda _: _draw(run)]
     with ExitStack() as stack:
         if fabric.is_global_zero:
@@ -151,7 +168,7 @@ def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None
         train(
             fabric,
             run,
-            training,
+            Batches(loaded.sampler, training, fabric),
             validation=validation,
             start=job.start,
             also=also,
