@@ -64,8 +64,8 @@ EPFL = {
 }
 """The small network of examples/epfl_mito.toml."""
 TRAIN, VALIDATE, SCORE = (0, 640), (640, 720), ":,:,720:"
-EVERY = 200
-"""Iterations between validations."""
+EVERY = 2.5
+"""Minutes between validations."""
 Row = dict[str, Any]
 
 
@@ -111,6 +111,7 @@ def seconds_of(action: Callable[[], object], number: int) -> list[float]:
 
 def patches(args: argparse.Namespace) -> None:
     """Print seconds a patch: ours, gunpowder in one process and in two, in turn."""
+    keep_memory()  # as training does
     raw = textured(320)
     stored = args.runs / "textured.npy"
     args.runs.mkdir(parents=True, exist_ok=True)
@@ -236,11 +237,10 @@ def score(args: argparse.Namespace) -> None:
     )
     name = f"score-{args.recipe}"
     a_step = calibrated(args.runs / f"{name}.seconds", config)
-    marks = {minutes: round(minutes * 60 / a_step) for minutes in (10, 20, 40)}
-    marks = {minutes: round(number / EVERY) * EVERY for minutes, number in marks.items()}
-    run = epfl_run(args, name, args.recipe, TRAIN, marks[40], every=EVERY)
-    for minutes, iteration in marks.items():
-        row = scored(args, run, iteration, name)
+    every = round(EVERY * 60 / a_step)
+    run = epfl_run(args, name, args.recipe, TRAIN, round(40 / EVERY) * every, every=every)
+    for minutes in (10, 20, 40):
+        row = scored(args, run, round(minutes / EVERY) * every, name)
         row = {"recipe": args.recipe, "minutes": minutes, "s_per_iteration": a_step, **row}
         keep(args.runs, name, row)
 
@@ -252,9 +252,10 @@ def few(args: argparse.Namespace) -> None:
     width = (TRAIN[1] - TRAIN[0]) // args.share
     base = {"recipe": "fast", **EPFL, "train": [{"raw": "r", "labels": "l"}], **changes}
     a_step = calibrated(args.runs / f"{name}.seconds", TrainConfig.model_validate(base))
-    iterations = round(args.minutes * 60 / a_step / EVERY) * EVERY
+    every = round(EVERY * 60 / a_step)
+    iterations = round(args.minutes / EVERY) * every
     columns = (TRAIN[1] - width, TRAIN[1])
-    run = epfl_run(args, name, "fast", columns, iterations, every=EVERY, **changes)
+    run = epfl_run(args, name, "fast", columns, iterations, every=every, **changes)
     row = scored(args, run, iterations, name)
     row = {"share": f"1/{args.share}", "augment": args.augment, "minutes": args.minutes, **row}
     keep(args.runs, name, row)

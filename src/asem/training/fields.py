@@ -42,8 +42,10 @@ def smooth_field(
         weights.append(_spline_weights(nodes / distance + rng.random()))
     controls = rng.standard_normal((channels, *(w.shape[1] for w in weights)), np.float32)
     np.clip(controls, -SIGMAS, SIGMAS, out=controls)
+    # Products of small matrices, since those of large ones leave BLAS' threads spinning for a
+    # while, on the cores that cut the patch next.
     for axis, matrix in enumerate(weights, 1):
-        controls = np.moveaxis(np.tensordot(matrix, controls, (1, axis)), 0, axis)
+        controls = np.moveaxis(np.moveaxis(controls, axis, -1) @ matrix.T, -1, axis)
     return np.ascontiguousarray(np.clip(controls, -SIGMAS, SIGMAS))
 
 
