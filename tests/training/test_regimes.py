@@ -69,6 +69,17 @@ def test_a_fit_begins_when_noise_no_longer_hides_a_fall():
         assert fit.last == AT[-1]
 
 
+@pytest.mark.parametrize("width", [0, 0.005, 0.02])
+def test_how_badly_the_first_validation_went_does_not_matter(width):
+    """With batch norm and a mean of weights the first one may be many times as high."""
+    rise = np.maximum(0, np.arange(N) - 40) * 0.02
+    curve = noisy(0.2 + LEARNT + rise, width)
+    usual = find_fit(AT, curve)
+    for first in (4, 8, 40):
+        curve[0] = first
+        assert find_fit(AT, curve) == usual
+
+
 def test_too_few_validations():
     assert find_fit([1, 2, 3, 4, 5], [9, 1, 1, 1, 1]) is None
     assert find_fit([1, 2, 3, 4, 5, 6], [9, 1, 1, 1, 1, 1]) == Fit(2, 4, 6)

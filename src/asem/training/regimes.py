@@ -27,7 +27,9 @@ FEWEST = 3
 SHARE, SHARE_AT_END = 0.1, 0.2
 """Of all validations, at least; more where it reaches the end, for what falls slowly looks flat."""
 FLAT = 0.05
-"""Share of the whole fall of the loss that still counts as flat."""
+"""Share of the whole fall of the loss that still counts as flat,"""
+FLAT_LEVEL = 0.2
+"""but no more than this share of the lowest loss: how the first validation went is chance."""
 NOISE = 4.0
 """So do this many standard deviations of the noise of single validations."""
 
@@ -55,10 +57,10 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
     """Find the fit regime.
 
     It is the unbroken stretch of validations around the lowest point of the smoothed validation
-    loss in which the smoothed loss stays within a tolerance of that point. The tolerance is 5 % of
-    the fall from the first smoothed loss, or four times the noise of single validations, whichever
-    is larger. As long as a line through the stretch falls by more than 5 % and more than by chance,
-    it begins later.
+    loss in which the smoothed loss stays within a tolerance of that point. What counts as flat is
+    5 % of the fall from the first loss, but at most 20 % of the lowest; the tolerance is this, or
+    four times the noise of single validations, whichever is larger. As long as a line through the
+    stretch falls by more than is flat and more than by chance, it begins later.
 
     Parameters
     ----------
@@ -84,7 +86,8 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
     smooth = _smoothed(loss)
     lowest = int(smooth.argmin())
     fall, noise = smooth[0] - smooth[lowest], _noise(loss)
-    tolerance = max(FLAT * fall, NOISE * noise)
+    allowed = min(FLAT * fall, FLAT_LEVEL * max(0.0, float(smooth[lowest])))
+    tolerance = max(allowed, NOISE * noise)
     if fall <= 2 * tolerance:
         return None
     # Of five neighbours most decide: a single outlier neither ends a stretch nor makes one.
@@ -94,7 +97,7 @@ def find_fit(iterations: Sequence[int], losses: Sequence[float]) -> Fit | None:
         first -= 1
     while last + 1 < len(loss) and flat[last + 1]:
         last += 1
-    while last - first + 1 > FEWEST and _falls(loss[first : last + 1], noise, FLAT * fall):
+    while last - first + 1 > FEWEST and _falls(loss[first : last + 1], noise, allowed):
         first += 1
     share = SHARE if last + 1 < len(loss) else SHARE_AT_END
     if last - first + 1 < max(FEWEST, share * len(loss)):
