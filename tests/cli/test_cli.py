@@ -210,3 +210,13 @@ def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):
     code, _, err = asem("info", tmp_path)
     assert code == 130
     assert "give the same command again, and it goes on" in err
+
+
+def test_what_was_interrupted_is_not_overwritten_by_the_same_words(asem, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asem.workflows.train.train_model", interrupt)
+    code, _, err = asem("train", tmp_path / "mito.toml", "--overwrite")
+    assert code == 130
+    assert "give the same command again without --overwrite, and it goes on" in err

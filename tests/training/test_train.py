@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 
 import numpy as np
 import psutil
@@ -15,7 +16,7 @@ from asem.model.config import CheckpointInfo, OptimizerConfig, TrainConfig
 from asem.model.inference import Runner
 from asem.model.unet import UNet
 from asem.training.optimizer import Average, learning_rate, make_optimizer
-from asem.training.parallel import make_fabric
+from asem.training.parallel import launch, make_fabric
 from asem.training.regions import load_sample
 from asem.training.run import Run
 from asem.training.validation import validate
@@ -217,10 +218,45 @@ def test_one_certain_gpu_is_not_two(monkeypatch):
 def test_a_run_goes_on_from_any_of_its_checkpoints(cell, run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints/00000006")
-    with pytest.raises(ValueError, match="no validated checkpoint of iteration 4; it has 3, 6"):
+    with pytest.raises(ValueError, match="no validated checkpoint of iteration 4; it has 3"):
         train_model(cell / "train.toml", out=tmp_path / "run", resume_at=4)
     train_model(cell / "train.toml", out=tmp_path / "run", resume_at=3)
     assert same(weights(run), weights(tmp_path / "run"))
+
+
+def test_going_back_happens_once(cell, run, tmp_path):
+    """A command that a batch system repeats goes on; it does not begin anew each time."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(cell / "train.toml", out=folder, resume_at=3, progress=interrupt)
+    assert checkpoint.iterations_in(folder) == [3, 5]
+    begun = []
+    train_model(
+        cell / "train.toml", out=folder, resume_at=3, progress=lambda s, done, n: begun.append(done)
+    )
+    assert begun[0] == 5
+    assert same(weights(run), weights(folder))
+    train_model(
+        cell / "train.toml", out=folder, resume_at=3, progress=lambda s, done, n: begun.append(done)
+    )
+    assert begun.count(3) == 1  # it had finished, so that this is another wish
+
+
+def test_checkpoints_are_kept_where_the_one_to_go_back_to_is_gone(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints/00000003")
+    with pytest.raises(ValueError, match="no validated checkpoint of iteration 3; it has 6"):
+        train_model(cell / "train.toml", out=tmp_path / "run", resume_at=3)
+    assert checkpoint.iterations_in(tmp_path / "run") == [6]
+
+
+def test_fewer_iterations_than_are_done(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    text = (cell / "train.toml").read_text().replace("iterations = 6", "iterations = 4")
+    (cell / "fewer.toml").write_text(text)
+    with pytest.raises(ValueError, match="has done 6 iterations, more than the 4 of"):
+        train_model(cell / "fewer.toml", out=tmp_path / "run", resume=True)
 
 
 def without_norm(cell, name, *changes):
@@ -237,13 +273,13 @@ def close(a, b):
 
 
 def test_two_processes_share_a_batch(cell, tmp_path):
-    """Two devices with a patch each do what one does with two patches one after the other."""
-    two = without_norm(cell, "two.toml", ("batch = 1", "batch = 2\ndevices = 2"))
+    """Two devices with two patches each do what one does with four one after the other."""
+    two = without_norm(cell, "two.toml", ("batch = 1", "batch = 4\ndevices = 2\naccumulate = 2"))
     seen = []
     result = train_model(two, out=tmp_path / "two", progress=lambda s, done, n: seen.append(done))
     assert result["iteration"] == 6
     assert seen == [*range(6), 6]
-    one = without_norm(cell, "one.toml", ("batch = 1", "batch = 2\naccumulate = 2"))
+    one = without_norm(cell, "one.toml", ("batch = 1", "batch = 4\naccumulate = 4"))
     train_model(one, out=tmp_path / "one")
     assert close(weights(tmp_path / "one"), weights(tmp_path / "two"))
     events = [p for p in (tmp_path / "two").iterdir() if p.name.startswith("events")]
@@ -265,6 +301,23 @@ def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
     state = checkpoint.read_run(tmp_path / "two")
     assert 2 < state.iteration < 600
     assert checkpoint.checkpoint_folder(tmp_path / "two", state.iteration).is_dir()
+    two.write_text(longer.replace("iterations = 600", f"iterations = {state.iteration + 1}"))
+    result = train_model(two, out=tmp_path / "two", resume=True)
+    assert result["iteration"] == state.iteration + 1
+
+
+def test_a_signal_before_the_first_iteration(cell, tmp_path, monkeypatch):
+    """Processes that still load their libraries are ended; that is no fault of theirs."""
+    two = without_norm(cell, "early.toml", ("batch = 1", "batch = 2\ndevices = 2"))
+
+    def launch_and_stop(*args):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        launch(*args)
+
+    monkeypatch.setattr("asem.workflows.jobs.launch", launch_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(two, out=tmp_path / "two")
+    assert checkpoint.read_run(tmp_path / "two").state == "running"
 
 
 def test_a_fault_in_one_of_two_processes_is_told(cell, tmp_path):
@@ -356,6 +409,14 @@ def test_fine_tuning_starts_where_the_fit_began(cell, run, tmp_path):
     assert result["started_from"].endswith("checkpoints/00000003")
 
 
+def test_fine_tuning_does_not_delete_what_it_starts_from(cell, run):
+    for start in (run, run / "checkpoints/00000003"):
+        for overwrite in (False, True):
+            with pytest.raises(ValueError, match=r"holds .*, which is read; give another --out"):
+                finetune_model(start, cell / "train.toml", out=run, overwrite=overwrite)
+    assert checkpoint.iterations_in(run) == [3, 6]
+
+
 def test_fine_tuning_without_validation_says_so(cell, run, tmp_path, caplog):
     other = tmp_path / "other.toml"
     other.write_text(
@@ -429,6 +490,12 @@ def test_what_may_not_be_trained_over(cell, run, tmp_path):
     (thesis / "chapter1.tex").write_text("...")
     with pytest.raises(FileExistsError, match="exists and is no run directory"):
         train_model(cell / "train.toml", out=thesis, overwrite=True)
+    noted = tmp_path / "noted"
+    shutil.copytree(run, noted)
+    (noted / "notes.txt").write_text("...")
+    with pytest.raises(FileExistsError, match=r"holds more than a run .notes.txt."):
+        train_model(cell / "train.toml", out=noted, overwrite=True)
+    assert (noted / "run.json").exists()
     (thesis / "run.json").write_text("{}")
     with pytest.raises(ValueError, match="key 'state' is missing"):
         train_model(cell / "train.toml", out=thesis, overwrite=True)
@@ -441,6 +508,12 @@ def test_a_run_does_not_go_on_with_other_data(cell, tmp_path):
     import_volume(cell / "cell.zarr/labels/mito", labels)
     shutil.copy(cell / "train.toml", tmp_path)
     with pytest.raises(Stop):
+        train_model(tmp_path / "train.toml", out=tmp_path / "run", progress=stop)
+    shutil.move(tmp_path / "cell.zarr", tmp_path / "elsewhere.zarr")
+    labels = tmp_path / "elsewhere.zarr/labels/mito"
+    text = (tmp_path / "train.toml").read_text().replace("cell.zarr", "elsewhere.zarr")
+    (tmp_path / "train.toml").write_text(text)
+    with pytest.raises(Stop):  # it goes on, since the data is what it was
         train_model(tmp_path / "train.toml", out=tmp_path / "run", progress=stop)
     import_volume(cell / "cell.zarr/labels/mito", labels, overwrite=True)
     with pytest.raises(FileExistsError, match="differs in inputs"):

@@ -172,10 +172,14 @@ def new_image(
         shutil.rmtree(path / journal.NAME)
 
 
+def discard(folder: Path) -> None:
+    """Delete a folder under another name, so that half of it never looks like the whole."""
+    doomed = folder.resolve()
+    shutil.rmtree(doomed.rename(doomed.with_name(f".{doomed.name}.deleted-{uuid.uuid4().hex}")))
+
+
 def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse to write where something lies, or delete it if `overwrite` allows.
-
-    Deleting begins with a change of name, so that half an image never looks like one.
 
     Raises
     ------
@@ -197,8 +201,7 @@ def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     if others:
         raise FileExistsError(f"{path} holds more than an image ({others[0]}); it is not replaced")
     journal.refuse_if_locked(path)
-    doomed = path.resolve()
-    shutil.rmtree(doomed.rename(doomed.with_name(f".{doomed.name}.deleted-{uuid.uuid4().hex}")))
+    discard(path)
 
 
 def refuse_finished(path: Path) -> None:

@@ -62,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
+        without = " without --overwrite" if "--overwrite" in words else ""
         _say(
-            "asem: interrupted; give the same command again, and it goes on (demo, evaluate and "
-            "export begin anew)"
+            f"asem: interrupted; give the same command again{without}, and it goes on (demo, "
+            "evaluate and export begin anew)"
         )
         return INTERRUPTED
     return 0

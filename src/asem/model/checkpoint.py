@@ -31,6 +31,7 @@ WEIGHTS, MOMENTS, STATE, RUN = (
     "state.json",
     "run.json",
 )
+CHECKPOINTS = "checkpoints"
 TRAINED = "trained."
 """Before the names of weights that are trained but not those for inference."""
 
@@ -78,7 +79,13 @@ def _sync(file: Path) -> None:
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
     """Return where a run keeps the checkpoint of an iteration."""
-    return run / "checkpoints" / f"{iteration:08d}"
+    return run / CHECKPOINTS / f"{iteration:08d}"
+
+
+def iterations_in(run: Path) -> list[int]:
+    """Return the iterations of which a run has a checkpoint, rising."""
+    names = [path.name for path in (run / CHECKPOINTS).glob("*")]
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def save_model(

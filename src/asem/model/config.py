@@ -262,6 +262,8 @@ class RunState(Config):
     """Sum and number of the training losses since the last validation."""
     seconds: float = 0
     """Spent on training and validation."""
+    went_back_to: int | None = None
+    """Iteration of the checkpoint that it is gone on with from (`--resume-at`), until finished."""
     checkpoint: CheckpointInfo
     """What all its checkpoints share, with the number of the last."""
     metrics: tuple[dict[str, Any], ...]

@@ -115,7 +115,7 @@ def launch(
     teller.start()
     level = logging.getLogger("asem").getEffectiveLevel()
     try:
-        with stopping(processes=True):
+        with stopping(processes=True) as stop:
             fabric.launch(partial(_child, work, job, queue, level))
     except (ProcessRaisedException, ProcessExitedException) as error:
         queue.put(None)
@@ -123,6 +123,8 @@ def launch(
         kind, text = faults[0] if faults else ("", "")
         if kind:
             raise FAULTS[kind](text) from error
+        if stop.is_set():  # before they heeded it themselves: nothing was trained yet
+            raise KeyboardInterrupt from error
         if isinstance(error, ProcessExitedException):
             raise ValueError(
                 f"a process of the training ended (out of memory?): {error}"
@@ -175,7 +177,7 @@ def stopping(*, processes: bool = False) -> Iterator[threading.Event]:
     before: dict[signal.Signals, Any] = {}
 
     def heed(number: int, _frame: FrameType | None) -> None:
-        LOG.warning("stopping after this iteration; a checkpoint is saved")
+        LOG.warning("stopping after this iteration, with a checkpoint")
         stop.set()
         for process in multiprocessing.active_children() if processes else ():
             process.terminate()

@@ -30,6 +30,8 @@ class Run:
         Sum and number of the training losses since the last validation.
     seconds
         Spent so far.
+    went_back_to
+        Iteration from which it is gone on with on purpose, until it is finished.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class Run:
     rows: list[dict[str, Any]] = field(default_factory=list)
     losses: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
+    went_back_to: int | None = None
 
     @property
     def iteration(self) -> int:
@@ -108,6 +111,7 @@ class Run:
             first_fit=self.fit and self.fit.first,
             losses=self.losses,
             seconds=round(self.seconds, 1),
+            went_back_to=self.went_back_to if state == "running" else None,
             checkpoint=self.info,
             metrics=tuple(self.rows),
         )
@@ -117,27 +121,37 @@ class Run:
         """Go on where a run of the same folder stopped."""
         self.rows = list(state.metrics)
         self.losses, self.seconds = state.losses, state.seconds
+        self.went_back_to = state.went_back_to
         self.info = self.info.model_copy(update={"iteration": state.iteration})
 
     def back_to(self, iteration: int) -> None:
-        """Forget all that was done after the checkpoint of `iteration`.
+        """Forget all that was done after the checkpoint of `iteration`, once.
+
+        A run that went back there before and was interrupted since goes on where it is, so that
+        the same command may be given again and again.
 
         Raises
         ------
         ValueError
             There is no such checkpoint; the message names those there are.
         """
-        have = [int(row["iteration"]) for row in self.rows]
+        if self.went_back_to == iteration:
+            return
+        there = checkpoint.iterations_in(self.folder)
+        have = [int(row["iteration"]) for row in self.rows if row["iteration"] in there]
         if iteration not in have:
             raise ValueError(
                 f"{self.folder} has no validated checkpoint of iteration {iteration}; it has "
                 f"{', '.join(map(str, have)) or 'none'}"
             )
-        for later in have[have.index(iteration) + 1 :]:
-            shutil.rmtree(checkpoint.checkpoint_folder(self.folder, later), ignore_errors=True)
-        self.rows = self.rows[: have.index(iteration) + 1]
+        self.rows = [row for row in self.rows if row["iteration"] <= iteration]
         self.losses, self.seconds = (0.0, 0), float(self.rows[-1]["seconds"])
         self.info = self.info.model_copy(update={"iteration": iteration})
+        self.went_back_to = iteration
+        self.save("running")
+        for later in there:
+            if later > iteration:
+                shutil.rmtree(checkpoint.checkpoint_folder(self.folder, later))
 
 
 def begin(

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from asem.blocks.journal import NAME, locked, refuse_if_locked
+from asem.blocks.output import discard
 from asem.blocks.run import Progress
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
@@ -17,7 +18,7 @@ from asem.model.device import memory_advice
 from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
-from asem.training.mlflow_runs import mlflow_told, refuse_without_mlflow
+from asem.training.mlflow_runs import MLFLOW_RUN, mlflow_told, refuse_without_mlflow
 from asem.training.parallel import keep_memory, launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
 from asem.training.run import Run, begin
@@ -113,10 +114,17 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
     with memory_advice(ADVICE):
         loaded = job.load()
         run = loaded.run
+        _refuse_inputs_within(job)
         _make_way(run, overwrite=overwrite, going_on=going_on)
         with locked(folder):
             if going_on.at is not None:
                 run.back_to(going_on.at)
+            if run.iteration > config.iterations:
+                raise ValueError(
+                    f"{folder} has done {run.iteration} iterations, more than the "
+                    f"{config.iterations} of the training file; raise `iterations`, or go back to "
+                    "an earlier checkpoint with --resume-at"
+                )
             run.save("running")
             if config.devices == 1:
                 _train(fabric, job, loaded, progress)
@@ -176,6 +184,16 @@ def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None
         )
 
 
+def _refuse_inputs_within(job: Job) -> None:
+    """Refuse a run directory that holds what the training reads."""
+    regions = (*job.config.train, *job.config.validation)
+    inputs = [path for region in regions for path in (region.raw, region.labels, region.mask)]
+    folder = job.folder.resolve()
+    for path in (job.start, *inputs):
+        if path is not None and path.resolve().is_relative_to(folder):
+            raise ValueError(f"{job.folder} holds {path}, which is read; give another --out")
+
+
 def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
     """Refuse a finished run, or one of other settings or data; with `overwrite` delete it.
 
@@ -192,8 +210,14 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
         raise FileExistsError(f"{folder} exists and is no run directory; give another --out")
     found = checkpoint.read_run(folder)
     if overwrite:
+        others = [path.name for path in folder.iterdir() if not _is_part(path.name)]
+        if others:
+            raise FileExistsError(
+                f"{folder} holds more than a run ({others[0]}); move that away, or give another "
+                "--out"
+            )
         refuse_if_locked(folder)
-        shutil.rmtree(folder)
+        discard(folder)
         return
     if found.state == "finished" and not going_on.asked:
         raise FileExistsError(
@@ -211,18 +235,38 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
     run.take_up(found)
 
 
+def _is_part(name: str) -> bool:
+    """Whether a file or folder in a run directory was made by a training."""
+    parts = {checkpoint.RUN, checkpoint.CHECKPOINTS, METRICS, CURVES, MLFLOW_RUN, NAME}
+    return name.removesuffix(".partial") in parts or name.startswith("events.out.tfevents")
+
+
 def differences(mine: CheckpointInfo, theirs: CheckpointInfo) -> list[str]:
-    """Return in what two runs differ: settings, data, or the precision that was resolved."""
+    """Return in what two runs differ: settings, data, or the precision that was resolved.
+
+    Data is known by its identity and a checkpoint by its hash, wherever they lie by now.
+    """
+    places = {"raw", "labels", "mask"}
 
     def settings(info: CheckpointInfo) -> dict[str, Any]:
         own: dict[str, Any] = json.loads(
             info.model_dump_json(exclude={"iteration", "device", "asem", "training"})
         )
+        for key in ("inputs", "started_from"):
+            named = [own[key]] if isinstance(own[key], str) else own[key] or []
+            own[key] = [text.rsplit(": ", 1)[-1] for text in named]
         training = info.training
         if training is None:
             return own
         asked: dict[str, Any] = json.loads(
-            training.model_dump_json(exclude={"device", "precision"})
+            training.model_dump_json(
+                exclude={
+                    "device": True,
+                    "precision": True,
+                    "train": {"__all__": places},
+                    "validation": {"__all__": places},
+                }
+            )
         )
         return asked | own
 
