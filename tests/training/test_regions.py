@@ -6,8 +6,9 @@ import torch
 
 from asem.model.config import AugmentConfig, ModelConfig, Region, TrainConfig
 from asem.training.patches import DeviceCutter, HostCutter, make_cutter
-from asem.training.regions import FOREGROUND, UNKNOWN, kept, kept_grey, load_sample
+from asem.training.regions import kept, kept_grey, lies_in_memory, load_sample
 from asem.training.sampling import Sampler
+from asem.training.targets import FOREGROUND, UNKNOWN
 from asem.volume.roi import Roi
 from asem.workflows.importing import import_volume
 
@@ -94,14 +95,15 @@ def test_a_coarse_mask_is_a_vote_whatever_true_is(tmp_path, raw, true):
         mask=store(tmp_path, "mask", mask, kind="image"),
     )
     sample = load_sample(region, config(voxel_size=(20, 20, 20)))
-    assert (sample.target[:, :, :7] == FOREGROUND).all()  # half of the seventh bin is sample
-    assert (sample.target[:, :, 7:] == UNKNOWN).all()
+    assert sample.target.shape == (10, 12, 7)  # half of the seventh bin is sample
+    assert (sample.target == FOREGROUND).all()
 
 
 def test_mask_and_unknown_count_for_nothing(tmp_path, raw):
     labels = np.zeros(raw.shape, np.uint8)
     labels[:, :6] = 1
     labels[:, 12:] = 255
+    labels[10, 7:9, 3] = 255
     mask = np.ones((20, 24, 14), np.uint8)
     mask[:4] = 0
     region = Region(
@@ -110,12 +112,21 @@ def test_mask_and_unknown_count_for_nothing(tmp_path, raw):
         mask=store(tmp_path, "mask", mask),
     )
     sample = load_sample(region, config())
-    inner = sample.target
-    assert (inner[:4] == UNKNOWN).all()
-    assert (inner[:, :, 14:] == UNKNOWN).all()
-    assert (inner[4:, :6, :14] == FOREGROUND).all()
-    assert (inner[4:, 12:, :14] == UNKNOWN).all()
-    assert sample.known == 16 * 12 * 14
+    assert (sample.place, sample.origin) == ((4, 0, 0), (4, 0, 0))
+    assert sample.target.shape == (16, 12, 14)  # nothing is known further out
+    assert (sample.target[:, :6] == FOREGROUND).all()
+    assert (sample.target[6, 7:9, 3] == UNKNOWN).all()
+    assert sample.known == 16 * 12 * 14 - 2
+
+
+def test_touching_objects_are_foreground_together(tmp_path, raw):
+    """Five of eight voxels of each bin, in three instances: none has the most voxels."""
+    labels = np.zeros(raw.shape, np.uint16)
+    labels[::2, ::2] = 300
+    labels[::2, 1::2] = 301
+    labels[1::2, ::2, ::2] = 302
+    region = Region(raw=store(tmp_path, "raw", raw), labels=store(tmp_path, "labels", labels))
+    assert (load_sample(region, config(voxel_size=(20, 20, 20))).target == FOREGROUND).all()
 
 
 @pytest.mark.parametrize(
@@ -160,19 +171,22 @@ def regions(tmp_path, raw):
 def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
     """Where memory is short, each patch reads its own box."""
     settings = config(augment=AugmentConfig(scale=0.1))
-    sample = load_sample(regions, settings)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
+    sample = load_sample(regions, settings)
     (on_disk,) = kept_grey([sample], (30, 30, 30))
     assert on_disk is sample
+    assert not isinstance(sample.target, np.ndarray)
     assert "training regions stay on disk and are read part by part" in caplog.text
     monkeypatch.undo()
     (in_memory,) = kept_grey([sample], (30, 30, 30))
-    assert isinstance(in_memory.raw.array, np.ndarray)
+    assert lies_in_memory(in_memory)
+    assert (in_memory.target == load_sample(regions, settings).target).all()
     sampler = Sampler([sample], settings)
+    assert (sampler.places[0].below == Sampler([in_memory], settings).places[0].below).all()
     for seed in range(5):
         draw = sampler.draw(np.random.default_rng(seed))
         here, there = (HostCutter([one]).cut(draw, sampler.edge) for one in (in_memory, on_disk))
-        assert np.allclose(here[0], there[0], atol=2e-6)
+        assert (here[0] == there[0]).all()
         assert (here[1] == there[1]).all()
 
 
@@ -218,9 +232,10 @@ def test_sixteen_bits_are_kept_as_eight_through_their_window(tmp_path, raw):
     assert small.window == (0, 255)
 
 
-def test_regions_are_read_slab_by_slab(regions, monkeypatch):
+def test_regions_are_read_block_by_block(regions, monkeypatch):
     whole = load_sample(regions, config())
-    monkeypatch.setattr("asem.training.regions.SLAB", 5)
+    for module in ("regions", "targets"):
+        monkeypatch.setattr(f"asem.training.{module}.BLOCK", (5, 4, 7))
     parts = load_sample(regions, config())
     assert (whole.target == parts.target).all()
     assert (kept([whole], (9, 9, 9))[0].raw.array == kept([parts], (9, 9, 9))[0].raw.array).all()

@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from asem.model.config import ModelConfig, Region, TrainConfig
-from asem.training.regions import FOREGROUND, UNKNOWN, load_sample
+from asem.training.regions import load_sample
+from asem.training.targets import FOREGROUND
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.voxel_size import at_voxel_size
@@ -115,10 +116,10 @@ def test_unknown_and_masked_voxels_stay_so(stored, grey):
         labels=stored("labels", labels),
         mask=stored("mask", mask, "image"),
     )
-    target = load_sample(region, config()).target
-    assert (target[:, :12] == UNKNOWN).all()
-    assert (target[:, :, 13:] == UNKNOWN).all()
-    assert (target[:, 12:, :13] == FOREGROUND).all()
+    sample = load_sample(region, config())
+    assert sample.place == (0, 12, 0)
+    assert sample.target.shape[1:] == (12, 13)
+    assert (sample.target == FOREGROUND).all()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from hypothesis.extra.numpy import arrays
 from asem.model.config import AugmentConfig, ModelConfig, SamplingConfig, TrainConfig
 from asem.training import sampling
 from asem.training.patches import HostCutter
-from asem.training.regions import BEYOND, FOREGROUND, UNKNOWN, Sample
+from asem.training.regions import Sample
 from asem.training.sampling import Sampler, patch_output, weigh
+from asem.training.targets import BEYOND, FOREGROUND, UNKNOWN
 from asem.volume.volume import Volume
 
 NET = ModelConfig(features=2, levels=2)
@@ -103,6 +104,22 @@ def test_a_large_sample_is_weighed_in_steps(monkeypatch):
     assert (starts.max(0)[:2] == [13, 7]).all()
     assert starts[:, 2].max() <= 8 + 3  # the last place of enough foreground, and its step
     assert len(np.unique(starts[:, 0])) == 14
+
+
+def test_places_between_the_weighed_ones_keep_to_the_rules(monkeypatch):
+    monkeypatch.setattr(sampling, "MOST_PLACES", 200)
+    target = np.full((23, 37, 40), UNKNOWN, np.uint8)
+    target[2:18, 3:21, 5:30] = 0
+    target[2:18, 3:21, 20:30] = FOREGROUND
+    places = weigh(target, 10, SamplingConfig(min_foreground=0.2, reject=0.95, max_outside=0.25))
+    assert places.stride == 4
+    poor = 0
+    for n in range(1000):
+        z, y, x = places.draw(np.random.default_rng(n))
+        box = target[z : z + 10, y : y + 10, x : x + 10]
+        assert (box == UNKNOWN).sum() <= 250
+        poor += (box == FOREGROUND).sum() < 200
+    assert 0 < poor < 100
 
 
 def test_poor_patches_are_mostly_rejected():

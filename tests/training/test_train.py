@@ -173,7 +173,8 @@ def test_regions_on_disk_train_as_those_in_memory(cell, run, tmp_path, monkeypat
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
     train_model(cell / "train.toml", out=tmp_path / "run")
     here, there = weights(run), weights(tmp_path / "run")
-    assert all(torch.allclose(here[k].float(), there[k].float(), atol=1e-4) for k in here)
+    assert same(here, there)
+    assert columns(run) == columns(tmp_path / "run")
 
 
 def test_moments_lie_in_memory_as_their_weights_do(run):

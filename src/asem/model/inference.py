@@ -127,17 +127,10 @@ def predict(
     back = negative(tiling.roi.offset)
     for number, tile in enumerate(tiling.tiles, 1):
         wanted = tile.intersect(tiling.roi)
-        logits = run_tile(runner, raw, tiling, tile)
+        source = input_roi(runner.net.config, tile).shift(negative(tiling.read.offset))
+        logits = runner.logits(np.ascontiguousarray(raw[source.slices]))
         probability = logits.softmax(0)[1].mul(255).round().to(torch.uint8).cpu().numpy()
         out[wanted.shift(back).slices] = probability[wanted.shift(negative(tile.offset)).slices]
         if told is not None:
             told(number / len(tiling.tiles))
     return out
-
-
-def run_tile(runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling, tile: Roi) -> Tensor:
-    """Return the logits (2, z, y, x) of one tile's kept voxels, float32, on the device."""
-    source = input_roi(runner.net.config, tile).shift(negative(tiling.read.offset))
-    logits = runner.logits(np.ascontiguousarray(raw[source.slices]))
-    z, y, x = tile.shape
-    return logits[:, :z, :y, :x]

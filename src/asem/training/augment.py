@@ -47,9 +47,15 @@ class Warp:
     field: Field
     shifts: tuple[npt.NDArray[np.float32], ...]
 
-    def half_extent(self) -> npt.NDArray[np.float64]:
-        """Return how far from the centre the source voxels lie at most, along each axis."""
-        half = (np.array(self.shape) - 1) / 2
+    def half_extent(self, shape: tuple[int, int, int]) -> npt.NDArray[np.float64]:
+        """Return how far from the centre the source of the middle of a patch lies at most.
+
+        Parameters
+        ----------
+        shape
+            Of the middle.
+        """
+        half = (np.array(shape) - 1) / 2
         extent: npt.NDArray[np.float64] = np.abs(self.matrix) @ half
         extent += np.abs(self.field).max((1, 2, 3))
         for shift in self.shifts:

@@ -11,8 +11,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from asem.training.patches import HostCutter, make_cutter
-from asem.training.regions import BEYOND, FOREGROUND, Sample
+from asem.training.regions import Sample, lies_in_memory
 from asem.training.sampling import Draw, Sampler
+from asem.training.targets import BEYOND, FOREGROUND
 
 Patch = tuple[Tensor, Tensor]
 
@@ -38,8 +39,7 @@ class Batches:
         self.device = fabric.device
         self.numbers = range(self.config.batch)[fabric.global_rank :: fabric.world_size]
         # Where the processor trains, preparing besides would only take its time; but disks wait.
-        on_disk = not all(isinstance(sample.raw.array, np.ndarray) for sample in samples)
-        self.ahead = self.device.type != "cpu" or on_disk
+        self.ahead = self.device.type != "cpu" or not all(map(lies_in_memory, samples))
         self.pool = ThreadPoolExecutor(1)
         self.next: tuple[int, Future[list[Draw] | list[Patch]]] | None = None
 
@@ -67,6 +67,11 @@ class Batches:
         patches = [self._cut(one) if isinstance(one, Draw) else one for one in prepared]
         size = len(patches) // self.config.accumulate
         return [self._part(patches[n : n + size]) for n in range(0, len(patches), size)]
+
+    def settle(self) -> None:
+        """Wait until nothing is being prepared: not every threading layer of numba bears two."""
+        if self.next is not None:
+            self.next[1].result()
 
     def _prepare(self, iteration: int) -> list[Draw] | list[Patch]:
         """Draw; and cut, where that is the processor's work."""

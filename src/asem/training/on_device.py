@@ -31,7 +31,7 @@ def warp_grey_on_device(voxels: Tensor, centre: npt.NDArray[np.float64], warp: W
     Tensor
         float32, shape ``warp.shape``, in [0, 1].
     """
-    extent = warp.half_extent()
+    extent = warp.half_extent(warp.shape)
     shape = np.array(voxels.shape)
     first = np.clip(np.floor(centre - extent).astype(int) - 1, 0, shape - 1)
     stop = np.clip(np.ceil(centre + extent).astype(int) + 2, first + 1, shape)

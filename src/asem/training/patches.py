@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from asem.training.augment import Warp
 from asem.training.on_device import tone_on_device, warp_codes_on_device, warp_grey_on_device
-from asem.training.regions import BEYOND, Sample
+from asem.training.regions import Sample, lies_in_memory
 from asem.training.sampling import Draw
+from asem.training.targets import BEYOND
 from asem.training.tone import toned
 from asem.training.warp import warp_codes, warp_grey
-from asem.volume.roi import Roi
+from asem.volume.roi import Roi, Triple
 
 LOG = logging.getLogger(__name__)
 MOST_DEVICE_MEMORY = 0.3
@@ -41,16 +44,18 @@ class HostCutter:
 
     def cut(self, draw: Draw, edge: int) -> tuple[Tensor, Tensor]:
         """Return one patch, as `Cutter` says."""
-        sample = self.samples[draw.sample]
+        sample, inner = self.samples[draw.sample], (edge, edge, edge)
         centre = draw.centre + sample.place
         array = sample.raw.array
         if not isinstance(array, np.ndarray):
-            box = source_box(draw, centre)
+            box = source_box(draw.warp, centre, draw.warp.shape)
             array, centre = sample.grey(box), centre - box.offset
         grey, mean = warp_grey(array, centre, draw.warp)
-        codes = warp_codes(
-            sample.target, draw.centre, draw.warp, edge=(edge, edge, edge), outside=BEYOND
-        )
+        target, centre = sample.target, draw.centre
+        if not isinstance(target, np.ndarray):
+            box = source_box(draw.warp, centre, inner).intersect(Roi.whole(target.shape))
+            target, centre = np.asarray(target[box.slices]), centre - box.offset
+        codes = warp_codes(target, centre, draw.warp, edge=inner, outside=BEYOND)
         return torch.from_numpy(toned(grey, mean, draw.tone)), torch.from_numpy(codes)
 
 
@@ -68,7 +73,7 @@ class DeviceCutter:
     def __init__(self, samples: Sequence[Sample], device: torch.device) -> None:
         self.places = [np.array(sample.place) for sample in samples]
         self.raw = [torch.from_numpy(np.asarray(s.raw.array)).to(device) for s in samples]
-        self.target = [torch.from_numpy(sample.target).to(device) for sample in samples]
+        self.target = [torch.from_numpy(np.asarray(s.target)).to(device) for s in samples]
 
     def cut(self, draw: Draw, edge: int) -> tuple[Tensor, Tensor]:
         """Return one patch, as `Cutter` says."""
@@ -81,19 +86,29 @@ class DeviceCutter:
         return tone_on_device(grey, draw.tone), codes
 
 
-def source_box(draw: Draw, centre: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Roi:
-    """Return the box that a patch around `centre` reads, with the neighbours it interpolates."""
-    extent = draw.warp.half_extent()
+def source_box(warp: Warp, centre: npt.NDArray[np.float64], shape: Triple) -> Roi:
+    """Return the box that the middle of a patch reads, with the neighbours it interpolates.
+
+    Parameters
+    ----------
+    warp
+        Where the patch's voxels come from.
+    centre
+        Of the patch, in voxels of what is read.
+    shape
+        Of the middle.
+    """
+    extent = warp.half_extent(shape)
     first, last = np.floor(centre - extent).astype(int), np.ceil(centre + extent).astype(int)
     return Roi.between(tuple(first - 1), tuple(last + 2))
 
 
 def make_cutter(samples: Sequence[Sample], device: torch.device) -> Cutter:
     """Return what cuts fastest: on a GPU where the regions fit beside the network."""
-    in_memory = all(isinstance(sample.raw.array, np.ndarray) for sample in samples)
+    in_memory = all(lies_in_memory(sample) for sample in samples)
     if device.type != "cuda" or not in_memory:
         return HostCutter(samples)
-    needed = sum(np.asarray(s.raw.array).nbytes + s.target.nbytes for s in samples)
+    needed = sum(np.asarray(a).nbytes for s in samples for a in (s.raw.array, s.target))
     free, _ = torch.cuda.mem_get_info(device)
     told = f"{needed / 1e9:.2f} GB; {free / 1e9:.1f} GB of {device} are free"
     if needed > MOST_DEVICE_MEMORY * free:

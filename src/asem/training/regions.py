@@ -7,25 +7,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
-from asem.image.labels import is_foreground, unknown_id
+from asem.blocks.memory import free_memory
 from asem.model.config import Region, TrainConfig
+from asem.training.targets import BLOCK, Coded, Target, known_part
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, add, negative, parse_roi
-from asem.volume.volume import Volume
+from asem.volume.volume import Lazy, Volume
 from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_interpolation
 
 LOG = logging.getLogger(__name__)
-FOREGROUND, BEYOND, UNKNOWN = 1, 254, 255
-"""Codes of a target voxel besides 0, background; neither BEYOND (the region) nor UNKNOWN counts."""
 WHITE = 255
-SLAB = 64
-"""Planes that are read at a time."""
 MOST_MEMORY = 0.5
 """Share of the free memory that regions may take."""
+MOST_TARGET = 0.1
+"""Share of it that the labels of one region may take before it is known what all take."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class Sample:
 
         +------------------------+      raw: real voxels around the target, or the whole volume;
         |    +---------------+   |      what lies beyond is reflected when read
-        |    |    target     |   |
-        |    +---------------+   |      target: labels inside of roi, placed by world position
+        |    |    target     |   |      target: the smallest box of all that is labelled inside of
+        |    +---------------+   |      roi, placed by world position
         +------------------------+
 
     Parameters
@@ -45,7 +43,7 @@ class Sample:
     raw
         On disk as `load_sample` gives it, in memory after `kept` or `kept_grey`.
     target
-        uint8 codes.
+        uint8 codes (`asem.training.targets`), in memory or on disk.
     window
         Grey values of black and white.
     place
@@ -59,7 +57,7 @@ class Sample:
     """
 
     raw: Volume
-    target: npt.NDArray[np.uint8]
+    target: Lazy
     window: tuple[float, float]
     place: Triple
     origin: Triple
@@ -68,7 +66,8 @@ class Sample:
 
     def around(self, margin: Triple) -> Roi:
         """Return target grown by `margin` voxels, as far as raw goes."""
-        return Roi(self.place, self.target.shape).grow(margin).intersect(self.raw.roi)
+        home = Roi.whole(self.target.shape).shift(self.place)
+        return home.grow(margin).intersect(self.raw.roi)
 
     def grey(self, roi: Roi) -> npt.NDArray[np.uint8]:
         """Read a box of raw as uint8, black to white as 0 to 255."""
@@ -107,29 +106,41 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
     roi = voxels_within(covered.intersect(inside), fine, raw)
     if roi.size == 0:
         raise ValueError(f"{region.raw} and {labels.name} have no voxel in common{_within(region)}")
-    on_bins = _on_bins(fine, labels, config)
-    target = _slabs(roi, lambda slab: _codes(raw.read_placed(on_bins, slab)))
-    sources = [fine, labels]
+    codes = _on_bins(fine, labels.like(Coded(labels.array)), config)
+    sources, sample = [fine, labels], None
     if region.mask is not None:
         mask = open_volume(region.mask)
         fine.common(mask)
         # Read as labels: how many voxels of a bin are sample, not how bright they are.
-        ids = _on_bins(fine, mask.like(mask.array, kind="labels"), config)
-        outside = _slabs(roi, lambda slab: (raw.read_placed(ids, slab) == 0).view(np.uint8))
-        target[outside > 0] = UNKNOWN
+        sample = _on_bins(fine, mask.like(mask.array, kind="labels"), config)
         sources.append(mask)
-    known = int(np.count_nonzero(target < BEYOND))
+    target, known = _labelled(Target(raw, codes, sample, roi), config.devices)
     if known == 0:
         raise ValueError(f"{labels.name} names no voxel of {region.raw}: all are unknown or masked")
     return Sample(
         raw,
-        target,
+        target[1],
         window_of(fine),
-        roi.offset,
-        add(roi.offset, raw.original_offset),
+        target[0],
+        add(target[0], raw.original_offset),
         known,
         tuple(f"{volume.name}: {volume.identity}" for volume in sources),
     )
+
+
+def _labelled(target: Target, processes: int) -> tuple[tuple[Triple, Lazy], int]:
+    """Cut a target to what is labelled: its place in raw, its codes, and how many are known.
+
+    In memory, where they fit with ease.
+    """
+    fit = target.roi.size * processes < MOST_TARGET * free_memory()
+    held = np.empty(target.shape, np.uint8) if fit else None
+    known, part = known_part(target, held)
+    roi = part.shift(target.roi.offset)
+    if held is None:
+        return (roi.offset, replace(target, roi=roi)), known
+    inner = held[part.slices]
+    return (roi.offset, inner if part.shape == target.shape else inner.copy()), known
 
 
 def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
@@ -137,7 +148,7 @@ def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> li
 
     The memory that is free is shared by `processes`.
     """
-    needed = sum(s.around(margin).size * s.raw.dtype.itemsize for s in samples)
+    needed = sum(s.around(margin).size * s.raw.dtype.itemsize + _on_disk(s) for s in samples)
     if not _fits(needed * processes, "validation"):
         return list(samples)
     return [_kept(one, margin, one.raw.read, window=one.window) for one in samples]
@@ -145,16 +156,26 @@ def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> li
 
 def kept_grey(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
     """Return training samples as `kept` does, as uint8: black to white is 0 to 255."""
-    needed = sum(sample.around(margin).size for sample in samples)
+    needed = sum(sample.around(margin).size + _on_disk(sample) for sample in samples)
     if not _fits(needed * processes, "training"):
         return list(samples)
     return [_kept(one, margin, one.grey, window=(0.0, float(WHITE))) for one in samples]
 
 
+def lies_in_memory(sample: Sample) -> bool:
+    """Whether raw and target of a sample are read from memory."""
+    return isinstance(sample.raw.array, np.ndarray) and isinstance(sample.target, np.ndarray)
+
+
+def _on_disk(sample: Sample) -> int:
+    """Return the bytes of a target that is not in memory."""
+    return 0 if isinstance(sample.target, np.ndarray) else Roi.whole(sample.target.shape).size
+
+
 def _fits(needed: int, purpose: str) -> bool:
     """Whether regions of so many bytes may lie in memory; tells what becomes of them."""
-    free = psutil.virtual_memory().available
-    told = f"{needed / 1e9:.2f} GB of raw, {free / 1e9:.1f} GB of memory are free"
+    free = free_memory()
+    told = f"they take {needed / 1e9:.2f} GB, {free / 1e9:.1f} GB of memory are free"
     if needed > MOST_MEMORY * free:
         LOG.warning("%s regions stay on disk and are read part by part: %s", purpose, told)
         return False
@@ -171,22 +192,26 @@ def _kept(
 ) -> Sample:
     raw, around = sample.raw, sample.around(margin)
     held = raw.like(
-        _slabs(around, read),
+        _block_by_block(around, read),
         offset_nm=raw.position_nm(around.offset),
         original=raw.grid,
     )
     place = add(sample.place, negative(around.offset))
-    return replace(sample, raw=held, window=window, place=place)
+    target = sample.target
+    if not isinstance(target, np.ndarray):
+        whole = Roi.whole(target.shape)
+        target = _block_by_block(whole, lambda box: np.asarray(sample.target[box.slices]))
+    return replace(sample, raw=held, target=target, window=window, place=place)
 
 
-def _slabs(roi: Roi, read: Callable[[Roi], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Read a box a few planes at a time, so that finer voxels take little memory in between."""
+def _block_by_block(roi: Roi, read: Callable[[Roi], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Read a box a part at a time, so that finer voxels take little memory in between."""
     out: npt.NDArray[Any] | None = None
-    for slab in tile(roi, (SLAB, *roi.shape[1:])):
-        voxels = read(slab)
+    for block in tile(roi, BLOCK, origin=roi.offset):
+        voxels = read(block)
         if out is None:
             out = np.empty(roi.shape, voxels.dtype)
-        out[slab.shift(negative(roi.offset)).slices] = voxels
+        out[block.shift(negative(roi.offset)).slices] = voxels
     assert out is not None
     return out
 
@@ -198,9 +223,3 @@ def _within(region: Region) -> str:
 def _on_bins(raw: Volume, other: Volume, config: TrainConfig) -> Volume:
     """View labels or a mask at the model's voxel size, with bins on raw's original grid."""
     return at_voxel_size(other.like(other.array, original=raw.grid), config.voxel_size)
-
-
-def _codes(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    codes = is_foreground(labels).astype(np.uint8)
-    codes[labels == unknown_id(labels.dtype)] = UNKNOWN
-    return codes

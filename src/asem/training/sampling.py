@@ -13,12 +13,17 @@ import numpy.typing as npt
 from asem.model.config import SamplingConfig, TrainConfig
 from asem.model.unet import context, lattice, output_size, valid_input
 from asem.training.augment import Tone, Warp, draw_tone, draw_warp
-from asem.training.regions import FOREGROUND, UNKNOWN, Sample
+from asem.training.regions import Sample
+from asem.training.targets import FOREGROUND, UNKNOWN
+from asem.volume.roi import Roi
+from asem.volume.volume import Lazy
 
 MOST_PLACES = 1 << 22
 """Of one sample; in a larger one every 2nd, 4th ... voxel is weighed and stands for the next."""
 ROWS = 32
 """Rows that are summed at a time."""
+TRIES = 100
+"""Places that are looked at near one that was weighed, before that one is taken."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +52,58 @@ class Places:
 
     Parameters
     ----------
+    target
+        Codes of the sample.
+    edge
+        Voxels of an output along each axis.
+    rules
+        What is accepted.
     starts
         Per axis, first voxels of outputs in the sample's target; below 0 where it is thinner.
     stride
-        Voxels from one to the next.
+        Voxels from one to the next; those between are looked at when they are drawn.
     below
         Cumulative probability of acceptance over all (z, y, x), divided by the number of places.
     """
 
+    target: Lazy
+    edge: int
+    rules: SamplingConfig
     starts: tuple[npt.NDArray[np.int64], ...]
     stride: int
     below: npt.NDArray[np.float64]
 
     def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Draw the first voxel of an output."""
+        for _ in range(TRIES):
+            weighed, number = self._weighed(rng)
+            near: npt.NDArray[np.int64] = weighed + rng.integers(self.stride, size=3)
+            near = np.minimum(near, [s[-1] for s in self.starts], out=near)
+            if (near == weighed).all():
+                break
+            before = self.below[number - 1] if number else 0.0
+            likely = (self.below[number] - before) * self.below.size
+            if rng.random() * likely < self._acceptance(near):
+                return near
+        return weighed
+
+    def _weighed(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], int]:
         chance = rng.random() * self.below[-1]
-        number = min(np.searchsorted(self.below, chance, side="right"), len(self.below) - 1)
+        number = min(int(np.searchsorted(self.below, chance, side="right")), len(self.below) - 1)
         index = np.unravel_index(number, [len(s) for s in self.starts])
-        start = np.array([s[i] for s, i in zip(self.starts, index, strict=True)])
-        start += rng.integers(self.stride, size=3)
-        inside: npt.NDArray[np.int64] = np.minimum(start, [s[-1] for s in self.starts])
-        return inside
+        return np.array([s[i] for s, i in zip(self.starts, index, strict=True)]), number
+
+    def _acceptance(self, start: npt.NDArray[np.int64]) -> float:
+        z, y, x = (int(s) for s in start)
+        box = Roi((z, y, x), (self.edge,) * 3).intersect(Roi.whole(self.target.shape))
+        codes = np.asarray(self.target[box.slices])
+        unknown, foreground = (
+            np.count_nonzero(codes == code, keepdims=True) for code in (UNKNOWN, FOREGROUND)
+        )
+        return float(_accepted(unknown, foreground, self.edge**3, self.rules).item())
 
 
-def weigh(target: npt.NDArray[np.uint8], edge: int, rules: SamplingConfig) -> Places:
+def weigh(target: Lazy, edge: int, rules: SamplingConfig) -> Places:
     """Weigh the places of a patch in one sample.
 
     A place is accepted never where more than ``max_outside`` of the output is unknown or masked,
@@ -79,7 +112,7 @@ def weigh(target: npt.NDArray[np.uint8], edge: int, rules: SamplingConfig) -> Pl
     Parameters
     ----------
     target
-        uint8 codes.
+        uint8 codes; read a few rows at a time.
     edge
         Voxels of the output along each axis.
     rules
@@ -89,11 +122,21 @@ def weigh(target: npt.NDArray[np.uint8], edge: int, rules: SamplingConfig) -> Pl
     while number > MOST_PLACES * stride**3:
         stride *= 2
     starts = tuple(_starts(size, edge, stride) for size in target.shape)
-    volume = edge**3
-    outside = _sums(target, UNKNOWN, starts, edge) > rules.max_outside * volume
-    poor = _sums(target, FOREGROUND, starts, edge) < rules.min_foreground * volume
-    accepted = np.where(poor, 1 - rules.reject, 1.0) * ~outside
-    return Places(starts, stride, np.cumsum(accepted) / accepted.size)
+    accepted = _accepted(*_counts(target, starts, edge), edge**3, rules)
+    return Places(target, edge, rules, starts, stride, np.cumsum(accepted) / accepted.size)
+
+
+def _accepted(
+    unknown: npt.NDArray[np.integer],
+    foreground: npt.NDArray[np.integer],
+    volume: int,
+    rules: SamplingConfig,
+) -> npt.NDArray[np.float64]:
+    """Return how likely outputs of `volume` voxels with so many of each code are accepted."""
+    poor = foreground < rules.min_foreground * volume
+    outside = unknown > rules.max_outside * volume
+    accepted: npt.NDArray[np.float64] = np.where(poor, 1 - rules.reject, 1.0) * ~outside
+    return accepted
 
 
 def _starts(size: int, edge: int, stride: int) -> npt.NDArray[np.int64]:
@@ -104,10 +147,13 @@ def _starts(size: int, edge: int, stride: int) -> npt.NDArray[np.int64]:
     return starts if starts[-1] == last else np.append(starts, last)
 
 
-def _sums(
-    target: npt.NDArray[np.uint8], code: int, starts: tuple[npt.NDArray[np.int64], ...], edge: int
-) -> npt.NDArray[np.int32]:
-    """Count `code` in the boxes that begin at `starts`: sums along z, then y, then x."""
+def _counts(
+    target: Lazy, starts: tuple[npt.NDArray[np.int64], ...], edge: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Count unknown and foreground voxels in the boxes at `starts`: along z and x, then y."""
+    depth, height, width = target.shape
+    shape = len(starts[0]), height, len(starts[2])
+    unknown, foreground = np.empty(shape, np.int32), np.empty(shape, np.int32)
 
     def boxes(counts: npt.NDArray[np.int32], axis: int) -> npt.NDArray[np.int32]:
         below = np.zeros([n + (a == axis) for a, n in enumerate(counts.shape)], np.int32)
@@ -116,11 +162,12 @@ def _sums(
         sums: npt.NDArray[np.int32] = below.take(last, axis) - below.take(first, axis)
         return sums
 
-    height, width = target.shape[1:]
-    counts = np.empty((len(starts[0]), height, width), np.int32)
     for y in range(0, height, ROWS):
-        counts[:, y : y + ROWS] = boxes((target[:, y : y + ROWS] == code).astype(np.int32), 0)
-    return boxes(boxes(counts, 1), 2)
+        rows = slice(y, min(y + ROWS, height))
+        codes = np.asarray(target[slice(0, depth), rows, slice(0, width)])
+        for counts, code in ((unknown, UNKNOWN), (foreground, FOREGROUND)):
+            counts[:, rows] = boxes(boxes((codes == code).astype(np.int32), 0), 2)
+    return boxes(unknown, 1), boxes(foreground, 1)
 
 
 class Sampler:

@@ -141,6 +141,7 @@ def train(
         told = stack.enter_context(tracking(run, also=also)) if first else None
         while not stopped:
             if told and run.lacks_row:
+                batches.settle()
                 _add_row(run, learner, validation)
                 run.seconds = time.monotonic() - began
                 run.save("running")

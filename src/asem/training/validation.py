@@ -3,20 +3,22 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from asem.image.labels import exclusion_zone
+from asem.image.labels import exclusion_zone, zone_halo
 from asem.image.morphology import radii_of
 from asem.measure.overlap import Overlap, overlap
 from asem.model.config import ModelConfig, TrainConfig
-from asem.model.inference import Runner, default_tile, plan_tiles, run_tile
+from asem.model.inference import Runner, default_tile, input_roi, plan_tiles
 from asem.model.unet import context, lattice, reach
 from asem.structures import structure
 from asem.training.losses import loss_named
-from asem.training.regions import BEYOND, FOREGROUND, Sample
+from asem.training.regions import Sample
+from asem.training.targets import BEYOND, FOREGROUND
 from asem.volume.contrast import to_unit
-from asem.volume.roi import Roi, Triple, negative, subtract
+from asem.volume.roi import Roi, Triple, negative
 
 
 def validate(
@@ -24,7 +26,7 @@ def validate(
     samples: Sequence[Sample],
     config: TrainConfig,
 ) -> dict[str, Any]:
-    """Predict regions whole and score them outside the structure's exclusion zone.
+    """Predict regions tile by tile and score them outside the structure's exclusion zone.
 
     Parameters
     ----------
@@ -46,20 +48,23 @@ def validate(
     counts, loss, weight = Overlap(), 0.0, 0
     outside = radii_of(zone.zone_out_nm, config.voxel_size)
     inside = radii_of(zone.zone_in_nm, config.voxel_size)
+    halo = zone_halo(outside, inside)
     for sample in samples:
-        codes = sample.target
-        # UNKNOWN is the id that the zone takes for unknown; BEYOND does not occur here.
-        scored = (codes < BEYOND) & ~exclusion_zone(codes, outside, inside)
+        whole = Roi.whole(sample.target.shape)
         for tile, logits in _tiles(runner, sample):
-            target = torch.from_numpy(codes[tile.slices])[None].to(logits.device)
+            read = tile.grow(halo).intersect(whole)
+            inner = tile.shift(negative(read.offset)).slices
+            around = np.asarray(sample.target[read.slices])
+            # UNKNOWN is the id that the zone takes for unknown; BEYOND does not occur here.
+            zone_here, codes = exclusion_zone(around, outside, inside)[inner], around[inner]
+            target = torch.from_numpy(np.ascontiguousarray(codes))[None].to(logits.device)
             known = target < BEYOND
             number = int(known.sum())
             with torch.inference_mode():
                 one = loss_of(logits[None], (target == FOREGROUND).long(), known)
             loss, weight = loss + float(one) * number, weight + number
             predicted = (logits[1] >= logits[0]).cpu().numpy()
-            labelled = codes[tile.slices] == FOREGROUND
-            counts += overlap(predicted, labelled, scored[tile.slices])
+            counts += overlap(predicted, codes == FOREGROUND, (codes < BEYOND) & ~zone_here)
     scores = counts.scores()
     return {
         "validation_loss": loss / weight,
@@ -79,13 +84,11 @@ def margin_of(config: ModelConfig) -> Triple:
 def _tiles(runner: Runner, sample: Sample) -> Iterator[tuple[Roi, Tensor]]:
     """Yield each tile's Roi in the sample's target with its logits there."""
     config = runner.net.config
-    home = Roi(sample.origin, sample.target.shape)
-    tiling = plan_tiles(config, home, default_tile(runner))
-    there = tiling.read.shift(negative(sample.origin)).shift(sample.place)
-    raw = to_unit(sample.raw.read(there), sample.window) * 2 - 1
-    for one in tiling.tiles:
+    home = Roi.whole(sample.target.shape).shift(sample.origin)
+    back = negative(sample.origin)
+    for one in plan_tiles(config, home, default_tile(runner)).tiles:
         wanted = one.intersect(home)
-        z, y, x = subtract(wanted.offset, one.offset)
-        d, h, w = wanted.shape
-        logits = run_tile(runner, raw, tiling, one)[:, z : z + d, y : y + h, x : x + w]
-        yield wanted.shift(negative(sample.origin)), logits
+        there = input_roi(config, one).shift(back).shift(sample.place)
+        logits = runner.logits(to_unit(sample.raw.read(there), sample.window) * 2 - 1)
+        z, y, x = wanted.shift(negative(one.offset)).slices
+        yield wanted.shift(back), logits[:, z, y, x]

@@ -161,9 +161,9 @@ def _grey(voxels, whole, matrix, first, field, shifts, out, sums):  # type: igno
             if _split(row, 0, whole, voxels.shape, voxel):
                 _places(voxel, whole, voxels.shape, places)
                 _gather(flat, voxels.shape, places, pairs)
-                total += _blend(pairs, row, out[z, y])
             else:
-                total += _blend_beyond(voxels, whole, voxel, row, out[z, y])
+                _gather_beyond(voxels, whole, voxel, pairs)
+            total += _blend(pairs, row, out[z, y])
         sums[z] = total
 
 
@@ -182,10 +182,30 @@ def _gather(flat, shape, places, pairs):  # type: ignore[no-untyped-def]
         pairs[3, x] = _pair(flat, p + below + right)
 
 
+@njit(cache=True, nogil=True)
+def _gather_beyond(voxels, whole, voxel, pairs):  # type: ignore[no-untyped-def]
+    """Do the same for a row that leaves the array: what lies there is reflected."""
+    depth, height, width = voxels.shape
+    for x in range(voxel.shape[1]):
+        i, j, k = voxel[0, x] + whole[0], voxel[1, x] + whole[1], voxel[2, x] + whole[2]
+        i, i1 = _reflect(i, depth), _reflect(i + 1, depth)
+        j, j1 = _reflect(j, height), _reflect(j + 1, height)
+        k, k1 = _reflect(k, width), _reflect(k + 1, width)
+        pairs[0, x] = _word(voxels[i, j, k], voxels[i, j, k1])
+        pairs[1, x] = _word(voxels[i, j1, k], voxels[i, j1, k1])
+        pairs[2, x] = _word(voxels[i1, j, k], voxels[i1, j, k1])
+        pairs[3, x] = _word(voxels[i1, j1, k], voxels[i1, j1, k1])
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _pair(flat, place):  # type: ignore[no-untyped-def]
     """Read two bytes; the compiler makes it one load."""
-    return np.uint16(flat[place]) | np.uint16(np.uint16(flat[place + np.uintp(1)]) << np.uint16(8))
+    return _word(flat[place], flat[place + np.uintp(1)])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _word(low, high):  # type: ignore[no-untyped-def]
+    return np.uint16(low) | np.uint16(np.uint16(high) << np.uint16(8))
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -211,24 +231,6 @@ def _square(v00, v01, v10, v11, ty, tx):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _between(a, b, t):  # type: ignore[no-untyped-def]
     return np.float32(a) + (np.float32(b) - np.float32(a)) * t
-
-
-@njit(cache=True, nogil=True)
-def _blend_beyond(voxels, whole, voxel, rest, out):  # type: ignore[no-untyped-def]
-    """Interpolate a row that leaves the array: what lies there is reflected."""
-    depth, height, width = voxels.shape
-    total = np.float32(0)
-    for x in range(len(out)):
-        i, j, k = voxel[0, x] + whole[0], voxel[1, x] + whole[1], voxel[2, x] + whole[2]
-        near, far = voxels[_reflect(i, depth)], voxels[_reflect(i + 1, depth)]
-        j, j1 = _reflect(j, height), _reflect(j + 1, height)
-        k, k1 = _reflect(k, width), _reflect(k + 1, width)
-        tz, ty, tx = rest[0, x], rest[1, x], rest[2, x]
-        a = _square(near[j, k], near[j, k1], near[j1, k], near[j1, k1], ty, tx)
-        b = _square(far[j, k], far[j, k1], far[j1, k], far[j1, k1], ty, tx)
-        out[x] = _between(a, b, tz) * np.float32(1 / 255)
-        total += out[x]
-    return total
 
 
 @njit(cache=True, parallel=True, nogil=True)
