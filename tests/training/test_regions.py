@@ -203,6 +203,20 @@ def test_the_device_cuts_what_the_processor_cuts(regions):
     assert isinstance(make_cutter(samples, torch.device("cpu")), HostCutter)
 
 
+def test_a_run_that_goes_on_cuts_where_it_did(regions, monkeypatch, caplog):
+    samples = kept_grey([load_sample(regions, config())], (30, 30, 30))
+    gpu = torch.device("cuda:0")
+    monkeypatch.setattr(DeviceCutter, "__init__", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**10, 10**10))
+    assert make_cutter(samples, gpu).where == "device"
+    assert make_cutter(samples, gpu, "processor").where == "processor"
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 10**10))
+    assert make_cutter(samples, gpu).where == "processor"
+    assert "noise" not in caplog.text
+    assert make_cutter(samples, gpu, "device").where == "processor"
+    assert "cut on the GPU before and are now cut on the processor" in caplog.text
+
+
 @pytest.mark.gpu
 def test_a_gpu_cuts_what_the_processor_cuts(regions):
     settings = config(augment=AugmentConfig(scale=0.1))

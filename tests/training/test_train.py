@@ -429,6 +429,21 @@ def test_fine_tuning_without_validation_says_so(cell, run, tmp_path, caplog):
     assert result["best"] == 2
 
 
+def test_a_structure_of_ones_own(cell, tmp_path):
+    (cell / "nucleus.toml").write_text('name = "nucleus"\nzone_out_nm = 40\nzone_in_nm = 40\n')
+    text = (cell / "train.toml").read_text().replace('"mito"', '"nucleus.toml"', 1)
+    (cell / "own.toml").write_text(text)
+    train_model(cell / "own.toml", out=tmp_path / "own")
+    info = checkpoint.read_info(tmp_path / "own/checkpoints/00000006")
+    assert info.structure == "nucleus"
+    assert info.training.structure.zone_out_nm == 40
+    regions = text[text.index("[[train]]") :]
+    (cell / "second.toml").write_text(f"iterations = 1\n{regions}")
+    finetune_model(tmp_path / "own", cell / "second.toml", out=tmp_path / "tuned")
+    tuned = checkpoint.read_info(tmp_path / "tuned/checkpoints/00000001").training
+    assert tuned.structure == info.training.structure
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -471,6 +486,32 @@ def test_a_missing_mlflow_is_told_before_anything_is_made(cell, tmp_path, monkey
     with pytest.raises(ValueError, match=r"--mlflow needs MLflow: pip install 'asem\[mlflow\]'"):
         train_model(cell / "train.toml", out=tmp_path / "run", mlflow="local")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("server:5000", "--mlflow server:5000: an address has the form http://host:5000"),
+        ("htp://server:5000", "--mlflow htp://server:5000: "),
+        ("postgresql://server/runs", "--mlflow postgresql://server/runs: "),
+    ],
+)
+def test_an_mlflow_that_cannot_be_told_is_refused_first(cell, run, tmp_path, address, message):
+    shutil.copytree(run, tmp_path / "run")
+    for folder in (tmp_path / "run", tmp_path / "new"):
+        with pytest.raises(ValueError, match=message) as caught:
+            train_model(cell / "train.toml", out=folder, mlflow=address, overwrite=True)
+        assert "\n" not in str(caught.value)
+    assert same(weights(run), weights(tmp_path / "run"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_note_of_another_mlflow_says_what_to_do(cell, tmp_path):
+    with pytest.raises(Stop):
+        train_model(cell / "train.toml", out=tmp_path / "run", mlflow="local", progress=stop)
+    (tmp_path / "mlflow.db").unlink()
+    with pytest.raises(ValueError, match=r"mlflow_run.txt names a run of another server: delete"):
+        train_model(cell / "train.toml", out=tmp_path / "run", mlflow="local")
 
 
 def test_what_may_not_be_trained_over(cell, run, tmp_path):

@@ -1,15 +1,17 @@
 """Settings of the network and its training; the defaults are the paper's. Loads no torch."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from asem.config import Config, Nm3, read_toml
 from asem.model.recipes import completed
-from asem.structures import structure
+from asem.structures import Structure, structure
 
 Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Preset = Annotated[Structure, BeforeValidator(lambda x: structure(x) if isinstance(x, str) else x)]
+"""A structure, or the name of one of ours."""
 
 
 class ModelConfig(Config):
@@ -127,8 +129,9 @@ class TrainConfig(Config):
 
     recipe: Literal["paper", "fast"] = "fast"
     """paper: the published settings; fast: those that reach the same score sooner."""
-    structure: str
-    """Preset: width of the exclusion zone of the validation score."""
+    structure: Preset
+    """Width of the exclusion zone of the validation score: one of ours by its name, a TOML file, or
+    a table."""
     voxel_size: Voxel
     """nm, of the model; data of another voxel size is resampled."""
     resample: bool = True
@@ -141,7 +144,8 @@ class TrainConfig(Config):
     batch: PositiveInt = 1
     """Blocks of one iteration, over all devices."""
     accumulate: PositiveInt = 1
-    """Parts of a batch that a device takes one after the other, to save memory."""
+    """Parts of a batch that a device takes one after the other, to save memory. Dice and batch norm
+    then see a part at a time, as they see the part of one device with `devices`."""
     patch: PositiveInt = 204
     """Edge of a block that the network takes in, voxels."""
     loss: Literal["balanced", "cross_entropy+dice"] = "balanced"
@@ -174,11 +178,6 @@ class TrainConfig(Config):
             )
         return self
 
-    @model_validator(mode="after")
-    def _known_structure(self) -> Self:
-        structure(self.structure)
-        return self
-
     @classmethod
     def from_toml(cls, path: Path) -> Self:
         """Read a training file; the paths in it are taken as relative to it."""
@@ -187,8 +186,11 @@ class TrainConfig(Config):
     @classmethod
     def placed(cls, data: dict[str, Any], path: Path) -> Self:
         """Validate the settings of the training file `path`, and make its paths absolute."""
-        config = cls.checked(data, source=str(path))
         folder = path.resolve().parent
+        named = data.get("structure")
+        if isinstance(named, str) and named.endswith(".toml"):
+            data = {**data, "structure": Structure.from_toml(folder / named).model_dump()}
+        config = cls.checked(data, source=str(path))
 
         def placed(regions: tuple[Region, ...]) -> tuple[Region, ...]:
             return tuple(
@@ -264,6 +266,8 @@ class RunState(Config):
     """Spent on training and validation."""
     went_back_to: int | None = None
     """Iteration of the checkpoint that it is gone on with from (`--resume-at`), until finished."""
+    cut_on: Literal["processor", "device"] | None = None
+    """Where its patches are cut, so that a run that goes on draws the same noise."""
     checkpoint: CheckpointInfo
     """What all its checkpoints share, with the number of the last."""
     metrics: tuple[dict[str, Any], ...]

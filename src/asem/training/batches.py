@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from asem.training.patches import HostCutter, make_cutter
+from asem.training.patches import CutOn, HostCutter, make_cutter
 from asem.training.regions import Sample, lies_in_memory
 from asem.training.sampling import Draw, Sampler
 from asem.training.targets import BEYOND, FOREGROUND
@@ -31,11 +31,20 @@ class Batches:
         The training regions that it draws from, in memory or not.
     fabric
         Which process this is, and its device.
+    cut_on
+        Where patches were cut before a run was interrupted.
     """
 
-    def __init__(self, sampler: Sampler, samples: Sequence[Sample], fabric: Fabric) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        samples: Sequence[Sample],
+        fabric: Fabric,
+        *,
+        cut_on: CutOn | None = None,
+    ) -> None:
         self.sampler, self.config = sampler, sampler.config
-        self.cutter = make_cutter(samples, fabric.device)
+        self.cutter = make_cutter(samples, fabric.device, cut_on)
         self.device = fabric.device
         self.numbers = range(self.config.batch)[fabric.global_rank :: fabric.world_size]
         # Where the processor trains, preparing besides would only take its time; but disks wait.

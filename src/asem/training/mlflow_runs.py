@@ -18,10 +18,40 @@ MOST_LETTERS = 500
 """Of a parameter, so that every MLflow takes it."""
 
 
-def refuse_without_mlflow() -> None:
-    """Raise ValueError where MLflow is not installed."""
+def refuse_without_mlflow(address: str) -> None:
+    """Raise ValueError where MLflow is not installed, or nothing answers at its address."""
     if find_spec("mlflow") is None:
         raise ValueError("--mlflow needs MLflow: pip install 'asem[mlflow]'")
+    if address != LOCAL:
+        with _one_line(address):
+            _client(address).search_experiments(max_results=1)
+
+
+def _client(address: str) -> Any:
+    from mlflow import MlflowClient
+
+    if "://" not in address:
+        raise ValueError(
+            "an address has the form http://host:5000 or sqlite:///file.db; local stands for "
+            "mlflow.db beside the run"
+        )
+    return MlflowClient(address)
+
+
+@contextmanager
+def _one_line(address: str) -> Iterator[None]:
+    """Turn what MLflow raises into a ValueError of one line."""
+    try:
+        yield
+    except _faults() as error:
+        raise ValueError(f"--mlflow {address}: {str(error).splitlines()[0]}") from error
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """Return what MLflow raises: for servers, files, and clouds whose library is not installed."""
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException, OSError, ImportError, ValueError
 
 
 @contextmanager
@@ -35,19 +65,14 @@ def mlflow_told(address: str, run: Run) -> Iterator[Told]:
     run
         The training; the name of its folder is the run's, its structure the experiment's.
     """
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
     beside = run.folder.parent.resolve()
     artifacts = None
     if address == LOCAL:
         address = f"sqlite:///{beside / 'mlflow.db'}"
         artifacts = (beside / "mlflow_artifacts").as_uri()
-    client = MlflowClient(address)
-    try:
+    with _one_line(address):
+        client = _client(address)
         number = _begun(client, run, artifacts)
-    except MlflowException as error:
-        raise ValueError(f"--mlflow {address}: {str(error).splitlines()[0]}") from error
 
     def told(rows: Sequence[dict[str, Any]]) -> None:
         with _forgiving():
@@ -68,11 +93,9 @@ def mlflow_told(address: str, run: Run) -> Iterator[Told]:
 @contextmanager
 def _forgiving() -> Iterator[None]:
     """Go on with a training when the server is away."""
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
+    except _faults() as error:
         LOG.warning("MLflow was not told: %s", str(error).splitlines()[0])
 
 
@@ -90,7 +113,13 @@ def _begun(client: Any, run: Run, artifacts: str | None) -> str:
     note = run.folder / MLFLOW_RUN
     if note.is_file():
         number = note.read_text()
-        client.update_run(number, "RUNNING")
+        try:
+            client.update_run(number, "RUNNING")
+        except _faults() as error:
+            raise ValueError(
+                f"{str(error).splitlines()[0]}; {note} names a run of another server: delete it "
+                "to begin a new one"
+            ) from error
         return number
     name = f"asem {run.info.structure}"
     found = client.get_experiment_by_name(name)

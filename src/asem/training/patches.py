@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,16 @@ from asem.training.warp import warp_codes, warp_grey
 from asem.volume.roi import Roi, Triple
 
 LOG = logging.getLogger(__name__)
+CutOn = Literal["processor", "device"]
+"""Both draw the same, but not the same noise."""
 MOST_DEVICE_MEMORY = 0.3
 """Share of a device's free memory that training regions may take."""
 
 
 class Cutter(Protocol):
     """Cuts patches."""
+
+    where: CutOn
 
     def cut(self, draw: Draw, edge: int) -> tuple[Tensor, Tensor]:
         """Return raw float32 (z, y, x) in [-1, 1] and codes uint8 of its middle `edge` voxels."""
@@ -38,6 +42,8 @@ class HostCutter:
     samples
         What the draws' numbers mean.
     """
+
+    where: CutOn = "processor"
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self.samples = samples
@@ -69,6 +75,8 @@ class DeviceCutter:
     device
         Where they go.
     """
+
+    where: CutOn = "device"
 
     def __init__(self, samples: Sequence[Sample], device: torch.device) -> None:
         self.places = [np.array(sample.place) for sample in samples]
@@ -103,16 +111,33 @@ def source_box(warp: Warp, centre: npt.NDArray[np.float64], shape: Triple) -> Ro
     return Roi.between(tuple(first - 1), tuple(last + 2))
 
 
-def make_cutter(samples: Sequence[Sample], device: torch.device) -> Cutter:
-    """Return what cuts fastest: on a GPU where the regions fit beside the network."""
-    in_memory = all(lies_in_memory(sample) for sample in samples)
-    if device.type != "cuda" or not in_memory:
+def make_cutter(
+    samples: Sequence[Sample], device: torch.device, before: CutOn | None = None
+) -> Cutter:
+    """Return what cuts fastest: on a GPU where the regions fit beside the network.
+
+    Parameters
+    ----------
+    samples
+        In memory or on disk.
+    device
+        Where the network is trained.
+    before
+        Where the patches of a run that goes on were cut; they still are, if that is possible.
+    """
+    if device.type != "cuda" or before == "processor":
         return HostCutter(samples)
-    needed = sum(np.asarray(a).nbytes for s in samples for a in (s.raw.array, s.target))
-    free, _ = torch.cuda.mem_get_info(device)
-    told = f"{needed / 1e9:.2f} GB; {free / 1e9:.1f} GB of {device} are free"
-    if needed > MOST_DEVICE_MEMORY * free:
-        LOG.info("patches are cut on the processor: the regions take %s", told)
-        return HostCutter(samples)
-    LOG.info("patches are cut on %s: the regions take %s", device, told)
-    return DeviceCutter(samples, device)
+    if all(lies_in_memory(sample) for sample in samples):
+        needed = sum(np.asarray(a).nbytes for s in samples for a in (s.raw.array, s.target))
+        free, _ = torch.cuda.mem_get_info(device)
+        told = f"the regions take {needed / 1e9:.2f} GB; {free / 1e9:.1f} GB of {device} are free"
+        if needed <= MOST_DEVICE_MEMORY * free:
+            LOG.info("patches are cut on %s: %s", device, told)
+            return DeviceCutter(samples, device)
+        LOG.info("patches are cut on the processor: %s", told)
+    if before == "device":
+        LOG.warning(
+            "patches were cut on the GPU before and are now cut on the processor, for want of "
+            "memory: their noise will be another"
+        )
+    return HostCutter(samples)

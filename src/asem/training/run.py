@@ -11,6 +11,7 @@ from asem import __version__
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
+from asem.training.patches import CutOn
 from asem.training.regimes import Fit, find_fit
 
 
@@ -32,6 +33,8 @@ class Run:
         Spent so far.
     went_back_to
         Iteration from which it is gone on with on purpose, until it is finished.
+    cut_on
+        Where its patches are cut; None before the first.
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class Run:
     losses: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
     went_back_to: int | None = None
+    cut_on: CutOn | None = None
 
     @property
     def iteration(self) -> int:
@@ -112,6 +116,7 @@ class Run:
             losses=self.losses,
             seconds=round(self.seconds, 1),
             went_back_to=self.went_back_to if state == "running" else None,
+            cut_on=self.cut_on,
             checkpoint=self.info,
             metrics=tuple(self.rows),
         )
@@ -121,7 +126,7 @@ class Run:
         """Go on where a run of the same folder stopped."""
         self.rows = list(state.metrics)
         self.losses, self.seconds = state.losses, state.seconds
-        self.went_back_to = state.went_back_to
+        self.went_back_to, self.cut_on = state.went_back_to, state.cut_on
         self.info = self.info.model_copy(update={"iteration": state.iteration})
 
     def back_to(self, iteration: int) -> None:
@@ -166,7 +171,7 @@ def begin(
     info = CheckpointInfo(
         asem=__version__,
         iteration=0,
-        structure=config.structure,
+        structure=config.structure.name,
         voxel_size=config.voxel_size,
         model=config.model,
         training=config,

@@ -96,7 +96,8 @@ def train(
     """Train until the last iteration, going on from the last checkpoint of the run.
 
     Chance depends on the seed and the number of the iteration only, so that a run that was
-    interrupted ends as one that was not. An interrupt (Ctrl-C, SIGTERM) is heeded between two
+    interrupted ends as one that was not: to the bit on a CPU, while on a GPU cuDNN may add up in
+    another order. An interrupt (Ctrl-C, SIGTERM) is heeded between two
     iterations: a checkpoint is saved first.
 
     Parameters
@@ -138,6 +139,9 @@ def train(
     with ExitStack() as stack:
         stop = stack.enter_context(stopping())
         stack.enter_context(batches)
+        # Every step has the same shapes, and precision "32" is not TF32, as in `Runner`.
+        flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+        stack.enter_context(flags)
         told = stack.enter_context(tracking(run, also=also)) if first else None
         while not stopped:
             if told and run.lacks_row:

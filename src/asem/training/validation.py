@@ -13,7 +13,6 @@ from asem.measure.overlap import Overlap, overlap
 from asem.model.config import ModelConfig, TrainConfig
 from asem.model.inference import Runner, default_tile, input_roi, plan_tiles
 from asem.model.unet import context, lattice, reach
-from asem.structures import structure
 from asem.training.losses import loss_named
 from asem.training.regions import Sample
 from asem.training.targets import BEYOND, FOREGROUND
@@ -44,7 +43,7 @@ def validate(
         ``validation_loss`` (of tiles, averaged by their known voxels), ``precision``, ``recall``,
         ``f1``.
     """
-    zone, loss_of = structure(config.structure), loss_named(config.loss)
+    zone, loss_of = config.structure, loss_named(config.loss)
     counts, loss, weight = Overlap(), 0.0, 0
     outside = radii_of(zone.zone_out_nm, config.voxel_size)
     inside = radii_of(zone.zone_in_nm, config.voxel_size)

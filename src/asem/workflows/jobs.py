@@ -109,7 +109,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
         raise ValueError(f"--overwrite would delete the run {folder} that --resume goes on with")
     patch_output(config)
     if job.mlflow is not None:
-        refuse_without_mlflow()
+        refuse_without_mlflow(job.mlflow)
     fabric = make_fabric(config)
     with memory_advice(ADVICE):
         loaded = job.load()
@@ -167,6 +167,8 @@ def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None
         keep_memory()
     reach = reach_of(config.augment, config.patch, config.voxel_size)
     training = kept_grey(loaded.training, reach, processes=fabric.world_size)
+    batches = Batches(loaded.sampler, training, fabric, cut_on=run.cut_on)
+    run.cut_on = batches.cutter.where
     also: list[Told] = [lambda _: _draw(run)]
     with ExitStack() as stack:
         if fabric.is_global_zero:
@@ -176,7 +178,7 @@ def _train(fabric: Fabric, job: Job, loaded: Loaded, progress: Progress) -> None
         train(
             fabric,
             run,
-            Batches(loaded.sampler, training, fabric),
+            batches,
             validation=validation,
             start=job.start,
             also=also,

@@ -147,10 +147,15 @@ def _like(config_file: Path, info: CheckpointInfo) -> TrainConfig:
     if recipe != before["recipe"]:
         before = {"recipe": recipe}
     before |= FINETUNE.get(recipe, {})
-    before |= json.loads(info.model_dump_json(include={"structure", "voxel_size", "model"}))
+    before |= json.loads(info.model_dump_json(include={"voxel_size", "model"}))
+    before["structure"] = info.structure if info.training is None else info.training.structure
+    if "structure" in given:
+        before.pop("structure")
     config = TrainConfig.placed(merged(before, given), config_file)
-    for key in ("structure", "voxel_size", "model"):
-        mine, theirs = getattr(config, key), getattr(info, key)
+    asked = {"structure": config.structure.name}
+    asked |= {key: getattr(config, key) for key in ("voxel_size", "model")}
+    for key, mine in asked.items():
+        theirs = getattr(info, key)
         if mine != theirs:
             raise ValueError(
                 f"{config_file}: '{key}' is {mine}, that of the checkpoint {theirs}; leave it out"
