@@ -114,21 +114,21 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         # Read as labels: how many voxels of a bin are sample, not how bright they are.
         sample = _on_bins(fine, mask.like(mask.array, kind="labels"), config)
         sources.append(mask)
-    target, known = _labelled(Target(raw, codes, sample, roi), config.devices)
+    place, target, known = _labelled(Target(raw, codes, sample, roi), config.devices)
     if known == 0:
         raise ValueError(f"{labels.name} names no voxel of {region.raw}: all are unknown or masked")
     return Sample(
         raw,
-        target[1],
+        target,
         window_of(fine),
-        target[0],
-        add(target[0], raw.original_offset),
+        place,
+        add(place, raw.original_offset),
         known,
         tuple(f"{volume.name}: {volume.identity}" for volume in sources),
     )
 
 
-def _labelled(target: Target, processes: int) -> tuple[tuple[Triple, Lazy], int]:
+def _labelled(target: Target, processes: int) -> tuple[Triple, Lazy, int]:
     """Cut a target to what is labelled: its place in raw, its codes, and how many are known.
 
     In memory, where they fit with ease.
@@ -138,9 +138,9 @@ def _labelled(target: Target, processes: int) -> tuple[tuple[Triple, Lazy], int]
     known, part = known_part(target, held)
     roi = part.shift(target.roi.offset)
     if held is None:
-        return (roi.offset, replace(target, roi=roi)), known
+        return roi.offset, replace(target, roi=roi), known
     inner = held[part.slices]
-    return (roi.offset, inner if part.shape == target.shape else inner.copy()), known
+    return roi.offset, inner if part.shape == target.shape else inner.copy(), known
 
 
 def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
