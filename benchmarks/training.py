@@ -251,7 +251,8 @@ def few(args: argparse.Namespace) -> None:
     name = f"few-{args.share}-{args.augment}"
     width = (TRAIN[1] - TRAIN[0]) // args.share
     base = {"recipe": "fast", **EPFL, "train": [{"raw": "r", "labels": "l"}], **changes}
-    a_step = calibrated(args.runs / f"{name}.seconds", TrainConfig.model_validate(base))
+    stored = args.runs / f"few-{args.augment}.seconds"
+    a_step = calibrated(stored, TrainConfig.model_validate(base))
     every = round(EVERY * 60 / a_step)
     iterations = round(args.minutes / EVERY) * every
     columns = (TRAIN[1] - width, TRAIN[1])
