@@ -11,6 +11,7 @@ every voxel the same value, whatever the size of the tile::
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,16 @@ from torch import Tensor
 
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_precision
+from asem.model.piecewise import Weights, logits
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.volume.grid import split_evenly
-from asem.volume.roi import Roi, negative
+from asem.volume.roi import Roi, Triple, negative
 
 DEFAULT_TILE = {"cpu": 104, "cuda": 200}
 """Edge of what a forward pass keeps, voxels: 104 is the paper's block."""
 
+PIECE = {"cpu": 64, "cuda": 256}
+"""Edge of what is computed at a time: a core's cache is small, a GPU wants much at once."""
 Told = Callable[[float], None]
 """Called with the share that is done."""
 
@@ -37,7 +41,7 @@ class Runner:
     Parameters
     ----------
     net
-        In evaluation mode, on `device`.
+        In evaluation mode, on `device`; its weights are read once.
     device, precision
         Where and in what it computes; ``"bf16"`` keeps the softmax in float32.
     """
@@ -46,17 +50,34 @@ class Runner:
     device: torch.device
     precision: Precision
 
-    def logits(self, raw: npt.NDArray[np.float32]) -> Tensor:
-        """Run one tile: (z, y, x) in [-1, 1] of a valid size -> float32 (2, z', y', x')."""
+    @cached_property
+    def weights(self) -> Weights:
+        """What `asem.model.piecewise` takes."""
         bf16 = resolve_precision(self.precision, self.device) == "bf16"
+        return Weights.of(self.net, torch.bfloat16 if bf16 else torch.float32)
+
+    def logits(self, raw: npt.NDArray[np.float32], kept: Triple) -> Tensor:
+        """Run one tile.
+
+        Parameters
+        ----------
+        raw
+            The voxels of `input_roi`, in [-1, 1].
+        kept
+            Shape of what the tile keeps.
+
+        Returns
+        -------
+        Tensor
+            float32, shape (2, *kept), on the device.
+        """
+        dtype = self.weights.head[0].dtype
         with (
             torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, bf16),
             torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # "32" is not 19 bits
         ):
-            out = self.net(torch.from_numpy(raw)[None, None].to(self.device))
-        logits: Tensor = out[0].float()
-        return logits
+            there = torch.from_numpy(raw).to(self.device, dtype)
+            return logits(self.weights, there, kept, piece=PIECE[self.device.type]).float()
 
 
 @dataclass(frozen=True)
@@ -128,8 +149,8 @@ def predict(
     for number, tile in enumerate(tiling.tiles, 1):
         wanted = tile.intersect(tiling.roi)
         source = input_roi(runner.net.config, tile).shift(negative(tiling.read.offset))
-        logits = runner.logits(np.ascontiguousarray(raw[source.slices]))
-        probability = logits.softmax(0)[1].mul(255).round().to(torch.uint8).cpu().numpy()
+        found = runner.logits(np.ascontiguousarray(raw[source.slices]), tile.shape)
+        probability = found.softmax(0)[1].mul(255).round().to(torch.uint8).cpu().numpy()
         out[wanted.shift(back).slices] = probability[wanted.shift(negative(tile.offset)).slices]
         if told is not None:
             told(number / len(tiling.tiles))

@@ -88,6 +88,7 @@ def _tiles(runner: Runner, sample: Sample) -> Iterator[tuple[Roi, Tensor]]:
     for one in plan_tiles(config, home, default_tile(runner)).tiles:
         wanted = one.intersect(home)
         there = input_roi(config, one).shift(back).shift(sample.place)
-        logits = runner.logits(to_unit(sample.raw.read(there), sample.window) * 2 - 1)
+        raw = to_unit(sample.raw.read(there), sample.window) * 2 - 1
+        logits = runner.logits(raw, one.shape)
         z, y, x = wanted.shift(negative(one.offset)).slices
         yield wanted.shift(back), logits[:, z, y, x]

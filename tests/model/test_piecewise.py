@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from asem.model.config import ModelConfig
+from asem.model.piecewise import Weights, logits, needed
+from asem.model.unet import UNet, initialize, lattice, valid_input
+
+NETS = [
+    ModelConfig(features=3, levels=1),
+    ModelConfig(features=3, levels=2, norm="batch"),
+    ModelConfig(features=2, levels=2, convolutions=1),
+    ModelConfig(features=2, levels=2, convolutions=3, growth=3),
+    ModelConfig(features=2, levels=3, norm="batch"),
+    ModelConfig(features=2, levels=3, convolutions=1),
+    ModelConfig(features=2, levels=4),
+]
+
+
+def network(config):
+    """A network whose batch norms have something to say."""
+    net = UNet(config)
+    generator = torch.Generator().manual_seed(1)
+    initialize(net, generator)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            for value in (module.weight.data, module.running_var):
+                value.uniform_(0.5, 1.5, generator=generator)
+            for value in (module.bias.data, module.running_mean):
+                value.uniform_(-0.3, 0.3, generator=generator)
+        elif isinstance(module, nn.Conv3d) and module.bias is not None:
+            module.bias.data.uniform_(-0.3, 0.3, generator=generator)
+    return net.eval()
+
+
+@pytest.mark.parametrize("config", NETS)
+@pytest.mark.parametrize("piece", [5, 8, 200])
+def test_it_is_what_the_network_gives(config, piece, rng):
+    net, step = network(config), lattice(config)
+    kept = (step, 3 * step, 2 * step)
+    raw = torch.from_numpy(
+        rng.uniform(-1, 1, [valid_input(config, n) for n in kept]).astype(np.float32)
+    )
+    with torch.inference_mode():
+        z, y, x = (slice(0, n) for n in kept)
+        expected = net(raw[None, None])[0, :, z, y, x]
+        found = logits(Weights.of(net, torch.float32), raw, kept, piece=piece)
+    assert expected.std() > 0.01
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("config", NETS)
+def test_no_more_is_needed_than_a_tile_reads(config):
+    step = lattice(config)
+    for kept in (step, 4 * step):
+        need = needed(config, (kept,) * 3)
+        assert min(need.source[0].offset) >= 0
+        assert max(need.source[0].end) <= valid_input(config, kept)
