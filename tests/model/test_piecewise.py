@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from asem.model.config import ModelConfig
-from asem.model.piecewise import Weights, logits, needed
+from asem.model.piecewise import Weights, logits, memory_of, needed
 from asem.model.unet import UNet, initialize, lattice, valid_input
 
 NETS = [
@@ -35,7 +35,7 @@ def network(config):
 
 
 @pytest.mark.parametrize("config", NETS)
-@pytest.mark.parametrize("piece", [5, 8, 200])
+@pytest.mark.parametrize("piece", [13, 200])
 def test_it_is_what_the_network_gives(config, piece, rng):
     net, step = network(config), lattice(config)
     kept = (step, 3 * step, 2 * step)
@@ -58,3 +58,18 @@ def test_no_more_is_needed_than_a_tile_reads(config):
         need = needed(config, (kept,) * 3)
         assert min(need.source[0].offset) >= 0
         assert max(need.source[0].end) <= valid_input(config, kept)
+
+
+@pytest.mark.parametrize("config", [ModelConfig(features=8, levels=3), ModelConfig(features=8)])
+def test_the_memory_that_is_taken_is_about_what_is_told(config):
+    """By the tensors that are alive at a time, as PyTorch's profiler sees them."""
+    kept, piece = 48, 24
+    raw = torch.zeros((valid_input(config, kept),) * 3)
+    weights = Weights.of(network(config), torch.float32)
+    with torch.inference_mode(), torch.profiler.profile(profile_memory=True) as profile:
+        logits(weights, raw, (kept,) * 3, piece=piece)
+    events = profile.profiler.kineto_results.events()
+    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
+    held = np.cumsum([change for _, change in sorted(changes)])
+    told = memory_of(config, (kept,) * 3, item=4, piece=piece)
+    assert 0.5 * told < held.max() < 1.3 * told

@@ -38,7 +38,7 @@ def test_a_prediction_lies_on_raw_and_says_what_made_it(cell, run, probability):
     assert raw.place_of(predicted) == raw.roi
     made = describe_volume(probability)["made_by"]
     assert made["request"]["raw"] == raw.identity
-    assert made["request"]["tile"] == 104
+    assert made["request"]["tile"] == 264
     assert made["request"]["checkpoint"]["model"]["features"] == 2
     assert voxels(probability).std() > 1
 
@@ -156,8 +156,13 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
         predict_volume(run, raw, out, precision="32", progress=stop)
     with pytest.raises(ValueError, match=r"another request .it differs in tile"):
         predict_volume(run, raw, out, precision="32", tile=24)
+    # By now memory is short, but what was begun is gone on with as it was.
+    monkeypatch.setattr("asem.model.inference.free_memory", lambda: 10**6)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1
+    assert describe_volume(out)["made_by"]["request"]["tile"] == 264
+    predict_volume(run, raw, tmp_path / "small", precision="32", roi="0:4,0:4,0:4")
+    assert describe_volume(tmp_path / "small")["made_by"]["request"]["tile"] < 20
 
 
 KILLED = """

@@ -104,6 +104,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= MOST_LETTERS else f"...{text[-MOST_LETTERS:]}"
 
 
+def request_of(folder: Path) -> dict[str, Any]:
+    """Return what an output under way was asked to be; empty where there is none."""
+    file = folder / NAME / "journal.jsonl"
+    if not file.is_file():
+        return {}
+    with file.open() as lines:
+        first = lines.readline()
+    if not first.endswith("\n"):
+        return {}
+    request: dict[str, Any] = json.loads(first)["request"]
+    return request
+
+
 def is_unfinished(folder: Path) -> bool:
     """Whether an output under way lies in `folder`."""
     return (folder / NAME / "journal.jsonl").exists()

@@ -18,15 +18,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from asem.blocks.memory import free_memory
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_precision
-from asem.model.piecewise import Weights, logits
+from asem.model.piecewise import Weights, logits, memory_of
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, Triple, negative
 
 DEFAULT_TILE = {"cpu": 104, "cuda": 200}
-"""Edge of what a forward pass keeps, voxels: 104 is the paper's block."""
+"""Edge of what a forward pass keeps, voxels, whatever the memory: 104 is the paper's block."""
+LARGEST_TILE = {"cpu": 264, "cuda": 520}
+"""Where there is memory; a larger one saves little. A block of 256 or 512 voxels is covered by one,
+wherever it begins."""
+MOST_MEMORY = 0.5
+"""Share of the free memory that a tile may take."""
 
 PIECE = {"cpu": 64, "cuda": 256}
 """Edge of what is computed at a time: a core's cache is small, a GPU wants much at once."""
@@ -118,9 +124,24 @@ def plan_tiles(config: ModelConfig, roi: Roi, tile: int) -> Tiling:
 
 
 def default_tile(runner: Runner) -> int:
-    """Return the largest tile for a device: a multiple of the lattice, about `DEFAULT_TILE`."""
+    """Return the tile for a device that does not depend on its memory: about `DEFAULT_TILE`."""
     step = lattice(runner.net.config)
     return max(step, DEFAULT_TILE[runner.device.type] // step * step)
+
+
+def fitting_tile(runner: Runner) -> int:
+    """Return the largest tile that the free memory allows, a multiple of the lattice."""
+    config, kind = runner.net.config, runner.device.type
+    step = lattice(config)
+    free = torch.cuda.mem_get_info(runner.device)[0] if kind == "cuda" else free_memory()
+    item = runner.weights.head[0].element_size()
+
+    def fits(edge: int) -> bool:
+        needed = memory_of(config, (edge, edge, edge), item=item, piece=PIECE[kind])
+        return needed <= MOST_MEMORY * free
+
+    tiles = range(max(step, LARGEST_TILE[kind] // step * step), step, -step)
+    return next((edge for edge in tiles if fits(edge)), step)
 
 
 def predict(

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asem.model.config import ModelConfig
-from asem.model.unet import KERNEL, UNet, crops
+from asem.model.unet import CLASSES, KERNEL, UNet, crops
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, add, negative
 
@@ -34,6 +34,8 @@ PIECE = 64
 """Edge of what is computed at a time, voxels of the level."""
 Layer = tuple[Tensor, Tensor]
 """Weight and bias of a convolution."""
+Cut = tuple[tuple[int, int], tuple[int, int]]
+"""An item of `crops`."""
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,36 @@ def needed(config: ModelConfig, kept: Triple) -> Needed:
     return Needed(tuple(given), tuple(skips), tuple(sources[::-1]))
 
 
-Cut = tuple[tuple[int, int], tuple[int, int]]
-"""Of `crops`."""
+def memory_of(config: ModelConfig, kept: Triple, *, item: int, piece: int) -> int:
+    """Estimate the bytes that `logits` takes at most at a time.
+
+    Parameters
+    ----------
+    config
+        The network.
+    kept
+        Shape of what a tile keeps.
+    item
+        Bytes of a number.
+    piece
+        Edge of what is computed at a time.
+    """
+    need = needed(config, kept)
+    widths = [config.features * config.growth**level for level in range(config.levels)]
+    skips = [w * roi.size for w, roi in zip(widths, need.skip, strict=False)]
+    sources = [w * roi.size for w, roi in zip([1, *widths], need.source, strict=False)]
+    given = [w * roi.size for w, roi in zip(widths, need.given, strict=True)]
+    given[0] = CLASSES * 2 * Roi.whole(kept).size  # and the same in float32
+    down = [sum(skips[: n + 1]) + sum(sources[n : n + 2]) for n in range(len(skips))]
+    up = [sum(skips[: n + 1]) + sum(given[n : n + 2]) for n in range(len(skips))]
+    lowest = sum(skips) + sources[-1] + given[-1]
+    # A piece's copies of what it reads, its parities apart and interleaved, two convolutions.
+    reads = [_read(config, roi).shape for roi in need.given]
+    edges = [
+        (w, [min(piece + 8, n) for n in shape]) for w, shape in zip(widths, reads, strict=True)
+    ]
+    workspace = max(6 * w * z * y * x for w, (z, y, x) in edges)
+    return int(item * (max([lowest, *down, *up]) + sources[0] + workspace))
 
 
 def _inputs(config: ModelConfig, given: Roi, cut: Cut) -> tuple[Roi, Roi]:

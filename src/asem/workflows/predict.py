@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asem.blocks.journal import request_of
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.image.clahe import ClaheConfig, equalized, measure_mappings
@@ -20,7 +21,7 @@ from asem.model.device import (
     resolve_device,
     resolve_precision,
 )
-from asem.model.inference import Runner, Told, default_tile, plan_tiles, predict
+from asem.model.inference import Runner, Told, fitting_tile, plan_tiles, predict
 from asem.model.unet import lattice
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_volume
@@ -64,7 +65,8 @@ def predict_volume(
     device, precision
         ``"auto"``, ``"cpu"``, ``"cuda:N"``; ``"auto"``, ``"32"``, ``"bf16"``.
     tile
-        Edge of what one forward pass keeps, model voxels; None: 104 on a CPU, 200 on a GPU.
+        Edge of what one forward pass keeps, model voxels; None: what an interrupted run had, else
+        as much as the free memory allows (264 on a CPU, 520 on a GPU at most).
     clahe
         Equalize the contrast of what is read, as `asem clahe` would have of the whole volume.
     resample
@@ -80,6 +82,8 @@ def predict_volume(
         The finished probability.
     """
     fine = open_volume(raw)
+    if tile is None and not overwrite:
+        tile = request_of(destination).get("tile")
     model, info = _model(
         checkpoint, fine, device=device, precision=precision, tile=tile, resample=resample
     )
@@ -161,7 +165,7 @@ def _model(
     coarse = at_voxel_size(raw, info.voxel_size, resample=resample)
     where = resolve_device(device)
     runner = Runner(net.to(where), where, resolve_precision(precision, where))
-    edge = default_tile(runner) if tile is None else tile
+    edge = fitting_tile(runner) if tile is None else tile
     step = lattice(info.model)
     plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), edge)  # refuses a bad tile
     model = Model(runner, coarse, window_of(raw), edge)
