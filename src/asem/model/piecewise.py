@@ -30,8 +30,6 @@ from asem.model.unet import CLASSES, KERNEL, UNet, crops
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, add, negative
 
-PIECE = 64
-"""Edge of what is computed at a time, voxels of the level."""
 Layer = tuple[Tensor, Tensor]
 """Weight and bias of a convolution."""
 Cut = tuple[tuple[int, int], tuple[int, int]]
@@ -249,7 +247,7 @@ def _twice(roi: Roi) -> Roi:
     return Roi(add(roi.offset, roi.offset), add(roi.shape, roi.shape))
 
 
-def logits(weights: Weights, raw: Tensor, kept: Triple, *, piece: int = PIECE) -> Tensor:
+def logits(weights: Weights, raw: Tensor, kept: Triple, *, piece: int) -> Tensor:
     """Compute the two classes' logits of a tile.
 
     Parameters
@@ -262,7 +260,7 @@ def logits(weights: Weights, raw: Tensor, kept: Triple, *, piece: int = PIECE) -
     kept
         Voxels that are wanted: the first ones of those that `UNet.forward` would give.
     piece
-        Edge of what is computed at a time.
+        Edge of what is computed at a time, voxels of each level.
 
     Returns
     -------
