@@ -30,6 +30,7 @@ import tifffile
 import torch
 from matplotlib.figure import Figure
 
+from asem.blocks.memory import keep_memory
 from asem.model.checkpoint import checkpoint_folder
 from asem.model.config import AugmentConfig, ModelConfig, TrainConfig
 from asem.model.recipes import RECIPES
@@ -37,7 +38,7 @@ from asem.phantom.cell import make_cell
 from asem.phantom.look import FIRST, SECOND
 from asem.training.augment import draw_tone, draw_warp
 from asem.training.batches import Batches
-from asem.training.parallel import keep_memory, make_fabric
+from asem.training.parallel import make_fabric
 from asem.training.patches import HostCutter, make_cutter
 from asem.training.regions import Sample
 from asem.training.sampling import Sampler

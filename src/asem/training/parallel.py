@@ -1,10 +1,8 @@
 """On how many devices a training runs, and in which processes."""
 
-import ctypes
 import logging
 import multiprocessing
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +22,6 @@ from asem.model.config import TrainConfig
 from asem.model.device import resolve_device, resolve_precision
 
 LOG = logging.getLogger(__name__)
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-NEVER = 2**31 - 1
 LONGEST_WAIT = timedelta(days=1)
 FAULT = "fault"
 FAULTS: dict[str, type[Exception]] = {
@@ -68,21 +64,6 @@ def make_fabric(config: TrainConfig) -> Fabric:
         # Processes are started here; a cluster's variables and commands are nothing to go by.
         plugins=[LightningEnvironment()],
     )
-
-
-def keep_memory() -> None:
-    """Keep freed memory in this process, on Linux with glibc.
-
-    Training frees and takes the same large tensors in every iteration. Given back to the system
-    each time, their pages are cleared each time: a third of the time of an iteration on a CPU.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
 def launch(

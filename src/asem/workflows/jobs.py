@@ -10,6 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from asem.blocks.journal import NAME, locked, refuse_if_locked
+from asem.blocks.memory import keep_memory
 from asem.blocks.output import discard
 from asem.blocks.run import Progress
 from asem.model import checkpoint
@@ -19,7 +20,7 @@ from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
 from asem.training.mlflow_runs import MLFLOW_RUN, mlflow_told, refuse_without_mlflow
-from asem.training.parallel import keep_memory, launch, make_fabric
+from asem.training.parallel import launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
 from asem.training.run import Run, begin
 from asem.training.sampling import Sampler, patch_output

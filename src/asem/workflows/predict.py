@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.journal import request_of
+from asem.blocks.memory import keep_memory
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.image.clahe import ClaheConfig, equalized, measure_mappings
@@ -80,6 +81,10 @@ def predict_volume(
     -------
     Volume
         The finished probability.
+
+    Notes
+    -----
+    On a CPU this process keeps the memory it frees from then on (`keep_memory`).
     """
     fine = open_volume(raw)
     if tile is None and not overwrite:
@@ -96,6 +101,8 @@ def predict_volume(
         "clahe": equalization and equalization.model_dump(mode="json"),
         **info,
     }
+    if model.runner.device.type == "cpu":
+        keep_memory()
     device_name = describe(model.runner.device)
     LOG.info("predicting on %s, precision %s, tile %d", device_name, info["precision"], model.tile)
     started = time.monotonic()
