@@ -6,7 +6,8 @@ from torch import nn
 
 from asem.model.config import ModelConfig
 from asem.model.onnx_graph import IR, OPSET, example_input, onnx_model, scaled
-from asem.model.unet import UNet, initialize, lattice, output_size, valid_input
+from asem.model.unet import lattice, output_size, valid_input
+from networks import seeded
 
 SHAPES = [
     ModelConfig(features=2, levels=1),
@@ -16,19 +17,6 @@ SHAPES = [
     ModelConfig(features=1, levels=2, convolutions=3),
     ModelConfig(features=2, levels=4),
 ]
-
-
-def seeded(config):
-    net = UNet(config)
-    generator = torch.Generator().manual_seed(3)
-    initialize(net, generator)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            for values in (module.weight, module.bias, module.running_mean, module.running_var):
-                values.data = 0.5 + torch.rand(values.shape, generator=generator)
-        elif isinstance(module, nn.Conv3d) and module.bias is not None:
-            module.bias.data = 0.1 * torch.randn(module.bias.shape, generator=generator)
-    return net.eval()
 
 
 def session(net):

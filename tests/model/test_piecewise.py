@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from asem.model.config import ModelConfig
 from asem.model.piecewise import Weights, logits, memory_of, needed
-from asem.model.unet import UNet, initialize, lattice, valid_input
+from asem.model.unet import lattice, valid_input
+from networks import seeded
 
 NETS = [
     ModelConfig(features=3, levels=1),
@@ -18,26 +18,10 @@ NETS = [
 ]
 
 
-def network(config):
-    """A network whose batch norms have something to say."""
-    net = UNet(config)
-    generator = torch.Generator().manual_seed(1)
-    initialize(net, generator)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            for value in (module.weight.data, module.running_var):
-                value.uniform_(0.5, 1.5, generator=generator)
-            for value in (module.bias.data, module.running_mean):
-                value.uniform_(-0.3, 0.3, generator=generator)
-        elif isinstance(module, nn.Conv3d) and module.bias is not None:
-            module.bias.data.uniform_(-0.3, 0.3, generator=generator)
-    return net.eval()
-
-
 @pytest.mark.parametrize("config", NETS)
 @pytest.mark.parametrize("piece", [13, 200])
 def test_it_is_what_the_network_gives(config, piece, rng):
-    net, step = network(config), lattice(config)
+    net, step = seeded(config), lattice(config)
     kept = (step, 3 * step, 2 * step)
     raw = torch.from_numpy(
         rng.uniform(-1, 1, [valid_input(config, n) for n in kept]).astype(np.float32)
@@ -65,7 +49,7 @@ def test_the_memory_that_is_taken_is_about_what_is_told(config):
     """By the tensors that are alive at a time, as PyTorch's profiler sees them."""
     kept, piece = 48, 24
     raw = torch.zeros((valid_input(config, kept),) * 3)
-    weights = Weights.of(network(config), torch.float32)
+    weights = Weights.of(seeded(config), torch.float32)
     with torch.inference_mode(), torch.profiler.profile(profile_memory=True) as profile:
         logits(weights, raw, (kept,) * 3, piece=piece)
     events = profile.profiler.kineto_results.events()

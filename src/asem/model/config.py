@@ -10,6 +10,8 @@ from asem.model.recipes import completed
 from asem.structures import Structure, structure
 
 Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+CutOn = Literal["processor", "device"]
+"""Where patches are cut: both draw the same, but not the same noise."""
 Preset = Annotated[Structure, BeforeValidator(lambda x: structure(x) if isinstance(x, str) else x)]
 """A structure, or the name of one of ours."""
 
@@ -266,7 +268,7 @@ class RunState(Config):
     """Spent on training and validation."""
     went_back_to: int | None = None
     """Iteration of the checkpoint that it is gone on with from (`--resume-at`), until finished."""
-    cut_on: Literal["processor", "device"] | None = None
+    cut_on: CutOn | None = None
     """Where its patches are cut, so that a run that goes on draws the same noise."""
     checkpoint: CheckpointInfo
     """What all its checkpoints share, with the number of the last."""

@@ -10,7 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from asem.training.patches import CutOn, HostCutter, make_cutter
+from asem.model.config import CutOn
+from asem.training.patches import HostCutter, make_cutter
 from asem.training.regions import Sample, lies_in_memory
 from asem.training.sampling import Draw, Sampler
 from asem.training.targets import BEYOND, FOREGROUND

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from asem.model.config import CutOn
 from asem.training.augment import Warp
 from asem.training.on_device import tone_on_device, warp_codes_on_device, warp_grey_on_device
 from asem.training.regions import Sample, lies_in_memory
@@ -19,8 +20,6 @@ from asem.training.warp import warp_codes, warp_grey
 from asem.volume.roi import Roi, Triple
 
 LOG = logging.getLogger(__name__)
-CutOn = Literal["processor", "device"]
-"""Both draw the same, but not the same noise."""
 MOST_DEVICE_MEMORY = 0.3
 """Share of a device's free memory that training regions may take."""
 

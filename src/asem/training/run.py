@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from asem import __version__
 from asem.model import checkpoint
-from asem.model.config import CheckpointInfo, RunState, TrainConfig
+from asem.model.config import CheckpointInfo, CutOn, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
-from asem.training.patches import CutOn
 from asem.training.regimes import Fit, find_fit
 
 
