@@ -1,6 +1,7 @@
 # `make demo` and `make test` do all the set-up; `make check` is what CI runs before the tests.
 PYTHON ?= python3
 BIN = .venv/bin
+WORKERS ?= 2
 
 .PHONY: demo test check clean
 
@@ -8,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -225,7 +225,7 @@ def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
             if fabric.device.type == "cuda":
                 torch.cuda.synchronize()
             made = time.perf_counter()
-            learner.step(parts, iteration)
+            float(learner.step(parts, iteration))
             whole.append(time.perf_counter() - began)
             making.append(made - began)
     return float(np.median(whole[3:])), float(np.median(making[3:]))

@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: threads that wait for each other's cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 

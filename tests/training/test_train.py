@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 import threading
+from functools import partial
 
 import numpy as np
 import psutil
@@ -19,6 +20,7 @@ from asem.training.optimizer import Average, learning_rate, make_optimizer
 from asem.training.parallel import launch, make_fabric
 from asem.training.regions import load_sample
 from asem.training.run import Run
+from asem.training.train import READ_EVERY
 from asem.training.validation import validate
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.importing import import_volume
@@ -106,15 +108,29 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(cell, run, tmp_path):
     assert columns(run) == columns(tmp_path / "run")
 
 
-def interrupt(stage, done, total):
-    if done == 4:
+def test_a_run_in_bf16_goes_on_to_the_same_end(cell, tmp_path):
+    text = (cell / "train.toml").read_text().replace('precision = "32"', 'precision = "bf16"')
+    (cell / "bf16.toml").write_text(text)
+    train_model(cell / "bf16.toml", out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        train_model(cell / "bf16.toml", out=tmp_path / "run", progress=stop)
+    train_model(cell / "bf16.toml", out=tmp_path / "run")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+    assert columns(tmp_path / "whole") == columns(tmp_path / "run")
+
+
+def interrupt(stage, done, total, *, at=4):
+    if done == at:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_saves_and_the_same_call_goes_on(cell, run, tmp_path):
+@pytest.mark.parametrize(("every", "at"), [(1, 4), (2, 3)])
+def test_ctrl_c_saves_and_the_same_call_goes_on(cell, run, tmp_path, monkeypatch, every, at):
+    """Where losses are read every second iteration, an interrupt in the fourth ends the fifth."""
+    monkeypatch.setitem(READ_EVERY, "cpu", every)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train_model(cell / "train.toml", out=tmp_path / "run", progress=interrupt)
+        train_model(cell / "train.toml", out=tmp_path / "run", progress=partial(interrupt, at=at))
     assert (tmp_path / "run/checkpoints/00000005").is_dir()
     begun = []
     train_model(

@@ -49,15 +49,20 @@ class Run:
         """Iterations done."""
         return self.info.iteration
 
-    def count(self, loss: float) -> None:
-        """Take note of an iteration; ValueError where its loss is no number any more."""
+    def advance(self) -> None:
+        """Take note of an iteration that was done."""
         self.info = self.info.model_copy(update={"iteration": self.iteration + 1})
-        self.losses = self.losses[0] + loss, self.losses[1] + 1
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss became {loss} in iteration {self.iteration}; take a smaller "
-                'optimizer.learning_rate, or precision = "32"'
-            )
+
+    def count(self, losses: Sequence[float]) -> None:
+        """Take note of the losses of the last iterations; ValueError where one is no number."""
+        first = self.iteration - len(losses) + 1
+        for iteration, loss in enumerate(losses, first):
+            self.losses = self.losses[0] + loss, self.losses[1] + 1
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"the loss became {loss} in iteration {iteration}; take a smaller "
+                    'optimizer.learning_rate, or precision = "32"'
+                )
 
     @property
     def is_due(self) -> bool:
