@@ -1,7 +1,9 @@
+import threading
+
 import pytest
 
-from asem.blocks.executors import ATTEMPTS
-from asem.blocks.journal import Journal
+from asem.blocks.executors import ATTEMPTS, StoppedError, Threads
+from asem.blocks.journal import Journal, Journals
 from asem.blocks.run import run_blocks
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
@@ -100,3 +102,66 @@ def test_a_block_that_promises_nothing_is_recorded_at_once(tmp_path):
     with Journal(tmp_path, {}) as journal:
         run_blocks(lambda block: recorded.append(len(journal.done)), BLOCKS, journal, stage="s")
     assert recorded == [0, 1, 2]
+
+
+def test_threads_do_each_block_once(tmp_path):
+    """While one waits, others are worked at, and all are recorded."""
+    seen, both = [], threading.Barrier(2, timeout=30)
+
+    def work(block):
+        if block != BLOCKS[2]:
+            both.wait()
+        seen.append(block)
+
+    with Journal(tmp_path, {}) as journal:
+        run_blocks(work, BLOCKS, journal, stage="s", executor=Threads(2, lambda: None))
+        assert journal.done == {f"s {block}" for block in BLOCKS}
+    assert sorted(map(str, seen)) == sorted(map(str, BLOCKS))
+
+
+def test_threads_keep_what_is_done_when_a_block_fails(tmp_path):
+    failed = threading.Event()
+
+    def work(block):
+        if block == BLOCKS[0]:
+            failed.set()
+            raise OSError("disk full")
+        failed.wait(30)
+
+    with (
+        Journal(tmp_path, {}) as journal,
+        pytest.raises(OSError, match=r"block 0:1,0:1,0:4: disk full \(tried 3 times\)"),
+    ):
+        run_blocks(work, BLOCKS, journal, stage="s", executor=Threads(2, lambda: None))
+    with Journal(tmp_path, {}) as journal:
+        assert f"s {BLOCKS[1]}" in journal.done
+
+
+def test_threads_are_told_when_the_run_ends_early(tmp_path):
+    stopped, tries = threading.Event(), []
+
+    def work(block):
+        tries.append(block)
+        if block != BLOCKS[0]:
+            assert stopped.wait(30)
+            raise StoppedError
+
+    def interrupt(stage, done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    executor = Threads(2, stopped.set)
+    with Journal(tmp_path, {}) as journal, pytest.raises(KeyboardInterrupt):
+        run_blocks(work, BLOCKS, journal, stage="s", executor=executor, progress=interrupt)
+    assert len(tries) == 2  # a block that was stopped is not tried again
+
+
+def test_outputs_that_are_filled_together_are_done_together(tmp_path):
+    names = [f"s {block}" for block in BLOCKS]
+    with Journal(tmp_path / "a", {}) as a, Journal(tmp_path / "b", {}) as b:
+        a.record(*names[:2])
+        b.record(names[0])
+        seen = []
+        run_blocks(seen.append, BLOCKS, Journals([a, b]), stage="s")
+        assert seen == BLOCKS[1:]
+        assert a.done == b.done == set(names)

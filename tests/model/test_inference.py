@@ -4,7 +4,7 @@ import torch
 
 from asem.model.config import ModelConfig
 from asem.model.inference import Runner, plan_tiles, predict
-from asem.model.unet import UNet, initialize, lattice
+from asem.model.unet import UNet, initialize, lattice, valid_input
 from asem.volume.roi import Roi
 
 NETS = [
@@ -19,18 +19,22 @@ def runner(config, precision="32"):
     return Runner(net.eval(), torch.device("cpu"), precision)
 
 
-def predicted(net, padded, pad, roi, tile):
+def predicted(net, padded, pad, roi, tile, *, mirror=False):
     tiling = plan_tiles(net.net.config, roi, tile)
-    return predict(net, padded[tiling.read.shift((pad,) * 3).slices], tiling)
+    raw = padded[tiling.read.shift((pad,) * 3).slices]
+    return predict(net, raw, tiling, mirror=mirror)
 
 
-@pytest.mark.parametrize("config", NETS)
-@pytest.mark.parametrize("precision", ["32", "bf16"])
-def test_neither_the_tile_nor_the_place_of_the_roi_shows(config, precision, rng):
+@pytest.mark.parametrize(
+    ("config", "precision", "mirror"),
+    [(NETS[0], "32", False), (NETS[0], "bf16", False), (NETS[1], "bf16", False)]
+    + [(net, "32", True) for net in NETS],
+)
+def test_neither_the_tile_nor_the_place_of_the_roi_shows(config, precision, mirror, rng):
     net, pad, step = runner(config, precision), 70, lattice(config)
     padded = rng.uniform(-1, 1, (190, 190, 190)).astype(np.float32)
     roi = Roi((0, 0, 0), (37, 33, 41))
-    whole = predicted(net, padded, pad, roi, 48).astype(int)
+    whole = predicted(net, padded, pad, roi, 48, mirror=mirror).astype(int)
     assert whole.std() > 5
     for tile, part in (
         (40, roi),
@@ -38,7 +42,7 @@ def test_neither_the_tile_nor_the_place_of_the_roi_shows(config, precision, rng)
         (3 * step, Roi((5, 11, 3), (14, 13, 10))),
         (step, Roi((7, 6, 5), (6, 5, 9))),
     ):
-        other = predicted(net, padded, pad, part, tile)
+        other = predicted(net, padded, pad, part, tile, mirror=mirror)
         assert np.abs(whole[part.slices] - other).max() <= 1
 
 
@@ -64,6 +68,26 @@ def test_probability_is_the_rounded_softmax(rng):
         logits = net.net(torch.from_numpy(raw)[None, None])[0, :, :4, :4, :4]
     exact = torch.sigmoid((logits[1] - logits[0]).double()).numpy()
     assert np.abs(predict(net, raw, tiling) - 255 * exact).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("config", NETS)
+def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
+    """Each by the plain network on the mirrored tile, kept where both have voxels."""
+    net, kept = runner(config), (8, 16, 8)
+    raw = rng.uniform(-1, 1, [valid_input(config, n) for n in kept]).astype(np.float32)
+    expected = np.zeros(kept)
+    for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
+        with torch.inference_mode():
+            turned = torch.from_numpy(np.flip(raw, axes).copy())[None, None]
+            found = net.net(turned)[0].softmax(0)[1].numpy()
+        z, y, x = kept
+        expected += np.flip(found, axes)[:z, :y, :x] / 8
+    seen = []
+    given = net.probability(raw, kept, mirror=True, told=seen.append).numpy()
+    assert np.abs(given - expected).max() < 1e-5
+    assert np.abs(given - net.probability(raw, kept).numpy()).max() > 1e-3
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
 
 
 @pytest.mark.gpu

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from asem.model.config import ModelConfig
-from asem.model.piecewise import Weights, logits, memory_of, needed
+from asem.model.piecewise import Weights, flops_of, logits, memory_of, needed
 from asem.model.unet import lattice, valid_input
 from networks import seeded
 
@@ -57,3 +58,14 @@ def test_the_memory_that_is_taken_is_about_what_is_told(config):
     held = np.cumsum([change for _, change in sorted(changes)])
     told = memory_of(config, (kept,) * 3, item=4, piece=piece)
     assert 0.5 * told < held.max() < 1.3 * told
+
+
+@pytest.mark.parametrize("config", NETS)
+def test_the_operations_are_those_that_pytorch_counts(config):
+    kept = (2 * lattice(config),) * 3
+    raw = torch.zeros([valid_input(config, n) for n in kept])
+    weights = Weights.of(seeded(config), torch.float32)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        logits(weights, raw, kept, piece=1000)
+    # A doubled voxel may be computed whose twin is wanted only: at most one at each face.
+    assert flops_of(config, kept) <= counter.get_total_flops() < 1.3 * flops_of(config, kept)

@@ -157,7 +157,7 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
     with pytest.raises(ValueError, match=r"another request .it differs in tile"):
         predict_volume(run, raw, out, precision="32", tile=24)
     # By now memory is short, but what was begun is gone on with as it was.
-    monkeypatch.setattr("asem.model.inference.free_memory", lambda: 10**6)
+    monkeypatch.setattr("asem.workflows.predict_plan.free_memory", lambda: 10**6)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1
     assert describe_volume(out)["made_by"]["request"]["tile"] == 264
@@ -174,7 +174,7 @@ from asem.workflows.predict import predict_volume
 asem.blocks.output.SHARD = (16, 48, 40)
 
 def kill(stage, done, total):
-    if done > 16 * 48 * 40:  # in the middle of the second block
+    if done > 3.5 * 16 * 48 * 40:  # at most three blocks are on their way
         os.kill(os.getpid(), signal.SIGKILL)
 
 predict_volume(Path({run!r}), Path({raw!r}), Path({out!r}), precision="32", tile=16, progress=kill)
@@ -233,7 +233,7 @@ def test_memory_that_runs_out_in_a_block_says_what_helps(cell, run, tmp_path, mo
         raise MemoryError("no 3 GB")
 
     monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
-    monkeypatch.setattr("asem.workflows.predict.predict", run_out)
+    monkeypatch.setattr("asem.model.predictor.predict", run_out)
     message = r"block 0:40.*out of memory \(no 3 GB\); take a smaller --tile"
     with pytest.raises(ValueError, match=message):
         predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p")

@@ -5,15 +5,15 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
-from distributed import Client, KilledWorker, as_completed
+from distributed import Client, KilledWorker, as_completed, get_worker
 
-from asem.blocks.executors import ATTEMPTS, Work, failure, finish
+from asem.blocks.executors import ATTEMPTS, Answer, Work, failure, finish
 from asem.volume.roi import Roi
 
 LOG = logging.getLogger(__name__)
@@ -81,6 +81,19 @@ class Cluster:
         finally:
             flight.over.set()
             flight.land()
+
+    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
+        """Call a function on every worker that is there by now."""
+        return list(self.client.run(function).values())
+
+
+def worker_number() -> int:
+    """Return the number of the Dask worker that this process is; 0 where it has none."""
+    try:
+        name = str(get_worker().name)
+    except ValueError:
+        return 0
+    return int(name) if name.isdigit() else 0
 
 
 def _told(error: BaseException) -> BaseException:

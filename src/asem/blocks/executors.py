@@ -4,10 +4,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from asem.volume.arrays import Promise
 from asem.volume.roi import Roi
@@ -19,8 +20,14 @@ FAULTS = (ValueError, OSError, RuntimeError, MemoryError)
 """What may go better the next time; anything else is a mistake in the program."""
 ATTEMPTS = 3
 """How often a block is tried before the run stops."""
+Answer = TypeVar("Answer")
+Done = TypeVar("Done")
 PAUSE_SECONDS = 0.2
 """Before the second attempt in this process; twice that before the third."""
+
+
+class StoppedError(Exception):
+    """What work raises that notices that the run ends early; it is not tried again."""
 
 
 class Executor(Protocol):
@@ -51,6 +58,9 @@ class Executor(Protocol):
             A block failed for good; the message names it. Other blocks in flight have been yielded.
         """
 
+    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
+        """Call a function once wherever blocks are computed; it can be pickled."""
+
 
 class Serial:
     """Computes in this process, one block after the other; kernels and codecs use the cores.
@@ -68,7 +78,7 @@ class Serial:
         try:
             for block in blocks:
                 try:
-                    stored.append((block, self._persist(partial(work, block), stage, block)))
+                    stored.append((block, _persist(partial(work, block), stage, block)))
                 except (ValueError, OSError) as error:
                     failed = error
                     break
@@ -91,26 +101,71 @@ class Serial:
                 promise.result()
         except FAULTS as error:
             LOG.info("%s, block %s was not stored and is tried again: %s", stage, block, error)
-            self._persist(partial(finish, work, block), stage, block, attempts=ATTEMPTS - 1)
+            _persist(partial(finish, work, block), stage, block, attempts=ATTEMPTS - 1)
         return block
 
-    def _persist(
-        self,
-        act: Callable[[], Promise | None],
-        stage: str,
-        block: Roi,
-        attempts: int = ATTEMPTS,
-    ) -> Promise | None:
-        for attempt in range(1, attempts):
+    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
+        """Call a function here."""
+        return [function()]
+
+
+class Threads:
+    """Computes in threads of this process, a few blocks at a time.
+
+    For work that uses the processor in one step only, or a GPU: while one block is computed, others
+    are read and stored. `block_bytes` cannot make them fewer.
+
+    Parameters
+    ----------
+    number
+        Of blocks at a time.
+    stop
+        Called where the run ends early: work that is going on had better raise something.
+    """
+
+    def __init__(self, number: int, stop: Callable[[], None]) -> None:
+        self.number, self.stop = number, stop
+
+    def run(
+        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+    ) -> Generator[Sequence[Roi], None, None]:
+        """Call `work` for every block, begun in order."""
+        waiting, flying = deque(blocks), dict[Future[None], Roi]()
+        failed: BaseException | None = None
+        with ThreadPoolExecutor(self.number, thread_name_prefix=stage) as pool:
             try:
-                return act()
-            except FAULTS as error:
-                LOG.info("%s, block %s failed and is tried again: %s", stage, block, error)
-                time.sleep(PAUSE_SECONDS * attempt)
+                while flying or (waiting and not failed):
+                    while waiting and not failed and len(flying) < self.number:
+                        block = waiting.popleft()
+                        act = partial(finish, work, block)
+                        flying[pool.submit(_persist, act, stage, block)] = block
+                    done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                    faults = {flying.pop(future): future.exception() for future in done}
+                    yield [block for block, fault in faults.items() if fault is None]
+                    failed = failed or next((fault for fault in faults.values() if fault), None)
+                if failed:
+                    raise failed
+            finally:
+                if flying:
+                    self.stop()
+
+    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
+        """Call a function here."""
+        return [function()]
+
+
+def _persist(act: Callable[[], Done], stage: str, block: Roi, attempts: int = ATTEMPTS) -> Done:
+    """Do something to a block, again where it fails."""
+    for attempt in range(1, attempts):
         try:
             return act()
         except FAULTS as error:
-            raise failure(error, stage, block) from error
+            LOG.info("%s, block %s failed and is tried again: %s", stage, block, error)
+            time.sleep(PAUSE_SECONDS * attempt)
+    try:
+        return act()
+    except FAULTS as error:
+        raise failure(error, stage, block) from error
 
 
 def finish(work: Work, block: Roi) -> None:

@@ -7,6 +7,7 @@ that a run that was killed goes on where it was. A lock beside it keeps a second
 import fcntl
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -97,6 +98,34 @@ class Journal:
         self._file.write("".join(json.dumps(entry) + "\n" for entry in entries))
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+class Journals:
+    """The journals of outputs that are filled together: done is what is done in all of them.
+
+    Parameters
+    ----------
+    journals
+        At least one.
+    """
+
+    def __init__(self, journals: Sequence[Journal]) -> None:
+        self.journals = journals
+
+    @property
+    def path(self) -> Path:
+        """Of the first one."""
+        return self.journals[0].path
+
+    @property
+    def done(self) -> set[str]:
+        """Blocks that are written everywhere."""
+        return set.intersection(*(journal.done for journal in self.journals))
+
+    def record(self, *blocks: str) -> None:
+        """Note that `blocks` are written everywhere."""
+        for journal in self.journals:
+            journal.record(*blocks)
 
 
 def _short(value: Any) -> str:

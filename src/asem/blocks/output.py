@@ -93,9 +93,10 @@ class Output:
         largest = max(block.grow(halo).size for block in blocks)
         self.run(work, blocks, stage=stage, block_bytes=largest * voxel_bytes)
 
-    def shards(self) -> list[Roi]:
-        """Return the write blocks: no two share a file."""
-        return list(tile(self.volume.roi, SHARD))
+    def shards(self, along: int = 1) -> list[Roi]:
+        """Return the write blocks, `along` shards along each axis: no two share a file."""
+        z, y, x = SHARD
+        return list(tile(self.volume.roi, (along * z, along * y, along * x)))
 
     def scratch(
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]

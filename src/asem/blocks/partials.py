@@ -37,6 +37,10 @@ class Partials:
             os.fsync(file.fileno())
         partial.replace(path)
 
+    def find(self, block: Roi) -> dict[str, npt.NDArray[Any]] | None:
+        """Return what was kept for `block`; None where nothing was."""
+        return self.load(block) if self._path(block).exists() else None
+
     def load(self, block: Roi) -> dict[str, npt.NDArray[Any]]:
         """Return what was kept for `block`.
 

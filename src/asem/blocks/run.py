@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from asem.blocks.executors import SERIAL, Executor, Work
-from asem.blocks.journal import Journal
+from asem.blocks.journal import Journal, Journals
 from asem.volume.roi import Roi
 
 Progress = Callable[[str, int, int], None]
@@ -18,7 +18,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def run_blocks(
     work: Work,
     blocks: Iterable[Roi],
-    journal: Journal,
+    journal: Journal | Journals,
     *,
     stage: str,
     executor: Executor = SERIAL,
@@ -56,7 +56,8 @@ def run_blocks(
         What `work` raised for the third time, with the block named in the message.
     """
     every = list(blocks)
-    todo = [block for block in every if f"{stage} {block}" not in journal.done]
+    recorded = journal.done
+    todo = [block for block in every if f"{stage} {block}" not in recorded]
     total = sum(block.size for block in every)
     done = total - sum(block.size for block in todo)
     progress(stage, done, total)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from asem import __version__
-from asem.cli import learn, models, prepare, volumes
+from asem.cli import learn, models, predict, prepare, volumes
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -31,8 +31,8 @@ def build() -> App:
     app.command(prepare.labels, name="labels")
     app.command(learn.train, name="train")
     app.command(learn.finetune, name="finetune")
-    app.command(learn.predict, name="predict")
-    app.command(learn.segment, name="segment")
+    app.command(predict.predict, name="predict")
+    app.command(predict.segment, name="segment")
     app.command(prepare.instances, name="instances")
     app.command(learn.evaluate, name="evaluate")
     app.command(volumes.export, name="export")

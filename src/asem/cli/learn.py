@@ -1,9 +1,9 @@
-"""The verbs around the network: demo, train, predict, segment, evaluate."""
+"""The verbs that make a network and score it: demo, train, finetune, evaluate."""
 
 from pathlib import Path
 from typing import Literal
 
-from asem.cli.common import HERE, PLAIN, Flag, Shown, Workers, executing, progress, show
+from asem.cli.common import PLAIN, Flag, Shown, progress, show
 
 
 def demo(directory: Path, /, *, overwrite: Flag = False, shown: Shown = PLAIN) -> None:
@@ -117,111 +117,6 @@ def finetune(
             progress=told,
         )
     show(result, as_json=shown.json)
-
-
-def predict(
-    checkpoint: Path,
-    raw: Path,
-    destination: Path,
-    /,
-    *,
-    roi: str | None = None,
-    device: str = "auto",
-    precision: Literal["auto", "32", "bf16"] = "auto",
-    tile: int | None = None,
-    clahe: Flag = False,
-    no_resample: Flag = False,
-    overwrite: Flag = False,
-    shown: Shown = PLAIN,
-) -> None:
-    """Predict the probability of a structure for every voxel of an image.
-
-    Parameters
-    ----------
-    checkpoint
-        A run directory of asem train (its best checkpoint), one of its checkpoints, or a model of
-        asem models convert.
-    raw
-        The image, for instance cell.zarr/raw.
-    destination
-        The image to write, for instance cell.zarr/predictions/mito/probability.
-    roi
-        Predict only these voxels of RAW, z0:z1,y0:y1,x0:x1.
-    device
-        auto, cpu, cuda or cuda:N.
-    precision
-        auto, 32 or bf16.
-    tile
-        Edge of what one forward pass keeps, in model voxels; less takes less memory.
-    clahe
-        Equalize RAW's contrast on the fly: for networks that were trained on asem clahe's output.
-    no_resample
-        Refuse where RAW's voxel size is not the network's, instead of resampling there and back.
-    overwrite
-        Replace the image at DESTINATION.
-    """
-    from asem.workflows.predict import predict_volume
-
-    with progress() as told:
-        volume = predict_volume(
-            checkpoint,
-            raw,
-            destination,
-            roi=roi,
-            device=device,
-            precision=precision,
-            tile=tile,
-            clahe=clahe,
-            resample=not no_resample,
-            overwrite=overwrite,
-            progress=told,
-        )
-    show({"probability": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
-
-
-def segment(
-    probability: Path,
-    destination: Path,
-    /,
-    *,
-    threshold: float = 0.5,
-    mask: Path | None = None,
-    min_size: int = 0,
-    overwrite: Flag = False,
-    workers: Workers = HERE,
-    shown: Shown = PLAIN,
-) -> None:
-    """Cut a probability into foreground (1) and background (0).
-
-    Parameters
-    ----------
-    probability
-        The image that asem predict wrote.
-    destination
-        The label image to write, for instance cell.zarr/predictions/mito/segmentation.
-    threshold
-        Foreground is what reaches it.
-    mask
-        An image that is not 0 where the sample is; outside is background.
-    min_size
-        Drop connected objects of fewer voxels.
-    overwrite
-        Replace the image at DESTINATION.
-    """
-    from asem.workflows.segment import segment_volume
-
-    with executing(workers) as executor, progress() as told:
-        volume = segment_volume(
-            probability,
-            destination,
-            threshold=threshold,
-            mask=mask,
-            min_size=min_size,
-            overwrite=overwrite,
-            executor=executor,
-            progress=told,
-        )
-    show({"segmentation": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
 
 
 def evaluate(

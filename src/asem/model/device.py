@@ -34,6 +34,14 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def resolve_devices(name: str) -> tuple[str, ...]:
+    """Return the devices to share work among: every GPU for auto and cuda, else the one named."""
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name in ("auto", "cuda") and number > 1:
+        return tuple(f"cuda:{index}" for index in range(number))
+    return (str(resolve_device(name)),)
+
+
 def resolve_precision(name: Precision, device: torch.device) -> Literal["32", "bf16"]:
     """Return what to compute in; auto is bf16 where the device has instructions for it."""
     if name != "auto":
@@ -57,10 +65,17 @@ def memory_advice(advice: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if isinstance(error, RuntimeError) and not any(sign in text for sign in NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
-        raise ValueError(f"out of memory ({text.splitlines()[0]}); take {advice}") from error
+        reason = str(error).splitlines() or ["no memory"]
+        raise ValueError(f"out of memory ({reason[0]}); take {advice}") from error
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error says that memory ran out, of the machine or of a device."""
+    if isinstance(error, RuntimeError):
+        return any(sign in str(error) for sign in NO_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def describe(device: torch.device) -> str:

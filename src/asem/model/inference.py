@@ -11,18 +11,19 @@ every voxel the same value, whatever the size of the tile::
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asem.blocks.memory import free_memory
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_precision
 from asem.model.piecewise import Weights, logits, memory_of
-from asem.model.unet import UNet, context, lattice, valid_input
+from asem.model.unet import UNet, context, lattice, output_size, valid_input
 from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, Triple, negative
 
@@ -34,10 +35,10 @@ wherever it begins."""
 MOST_MEMORY = 0.5
 """Share of the free memory that a tile may take."""
 
-PIECE = {"cpu": 64, "cuda": 256}
-"""Edge of what is computed at a time: a core's cache is small, a GPU wants much at once."""
 Told = Callable[[float], None]
 """Called with the share that is done."""
+PIECE = {"cpu": 64, "cuda": 256}
+"""Edge of what is computed at a time: a core's cache is small, a GPU wants much at once."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ class Runner:
         bf16 = resolve_precision(self.precision, self.device) == "bf16"
         return Weights.of(self.net, torch.bfloat16 if bf16 else torch.float32)
 
-    def logits(self, raw: npt.NDArray[np.float32], kept: Triple) -> Tensor:
+    def logits(
+        self, raw: npt.NDArray[np.float32], kept: Triple, *, told: Told | None = None
+    ) -> Tensor:
         """Run one tile.
 
         Parameters
@@ -71,19 +74,91 @@ class Runner:
             The voxels of `input_roi`, in [-1, 1].
         kept
             Shape of what the tile keeps.
+        told
+            Called after every piece of it with the share that is done.
 
         Returns
         -------
         Tensor
             float32, shape (2, *kept), on the device.
         """
-        dtype = self.weights.head[0].dtype
+        return self._logits(self._there(raw, None), kept, told)
+
+    def probability(
+        self,
+        raw: npt.NDArray[Any],
+        kept: Triple,
+        *,
+        window: tuple[float, float] | None = None,
+        mirror: bool = False,
+        told: Told | None = None,
+    ) -> Tensor:
+        """Return the probability of foreground in one tile.
+
+        Parameters
+        ----------
+        raw, kept, told
+            As `logits` takes them.
+        window
+            Grey values of black and white, where `raw` is not scaled yet.
+        mirror
+            Take the mean over the tile and its seven mirror images, eight times the work.
+
+        Returns
+        -------
+        Tensor
+            float32, shape `kept`, on the device.
+
+        Notes
+        -----
+        A mirrored tile ends where the tile begins. What it gives lies on the lattice, too, but the
+        voxels that are kept are the last ones there::
+
+            out         |<--- kept ---->|< 6 >|
+            mirrored    |< 6 >|<--- kept ---->|
+        """
+        there = self._there(raw, window)
+        if not mirror:
+            return self._logits(there, kept, told).softmax(0)[1]
+        behind = [_given(self.net.config, n) - k for n, k in zip(raw.shape, kept, strict=True)]
+        total = torch.zeros(kept, device=self.device)
+        for number, turned in enumerate(product((False, True), repeat=3)):
+            axes = [axis for axis in range(3) if turned[axis]]
+            skipped = [more if turn else 0 for more, turn in zip(behind, turned, strict=True)]
+            z, y, x = (size + more for size, more in zip(kept, skipped, strict=True))
+            share = told and partial(_share, told, number, 8)
+            found = self._logits(there.flip(axes), (z, y, x), share).softmax(0)[1]
+            total += found[tuple(slice(more, None) for more in skipped)].flip(axes)
+        return total / 8
+
+    def _there(self, raw: npt.NDArray[Any], window: tuple[float, float] | None) -> Tensor:
+        """Bring voxels to the device as they are, and scale them there."""
+        if window is not None and raw.dtype != np.uint8:
+            raw = raw.astype(np.float32)
+        there = torch.from_numpy(np.ascontiguousarray(raw)).to(self.device).float()
+        if window is not None:
+            black, white = window
+            there = there.sub_(black).div_(white - black).clamp_(0, 1).mul_(2).sub_(1)
+        return there.to(self.weights.head[0].dtype)
+
+    def _logits(self, there: Tensor, kept: Triple, told: Told | None) -> Tensor:
         with (
             torch.inference_mode(),
             torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # "32" is not 19 bits
         ):
-            there = torch.from_numpy(raw).to(self.device, dtype)
-            return logits(self.weights, there, kept, piece=PIECE[self.device.type]).float()
+            piece = PIECE[self.device.type]
+            return logits(self.weights, there, kept, piece=piece, told=told).float()
+
+
+def _given(config: ModelConfig, size: int) -> int:
+    given = output_size(config, size)
+    assert given is not None
+    return given
+
+
+def _share(told: Told, number: int, total: int, share: float) -> None:
+    """Tell the share of the whole when `share` of the part `number` of `total` is done."""
+    told((number + share) / total)
 
 
 @dataclass(frozen=True)
@@ -129,12 +204,19 @@ def default_tile(runner: Runner) -> int:
     return max(step, DEFAULT_TILE[runner.device.type] // step * step)
 
 
-def fitting_tile(runner: Runner) -> int:
-    """Return the largest tile that the free memory allows, a multiple of the lattice."""
-    config, kind = runner.net.config, runner.device.type
-    step = lattice(config)
-    free = torch.cuda.mem_get_info(runner.device)[0] if kind == "cuda" else free_memory()
-    item = runner.weights.head[0].element_size()
+def fitting_tile(config: ModelConfig, precision: Precision, kind: str, free: int) -> int:
+    """Return the largest tile that memory allows, a multiple of the lattice.
+
+    Parameters
+    ----------
+    config, precision
+        The network, ``"32"`` or ``"bf16"``.
+    kind
+        ``"cpu"`` or ``"cuda"``.
+    free
+        Bytes of the device.
+    """
+    step, item = lattice(config), 2 if precision == "bf16" else 4
 
     def fits(edge: int) -> bool:
         needed = memory_of(config, (edge, edge, edge), item=item, piece=PIECE[kind])
@@ -145,7 +227,13 @@ def fitting_tile(runner: Runner) -> int:
 
 
 def predict(
-    runner: Runner, raw: npt.NDArray[np.float32], tiling: Tiling, told: Told | None = None
+    runner: Runner,
+    raw: npt.NDArray[Any],
+    tiling: Tiling,
+    *,
+    window: tuple[float, float] | None = None,
+    mirror: bool = False,
+    told: Told | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Predict the probability of foreground.
 
@@ -154,11 +242,15 @@ def predict(
     runner
         The network.
     raw
-        The voxels of ``tiling.read``, grey values in [-1, 1].
+        The voxels of ``tiling.read``, in [-1, 1] unless `window` says otherwise.
     tiling
         From `plan_tiles`.
+    window
+        Grey values of black and white; they become -1 and 1.
+    mirror
+        Take the mean over each tile and its mirror images.
     told
-        Called after every tile.
+        Called with the share that is done.
 
     Returns
     -------
@@ -167,12 +259,12 @@ def predict(
     """
     out = np.empty(tiling.roi.shape, np.uint8)
     back = negative(tiling.roi.offset)
-    for number, tile in enumerate(tiling.tiles, 1):
+    for number, tile in enumerate(tiling.tiles):
         wanted = tile.intersect(tiling.roi)
         source = input_roi(runner.net.config, tile).shift(negative(tiling.read.offset))
-        found = runner.logits(np.ascontiguousarray(raw[source.slices]), tile.shape)
-        probability = found.softmax(0)[1].mul(255).round().to(torch.uint8).cpu().numpy()
-        out[wanted.shift(back).slices] = probability[wanted.shift(negative(tile.offset)).slices]
-        if told is not None:
-            told(number / len(tiling.tiles))
+        share = told and partial(_share, told, number, len(tiling.tiles))
+        here = raw[source.slices]
+        found = runner.probability(here, tile.shape, window=window, mirror=mirror, told=share)
+        stored = found.mul(255).round().to(torch.uint8).cpu().numpy()
+        out[wanted.shift(back).slices] = stored[wanted.shift(negative(tile.offset)).slices]
     return out

@@ -1,37 +1,32 @@
-"""Predict a volume with a trained network, and cut the prediction into foreground."""
+"""Predict volumes with trained networks, block by block, on whatever devices there are."""
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asem.blocks.journal import request_of
-from asem.blocks.memory import keep_memory
+from asem.blocks.executors import SERIAL, Executor, Threads
+from asem.blocks.journal import Journals
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, run_blocks, silent
-from asem.image.clahe import ClaheConfig, equalized, measure_mappings
-from asem.model.checkpoint import find_checkpoint, load_checkpoint, weights_hash
-from asem.model.device import (
-    Precision,
-    describe,
-    memory_advice,
-    resolve_device,
-    resolve_precision,
-)
-from asem.model.inference import Runner, Told, fitting_tile, plan_tiles, predict
-from asem.model.unet import lattice
-from asem.volume.contrast import to_unit, window_of
+from asem.blocks.shares import Shares
+from asem.image.clahe import equalized, measure_mappings
+from asem.model.device import Precision
+from asem.model.predictor import STAGES, Devices, Predictor
 from asem.volume.formats import open_volume
-from asem.volume.resample import Resampling
-from asem.volume.roi import Roi, negative, parse_roi
+from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.volume.voxel_size import at_voxel_size, warn_of_interpolation
+from asem.workflows.predict_plan import COMMAND, InputJob, Plan, PredictJobs, is_made, one_job
 
 LOG = logging.getLogger(__name__)
+BLOCKS_PER_DEVICE = 3
+"""At a time: one is read, one computed, one stored."""
 
 
 def predict_volume(
@@ -40,42 +35,36 @@ def predict_volume(
     destination: Path,
     *,
     roi: str | None = None,
+    mask: Path | None = None,
+    threshold: float | None = None,
+    mirror: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
     tile: int | None = None,
     clahe: bool = False,
     resample: bool = True,
     overwrite: bool = False,
+    executor: Executor = SERIAL,
     progress: Progress = silent,
 ) -> Volume:
     """Predict the probability of foreground for every voxel of a volume.
 
     Block by block: read with the network's context, resample to the model's voxel size on the
-    original grid, predict in tiles on its lattice, write back interpolated to raw's voxels.
+    original grid, predict in tiles on its lattice, write back interpolated to raw's voxels. Blocks
+    overlap: while a device computes one, others are read and stored.
 
     Parameters
     ----------
-    checkpoint
-        A run directory (its best checkpoint), a checkpoint, or a converted model.
-    raw
-        The image to predict.
+    checkpoint, raw, roi, mask, threshold, mirror, precision, tile, clahe, resample
+        As `ModelJob` and `InputJob` describe them.
     destination
-        The image group to write: uint8, rint(255 p).
-    roi
-        Predict only ``z0:z1,y0:y1,x0:x1`` in the voxels of raw; neighbours outside are read.
-    device, precision
-        ``"auto"``, ``"cpu"``, ``"cuda:N"``; ``"auto"``, ``"32"``, ``"bf16"``.
-    tile
-        Edge of what one forward pass keeps, model voxels; None: what an interrupted run had, else
-        as much as the free memory allows (264 on a CPU, 520 on a GPU at most).
-    clahe
-        Equalize the contrast of what is read, as `asem clahe` would have of the whole volume.
-    resample
-        Whether raw and model may have different voxel sizes.
+        The image group to write: uint8, rint(255 p); with `threshold` labels, 0 and 1.
+    device
+        As in `PredictJobs`.
     overwrite
         Replace an image at `destination`.
-    progress
-        Told of every block.
+    executor, progress
+        Who computes the blocks, and who is told.
 
     Returns
     -------
@@ -86,152 +75,165 @@ def predict_volume(
     -----
     On a CPU this process keeps the memory it frees from then on (`keep_memory`).
     """
-    fine = open_volume(raw)
-    if tile is None and not overwrite:
-        tile = request_of(destination).get("tile")
-    model, info = _model(
-        checkpoint, fine, device=device, precision=precision, tile=tile, resample=resample
+    job = one_job(
+        checkpoint,
+        raw,
+        destination,
+        roi=roi,
+        mask=mask,
+        threshold=threshold,
+        mirror=mirror,
+        precision=precision,
+        tile=tile,
+        clahe=clahe,
+        resample=resample,
     )
-    part = parse_roi(roi, fine.shape) if roi else fine.roi
-    template = fine.blank(part, dtype=np.uint8, window=(0.0, 255.0), kind="image")
-    equalization = ClaheConfig() if clahe else None
-    request = {
-        "raw": fine.identity,
-        "roi": str(part),
-        "clahe": equalization and equalization.model_dump(mode="json"),
-        **info,
-    }
-    if model.runner.device.type == "cpu":
-        keep_memory()
-    device_name = describe(model.runner.device)
-    LOG.info("predicting on %s, precision %s, tile %d", device_name, info["precision"], model.tile)
-    started = time.monotonic()
-    with (
-        memory_advice("a smaller --tile"),
-        new_image(
-            destination,
-            template,
-            command="predict",
-            request=request,
-            sources=[raw, checkpoint],
-            overwrite=overwrite,
-            progress=progress,
-        ) as output,
-    ):
-        steps = _Steps(progress)
-        if equalization is not None:
-            view = equalized(fine, measure_mappings(output, fine, equalization))
-            coarse = at_voxel_size(view, model.coarse.voxel_size)
-            model = replace(model, coarse=coarse, window=window_of(view))
-
-        def work(block: Roi) -> None:
-            with memory_advice("a smaller --tile"):
-                place = block.shift(part.offset)
-                voxels = predict_block(model, fine, place, told=steps.within(block))
-            output.array.write(block.slices, voxels).result()
-
-        run_blocks(work, output.shards(), output.journal, stage="predict", progress=steps.between)
-        output.facts |= {"device": device_name, "seconds": round(time.monotonic() - started, 1)}
+    predict_input(job, device=device, overwrite=overwrite, executor=executor, progress=progress)
     return open_volume(destination)
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network that is ready to predict one volume.
-
-    Parameters
-    ----------
-    runner
-        The network on its device.
-    coarse
-        The volume at the model's voxel size.
-    window
-        Grey values of black and white.
-    tile
-        Edge of what a forward pass keeps, model voxels.
-    """
-
-    runner: Runner
-    coarse: Volume
-    window: tuple[float, float]
-    tile: int
-
-
-def _model(
-    checkpoint: Path,
-    raw: Volume,
+def predict_jobs(
+    jobs: PredictJobs,
     *,
-    device: str,
-    precision: Precision,
-    tile: int | None,
-    resample: bool,
-) -> tuple[Model, dict[str, Any]]:
-    """Load a checkpoint for a volume; returns what describes it in a request, too."""
-    folder = find_checkpoint(checkpoint)
-    net, info = load_checkpoint(folder)
-    coarse = at_voxel_size(raw, info.voxel_size, resample=resample)
-    where = resolve_device(device)
-    runner = Runner(net.to(where), where, resolve_precision(precision, where))
-    edge = fitting_tile(runner) if tile is None else tile
-    step = lattice(info.model)
-    plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), edge)  # refuses a bad tile
-    model = Model(runner, coarse, window_of(raw), edge)
-    warn_of_interpolation(raw, info.voxel_size)
-    return model, {
-        "weights": weights_hash(folder),
-        "checkpoint": info.model_dump(mode="json"),
-        "tile": edge,
-        "precision": runner.precision,
-    }
+    overwrite: bool = False,
+    executor: Executor = SERIAL,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Predict many images by many networks; those of one image share its reading.
 
-
-class _Steps:
-    """Progress tile by tile: a block may take minutes."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.state = progress, ("", 0, 0)
-
-    def between(self, stage: str, done: int, total: int) -> None:
-        """Take note of a finished block."""
-        self.state = stage, done, total
-        self.progress(stage, done, total)
-
-    def within(self, block: Roi) -> Told:
-        """Return what is to be told of the tiles of `block`, in shares of 1."""
-        stage, done, total = self.state
-
-        def told(share: float) -> None:
-            self.progress(stage, done + int(share * block.size), total)
-
-        return told
-
-
-def predict_block(
-    model: Model, raw: Volume, block: Roi, *, told: Told | None = None
-) -> npt.NDArray[np.uint8]:
-    """Predict one block of raw.
-
-    ::
-
-        raw         |-- block --|            voxels of raw
-        model     |----- bins -----|         what the block is interpolated from, on the original
-                                             grid: up to one voxel more than covers it
+    What is finished already, by the same networks of the same image, is left as it is: a batch that
+    was interrupted goes on.
 
     Parameters
     ----------
-    model
-        The network and the volume as it sees it.
-    raw
-        The volume.
-    block
-        In the voxels of raw.
-    told
-        Called after every tile with the share that is done.
+    jobs
+        Images and networks.
+    overwrite
+        Begin again, and replace what is there.
+    executor, progress
+        Who computes the blocks, and who is told.
+
+    Returns
+    -------
+    list of Path
+        The outputs, in the order of the jobs.
     """
-    coarse = model.coarse
-    back = Resampling.between(coarse, raw)
-    on_grid = block.shift(raw.original_offset)
-    tiling = plan_tiles(model.runner.net.config, back.needed(on_grid), model.tile)
-    grey = coarse.read(tiling.read.shift(negative(coarse.original_offset)))
-    probability = predict(model.runner, to_unit(grey, model.window) * 2 - 1, tiling, told)
-    return back.apply(probability, on_grid)
+    outs = []
+    for job in jobs.input:
+        outs += [model.out for model in job.model]
+        plan = Plan.of(job, device=jobs.device, overwrite=overwrite, executor=executor)
+        made = [not overwrite and is_made(model) for model in plan.models]
+        for model, done in zip(job.model, made, strict=True):
+            if done:
+                LOG.info("%s is finished already", model.out)
+        left = tuple(model for model, done in zip(plan.models, made, strict=True) if not done)
+        if left:
+            carry_out(
+                replace(plan, models=left),
+                overwrite=overwrite,
+                executor=executor,
+                progress=progress,
+            )
+    return outs
+
+
+def predict_input(
+    job: InputJob,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    executor: Executor = SERIAL,
+    progress: Progress = silent,
+) -> None:
+    """Predict one image by one or several networks, which share its reading."""
+    plan = Plan.of(job, device=device, overwrite=overwrite, executor=executor)
+    carry_out(plan, overwrite=overwrite, executor=executor, progress=progress)
+
+
+def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Progress) -> None:
+    """Do what is planned."""
+    shares = Shares(progress)
+    here = executor is SERIAL
+    if here:
+        executor = Threads(BLOCKS_PER_DEVICE * len(plan.devices), shares.stopped.set)
+    LOG.info(
+        "predicting on %s; %s",
+        ", ".join(plan.described),
+        "; ".join(
+            f"{model.job.out}: precision {model.network.precision}, tile {model.network.tile}"
+            for model in plan.models
+        ),
+    )
+    started = time.monotonic()
+    with ExitStack() as stack:
+        outputs = [
+            stack.enter_context(
+                new_image(
+                    model.job.out,
+                    plan.template(model),
+                    command=COMMAND,
+                    request=model.request,
+                    sources=[*plan.sources, model.job.checkpoint],
+                    overwrite=overwrite,
+                    executor=executor,
+                    progress=progress,
+                )
+            )
+            for model in plan.models
+        ]
+        first, raw = outputs[0], plan.raw
+        if plan.clahe is not None:
+            raw = equalized(raw, measure_mappings(first, raw, plan.clahe))
+        work = Predictor(
+            raw=raw,
+            part=plan.part,
+            networks=tuple(model.network for model in plan.models),
+            targets=tuple(output.array for output in outputs),
+            devices=Devices(plan.devices),
+            found=first.partials("stages"),
+            mask=plan.mask,
+            told=shares.of if here else None,
+        )
+        blocks = first.shards(plan.shards)
+        run_blocks(
+            work,
+            blocks,
+            Journals([output.journal for output in outputs]),
+            stage="predict",
+            executor=executor,
+            progress=shares.between,
+        )
+        facts = _facts(work, blocks, lanes=max(len(plan.devices), len(plan.described)))
+        for output in outputs:
+            output.facts |= {
+                "device": ", ".join(plan.described),
+                "seconds": round(time.monotonic() - started, 1),
+                **facts,
+            }
+
+
+def _facts(work: Predictor, blocks: Sequence[Roi], lanes: int) -> dict[str, Any]:
+    """Return how long the stages took, in all the runs that it took, and which one was waited for.
+
+    Stages of several blocks overlap, but for the network on each device.
+    """
+    seconds, voxels, smaller = np.zeros(len(STAGES)), 0, Counter[int]()
+    for block in blocks:
+        found = work.found.find(block)
+        if found is not None:
+            seconds, voxels = seconds + found["seconds"], voxels + block.size
+            tiles = zip(found["tiles"], work.networks, strict=False)
+            smaller.update(int(tile) for tile, one in tiles if tile < one.tile)
+    busy = dict(zip(STAGES, seconds.tolist(), strict=True))
+    at_once = {stage: lanes * (1 if stage == "network" else BLOCKS_PER_DEVICE) for stage in STAGES}
+    stages = {
+        stage: {
+            "seconds": round(spent, 2),
+            "voxels_per_second": round(voxels / spent) if spent else None,
+        }
+        for stage, spent in busy.items()
+    }
+    facts = {"stages": stages, "bottleneck": max(STAGES, key=lambda s: busy[s] / at_once[s])}
+    if smaller:
+        facts["smaller_tiles"] = {str(tile): number for tile, number in smaller.items()}
+    return facts

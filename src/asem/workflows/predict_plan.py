@@ -1,0 +1,308 @@
+"""What a prediction is to do, and how: jobs, checked and fitted to who computes them."""
+
+import json
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from asem.blocks.executors import Executor
+from asem.blocks.journal import request_of
+from asem.blocks.memory import free_memory
+from asem.config import Config, read_toml
+from asem.image.clahe import ClaheConfig
+from asem.model.checkpoint import find_checkpoint, read_info, weights_hash
+from asem.model.device import Precision, describe, resolve_devices, resolve_precision
+from asem.model.inference import fitting_tile, plan_tiles
+from asem.model.predictor import Network
+from asem.model.unet import lattice
+from asem.volume import ngff
+from asem.volume.arrays import SHARD
+from asem.volume.contrast import window_of
+from asem.volume.formats import open_volume
+from asem.volume.roi import Roi, parse_roi
+from asem.volume.volume import Volume
+from asem.volume.voxel_size import at_voxel_size, warn_of_interpolation
+
+COMMAND = "predict"
+MOST_SHARDS = 2
+"""Along an axis of a block: 512 voxels, which a GPU's largest tile covers."""
+
+
+class ModelJob(Config):
+    """One network for one input."""
+
+    checkpoint: Path
+    """A run directory (its best checkpoint), a checkpoint, or a converted model."""
+    out: Path
+    """The image group to write."""
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    """Write whether the probability reaches this, as labels; None: the probability."""
+    mirror: bool = False
+    """Take the mean over eight mirror images, for eight times the work."""
+    precision: Precision = "auto"
+    """``"auto"``, ``"32"`` or ``"bf16"``."""
+    tile: int | None = None
+    """Edge of what one forward pass keeps, model voxels; None: what an interrupted run had, else as
+    much as the free memory allows (264 on a CPU, 520 on a GPU at most)."""
+
+
+class InputJob(Config):
+    """One image and the networks that predict it: it is read once for all of them."""
+
+    raw: Path
+    """The image."""
+    roi: str | None = None
+    """Predict only ``z0:z1,y0:y1,x0:x1`` in its voxels; neighbours outside are read."""
+    mask: Path | None = None
+    """A volume that is not 0 where the sample is; outside the result is 0, blocks are skipped."""
+    clahe: bool = False
+    """Equalize the contrast of what is read, as `asem clahe` would have of the whole volume."""
+    resample: bool = True
+    """Whether image and network may have different voxel sizes."""
+    model: tuple[ModelJob, ...] = Field(min_length=1)
+    """The networks."""
+
+
+class PredictJobs(Config):
+    """A file of inputs and networks."""
+
+    device: str = "auto"
+    """``"auto"`` (all GPUs, or the CPU), ``"cpu"``, ``"cuda"`` (all), ``"cuda:N"``."""
+    input: tuple[InputJob, ...] = Field(min_length=1)
+    """The images, one after the other."""
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Read a file of jobs; the paths in it are taken as relative to it."""
+        config, folder = cls.checked(read_toml(path), source=str(path)), path.resolve().parent
+
+        def placed(job: InputJob) -> InputJob:
+            models = tuple(
+                one.model_copy(
+                    update={"checkpoint": folder / one.checkpoint, "out": folder / one.out}
+                )
+                for one in job.model
+            )
+            mask = job.mask and folder / job.mask
+            return job.model_copy(update={"raw": folder / job.raw, "mask": mask, "model": models})
+
+        outs = [one.out for job in config.input for one in job.model]
+        twice = next((out for out, number in Counter(outs).items() if number > 1), None)
+        if twice is not None:
+            raise ValueError(f"{path}: two models would write {twice}")
+        return config.model_copy(update={"input": tuple(map(placed, config.input))})
+
+
+def one_job(checkpoint: Path, raw: Path, destination: Path, **options: Any) -> InputJob:
+    """Return the job of one network for one image, from the options of `predict_volume`."""
+    of_model = {key: options.pop(key) for key in tuple(options) if key in ModelJob.model_fields}
+    model = {"checkpoint": checkpoint, "out": destination, **of_model}
+    return InputJob.checked({"raw": raw, "model": [model], **options}, source="predict")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What one process offers to compute with.
+
+    Parameters
+    ----------
+    host
+        Its machine.
+    devices
+        That it may use.
+    name
+        Of them, for people.
+    bf16
+        Whether they have instructions for it.
+    free
+        Bytes of memory, of the device that has least.
+    """
+
+    host: str
+    devices: tuple[str, ...]
+    name: str
+    bf16: bool
+    free: int
+
+    @classmethod
+    def here(cls, device: str) -> "Offer":
+        """Return what this process offers."""
+        names = resolve_devices(device)
+        there = [torch.device(name) for name in names]
+        if there[0].type == "cuda":
+            free = min(torch.cuda.mem_get_info(one)[0] for one in there)
+        else:
+            free = free_memory()
+        bf16 = all(resolve_precision("auto", one) == "bf16" for one in there)
+        return cls(socket.gethostname(), names, ", ".join(map(describe, there)), bf16, free)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One network of a plan.
+
+    Parameters
+    ----------
+    job
+        What was asked for.
+    network
+        How it is used.
+    request
+        What decides its output.
+    """
+
+    job: ModelJob
+    network: Network
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an image is predicted; nothing is written yet.
+
+    Parameters
+    ----------
+    sources
+        The paths that are read, but for checkpoints.
+    raw, part, mask
+        The image, what is predicted of it, and where its sample is.
+    clahe
+        How it is equalized.
+    models
+        The networks.
+    devices, described
+        Of each process, and what they are for people.
+    shards
+        Of a block, along each axis.
+    """
+
+    sources: tuple[Path, ...]
+    raw: Volume
+    part: Roi
+    mask: Volume | None
+    clahe: ClaheConfig | None
+    models: tuple[Planned, ...]
+    devices: tuple[str, ...]
+    described: tuple[str, ...]
+    shards: int
+
+    @classmethod
+    def of(cls, job: InputJob, *, device: str, overwrite: bool, executor: Executor) -> "Plan":
+        """Check a job and plan it for who computes it.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            It cannot be done.
+        """
+        raw = open_volume(job.raw)
+        window_of(raw)  # refuses 16 bits without a window
+        part = parse_roi(job.roi, raw.shape) if job.roi else raw.roi
+        mask = open_volume(job.mask) if job.mask else None
+        if mask is not None:
+            raw.common(mask)  # refuses a mask that misses
+        clahe = ClaheConfig() if job.clahe else None
+        shared = {
+            "raw": raw.identity,
+            "roi": str(part),
+            "mask": mask and mask.identity,
+            "clahe": clahe and clahe.model_dump(mode="json"),
+        }
+        offers = executor.ask(partial(Offer.here, device))
+        models = tuple(
+            _planned(one, raw, offers, shared, resample=job.resample, overwrite=overwrite)
+            for one in job.model
+        )
+        along = max(_shards(model.network, raw) for model in models)
+        described = tuple(sorted(f"{offer.name}" for offer in offers))
+        sources = (job.raw, *([job.mask] if job.mask else []))
+        return cls(sources, raw, part, mask, clahe, models, offers[0].devices, described, along)
+
+    def template(self, model: Planned) -> Volume:
+        """Return the pattern of a network's output."""
+        if model.job.threshold is None:
+            kind: dict[str, Any] = {"kind": "image", "window": (0.0, 255.0)}
+        else:
+            kind = {"kind": "labels", "window": None}
+        return self.raw.blank(self.part, dtype=np.uint8, **kind)
+
+
+def is_made(model: Planned) -> bool:
+    """Whether the output of a plan lies there finished, whatever tile and precision it took."""
+    if not ngff.is_image(model.job.out):
+        return False
+    made = ngff.read_metadata(model.job.out)[1].made_by or {"command": None, "request": {}}
+    free = {"tile", "precision"}
+    asked = {key: value for key, value in model.request.items() if key not in free}
+    there = {key: value for key, value in made["request"].items() if key not in free}
+    return bool(made["command"] == COMMAND and there == json.loads(json.dumps(asked)))
+
+
+def _planned(
+    job: ModelJob,
+    raw: Volume,
+    offers: Sequence[Offer],
+    shared: dict[str, Any],
+    *,
+    resample: bool,
+    overwrite: bool,
+) -> Planned:
+    folder = find_checkpoint(job.checkpoint)
+    info, weights = read_info(folder), weights_hash(folder)
+    at_voxel_size(raw, info.voxel_size, resample=resample)
+    precision: Precision = job.precision
+    if precision == "auto":
+        precision = "bf16" if all(offer.bf16 for offer in offers) else "32"
+    tile = job.tile
+    if tile is None and not overwrite:
+        tile = request_of(job.out).get("tile")
+    if tile is None:
+        beside = Counter(offer.host for offer in offers)
+        tile = min(
+            fitting_tile(
+                info.model,
+                precision,
+                torch.device(offer.devices[0]).type,
+                offer.free // ceil(beside[offer.host] / len(offer.devices)),
+            )
+            for offer in offers
+        )
+    step = lattice(info.model)
+    plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), tile)  # refuses a bad tile
+    warn_of_interpolation(raw, info.voxel_size)
+    network = Network(
+        folder=folder.resolve(),
+        weights=weights,
+        config=info.model,
+        voxel_size=info.voxel_size,
+        precision=precision,
+        tile=tile,
+        least=None if job.threshold is None else int(np.ceil(255 * job.threshold)),
+        mirror=job.mirror,
+    )
+    request = {
+        **shared,
+        "threshold": job.threshold,
+        "mirror": job.mirror,
+        "weights": weights,
+        "checkpoint": info.model_dump(mode="json"),
+        "tile": tile,
+        "precision": precision,
+    }
+    return Planned(job, network, request)
+
+
+def _shards(network: Network, raw: Volume) -> int:
+    """Return how many shards of raw a network's tile covers along its shortest axis."""
+    voxel = zip(network.voxel_size, raw.voxel_size, SHARD, strict=True)
+    covered = min(network.tile * size / fine / shard for size, fine, shard in voxel)
+    return max(1, min(MOST_SHARDS, int(covered)))

@@ -1,0 +1,276 @@
+"""What `asem predict` can beyond one network on one image in one process."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asem.blocks.executors import open_executor
+from asem.cli import main
+from asem.model import predictor
+from asem.model.checkpoint import find_checkpoint, load_checkpoint, save_model
+from asem.model.inference import predict
+from asem.model.predictor import Devices, Network, held, needed_of
+from asem.volume.formats import open_volume
+from asem.volume.roi import Roi
+from asem.workflows.describe import describe_volume
+from asem.workflows.predict import predict_jobs, predict_volume
+from asem.workflows.predict_plan import PredictJobs
+from asem.workflows.segment import segment_volume
+
+SHARD = (16, 48, 40)
+
+
+def voxels(path):
+    volume = open_volume(path)
+    return volume.read(volume.roi)
+
+
+@pytest.fixture(scope="module")
+def raw(cell):
+    return cell / "cell.zarr/raw"
+
+
+@pytest.fixture(scope="module")
+def whole(run, raw, tmp_path_factory):
+    """The probability of everything, in tiles of 24."""
+    path = tmp_path_factory.mktemp("whole") / "p"
+    predict_volume(run, raw, path, precision="32", tile=24)
+    return path
+
+
+@pytest.fixture(scope="module")
+def coarse(run, tmp_path_factory):
+    """The network of `run` as if it had been trained on voxels of 20 nm."""
+    net, info = load_checkpoint(find_checkpoint(run))
+    path = tmp_path_factory.mktemp("coarse") / "model"
+    info = info.model_copy(update={"voxel_size": (20.0, 20.0, 20.0), "training": None})
+    save_model(path, info, net.state_dict())
+    return path
+
+
+def mask_of(raw, path, boxes):
+    """Write a mask that is 1 in some boxes."""
+    sample = open_volume(raw)
+    filled = np.zeros(sample.shape, np.uint8)
+    for box in boxes:
+        filled[box.slices] = 1
+    from asem.blocks.output import new_image
+
+    template = sample.blank(sample.roi, dtype=np.uint8, kind="labels", window=None)
+    with new_image(path, template, command="test", request={}, sources=[]) as output:
+        output.fill(lambda block: filled[block.slices], stage="fill", voxel_bytes=1)
+    return filled
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [[Roi((3, 5, 7), (9, 20, 20)), Roi((10, 30, 50), (20, 10, 15))], []],
+    ids=["two boxes", "nothing"],
+)
+def test_a_mask_leaves_out_what_lies_outside(run, raw, whole, tmp_path, monkeypatch, boxes):
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    filled = mask_of(raw, tmp_path / "mask", boxes)
+    computed = []
+
+    def counted(*args, **options):
+        found = predict(*args, **options)
+        computed.append(found.size)
+        return found
+
+    monkeypatch.setattr(predictor, "predict", counted)
+    predict_volume(run, raw, tmp_path / "p", mask=tmp_path / "mask", precision="32", tile=24)
+    expected = voxels(whole).astype(int) * filled
+    assert np.abs(voxels(tmp_path / "p") - expected).max() <= 1
+    assert not voxels(tmp_path / "p")[filled == 0].any()
+    assert sum(computed) < 0.5 * filled.size  # not what lies outside of the boxes
+    assert bool(computed) == bool(boxes)
+    request = describe_volume(tmp_path / "p")["made_by"]["request"]
+    assert request["mask"] == open_volume(tmp_path / "mask").identity
+
+
+def test_a_threshold_writes_labels(run, raw, whole, tmp_path):
+    threshold = float(np.median(voxels(whole))) / 255
+    predict_volume(run, raw, tmp_path / "s", threshold=threshold, precision="32", tile=24)
+    segment_volume(whole, tmp_path / "expected", threshold=threshold)
+    found, expected = open_volume(tmp_path / "s"), open_volume(tmp_path / "expected")
+    assert (found.kind, found.dtype) == (expected.kind, expected.dtype)
+    assert (voxels(tmp_path / "s") == voxels(tmp_path / "expected")).all()
+    assert 0 < voxels(tmp_path / "s").mean() < 1
+
+
+def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    predict_volume(run, raw, tmp_path / "here", precision="32", tile=24)
+    with open_executor(workers=2) as executor:
+        predict_volume(run, raw, tmp_path / "there", precision="32", tile=24, executor=executor)
+        # The tile is fitted to what the workers have, and they share this machine.
+        predict_volume(run, raw, tmp_path / "fitted", precision="32", executor=executor)
+    assert (voxels(tmp_path / "there") == voxels(tmp_path / "here")).all()
+    assert np.abs(voxels(whole).astype(int) - voxels(tmp_path / "there")).max() <= 1
+    facts = describe_volume(tmp_path / "there")["made_by"]["facts"]
+    assert facts["device"].count("cpu") == 2
+    assert facts["stages"]["network"]["seconds"] > 0
+
+
+def test_what_was_waited_for_is_kept(run, raw, tmp_path):
+    predict_volume(run, raw, tmp_path / "p", precision="32", tile=24)
+    facts = describe_volume(tmp_path / "p")["made_by"]["facts"]
+    assert set(facts["stages"]) == {"read", "prepare", "network", "store"}
+    assert facts["bottleneck"] in facts["stages"]
+    size = open_volume(raw).roi.size
+    for stage in facts["stages"].values():
+        assert stage["seconds"] <= 3 * facts["seconds"] + 0.1
+        if stage["seconds"] > 0.1:
+            assert stage["voxels_per_second"] * stage["seconds"] == pytest.approx(size, rel=0.1)
+    assert "smaller_tiles" not in facts
+
+
+def test_smaller_tiles_where_memory_runs_out(run, raw, whole, tmp_path, monkeypatch, caplog):
+    """A device that bears tiles of 16 voxels."""
+
+    def short(runner, grey, tiling, **options):
+        if max(tiling.tiles[0].shape) > 16:
+            raise MemoryError("no room")
+        return predict(runner, grey, tiling, **options)
+
+    monkeypatch.setattr(predictor, "predict", short)
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    predict_volume(run, raw, tmp_path / "p", precision="32", tile=48)
+    assert np.abs(voxels(tmp_path / "p").astype(int) - voxels(whole)).max() <= 1
+    blocks = 3 * 1 * 2
+    facts = describe_volume(tmp_path / "p")["made_by"]["facts"]
+    assert sum(facts["smaller_tiles"].values()) == blocks
+    assert max(map(int, facts["smaller_tiles"])) <= 24
+    assert "out of memory with --tile 48; going on with 24" in caplog.text
+
+
+def jobs_file(folder, cell, run, coarse, **options):
+    text = f"""
+    device = "cpu"
+
+    [[input]]
+    raw = "{cell / "cell.zarr/raw"}"
+    roi = ":,3:,:65"
+
+    [[input.model]]
+    checkpoint = "{run}"
+    out = "fine"
+    precision = "32"
+    tile = 24
+
+    [[input.model]]
+    checkpoint = "{coarse}"
+    out = "coarse"
+    precision = "32"
+    tile = 16
+    threshold = 0.5
+    """
+    (folder / "jobs.toml").write_text(text)
+    return folder / "jobs.toml"
+
+
+def test_networks_of_one_image_share_its_reading(cell, run, coarse, raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    jobs = PredictJobs.from_toml(jobs_file(tmp_path, cell, run, coarse))
+    reads = []
+
+    def counted(volume, parts):
+        reads.append(parts)
+        return held(volume, parts)
+
+    monkeypatch.setattr(predictor, "held", counted)
+    outs = predict_jobs(jobs)
+    assert outs == [tmp_path / "fine", tmp_path / "coarse"]
+    assert [len(parts) for parts in reads] == [2] * 6
+    part = {"precision": "32", "roi": ":,3:,:65"}
+    predict_volume(run, raw, tmp_path / "one", tile=24, **part)
+    predict_volume(coarse, raw, tmp_path / "other", tile=16, threshold=0.5, **part)
+    assert (voxels(tmp_path / "one") == voxels(tmp_path / "fine")).all()
+    assert (voxels(tmp_path / "other") == voxels(tmp_path / "coarse")).all()
+
+
+def test_a_batch_goes_on(cell, run, coarse, tmp_path, monkeypatch):
+    """After one output is finished and the other is not; what is finished is not touched."""
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    jobs = PredictJobs.from_toml(jobs_file(tmp_path, cell, run, coarse))
+
+    def stop(stage, done, total):
+        if stage == "predict" and done > 0.7 * total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_jobs(jobs, progress=stop)
+    seen = []
+    predict_jobs(jobs, progress=lambda stage, done, total: seen.append((stage, done)))
+    assert next(done for stage, done in seen if stage == "predict") > 0
+    before = {name: voxels(tmp_path / name) for name in ("fine", "coarse")}
+    shutil.rmtree(tmp_path / "coarse")
+    stamp = (tmp_path / "fine/zarr.json").stat().st_mtime_ns
+    predict_jobs(jobs)
+    assert (tmp_path / "fine/zarr.json").stat().st_mtime_ns == stamp
+    assert (voxels(tmp_path / "coarse") == before["coarse"]).all()
+    (tmp_path / "jobs.toml").write_text(
+        (tmp_path / "jobs.toml").read_text().replace("threshold = 0.5", "threshold = 0.6")
+    )
+    with pytest.raises(FileExistsError, match=r"coarse exists already; give --overwrite"):
+        predict_jobs(PredictJobs.from_toml(tmp_path / "jobs.toml"))
+
+
+def test_a_dry_run_writes_nothing(cell, run, coarse, tmp_path, capsys):
+    jobs = jobs_file(tmp_path, cell, run, coarse)
+    assert main(["predict", "--jobs", str(jobs), "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["blocks"], found["voxels"]) == (1, 40 * 45 * 65)
+    assert found["outputs"][str(tmp_path / "fine")] == {"precision": "32", "tile": 24}
+    assert found["seconds"] > 0
+    assert found["memory_mib"] > 0
+    assert {path.name for path in tmp_path.iterdir()} == {"jobs.toml"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--jobs", "jobs.toml", "--tile", "8"], "--tile and --jobs do not go together"),
+        (["run", "--jobs", "jobs.toml"], "CHECKPOINT and --jobs do not go together"),
+        (["run"], "name CHECKPOINT, RAW and DESTINATION, or a file of --jobs"),
+        (["--jobs", "twice.toml"], "two models would write p"),
+        (["--jobs", "typo.toml"], "unknown key 'input.0.rwa'"),
+    ],
+)
+def test_jobs_that_are_refused(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    model = '[[input.model]]\ncheckpoint = "c"\nout = "p"\n'
+    (tmp_path / "jobs.toml").write_text(f'[[input]]\nraw = "r"\n{model}')
+    (tmp_path / "twice.toml").write_text(f'[[input]]\nraw = "r"\n{model}{model}')
+    (tmp_path / "typo.toml").write_text(f'[[input]]\nraw = "r"\nrwa = "r"\n{model}')
+    assert main(["predict", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+class Nowhere:
+    """An array that must not be read."""
+
+    def __init__(self, array):
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, index):
+        raise AssertionError(f"read {index}")
+
+
+@pytest.mark.parametrize("size", [10.0, 13.0, 20.0, 7.0])
+@pytest.mark.parametrize("box", [Roi((0, 0, 0), (40, 48, 72)), Roi((9, 21, 33), (8, 9, 10))])
+def test_all_that_a_block_needs_is_read_beforehand(run, raw, size, box, tmp_path):
+    volume = open_volume(raw)
+    folder = find_checkpoint(run)
+    net, _ = load_checkpoint(folder)
+    network = Network(folder, "x", net.config, (size, size, size), "32", 8)
+    there = held(volume, [needed_of(network, volume, box)])
+    there = there.like(replace(there.array, array=Nowhere(there.array)))
+    work = predictor.Predictor(
+        there, volume.roi, (network,), (), Devices(("cpu",)), predictor.Partials(tmp_path)
+    )
+    found = work._predicted(network, there, box, predictor._Clock(), None)
+    assert found.shape == box.shape
