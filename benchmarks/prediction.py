@@ -2,12 +2,18 @@
 
 ::
 
-    python benchmarks/prediction.py cpu RUNS     `asem predict`, disk to disk, and eager PyTorch
+    python benchmarks/prediction.py cpu RUNS       `asem predict`, disk to disk, and eager PyTorch
+    python benchmarks/prediction.py gpu RUNS       the same on a GPU, per stage, with its share of peak
+    python benchmarks/prediction.py workers RUNS   two Dask workers beside one, a thread each
+    python benchmarks/prediction.py memory RUNS    peak of host memory, 512^3 and 1536^3 voxels
 
-Volume and model are made in RUNS and kept there.
+Volumes and models are made in RUNS and kept there.
 """
 
 import argparse
+import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +26,7 @@ from asem import __version__
 from asem.model.checkpoint import save_model
 from asem.model.config import CheckpointInfo, ModelConfig
 from asem.model.device import describe
+from asem.model.piecewise import flops_of
 from asem.model.unet import UNet, initialize, output_size
 from asem.phantom.cell import make_cell
 from asem.workflows.describe import describe_volume
@@ -31,16 +38,15 @@ PUBLISHED = 204
 """Edge of a block that the published pipeline puts through its network."""
 
 
-def prepared(runs: Path, size: int) -> tuple[Path, Path]:
-    """Return a phantom of `size`^3 voxels and the paper's network with random weights."""
-    raw, model = runs / f"phantom_{size}.zarr/raw", runs / "random_network"
-    runs.mkdir(parents=True, exist_ok=True)
-    if not (raw / "zarr.json").exists():
-        voxels, _ = make_cell((size,) * 3, VOXEL, np.random.default_rng(1))
-        tifffile.imwrite(runs / "phantom.tif", voxels)
-        import_volume(runs / "phantom.tif", raw, voxel_size=VOXEL)
+TINY = ModelConfig(features=2, levels=2)
+"""For what does not depend on the network."""
+
+
+def random_network(runs: Path, name: str, config: ModelConfig) -> Path:
+    """Return a network with random weights."""
+    model = runs / name
     if not model.exists():
-        net = UNet(ModelConfig())
+        net = UNet(config)
         initialize(net, torch.Generator().manual_seed(0))
         info = CheckpointInfo(
             asem=__version__,
@@ -53,7 +59,27 @@ def prepared(runs: Path, size: int) -> tuple[Path, Path]:
             precision="32",
         )
         save_model(model, info, net.state_dict())
-    return raw, model
+    return model
+
+
+def phantom(runs: Path, size: int) -> Path:
+    """Return a phantom of `size`^3 voxels, repeated from one of 256^3."""
+    raw = runs / f"phantom_{size}.zarr/raw"
+    if not (raw / "zarr.json").exists():
+        voxels, _ = make_cell((min(256, size),) * 3, VOXEL, np.random.default_rng(1))
+        (runs / "planes").mkdir(parents=True, exist_ok=True)
+        for number in range(size):
+            plane = voxels[number % len(voxels)]
+            whole = np.pad(plane, ((0, size - plane.shape[0]),) * 2, mode="wrap")
+            tifffile.imwrite(runs / f"planes/{number:05d}.tif", whole)
+        import_volume(runs / "planes", raw, voxel_size=VOXEL)
+        shutil.rmtree(runs / "planes")
+    return raw
+
+
+def prepared(runs: Path, size: int) -> tuple[Path, Path]:
+    """Return a phantom and the paper's network with random weights."""
+    return phantom(runs, size), random_network(runs, "random_network", ModelConfig())
 
 
 def eager() -> float:
@@ -86,15 +112,123 @@ def cpu(args: argparse.Namespace) -> None:
         print(f"| {name} | {rate / 1e6:.3f} | {rate / medians['published, in memory']:.2f} |")
 
 
+def gpu(args: argparse.Namespace) -> None:
+    """Print voxels/s of each stage, end to end and of the network alone, and its share of peak."""
+    raw, model = prepared(args.runs, args.size)
+    predict_volume(model, raw, args.runs / "warm", roi="0:256,0:256,0:256", overwrite=True)
+    out, card = args.runs / "out", torch.cuda.get_device_name()
+    began = time.perf_counter()
+    predict_volume(model, raw, out, device="cuda:0", overwrite=True)
+    whole = time.perf_counter() - began
+    made = describe_volume(out)["made_by"]
+    request, stages = made["request"], made["facts"]["stages"]
+    print(f"{card}, {request['precision']}, tile {request['tile']}, {args.size}^3 voxels")
+    print("| stage | M voxels/s |\n|---|---|")
+    for name, stage in stages.items():
+        print(f"| {name} | {stage['voxels_per_second'] / 1e6:.1f} |")
+    print(f"| end to end, with pyramid | {args.size**3 / whole / 1e6:.1f} |")
+    edge = (request["tile"],) * 3
+    rate = stages["network"]["voxels_per_second"] * flops_of(ModelConfig(), edge) / edge[0] ** 3
+    print(
+        f"\nnetwork: {rate / 1e12:.0f} TFLOP/s; the GPU is busy "
+        f"{stages['network']['seconds'] / made['facts']['seconds']:.0%} of the time; "
+        f"waited for: {made['facts']['bottleneck']}"
+    )
+    print(f"bf16 matrix product of 8192: {matrix_peak() / 1e12:.0f} TFLOP/s")
+
+
+def matrix_peak() -> float:
+    """Return the operations/s of a large matrix product, the most that a network may reach."""
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    for _ in range(3):
+        a @ a
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(20):
+        a @ a
+    torch.cuda.synchronize()
+    return float(20 * 2 * 8192**3 / (time.perf_counter() - began))
+
+
+def workers(args: argparse.Namespace) -> None:
+    """Print voxels/s of one and of two Dask workers, one thread each, in turn; medians."""
+    raw = phantom(args.runs, args.size)
+    model = random_network(args.runs, "small_network", ModelConfig(features=8, levels=3))
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(args.rounds):
+        for number in rates:
+            code = WORKER.format(number=number, model=model, raw=raw, out=args.runs / "shared")
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            rates[number].append(args.size**3 / float(done.stdout))
+    one, two = (float(np.median(values)) for values in rates.values())
+    print(f"one {one / 1e6:.3f}, two {two / 1e6:.3f} M voxels/s: {two / one:.2f} times")
+
+
+WORKER = """
+import time
+from pathlib import Path
+from distributed import Client, LocalCluster
+from asem.blocks.cluster import Cluster
+from asem.workflows.predict import predict_volume
+
+if __name__ == "__main__":
+    with (
+        LocalCluster(
+            {number}, threads_per_worker=1, memory_limit=0, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        work = lambda roi: predict_volume(
+            Path("{model}"), Path("{raw}"), Path("{out}"), roi=roi, tile=128, overwrite=True,
+            executor=Cluster(client, shared_memory=10**11),
+        )
+        work("0:64,:64,:64")
+        began = time.perf_counter()
+        work(None)
+        print(time.perf_counter() - began)
+"""
+
+
+def memory(args: argparse.Namespace) -> None:
+    """Print the peak of host memory of a prediction by a tiny network, at two sizes."""
+    model = random_network(args.runs, "tiny_network", TINY)
+    print("| voxels | peak, MiB |\n|---|---|")
+    for size in (512, 1536):
+        code = PEAK.format(model=model, raw=phantom(args.runs, size), out=args.runs / "peak")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        print(f"| {size}^3 | {int(done.stdout) / 1024:.0f} |", flush=True)
+
+
+PEAK = """
+from pathlib import Path
+from asem.workflows.predict import predict_volume
+
+predict_volume(Path("{model}"), Path("{raw}"), Path("{out}"), tile=256, overwrite=True)
+# Not getrusage, whose peak a process inherits from the one that started it.
+status = Path("/proc/self/status").read_text()
+print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+"""
+
+
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    added = commands.add_parser("cpu")
-    added.set_defaults(function=cpu)
-    added.add_argument("runs", type=Path)
-    added.add_argument("--size", type=int, default=256)
-    added.add_argument("--rounds", type=int, default=1)
+    for function, size in ((cpu, 256), (gpu, 1024), (workers, 512), (memory, None)):
+        added = commands.add_parser(function.__name__)
+        added.set_defaults(function=function)
+        added.add_argument("runs", type=Path)
+        if size is not None:
+            added.add_argument("--size", type=int, default=size)
+            added.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args(sys.argv[1:])
     args.function(args)
 

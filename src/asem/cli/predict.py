@@ -48,7 +48,7 @@ def predict(
     threshold
         Write where the probability reaches this (labels, 0 and 1), not the probability.
     mirror
-        Take the mean over eight mirror images: a little better, eight times as slow.
+        Take the mean over eight mirror images; eight times as slow.
     device
         auto (all GPUs, or the CPU), cpu, cuda or cuda:N.
     precision

@@ -105,7 +105,9 @@ class PredictJobs(Config):
 def one_job(checkpoint: Path, raw: Path, destination: Path, **options: Any) -> InputJob:
     """Return the job of one network for one image, from the options of `predict_volume`."""
     of_model = {key: options.pop(key) for key in tuple(options) if key in ModelJob.model_fields}
-    model = {"checkpoint": checkpoint, "out": destination, **of_model}
+    model = ModelJob.checked(
+        {"checkpoint": checkpoint, "out": destination, **of_model}, source="predict"
+    )
     return InputJob.checked({"raw": raw, "model": [model], **options}, source="predict")
 
 
