@@ -3,7 +3,7 @@
 ::
 
     python benchmarks/prediction.py cpu RUNS       `asem predict`, disk to disk, and eager PyTorch
-    python benchmarks/prediction.py gpu RUNS       the same on a GPU, per stage, with its share of peak
+    python benchmarks/prediction.py gpu RUNS       `asem predict` on a GPU, per stage
     python benchmarks/prediction.py workers RUNS   two Dask workers beside one, a thread each
     python benchmarks/prediction.py memory RUNS    peak of host memory, 512^3 and 1536^3 voxels
 

@@ -39,7 +39,8 @@ class OptimizerConfig(Config):
     learning_rate: PositiveFloat = 3e-5
     weight_decay: float = Field(3e-5, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: down to zero at the last iteration."""
+    """cosine: down to zero at the last iteration. A run that is resumed with more iterations goes
+    on where the longer curve is by then, which is higher."""
     warmup: int = Field(0, ge=0)
     """Iterations in which the learning rate rises linearly from zero."""
     average: float = Field(0, ge=0, lt=1)

@@ -184,7 +184,7 @@ class Predictor:
                 if not is_out_of_memory(error.__cause__) or less is None:
                     raise
             LOG.warning("out of memory with --tile %d; going on with %d", tile, less)
-            self.smaller[one.weights] = less
+            self.smaller[one.weights] = min(less, self.smaller.get(one.weights, less))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
