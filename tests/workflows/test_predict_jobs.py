@@ -115,6 +115,17 @@ def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch)
     assert facts["stages"]["network"]["seconds"] > 0
 
 
+@pytest.mark.gpu
+def test_blocks_that_share_a_gpu(run, raw, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    for name in ("once", "again"):
+        predict_volume(run, raw, tmp_path / name, device="cuda:0", precision="32", tile=24)
+    assert (voxels(tmp_path / "once") == voxels(tmp_path / "again")).all()
+    assert np.abs(voxels(whole).astype(int) - voxels(tmp_path / "once")).max() <= 2
+    facts = describe_volume(tmp_path / "once")["made_by"]["facts"]
+    assert facts["device"].startswith("cuda:0")
+
+
 def test_what_was_waited_for_is_kept(run, raw, tmp_path):
     predict_volume(run, raw, tmp_path / "p", precision="32", tile=24)
     facts = describe_volume(tmp_path / "p")["made_by"]["facts"]
