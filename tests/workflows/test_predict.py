@@ -156,11 +156,14 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
         predict_volume(run, raw, out, precision="32", progress=stop)
     with pytest.raises(ValueError, match=r"another request .it differs in tile"):
         predict_volume(run, raw, out, precision="32", tile=24)
-    # By now memory is short, but what was begun is gone on with as it was.
-    monkeypatch.setattr("asem.workflows.predict_plan.free_memory", lambda: 10**6)
+    # By now memory is short: it is the same request, in smaller tiles.
+    monkeypatch.setattr("asem.workflows.predict_plan.free_on", lambda _: 10**6)
+    monkeypatch.setattr("asem.model.predictor.free_on", lambda _: 10**6)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1
-    assert describe_volume(out)["made_by"]["request"]["tile"] == 264
+    made = describe_volume(out)["made_by"]
+    assert made["request"]["tile"] == 264
+    assert all(int(tile) < 50 for tile in made["facts"]["smaller_tiles"])
     predict_volume(run, raw, tmp_path / "small", precision="32", roi="0:4,0:4,0:4")
     assert describe_volume(tmp_path / "small")["made_by"]["request"]["tile"] < 20
 

@@ -1,18 +1,26 @@
 """What `asem predict` can beyond one network on one image in one process."""
 
 import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from asem.blocks.cluster import Worker
 from asem.blocks.executors import open_executor
+from asem.blocks.output import new_image
+from asem.blocks.partials import Partials
 from asem.cli import main
 from asem.model import predictor
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, save_model
 from asem.model.inference import predict
-from asem.model.predictor import Devices, Network, held, needed_of
+from asem.model.predictor import Devices, Network, Predictor, held, load_runner, needed_of
+from asem.volume.arrays import create_scratch
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.workflows.describe import describe_volume
@@ -57,8 +65,6 @@ def mask_of(raw, path, boxes):
     filled = np.zeros(sample.shape, np.uint8)
     for box in boxes:
         filled[box.slices] = 1
-    from asem.blocks.output import new_image
-
     template = sample.blank(sample.roi, dtype=np.uint8, kind="labels", window=None)
     with new_image(path, template, command="test", request={}, sources=[]) as output:
         output.fill(lambda block: filled[block.slices], stage="fill", voxel_bytes=1)
@@ -111,7 +117,7 @@ def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch)
     assert (voxels(tmp_path / "there") == voxels(tmp_path / "here")).all()
     assert np.abs(voxels(whole).astype(int) - voxels(tmp_path / "there")).max() <= 1
     facts = describe_volume(tmp_path / "there")["made_by"]["facts"]
-    assert facts["device"].count("cpu") == 2
+    assert facts["devices"] == ["cpu, 1 threads"]
     assert facts["stages"]["network"]["seconds"] > 0
 
 
@@ -123,7 +129,7 @@ def test_blocks_that_share_a_gpu(run, raw, whole, tmp_path, monkeypatch):
     assert (voxels(tmp_path / "once") == voxels(tmp_path / "again")).all()
     assert np.abs(voxels(whole).astype(int) - voxels(tmp_path / "once")).max() <= 2
     facts = describe_volume(tmp_path / "once")["made_by"]["facts"]
-    assert facts["device"].startswith("cuda:0")
+    assert facts["devices"][0].startswith("cuda:0")
 
 
 def test_what_was_waited_for_is_kept(run, raw, tmp_path):
@@ -151,10 +157,9 @@ def test_smaller_tiles_where_memory_runs_out(run, raw, whole, tmp_path, monkeypa
     monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
     predict_volume(run, raw, tmp_path / "p", precision="32", tile=48)
     assert np.abs(voxels(tmp_path / "p").astype(int) - voxels(whole)).max() <= 1
-    blocks = 3 * 1 * 2
     facts = describe_volume(tmp_path / "p")["made_by"]["facts"]
-    assert sum(facts["smaller_tiles"].values()) == blocks
-    assert max(map(int, facts["smaller_tiles"])) <= 24
+    assert list(facts["smaller_tiles"]) == ["12"]
+    assert len(facts["smaller_tiles"]["12"]) == 3 * 1 * 2  # blocks
     assert "out of memory with --tile 48; going on with 24" in caplog.text
 
 
@@ -230,6 +235,106 @@ def test_a_batch_goes_on(cell, run, coarse, tmp_path, monkeypatch):
         predict_jobs(PredictJobs.from_toml(tmp_path / "jobs.toml"))
 
 
+def test_a_network_that_is_added_leaves_the_others_blocks_alone(
+    cell, run, coarse, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("asem.blocks.output.SHARD", SHARD)
+    file = jobs_file(tmp_path, cell, run, coarse)
+    both = PredictJobs.from_toml(file)
+    fine = both.input[0].model_copy(update={"model": both.input[0].model[:1]})
+
+    def stop(stage, done, total):
+        if done > 0.7 * total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_jobs(both.model_copy(update={"input": (fine,)}), progress=stop)
+    folders = []
+
+    def loaded(folder, *args):
+        folders.append(folder)
+        return load_runner(folder, *args)
+
+    monkeypatch.setattr(predictor, "load_runner", loaded)
+    predict_jobs(both)
+    used = [folder == coarse.resolve() for folder in folders]
+    assert sum(used) == 6
+    assert 0 < len(used) - sum(used) < 6
+
+
+def test_nothing_is_deleted_where_one_of_several_is_refused(cell, run, coarse, tmp_path):
+    jobs = PredictJobs.from_toml(jobs_file(tmp_path, cell, run, coarse))
+    (tmp_path / "fine").mkdir()
+    (tmp_path / "fine/notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError):
+        predict_jobs(jobs, overwrite=True)
+    shutil.rmtree(tmp_path / "fine")
+    predict_jobs(jobs)
+    (tmp_path / "coarse/notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds more than an image .notes.txt."):
+        predict_jobs(jobs, overwrite=True)
+    assert voxels(tmp_path / "fine").std() > 0
+
+
+def test_one_network_twice_with_other_tiles(run, raw, tmp_path, monkeypatch):
+    """Where one has to take smaller tiles, the other keeps its own."""
+
+    def short(runner, grey, tiling, **options):
+        if max(tiling.tiles[0].shape) > 16:
+            raise MemoryError("no room")
+        return predict(runner, grey, tiling, **options)
+
+    monkeypatch.setattr(predictor, "predict", short)
+    models = [
+        {"checkpoint": run, "out": tmp_path / f"p{tile}", "precision": "32", "tile": tile}
+        for tile in (8, 48)
+    ]
+    predict_jobs(PredictJobs.model_validate({"input": [{"raw": raw, "model": models}]}))
+    facts = describe_volume(tmp_path / "p8")["made_by"]["facts"]
+    assert list(facts["smaller_tiles"]) == ["12"]
+
+
+def test_each_dask_worker_of_a_machine_takes_a_gpu_of_its_own(monkeypatch):
+    """Work is pickled more than once: from worker to worker, too."""
+    gpus = ("cuda:0", "cuda:1")
+    monkeypatch.setattr(predictor, "resolve_devices", lambda name: gpus)
+    devices = Devices("auto", {"tcp://a": 0, "tcp://b": 1, "tcp://c": 2})
+    for address, expected in (("a", "cuda:0"), ("b", "cuda:1"), ("c", "cuda:0")):
+        devices = pickle.loads(pickle.dumps(devices))
+        worker = Worker(f"tcp://{address}", None)
+        monkeypatch.setattr("asem.blocks.cluster.this_worker", lambda worker=worker: worker)
+        with devices.free() as device:
+            assert str(device) == expected
+    assert Devices("auto").mine() == gpus
+
+
+WORKQUEUE = """
+from pathlib import Path
+import asem.blocks.output
+from asem.workflows.predict import predict_volume
+
+asem.blocks.output.SHARD = (8, 24, 24)
+predict_volume(Path({model!r}), Path({raw!r}), Path({out!r}), precision="32", clahe=True)
+"""
+
+
+def test_kernels_that_bear_no_second_thread(coarse, raw, tmp_path):
+    """Where numba finds neither OpenMP nor TBB, two kernels at a time end the process."""
+    code = WORKQUEUE.format(model=str(coarse), raw=str(raw), out=str(tmp_path / "p"))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_labels_are_no_image_to_predict(run, cell, tmp_path):
+    with pytest.raises(ValueError, match="holds labels; name an image"):
+        predict_volume(run, cell / "cell.zarr/labels/mito", tmp_path / "p")
+
+
 def test_a_dry_run_writes_nothing(cell, run, coarse, tmp_path, capsys):
     jobs = jobs_file(tmp_path, cell, run, coarse)
     assert main(["predict", "--jobs", str(jobs), "--dry-run", "--json"]) == 0
@@ -237,7 +342,7 @@ def test_a_dry_run_writes_nothing(cell, run, coarse, tmp_path, capsys):
     assert (found["blocks"], found["voxels"]) == (1, 40 * 45 * 65)
     assert found["outputs"][str(tmp_path / "fine")] == {"precision": "32", "tile": 24}
     assert found["seconds"] > 0
-    assert found["memory_mib"] > 0
+    assert found["memory_mib"]["host"] > 0
     assert {path.name for path in tmp_path.iterdir()} == {"jobs.toml"}
 
 
@@ -247,7 +352,7 @@ def test_a_dry_run_writes_nothing(cell, run, coarse, tmp_path, capsys):
         (["--jobs", "jobs.toml", "--tile", "8"], "--tile and --jobs do not go together"),
         (["run", "--jobs", "jobs.toml"], "CHECKPOINT and --jobs do not go together"),
         (["run"], "name CHECKPOINT, RAW and DESTINATION, or a file of --jobs"),
-        (["--jobs", "twice.toml"], "two models would write p"),
+        (["--jobs", "twice.toml"], "two models would write /"),
         (["--jobs", "typo.toml"], "unknown key 'input.0.rwa'"),
     ],
 )
@@ -272,16 +377,30 @@ class Nowhere:
 
 
 @pytest.mark.parametrize("size", [10.0, 13.0, 20.0, 7.0])
-@pytest.mark.parametrize("box", [Roi((0, 0, 0), (40, 48, 72)), Roi((9, 21, 33), (8, 9, 10))])
-def test_all_that_a_block_needs_is_read_beforehand(run, raw, size, box, tmp_path):
+@pytest.mark.parametrize(
+    "box",
+    [
+        Roi((0, 0, 0), (40, 48, 72)),
+        Roi((9, 21, 33), (8, 9, 10)),
+        Roi((39, 45, 62), (1, 3, 10)),  # what is left at the end is reflected from further back
+    ],
+)
+def test_all_that_a_block_needs_is_read_beforehand(run, raw, size, box, tmp_path, monkeypatch):
     volume = open_volume(raw)
     folder = find_checkpoint(run)
     net, _ = load_checkpoint(folder)
     network = Network(folder, "x", net.config, (size, size, size), "32", 8)
     there = held(volume, [needed_of(network, volume, box)])
     there = there.like(replace(there.array, array=Nowhere(there.array)))
-    work = predictor.Predictor(
-        there, volume.roi, (network,), (), Devices(("cpu",)), predictor.Partials(tmp_path)
-    )
-    found = work._predicted(network, there, box, predictor._Clock(), None)
-    assert found.shape == box.shape
+    monkeypatch.setattr(predictor, "held", lambda volume, parts: volume)
+    stored = create_scratch(tmp_path / "out", volume.shape, np.uint8, (64, 64, 64))
+    Predictor(
+        raw=there,
+        part=volume.roi,
+        networks=(network,),
+        targets=(stored,),
+        done=(frozenset(),),
+        devices=Devices("cpu"),
+        found=Partials(tmp_path / "found"),
+    )(box)
+    assert stored[box.slices].std() > 0

@@ -6,6 +6,8 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,13 @@ class Cluster:
         return str(self.client.dashboard_link)
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+        self,
+        work: Work,
+        blocks: Sequence[Roi],
+        *,
+        stage: str,
+        block_bytes: int,
+        outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block on any worker.
 
@@ -57,7 +65,7 @@ class Cluster:
         worker died goes to another; the scheduler also repeats one that failed. Where several
         workers died, the blocks that were with them are tried one by one, to find the one to blame.
         """
-        flight = _Flight(self.client, work, stage, output)
+        flight = _Flight(self.client, work, stage, outputs)
         flight.land()  # a run that was killed may have left blocks on their way
         waiting, suspects = deque(blocks), deque[Roi]()
         window = _Window(self, block_bytes)
@@ -83,17 +91,55 @@ class Cluster:
             flight.land()
 
     def ask(self, function: Callable[[], Answer]) -> list[Answer]:
-        """Call a function on every worker that is there by now."""
-        return list(self.client.run(function).values())
+        """Call a function on every worker that is there by now, at least one.
+
+        Raises
+        ------
+        OSError
+            None comes.
+        """
+        try:
+            self.client.wait_for_workers(1, timeout=LONELY_SECONDS)
+        except TimeoutError as error:
+            raise OSError(f"no worker came within {LONELY_SECONDS} s") from error
+        return list(self.client.run(_asked, function).values())
 
 
-def worker_number() -> int:
-    """Return the number of the Dask worker that this process is; 0 where it has none."""
+@dataclass(frozen=True)
+class Worker:
+    """The Dask worker that this process is, or this thread works for.
+
+    Parameters
+    ----------
+    address
+        By which the scheduler knows it.
+    memory
+        Bytes that it was given; None: no limit.
+    """
+
+    address: str
+    memory: int | None
+
+
+_ASKED = ContextVar[Any]("asked", default=None)
+
+
+def _asked(function: Callable[[], Answer], dask_worker: Any) -> Answer:
+    """Call a function that is not a task: Dask knows no current worker then."""
+    token = _ASKED.set(dask_worker)
     try:
-        name = str(get_worker().name)
+        return function()
+    finally:
+        _ASKED.reset(token)
+
+
+def this_worker() -> Worker | None:
+    """Return the worker that calls; None where it is none."""
+    try:
+        found = _ASKED.get() or get_worker()
     except ValueError:
-        return 0
-    return int(name) if name.isdigit() else 0
+        return None
+    return Worker(str(found.address), found.memory_manager.memory_limit)
 
 
 def _told(error: BaseException) -> BaseException:
@@ -106,13 +152,16 @@ def _told(error: BaseException) -> BaseException:
 class _Flight:
     """The blocks that are with the workers, and what became of them.
 
-    The names of its tasks tell the output, so that nothing is written to it behind one's back.
+    The names of its tasks tell the outputs, so that nothing is written to them behind one's back.
     """
 
-    def __init__(self, client: Client, work: Work, stage: str, output: Path) -> None:
+    def __init__(self, client: Client, work: Work, stage: str, outputs: Sequence[Path]) -> None:
         self.client, self.over = client, threading.Event()
-        self.output = sha256(str(output.resolve()).encode()).hexdigest()[:16]
-        self.name = f"{stage.replace(' ', '_')}-{self.output}-{uuid.uuid4().hex[:8]}"
+        self.outputs = [
+            sha256(str(output.resolve()).encode()).hexdigest()[:16] for output in outputs
+        ]
+        named = "-".join(self.outputs)
+        self.name = f"{stage.replace(' ', '_')}-{named}-{uuid.uuid4().hex[:8]}"
         self.function = self.client.submit(
             cloudpickle.loads, cloudpickle.dumps(work), key=f"work-{self.name}"
         )
@@ -167,7 +216,7 @@ class _Flight:
             time.sleep(LAND_SECONDS)  # a block may just have been on its way to a worker
         while self.client.status == "running" and _workers(self.client):
             try:
-                busy = self.client.run(_executing, self.output, on_error="ignore")
+                busy = self.client.run(_executing, self.outputs, on_error="ignore")
             except OSError:  # the scheduler went meanwhile
                 return
             if not any(busy.values()):
@@ -179,9 +228,10 @@ def _workers(client: Client) -> list[dict[str, Any]]:
     return list(client.scheduler_info(n_workers=-1)["workers"].values())
 
 
-def _executing(output: str, dask_worker: Any) -> bool:
-    """Whether a worker computes a block of an output."""
-    return any(output in str(task.key) for task in dask_worker.state.executing)
+def _executing(outputs: Sequence[str], dask_worker: Any) -> bool:
+    """Whether a worker computes a block of any of some outputs."""
+    keys = [str(task.key) for task in dask_worker.state.executing]
+    return any(output in key for key in keys for output in outputs)
 
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -25,6 +25,9 @@ Done = TypeVar("Done")
 PAUSE_SECONDS = 0.2
 """Before the second attempt in this process; twice that before the third."""
 
+LOOK_SECONDS = 0.5
+"""How often it is asked how far blocks are that threads work at."""
+
 
 class StoppedError(Exception):
     """What work raises that notices that the run ends early; it is not tried again."""
@@ -34,7 +37,13 @@ class Executor(Protocol):
     """Computes blocks in any order."""
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+        self,
+        work: Work,
+        blocks: Sequence[Roi],
+        *,
+        stage: str,
+        block_bytes: int,
+        outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block; yield blocks as they are finished.
 
@@ -49,13 +58,18 @@ class Executor(Protocol):
             What is going on, for messages and the dashboard.
         block_bytes
             Memory that one block takes; no more are in flight than fit.
-        output
+        outputs
             What is written, so that no block of an earlier run is on its way there.
 
         Raises
         ------
         ValueError, OSError
             A block failed for good; the message names it. Other blocks in flight have been yielded.
+
+        Yields
+        ------
+        sequence of Roi
+            Now and then an empty one, where blocks take long.
         """
 
     def ask(self, function: Callable[[], Answer]) -> list[Answer]:
@@ -70,7 +84,13 @@ class Serial:
     """
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+        self,
+        work: Work,
+        blocks: Sequence[Roi],
+        *,
+        stage: str,
+        block_bytes: int,
+        outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block in order."""
         stored: deque[tuple[Roi, Promise | None]] = deque()
@@ -127,7 +147,13 @@ class Threads:
         self.number, self.stop = number, stop
 
     def run(
-        self, work: Work, blocks: Sequence[Roi], *, stage: str, block_bytes: int, output: Path
+        self,
+        work: Work,
+        blocks: Sequence[Roi],
+        *,
+        stage: str,
+        block_bytes: int,
+        outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
         """Call `work` for every block, begun in order."""
         waiting, flying = deque(blocks), dict[Future[None], Roi]()
@@ -139,7 +165,7 @@ class Threads:
                         block = waiting.popleft()
                         act = partial(finish, work, block)
                         flying[pool.submit(_persist, act, stage, block)] = block
-                    done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                    done, _ = wait(flying, LOOK_SECONDS, return_when=FIRST_COMPLETED)
                     faults = {flying.pop(future): future.exception() for future in done}
                     yield [block for block, fault in faults.items() if fault is None]
                     failed = failed or next((fault for fault in faults.values() if fault), None)

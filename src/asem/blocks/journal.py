@@ -48,6 +48,11 @@ class Journal:
         if not self.path.stat().st_size:
             self._append({"request": request})
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its own, in a tuple."""
+        return (self.path,)
+
     def record(self, *blocks: str) -> None:
         """Note that `blocks` are written."""
         if blocks:
@@ -113,9 +118,9 @@ class Journals:
         self.journals = journals
 
     @property
-    def path(self) -> Path:
-        """Of the first one."""
-        return self.journals[0].path
+    def paths(self) -> tuple[Path, ...]:
+        """Of all of them."""
+        return tuple(journal.path for journal in self.journals)
 
     @property
     def done(self) -> set[str]:

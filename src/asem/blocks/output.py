@@ -180,13 +180,22 @@ def discard(folder: Path) -> None:
 
 
 def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to write where something lies, or delete it if `overwrite` allows.
+    """Refuse to write where something lies (`check_way`), or delete it if `overwrite` allows."""
+    check_way(path, sources, overwrite=overwrite)
+    if overwrite and not _is_empty(path):
+        discard(path)
+
+
+def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse to write where something lies, and with `overwrite` what may not be deleted.
 
     Raises
     ------
     FileExistsError
         Something lies at `path` that is not an unfinished output, and `overwrite` is False; or it
         is no image, or holds one of the sources or other things besides the image.
+    BlockingIOError
+        Another process is writing it.
     """
     if not overwrite:
         refuse_finished(path)
@@ -202,7 +211,6 @@ def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     if others:
         raise FileExistsError(f"{path} holds more than an image ({others[0]}); it is not replaced")
     journal.refuse_if_locked(path)
-    discard(path)
 
 
 def refuse_finished(path: Path) -> None:

@@ -48,7 +48,7 @@ def run_blocks(
     block_bytes
         Memory that one block takes, so that no more are in flight than fit.
     progress
-        Told as blocks are finished.
+        Told as blocks are finished, and now and then.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def run_blocks(
     progress(stage, done, total)
     if not todo:
         return
-    run = executor.run(work, todo, stage=stage, block_bytes=block_bytes, output=journal.path)
+    run = executor.run(work, todo, stage=stage, block_bytes=block_bytes, outputs=journal.paths)
     with closing(run):  # an interruption waits for what is in flight
         for finished in run:
             journal.record(*(f"{stage} {block}" for block in finished))

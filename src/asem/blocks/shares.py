@@ -14,7 +14,7 @@ class Shares:
     Parameters
     ----------
     progress
-        Told of all blocks together, from whichever thread.
+        Told of all blocks together, by the thread that calls `between`.
 
     Attributes
     ----------
@@ -24,30 +24,25 @@ class Shares:
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.stopped = progress, threading.Event()
-        self._lock = threading.Lock()
         self._within: dict[Roi, float] = {}
-        self._stage, self._done, self._total, self._most = "", 0, 0, 0
+        self._most = 0
 
     def between(self, stage: str, done: int, total: int) -> None:
-        """Take note of finished blocks, as `Progress` says."""
-        with self._lock:
-            self._stage, self._done, self._total = stage, done, total
-            self._within = {block: share for block, share in self._within.items() if share < 1}
-            self._tell()
+        """Tell of the blocks that are finished and of the parts of others, as `Progress` says."""
+        within = dict(self._within)
+        under_way = sum(int(share * block.size) for block, share in within.items())
+        self._most = max(self._most, min(total, done + under_way))
+        for block, share in within.items():
+            if share == 1:  # finished by now, or by the next time
+                self._within.pop(block, None)
+        self.progress(stage, self._most, total)
 
     def of(self, block: Roi) -> Callable[[float], None]:
-        """Return what is to be told of a block, in shares of 1."""
+        """Return what is to be told of a block, in shares of 1, by any thread."""
 
         def told(share: float) -> None:
             if self.stopped.is_set():
                 raise StoppedError
-            with self._lock:
-                self._within[block] = share
-                self._tell()
+            self._within[block] = share
 
         return told
-
-    def _tell(self) -> None:
-        under_way = sum(int(share * block.size) for block, share in self._within.items())
-        self._most = max(self._most, min(self._total, self._done + under_way))
-        self.progress(self._stage, self._most, self._total)

@@ -123,9 +123,9 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         clocks: dict[str, _Clock] = {}
 
         def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
+            if stage not in tasks or clocks[stage].is_over(done, total):  # or another output's
                 tasks[stage] = bars.add_task(stage, total=total, rate="")
-                clocks[stage] = _Clock(done)
+                clocks[stage] = _Clock(done, total)
             bars.update(tasks[stage], completed=done, rate=clocks[stage].rate(stage, done))
 
         yield update
@@ -134,10 +134,16 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 class _Clock:
     """Rate of a stage since it began (or was gone on with)."""
 
-    def __init__(self, first: int) -> None:
-        self.first, self.began = first, time.monotonic()
+    def __init__(self, first: int, total: int) -> None:
+        self.first, self.total, self.began = first, total, time.monotonic()
+        self.last = first
+
+    def is_over(self, done: int, total: int) -> bool:
+        """Whether a stage of the same name has begun anew."""
+        return done < self.last or total != self.total
 
     def per_second(self, done: int) -> float:
+        self.last = done
         return (done - self.first) / max(1e-9, time.monotonic() - self.began)
 
     def rate(self, stage: str, done: int) -> str:
@@ -155,8 +161,10 @@ class _PlainProgress:
         self.shown = 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        new = stage not in self.clocks
-        clock = self.clocks.setdefault(stage, _Clock(done))
+        new = stage not in self.clocks or self.clocks[stage].is_over(done, total)
+        if new:
+            self.clocks[stage] = _Clock(done, total)
+        clock = self.clocks[stage]
         now = time.monotonic()
         if new or (now - self.shown < PLAIN_SECONDS and done < total):
             return

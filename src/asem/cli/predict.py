@@ -83,6 +83,7 @@ def predict(
         given = [key for key, value in options.items() if value != plain.get(key)]
         if checkpoint is not None or given:
             what = f"--{given[0]}" if given else "CHECKPOINT"
+            what = "--no-resample" if what == "--resample" else what
             raise ValueError(f"{what} and --jobs do not go together; write it into {jobs}")
         wanted = PredictJobs.from_toml(jobs)
     elif checkpoint is None or raw is None or destination is None:
@@ -93,9 +94,13 @@ def predict(
         wanted = wanted.model_copy(update={"device": device})
     with executing(workers) as executor, progress() as told:
         if dry_run:
-            for job in wanted.input:
-                found = estimate(job, device=wanted.device, overwrite=overwrite, executor=executor)
-                show(found, as_json=shown.json)
+            found = {
+                str(job.raw): estimate(
+                    job, device=wanted.device, overwrite=overwrite, executor=executor
+                )
+                for job in wanted.input
+            }
+            show(found if len(found) > 1 else next(iter(found.values())), as_json=shown.json)
             return
         if jobs is not None:
             predict_jobs(wanted, overwrite=overwrite, executor=executor, progress=told)

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+AMPERE = 8
+"""Compute capability of the first GPUs with bf16."""
 Precision = Literal["auto", "32", "bf16"]
 
 
@@ -47,7 +49,7 @@ def resolve_precision(name: Precision, device: torch.device) -> Literal["32", "b
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= AMPERE else "32"
     # Newer than the oldest PyTorch that is allowed.
     features: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
     return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "32"

@@ -204,23 +204,30 @@ def default_tile(runner: Runner) -> int:
     return max(step, DEFAULT_TILE[runner.device.type] // step * step)
 
 
-def fitting_tile(config: ModelConfig, precision: Precision, kind: str, free: int) -> int:
+def fitting_tile(
+    config: ModelConfig,
+    precision: Precision,
+    device: torch.device,
+    free: int,
+    *,
+    share: float = MOST_MEMORY,
+) -> int:
     """Return the largest tile that memory allows, a multiple of the lattice.
 
     Parameters
     ----------
-    config, precision
-        The network, ``"32"`` or ``"bf16"``.
-    kind
-        ``"cpu"`` or ``"cuda"``.
+    config, precision, device
+        The network, ``"32"`` or ``"bf16"``, and where it computes.
     free
         Bytes of the device.
+    share
+        Of these that a tile may take.
     """
-    step, item = lattice(config), 2 if precision == "bf16" else 4
+    step, item, kind = lattice(config), 2 if precision == "bf16" else 4, device.type
 
     def fits(edge: int) -> bool:
         needed = memory_of(config, (edge, edge, edge), item=item, piece=PIECE[kind])
-        return needed <= MOST_MEMORY * free
+        return needed <= share * free
 
     tiles = range(max(step, LARGEST_TILE[kind] // step * step), step, -step)
     return next((edge for edge in tiles if fits(edge)), step)

@@ -15,6 +15,7 @@ import logging
 import queue
 import threading
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,24 +29,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asem.blocks.memory import keep_memory
+from asem.blocks.memory import free_memory, keep_memory, release_memory
 from asem.blocks.partials import Partials
 from asem.config import Nm3
 from asem.model.checkpoint import load_checkpoint
 from asem.model.config import ModelConfig
-from asem.model.device import Precision, is_out_of_memory, memory_advice
-from asem.model.inference import Runner, Told, plan_tiles, predict
+from asem.model.device import Precision, describe, is_out_of_memory, memory_advice, resolve_devices
+from asem.model.inference import Runner, Tiling, Told, fitting_tile, plan_tiles, predict
 from asem.model.unet import lattice
 from asem.volume.arrays import Stored
 from asem.volume.contrast import window_of
 from asem.volume.resample import Resampling, ratios
 from asem.volume.roi import Roi, negative
-from asem.volume.volume import Lazy, Volume
+from asem.volume.volume import Lazy, Volume, reflected
 from asem.volume.voxel_size import at_voxel_size
 
 LOG = logging.getLogger(__name__)
 STAGES = ("read", "prepare", "network", "store")
 ADVICE = "a smaller --tile"
+_KERNELS = threading.Lock()
+"""Kernels use all cores themselves, and not all of numba's ways to do so bear two at a time."""
 
 
 @dataclass(frozen=True)
@@ -81,35 +84,46 @@ class Devices:
 
     Parameters
     ----------
-    names
-        As PyTorch calls them. Pickled, as for a Dask worker, it becomes one of them, by the
-        worker's number.
+    name
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, as `resolve_devices` takes it.
+    ranks
+        Of Dask workers among those on their machine, by address. Each takes one of the machine's
+        devices, in turn.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.waiting: queue.SimpleQueue[torch.device] = queue.SimpleQueue()
-        for name in names:
-            self.waiting.put(torch.device(name))
+    def __init__(self, name: str, ranks: dict[str, int] | None = None) -> None:
+        self.name, self.ranks = name, ranks
+        self._waiting: queue.SimpleQueue[torch.device] | None = None
+        self._looking = threading.Lock()
+
+    def mine(self) -> tuple[str, ...]:
+        """Return what this process computes on."""
+        names = resolve_devices(self.name)
+        if self.ranks is None:
+            return names
+        from asem.blocks.cluster import this_worker  # where there are ranks, it is loaded
+
+        worker = this_worker()
+        address = "" if worker is None else worker.address
+        number = self.ranks.get(address, zlib.crc32(address.encode()))  # some come later
+        return (names[number % len(names)],)
 
     @contextmanager
     def free(self) -> Iterator[torch.device]:
         """Wait for a device, and have it for oneself."""
-        device = self.waiting.get()
+        with self._looking:
+            if self._waiting is None:
+                self._waiting = queue.SimpleQueue()
+                for name in self.mine():
+                    self._waiting.put(torch.device(name))
+        device = self._waiting.get()
         try:
             yield device
         finally:
-            self.waiting.put(device)
+            self._waiting.put(device)
 
     def __reduce__(self) -> Any:
-        return _own_device, (self.names,)
-
-
-def _own_device(names: tuple[str, ...]) -> Devices:
-    """Return the one of some devices that a Dask worker computes on."""
-    from asem.blocks.cluster import worker_number  # here there is one, and it is loaded
-
-    return Devices((names[worker_number() % len(names)],))
+        return Devices, (self.name, self.ranks)
 
 
 @dataclass(frozen=True)
@@ -122,13 +136,13 @@ class Predictor:
         The whole volume, equalized where the networks want that.
     part
         What is predicted of it; blocks count from its first voxel.
-    networks, targets
-        By which networks, and where the result of each goes; a target's first voxel is the first
-        one of the part.
+    networks, targets, done
+        By which networks, where the result of each goes (a target's first voxel is the first one of
+        the part), and which blocks are there already.
     devices
         Where.
     found
-        Where each block leaves the seconds of its stages and the tiles it took.
+        Where each block leaves the seconds of its stages and what it was computed with.
     mask
         Not 0 where the sample is; what lies outside is 0, and not computed where it is a box.
     told
@@ -139,77 +153,131 @@ class Predictor:
     part: Roi
     networks: tuple[Network, ...]
     targets: tuple[Stored, ...]
+    done: tuple[frozenset[Roi], ...]
     devices: Devices
     found: Partials
     mask: Volume | None = None
     told: Callable[[Roi], Told] | None = None
-    smaller: dict[str, int] = field(default_factory=dict)
+    tiles: "_Tiles" = field(default_factory=lambda: _Tiles())
 
     def __call__(self, block: Roi) -> None:
         """Read, predict and store one block."""
         clock = _Clock()
         place = block.shift(self.part.offset)
-        with clock.runs("read"):
+        todo = [n for n, done in enumerate(self.done) if block not in done]
+        with _KERNELS, clock.runs("read"):
             box, sample = sample_box(self.raw, self.mask, place)
-            networks = self.networks if box.size else ()
-            raw = held(self.raw, [needed_of(one, self.raw, box) for one in networks])
-        tiles = []
-        for number, (one, target) in enumerate(zip(networks, self.targets, strict=False)):
-            told = self.told and self._share(self.told(block), number)
-            voxels = self._predicted(one, raw, box, clock, told)
-            tiles.append(self.smaller.get(one.weights, one.tile))
+            todo = todo if box.size else []
+            needs = [needed_of(self.networks[n], self.raw, box) for n in todo]
+            raw = held(self.raw, needs)
+        tiles = np.zeros(len(self.networks), int)
+        devices = set()
+        for at, number in enumerate(todo):
+            told = self.told and _part(self.told(block), at, len(todo))
+            voxels, device, tiles[number] = self._predicted(number, raw, box, clock, told)
+            devices.add(describe(device))
             with clock.runs("store"):
                 if sample is not None:
                     voxels[~sample] = 0
-                if one.least is not None:
-                    voxels = (voxels >= one.least).view(np.uint8)
-                target.write(box.shift(negative(self.part.offset)).slices, voxels).result()
-        seconds = np.array([clock.seconds[stage] for stage in STAGES])
-        self.found.save(block, seconds=seconds, tiles=np.array(tiles, int))
-
-    def _share(self, told: Told, number: int) -> Told:
-        return lambda share: told((number + share) / len(self.networks))
+                least = self.networks[number].least
+                if least is not None:
+                    voxels = (voxels >= least).view(np.uint8)
+                index = box.shift(negative(self.part.offset)).slices
+                self.targets[number].write(index, voxels).result()
+        self.found.save(
+            block,
+            seconds=np.array([clock.seconds[stage] for stage in STAGES]),
+            voxels=np.array(box.size if todo else 0),
+            tiles=tiles,
+            devices=np.array(sorted(devices), str),
+        )
 
     def _predicted(
-        self, one: Network, raw: Volume, box: Roi, clock: "_Clock", told: Told | None
-    ) -> npt.NDArray[np.uint8]:
+        self, number: int, raw: Volume, box: Roi, clock: "_Clock", told: Told | None
+    ) -> tuple[npt.NDArray[np.uint8], torch.device, int]:
         """Predict a box by one network, in smaller tiles where memory runs out."""
+        one = self.networks[number]
         while True:
-            tile = self.smaller.get(one.weights, one.tile)
+            tile = self.tiles.of(number, one, self.devices)
             try:
                 with memory_advice(ADVICE):
-                    return self._predicted_in(one, raw, box, tile, clock, told)
+                    return *self._in_tiles(one, raw, box, tile, clock, told), tile
             except ValueError as error:
-                less = _less(tile, lattice(one.config))
-                if not is_out_of_memory(error.__cause__) or less is None:
+                if not is_out_of_memory(error.__cause__) or not self.tiles.lower(number, one, tile):
                     raise
-            LOG.warning("out of memory with --tile %d; going on with %d", tile, less)
-            self.smaller[one.weights] = min(less, self.smaller.get(one.weights, less))
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
 
-    def _predicted_in(
+    def _in_tiles(
         self, one: Network, raw: Volume, box: Roi, tile: int, clock: "_Clock", told: Told | None
-    ) -> npt.NDArray[np.uint8]:
-        with clock.runs("prepare"):
-            coarse = at_voxel_size(raw, one.voxel_size)
-            back = Resampling.between(coarse, raw)
-            on_grid = box.shift(raw.original_offset)
-            tiling = plan_tiles(one.config, back.needed(on_grid), tile)
+    ) -> tuple[npt.NDArray[np.uint8], torch.device]:
+        with _KERNELS, clock.runs("prepare"):
+            coarse, back = seen_by(one, raw)
+            tiling = tiling_of(one, raw, box, tile)
             grey = coarse.read(tiling.read.shift(negative(coarse.original_offset)))
         with self.devices.free() as device, clock.runs("network"):
             runner = load_runner(one.folder, one.weights, str(device), one.precision)
             found = predict(
                 runner, grey, tiling, window=window_of(raw), mirror=one.mirror, told=told
             )
-        with clock.runs("store"):
-            return back.apply(found, on_grid)
+        with _KERNELS, clock.runs("store"):
+            return back.apply(found, box.shift(raw.original_offset)), device
 
 
-def _less(tile: int, step: int) -> int | None:
-    """Return about half of a tile, a multiple of the lattice; None where there is no less."""
-    less = max(step, tile // 2 // step * step)
-    return less if less < tile else None
+def _part(told: Told, number: int, total: int) -> Told:
+    return lambda share: told((number + share) / total)
+
+
+class _Tiles:
+    """The tile of each network in this process: what was asked for, or what memory allows."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, int] = {}
+        self.lock = threading.Lock()
+
+    def of(self, number: int, network: Network, devices: Devices) -> int:
+        """Return the tile of a network; at first look whether there is memory for it.
+
+        Linux promises memory that it does not have, and ends who uses it; a run may have begun on a
+        larger machine.
+        """
+        with self.lock:
+            if number not in self.known:
+                fitting = min(
+                    fitting_tile(network.config, network.precision, one, free_on(one), share=1)
+                    for one in map(torch.device, devices.mine())
+                )
+                self.known[number] = min(network.tile, fitting)
+                if fitting < network.tile:
+                    LOG.warning(
+                        "there is no memory for --tile %d; going on with %d", network.tile, fitting
+                    )
+            return self.known[number]
+
+    def lower(self, number: int, network: Network, tile: int) -> bool:
+        """Take smaller tiles after memory ran out with `tile`; False where there are none."""
+        step = lattice(network.config)
+        less = max(step, tile // 2 // step * step)
+        with self.lock:
+            if self.known[number] >= tile:  # else another block has lowered it
+                if less == tile:
+                    return False
+                LOG.warning("out of memory with --tile %d; going on with %d", tile, less)
+                self.known[number] = less
+        release_memory()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return True
+
+    def __reduce__(self) -> Any:
+        return _Tiles, ()
+
+
+def free_on(device: torch.device) -> int:
+    """Return the bytes that are free on a device, or in this process where it is the CPU."""
+    release_memory()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(device)[0])
+    return free_memory()
 
 
 class _Clock:
@@ -246,6 +314,18 @@ def _loaded(folder: Path, _weights: str, device: str, precision: Precision) -> R
     return Runner(net.to(where), where, precision)
 
 
+def seen_by(network: Network, raw: Volume) -> tuple[Volume, Resampling]:
+    """Return raw at a network's voxel size, and the way back."""
+    coarse = at_voxel_size(raw, network.voxel_size)
+    return coarse, Resampling.between(coarse, raw)
+
+
+def tiling_of(network: Network, raw: Volume, box: Roi, tile: int) -> Tiling:
+    """Return the tiles, in model voxels, that a box of raw is predicted in."""
+    _, back = seen_by(network, raw)
+    return plan_tiles(network.config, back.needed(box.shift(raw.original_offset)), tile)
+
+
 def sample_box(
     raw: Volume, mask: Volume | None, place: Roi
 ) -> tuple[Roi, npt.NDArray[np.bool_] | None]:
@@ -277,15 +357,21 @@ def sample_box(
     return within.shift(place.offset), sample[within.slices]
 
 
-def needed_of(one: Network, raw: Volume, box: Roi) -> Roi:
+def needed_of(network: Network, raw: Volume, box: Roi) -> Roi:
     """Return what a network reads of raw to predict a box of it, at least."""
-    coarse = at_voxel_size(raw, one.voxel_size)
-    needed = Resampling.between(coarse, raw).needed(box.shift(raw.original_offset))
-    read = plan_tiles(one.config, needed, one.tile).read
+    coarse, _ = seen_by(network, raw)
+    read = tiling_of(network, raw, box, network.tile).read
+    read = read.shift(negative(coarse.original_offset))
+    spans = zip(read.offset, read.end, coarse.shape, strict=True)
+    inside = [reflected(start, stop, size) for start, stop, size in spans]
+    start, stop = [], []
     sizes = ratios(raw.voxel_size, coarse.voxel_size)
-    start = [floor(o * ratio) - 1 for o, ratio in zip(read.offset, sizes, strict=True)]
-    stop = [ceil(e * ratio) + 1 for e, ratio in zip(read.end, sizes, strict=True)]
-    return Roi.between(start, stop).shift(negative(raw.original_offset)).intersect(raw.roi)
+    for index, first, before, ratio in zip(
+        inside, coarse.original_offset, raw.original_offset, sizes, strict=True
+    ):
+        start.append(floor((int(index.min()) + first) * ratio) - 1 - before)
+        stop.append(ceil((int(index.max()) + 1 + first) * ratio) + 1 - before)
+    return Roi.between(start, stop).intersect(raw.roi)
 
 
 @dataclass(frozen=True)

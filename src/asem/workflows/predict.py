@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from asem.blocks.executors import SERIAL, Executor, Threads
 from asem.blocks.journal import Journals
-from asem.blocks.output import new_image
+from asem.blocks.output import Output, new_image
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.blocks.shares import Shares
 from asem.image.clahe import equalized, measure_mappings
 from asem.model.device import Precision
-from asem.model.predictor import STAGES, Devices, Predictor
+from asem.model.predictor import STAGES, Predictor
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -118,23 +119,21 @@ def predict_jobs(
     list of Path
         The outputs, in the order of the jobs.
     """
-    outs = []
+    plans = []
     for job in jobs.input:
-        outs += [model.out for model in job.model]
         plan = Plan.of(job, device=jobs.device, overwrite=overwrite, executor=executor)
-        made = [not overwrite and is_made(model) for model in plan.models]
-        for model, done in zip(job.model, made, strict=True):
-            if done:
-                LOG.info("%s is finished already", model.out)
-        left = tuple(model for model, done in zip(plan.models, made, strict=True) if not done)
+        left = []
+        for model in plan.models:
+            if not overwrite and is_made(model):
+                LOG.info("%s is finished already", model.job.out)
+            else:
+                left.append(model)
         if left:
-            carry_out(
-                replace(plan, models=left),
-                overwrite=overwrite,
-                executor=executor,
-                progress=progress,
-            )
-    return outs
+            plans.append(replace(plan, models=tuple(left)))
+            plans[-1].check_ways(overwrite=overwrite)
+    for plan in plans:
+        carry_out(plan, overwrite=overwrite, executor=executor, progress=progress)
+    return [model.out for job in jobs.input for model in job.model]
 
 
 def predict_input(
@@ -152,18 +151,12 @@ def predict_input(
 
 def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Progress) -> None:
     """Do what is planned."""
+    plan.check_ways(overwrite=overwrite)
     shares = Shares(progress)
     here = executor is SERIAL
-    if here:
-        executor = Threads(BLOCKS_PER_DEVICE * len(plan.devices), shares.stopped.set)
-    LOG.info(
-        "predicting on %s; %s",
-        ", ".join(plan.described),
-        "; ".join(
-            f"{model.job.out}: precision {model.network.precision}, tile {model.network.tile}"
-            for model in plan.models
-        ),
-    )
+    for model in plan.models:
+        network = model.network
+        LOG.info("%s: precision %s, tile %d", model.job.out, network.precision, network.tile)
     started = time.monotonic()
     with ExitStack() as stack:
         outputs = [
@@ -184,56 +177,72 @@ def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Prog
         first, raw = outputs[0], plan.raw
         if plan.clahe is not None:
             raw = equalized(raw, measure_mappings(first, raw, plan.clahe))
+        blocks = first.shards(plan.shards)
         work = Predictor(
             raw=raw,
             part=plan.part,
             networks=tuple(model.network for model in plan.models),
             targets=tuple(output.array for output in outputs),
-            devices=Devices(plan.devices),
+            done=tuple(_done(output, blocks) for output in outputs),
+            devices=plan.devices,
             found=first.partials("stages"),
             mask=plan.mask,
             told=shares.of if here else None,
         )
-        blocks = first.shards(plan.shards)
-        run_blocks(
-            work,
-            blocks,
-            Journals([output.journal for output in outputs]),
-            stage="predict",
-            executor=executor,
-            progress=shares.between,
-        )
-        facts = _facts(work, blocks, lanes=max(len(plan.devices), len(plan.described)))
+        # Set once for all threads: "32" is not 19 bits, as in `Runner`.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            run_blocks(
+                work,
+                blocks,
+                Journals([output.journal for output in outputs]),
+                stage=COMMAND,
+                executor=Threads(BLOCKS_PER_DEVICE * plan.lanes, shares.stopped.set)
+                if here
+                else executor,
+                progress=shares.between,
+            )
+        facts = _facts(work, blocks, lanes=plan.lanes if here else 1)
         for output in outputs:
-            output.facts |= {
-                "device": ", ".join(plan.described),
-                "seconds": round(time.monotonic() - started, 1),
-                **facts,
-            }
+            output.facts |= {"seconds": round(time.monotonic() - started, 1), **facts}
+
+
+def _done(output: Output, blocks: Sequence[Roi]) -> frozenset[Roi]:
+    return frozenset(block for block in blocks if f"{COMMAND} {block}" in output.journal.done)
 
 
 def _facts(work: Predictor, blocks: Sequence[Roi], lanes: int) -> dict[str, Any]:
-    """Return how long the stages took, in all the runs that it took, and which one was waited for.
+    """Return what the blocks left behind, of all the runs that it took.
 
-    Stages of several blocks overlap, but for the network on each device.
+    The stage that was waited for is the one that took longest: stages of several blocks overlap,
+    each of them one at a time, but the network on as many devices as there are.
     """
-    seconds, voxels, smaller = np.zeros(len(STAGES)), 0, Counter[int]()
+    seconds, voxels = np.zeros(len(STAGES)), 0
+    devices, smaller = set[str](), defaultdict[str, list[str]](list)
     for block in blocks:
         found = work.found.find(block)
-        if found is not None:
-            seconds, voxels = seconds + found["seconds"], voxels + block.size
-            tiles = zip(found["tiles"], work.networks, strict=False)
-            smaller.update(int(tile) for tile, one in tiles if tile < one.tile)
+        if found is None:
+            continue
+        seconds, voxels = seconds + found["seconds"], voxels + int(found["voxels"])
+        devices.update(map(str, found["devices"]))
+        for tile, one in zip(found["tiles"].tolist(), work.networks, strict=True):
+            if 0 < tile < one.tile:
+                smaller[str(tile)].append(str(block))
+    if not voxels:
+        LOG.warning("the mask leaves nothing of what was to be predicted; all of it is 0")
     busy = dict(zip(STAGES, seconds.tolist(), strict=True))
-    at_once = {stage: lanes * (1 if stage == "network" else BLOCKS_PER_DEVICE) for stage in STAGES}
-    stages = {
-        stage: {
-            "seconds": round(spent, 2),
-            "voxels_per_second": round(voxels / spent) if spent else None,
-        }
-        for stage, spent in busy.items()
+    waited = {stage: spent / (lanes if stage == "network" else 1) for stage, spent in busy.items()}
+    facts: dict[str, Any] = {
+        "devices": sorted(devices),
+        "voxels": voxels,
+        "stages": {
+            stage: {
+                "seconds": round(spent, 2),
+                "voxels_per_second": round(voxels / spent) if spent else None,
+            }
+            for stage, spent in busy.items()
+        },
+        "bottleneck": max(waited, key=lambda stage: waited[stage]),
     }
-    facts = {"stages": stages, "bottleneck": max(STAGES, key=lambda s: busy[s] / at_once[s])}
     if smaller:
-        facts["smaller_tiles"] = {str(tile): number for tile, number in smaller.items()}
+        facts["smaller_tiles"] = dict(smaller)
     return facts

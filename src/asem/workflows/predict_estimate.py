@@ -9,23 +9,29 @@ import numpy as np
 import torch
 
 from asem.blocks.executors import SERIAL, Executor
-from asem.model.inference import PIECE, plan_tiles
+from asem.model.inference import PIECE
 from asem.model.piecewise import flops_of, memory_of
-from asem.model.predictor import Network, load_runner, needed_of, sample_box
+from asem.model.predictor import (
+    Devices,
+    Network,
+    load_runner,
+    needed_of,
+    sample_box,
+    tiling_of,
+)
 from asem.model.unet import lattice, valid_input
 from asem.volume.arrays import SHARD
 from asem.volume.grid import tile
-from asem.volume.resample import Resampling
-from asem.volume.roi import Roi, Triple
-from asem.volume.voxel_size import at_voxel_size
+from asem.volume.roi import Roi
 from asem.workflows.predict import BLOCKS_PER_DEVICE
-from asem.workflows.predict_plan import InputJob, Plan
+from asem.workflows.predict_plan import InputJob, Plan, is_made
 
 CALIBRATED = {"cpu": 64, "cuda": 256}
 """Largest edge of the tile whose time is taken, model voxels."""
 PYRAMID = 8 / 7
 """Voxels of all levels over those of the finest."""
 MIRRORS = 8
+MIB = 2**20
 
 
 def estimate(
@@ -47,68 +53,68 @@ def estimate(
     Returns
     -------
     dict
-        ``blocks`` (those with sample in them), ``voxels`` (of these), ``devices``; for each of
-        ``outputs`` its ``precision`` and ``tile``; ``memory_mib`` of a process with one device at
-        most; ``disk_mib`` of all outputs, were nothing compressed; ``seconds`` that the networks
-        take, behind which reading and writing hide.
+        ``blocks`` (those with sample in them), ``voxels`` (of these); for each of ``outputs`` its
+        ``precision`` and ``tile``, or that it is finished; ``memory_mib`` of one process at most,
+        ``host`` and, where that is a GPU, ``device``; ``disk_mib`` of all outputs, were nothing
+        compressed; ``seconds`` that the networks take, behind which reading and writing hide.
     """
     plan = Plan.of(job, device=device, overwrite=overwrite, executor=executor)
-    shard = tuple(plan.shards * edge for edge in SHARD)
+    plan.check_ways(overwrite=True)  # what may be replaced may also be gone on with
+    made = [model for model in plan.models if not overwrite and is_made(model)]
+    left = [model.network for model in plan.models if model not in made]
+    z, y, x = (plan.shards * edge for edge in SHARD)
     boxes = [
         box
-        for block in tile(Roi.whole(plan.part.shape), (shard[0], shard[1], shard[2]))
+        for block in tile(Roi.whole(plan.part.shape), (z, y, x))
         if (box := sample_box(plan.raw, plan.mask, block.shift(plan.part.offset))[0]).size
     ]
-    kind = torch.device(plan.devices[0]).type
-    seconds, memory = 0.0, 0
-    for model in plan.models:
-        network = model.network
+    kinds = [torch.device(name).type for name in plan.devices.mine()]
+    seconds, network_bytes, read_voxels = 0.0, 0, 0
+    for network in left:
         rates = executor.ask(partial(speed, network, plan.devices))
-        work = sum(operations(network, plan, box) for box in boxes)
-        seconds += work / sum(rates)
-        item = 2 if network.precision == "bf16" else 4
-        edge = (network.tile,) * 3
-        memory = max(memory, memory_of(network.config, edge, item=item, piece=PIECE[kind]))
-        largest = max((needed_of(network, plan.raw, box).size for box in boxes), default=0)
-        memory += BLOCKS_PER_DEVICE * largest * (plan.raw.dtype.itemsize + 1)
+        seconds += sum(operations(network, plan, box) for box in boxes) / sum(rates)
+        item, edge = 2 if network.precision == "bf16" else 4, network.tile
+        needed = memory_of(network.config, (edge,) * 3, item=item, piece=PIECE[kinds[0]])
+        network_bytes = max(network_bytes, needed)
+        read_voxels = max([read_voxels, *(needed_of(network, plan.raw, box).size for box in boxes)])
+    # Raw, the same at the model's voxels, and the result.
+    in_flight = BLOCKS_PER_DEVICE * len(kinds) * read_voxels * (2 * plan.raw.dtype.itemsize + 1)
+    on_host = in_flight + (network_bytes if kinds[0] == "cpu" else 0)
+    memory = {"host": ceil(on_host / MIB)}
+    if kinds[0] != "cpu":
+        memory["device"] = ceil(network_bytes / MIB)
     return {
         "blocks": len(boxes),
         "voxels": sum(box.size for box in boxes),
-        "devices": list(plan.described),
         "outputs": {
-            str(model.job.out): {
-                "precision": model.network.precision,
-                "tile": model.network.tile,
-            }
+            str(model.job.out): "finished"
+            if model in made
+            else {"precision": model.network.precision, "tile": model.network.tile}
             for model in plan.models
         },
-        "memory_mib": ceil(memory / 2**20),
-        "disk_mib": ceil(PYRAMID * len(plan.models) * plan.part.size / 2**20),
+        "memory_mib": memory,
+        "disk_mib": ceil(PYRAMID * len(left) * plan.part.size / MIB),
         "seconds": round(seconds, 1),
     }
 
 
 def operations(network: Network, plan: Plan, box: Roi) -> int:
     """Return the operations that a box takes, on the tiles that it is covered by."""
-    coarse = at_voxel_size(plan.raw, network.voxel_size)
-    needed = Resampling.between(coarse, plan.raw).needed(box.shift(plan.raw.original_offset))
-    tiles = plan_tiles(network.config, needed, network.tile).tiles
+    tiles = tiling_of(network, plan.raw, box, network.tile).tiles
     once = len(tiles) * flops_of(network.config, tiles[0].shape)
     return once * (MIRRORS if network.mirror else 1)
 
 
-def speed(network: Network, devices: tuple[str, ...]) -> float:
+def speed(network: Network, devices: Devices) -> float:
     """Return the operations a second of a network in this process, on all its devices together."""
-    runner = load_runner(network.folder, network.weights, devices[0], network.precision)
+    names = devices.mine()
+    runner = load_runner(network.folder, network.weights, names[0], network.precision)
     step = lattice(network.config)
     edge = min(network.tile, max(step, CALIBRATED[runner.device.type] // step * step))
-
-    def seconds(kept: Triple) -> float:
-        read = [valid_input(network.config, size) for size in kept]
+    raw = np.zeros([valid_input(network.config, edge)] * 3, np.float32)
+    taken = []
+    for _ in range(2):  # first, libraries load and plans are made
         began = time.perf_counter()
-        runner.probability(np.zeros(read, np.float32), kept).cpu()
-        return time.perf_counter() - began
-
-    kept = (edge, edge, edge)
-    seconds((step, step, step))  # libraries load, weights are arranged
-    return len(devices) * flops_of(network.config, kept) / seconds(kept)
+        runner.probability(raw, (edge, edge, edge)).cpu()
+        taken.append(time.perf_counter() - began)
+    return len(names) * flops_of(network.config, (edge, edge, edge)) / min(taken)

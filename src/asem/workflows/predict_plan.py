@@ -1,7 +1,9 @@
 """What a prediction is to do, and how: jobs, checked and fitted to who computes them."""
 
 import json
+import logging
 import socket
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,23 +18,27 @@ from pydantic import Field
 
 from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
-from asem.blocks.memory import free_memory
+from asem.blocks.output import check_way
 from asem.config import Config, read_toml
 from asem.image.clahe import ClaheConfig
 from asem.model.checkpoint import find_checkpoint, read_info, weights_hash
 from asem.model.device import Precision, describe, resolve_devices, resolve_precision
 from asem.model.inference import fitting_tile, plan_tiles
-from asem.model.predictor import Network
+from asem.model.predictor import Devices, Network, free_on
 from asem.model.unet import lattice
 from asem.volume import ngff
 from asem.volume.arrays import SHARD
 from asem.volume.contrast import window_of
-from asem.volume.formats import open_volume
+from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.roi import Roi, parse_roi
 from asem.volume.volume import Volume
 from asem.volume.voxel_size import at_voxel_size, warn_of_interpolation
+from asem.workflows.segment import least_value
 
+LOG = logging.getLogger(__name__)
 COMMAND = "predict"
+SMALL_TILE = 64
+"""A network with the paper's context reads sixteen times as much as a smaller one keeps."""
 MOST_SHARDS = 2
 """Along an axis of a block: 512 voxels, which a GPU's largest tile covers."""
 
@@ -95,11 +101,12 @@ class PredictJobs(Config):
             mask = job.mask and folder / job.mask
             return job.model_copy(update={"raw": folder / job.raw, "mask": mask, "model": models})
 
-        outs = [one.out for job in config.input for one in job.model]
+        placed_jobs = tuple(map(placed, config.input))
+        outs = [one.out.resolve() for job in placed_jobs for one in job.model]
         twice = next((out for out, number in Counter(outs).items() if number > 1), None)
         if twice is not None:
             raise ValueError(f"{path}: two models would write {twice}")
-        return config.model_copy(update={"input": tuple(map(placed, config.input))})
+        return config.model_copy(update={"input": placed_jobs})
 
 
 def one_job(checkpoint: Path, raw: Path, destination: Path, **options: Any) -> InputJob:
@@ -117,11 +124,11 @@ class Offer:
 
     Parameters
     ----------
-    host
-        Its machine.
+    host, worker
+        Its machine, and its address as a Dask worker; None where it is none.
     devices
-        That it may use.
-    name
+        That it sees.
+    described
         Of them, for people.
     bf16
         Whether they have instructions for it.
@@ -130,8 +137,9 @@ class Offer:
     """
 
     host: str
+    worker: str | None
     devices: tuple[str, ...]
-    name: str
+    described: tuple[str, ...]
     bf16: bool
     free: int
 
@@ -140,12 +148,21 @@ class Offer:
         """Return what this process offers."""
         names = resolve_devices(device)
         there = [torch.device(name) for name in names]
-        if there[0].type == "cuda":
-            free = min(torch.cuda.mem_get_info(one)[0] for one in there)
-        else:
-            free = free_memory()
+        free, address = min(map(free_on, there)), None
+        if "distributed" in sys.modules:
+            from asem.blocks.cluster import this_worker
+
+            worker = this_worker()
+            if worker is not None:
+                address = worker.address
+                if worker.memory and there[0].type == "cpu":
+                    free = min(free, worker.memory)
         bf16 = all(resolve_precision("auto", one) == "bf16" for one in there)
-        return cls(socket.gethostname(), names, ", ".join(map(describe, there)), bf16, free)
+        return cls(socket.gethostname(), address, names, tuple(map(describe, there)), bf16, free)
+
+    def free_for(self, workers: int) -> int:
+        """Return the bytes for one of several workers on this machine, which share its devices."""
+        return self.free // ceil(workers / len(self.devices))
 
 
 @dataclass(frozen=True)
@@ -181,8 +198,10 @@ class Plan:
         How it is equalized.
     models
         The networks.
-    devices, described
-        Of each process, and what they are for people.
+    devices
+        Who computes.
+    lanes
+        Blocks that are computed at a time: devices of this process, or Dask workers.
     shards
         Of a block, along each axis.
     """
@@ -193,8 +212,8 @@ class Plan:
     mask: Volume | None
     clahe: ClaheConfig | None
     models: tuple[Planned, ...]
-    devices: tuple[str, ...]
-    described: tuple[str, ...]
+    devices: Devices
+    lanes: int
     shards: int
 
     @classmethod
@@ -207,6 +226,7 @@ class Plan:
             It cannot be done.
         """
         raw = open_volume(job.raw)
+        refuse_labels(raw)
         window_of(raw)  # refuses 16 bits without a window
         part = parse_roi(job.roi, raw.shape) if job.roi else raw.roi
         mask = open_volume(job.mask) if job.mask else None
@@ -220,14 +240,33 @@ class Plan:
             "clahe": clahe and clahe.model_dump(mode="json"),
         }
         offers = executor.ask(partial(Offer.here, device))
-        models = tuple(
-            _planned(one, raw, offers, shared, resample=job.resample, overwrite=overwrite)
+        planned = [
+            _planned(one, raw, offers, resample=job.resample, overwrite=overwrite)
             for one in job.model
+        ]
+        begun = [] if overwrite else [request_of(one.out).get("shards") for one in job.model]
+        kept = next((shards for shards in begun if shards), None)  # journals name blocks
+        along = kept or max(_shards(network, raw) for network, _ in planned)
+        models = tuple(
+            Planned(one, network, {**shared, **request, "shards": along})
+            for one, (network, request) in zip(job.model, planned, strict=True)
         )
-        along = max(_shards(model.network, raw) for model in models)
-        described = tuple(sorted(f"{offer.name}" for offer in offers))
+        ranks: dict[str, int] = {}
+        for offer in sorted(offers, key=lambda offer: offer.worker or ""):
+            if offer.worker is not None:
+                ranks[offer.worker] = sum(
+                    1 for other in offers if other.worker in ranks and other.host == offer.host
+                )
+        lanes = len(ranks) or len(offers[0].devices)
         sources = (job.raw, *([job.mask] if job.mask else []))
-        return cls(sources, raw, part, mask, clahe, models, offers[0].devices, described, along)
+        devices = Devices(device, ranks or None)
+        return cls(sources, raw, part, mask, clahe, models, devices, lanes, along)
+
+    def check_ways(self, *, overwrite: bool) -> None:
+        """Refuse outputs that cannot be written; nothing is deleted before all were looked at."""
+        for model in self.models:
+            sources = [*self.sources, model.job.checkpoint]
+            check_way(model.job.out, sources, overwrite=overwrite)
 
     def template(self, model: Planned) -> Volume:
         """Return the pattern of a network's output."""
@@ -243,7 +282,7 @@ def is_made(model: Planned) -> bool:
     if not ngff.is_image(model.job.out):
         return False
     made = ngff.read_metadata(model.job.out)[1].made_by or {"command": None, "request": {}}
-    free = {"tile", "precision"}
+    free = {"tile", "precision", "shards"}
     asked = {key: value for key, value in model.request.items() if key not in free}
     there = {key: value for key, value in made["request"].items() if key not in free}
     return bool(made["command"] == COMMAND and there == json.loads(json.dumps(asked)))
@@ -253,31 +292,36 @@ def _planned(
     job: ModelJob,
     raw: Volume,
     offers: Sequence[Offer],
-    shared: dict[str, Any],
     *,
     resample: bool,
     overwrite: bool,
-) -> Planned:
+) -> tuple[Network, dict[str, Any]]:
+    """Return how a network is used on raw, and what of that its request says."""
     folder = find_checkpoint(job.checkpoint)
     info, weights = read_info(folder), weights_hash(folder)
     at_voxel_size(raw, info.voxel_size, resample=resample)
+    begun = {} if overwrite else request_of(job.out)  # as it was begun it is gone on with
     precision: Precision = job.precision
     if precision == "auto":
-        precision = "bf16" if all(offer.bf16 for offer in offers) else "32"
-    tile = job.tile
-    if tile is None and not overwrite:
-        tile = request_of(job.out).get("tile")
+        precision = begun.get("precision") or _precision(offers)
+    tile = job.tile or begun.get("tile")
     if tile is None:
         beside = Counter(offer.host for offer in offers)
         tile = min(
             fitting_tile(
                 info.model,
                 precision,
-                torch.device(offer.devices[0]).type,
-                offer.free // ceil(beside[offer.host] / len(offer.devices)),
+                torch.device(offer.devices[0]),
+                offer.free_for(beside[offer.host]),
             )
             for offer in offers
         )
+        if tile < SMALL_TILE:
+            LOG.warning(
+                "there is memory for tiles of %d only, which waste most of the work on their "
+                "surroundings; free some, or choose another --device",
+                tile,
+            )
     step = lattice(info.model)
     plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), tile)  # refuses a bad tile
     warn_of_interpolation(raw, info.voxel_size)
@@ -288,11 +332,10 @@ def _planned(
         voxel_size=info.voxel_size,
         precision=precision,
         tile=tile,
-        least=None if job.threshold is None else int(np.ceil(255 * job.threshold)),
+        least=None if job.threshold is None else least_value(job.threshold),
         mirror=job.mirror,
     )
-    request = {
-        **shared,
+    return network, {
         "threshold": job.threshold,
         "mirror": job.mirror,
         "weights": weights,
@@ -300,7 +343,10 @@ def _planned(
         "tile": tile,
         "precision": precision,
     }
-    return Planned(job, network, request)
+
+
+def _precision(offers: Sequence[Offer]) -> Precision:
+    return "bf16" if all(offer.bf16 for offer in offers) else "32"
 
 
 def _shards(network: Network, raw: Volume) -> int:

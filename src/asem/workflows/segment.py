@@ -55,7 +55,7 @@ def segment_volume(
     sample = open_volume(mask) if mask else None
     if sample is not None:
         source.common(sample)  # refuses a mask that misses
-    least = int(np.ceil(255 * threshold))
+    least = least_value(threshold)
 
     def foreground(block: Roi) -> npt.NDArray[np.uint8]:
         found = source.read(block) >= least
@@ -83,6 +83,11 @@ def segment_volume(
         found = drop_objects(output, foreground, smaller=min_size)
         output.fill(found, stage="segment", voxel_bytes=VOXEL_BYTES)
     return open_volume(destination)
+
+
+def least_value(threshold: float) -> int:
+    """Return the least stored value, of 255, that reaches a threshold."""
+    return int(np.ceil(255 * threshold))
 
 
 def _check(source: Volume, threshold: float, min_size: int) -> None:
