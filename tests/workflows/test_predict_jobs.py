@@ -18,6 +18,7 @@ from asem.blocks.partials import Partials
 from asem.cli import main
 from asem.model import predictor
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, save_model
+from asem.model.config import ModelConfig
 from asem.model.inference import predict
 from asem.model.predictor import Devices, Network, Predictor, held, load_runner, needed_of
 from asem.volume.arrays import create_scratch
@@ -27,6 +28,7 @@ from asem.workflows.describe import describe_volume
 from asem.workflows.predict import predict_jobs, predict_volume
 from asem.workflows.predict_plan import PredictJobs
 from asem.workflows.segment import segment_volume
+from networks import seeded
 
 SHARD = (16, 48, 40)
 
@@ -56,6 +58,16 @@ def coarse(run, tmp_path_factory):
     path = tmp_path_factory.mktemp("coarse") / "model"
     info = info.model_copy(update={"voxel_size": (20.0, 20.0, 20.0), "training": None})
     save_model(path, info, net.state_dict())
+    return path
+
+
+@pytest.fixture(scope="module")
+def deep(run, tmp_path_factory):
+    """A network that reads more behind a voxel than before it, as the paper's does."""
+    _, info = load_checkpoint(find_checkpoint(run))
+    info = info.model_copy(update={"model": ModelConfig(features=1, levels=3), "training": None})
+    path = tmp_path_factory.mktemp("deep") / "model"
+    save_model(path, info, seeded(info.model).state_dict())
     return path
 
 
@@ -385,11 +397,11 @@ class Nowhere:
         Roi((39, 45, 62), (1, 3, 10)),  # what is left at the end is reflected from further back
     ],
 )
-def test_all_that_a_block_needs_is_read_beforehand(run, raw, size, box, tmp_path, monkeypatch):
+def test_all_that_a_block_needs_is_read_beforehand(deep, raw, size, box, tmp_path, monkeypatch):
     volume = open_volume(raw)
-    folder = find_checkpoint(run)
-    net, _ = load_checkpoint(folder)
-    network = Network(folder, "x", net.config, (size, size, size), "32", 8)
+    network = Network(
+        deep, str(deep), load_checkpoint(deep)[0].config, (size, size, size), "32", 24
+    )
     there = held(volume, [needed_of(network, volume, box)])
     there = there.like(replace(there.array, array=Nowhere(there.array)))
     monkeypatch.setattr(predictor, "held", lambda volume, parts: volume)
