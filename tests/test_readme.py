@@ -51,16 +51,18 @@ def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
         Path(name).mkdir()
         for number, plane in enumerate(voxels):
             tifffile.imwrite(f"{name}/{name}_{number}.tif", plane)
-    training_file, another_cell = blocks("toml")
+    training_file, another_cell, whole_cell = blocks("toml")
     Path("mito.toml").write_text(shortened(training_file))
     Path("mito_cell2.toml").write_text("iterations = 2\nvalidate_every = 1\n" + another_cell)
+    Path("whole_cell.toml").write_text(whole_cell)
     commands = [line for block in blocks("console")[1:] for line in block.splitlines()]
-    assert len(commands) == 18
+    assert len(commands) == 20
     funlib.save("model_checkpoint_1847_mito_CF.pt", funlib.random_state(levels=2))
     for command in commands:
         program, *words = shlex.split(command)
         if words[0] == "finetune":
             shutil.copytree("cell.zarr", "cell2.zarr")
+            shutil.copytree("runs/mito", "runs/er")
         assert program == "asem"
         assert main(words) == 0, capsys.readouterr().err
     assert len(list(Path("segmentation_planes").iterdir())) == len(raw)
@@ -72,7 +74,7 @@ def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
 
 
 def test_the_measured_example_is_the_training_file_shown():
-    shown, _ = blocks("toml")
+    shown, *_ = blocks("toml")
     example = (ROOT / "examples/epfl_mito.toml").read_text()
 
     def settings(text):
