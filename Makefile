@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
 
 test: .venv/ready
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/pytest --numprocesses $(WORKERS)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

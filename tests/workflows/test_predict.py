@@ -27,9 +27,10 @@ def voxels(path):
 
 
 @pytest.fixture(scope="module")
-def probability(cell, run):
-    predict_volume(run, cell / "cell.zarr/raw", cell / "p", precision="32")
-    return cell / "p"
+def probability(cell, run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "p"
+    predict_volume(run, cell / "cell.zarr/raw", path, precision="32")
+    return path
 
 
 def test_a_prediction_lies_on_raw_and_says_what_made_it(cell, run, probability):
