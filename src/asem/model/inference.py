@@ -126,7 +126,7 @@ class Runner:
             axes = [axis for axis in range(3) if turned[axis]]
             skipped = [more if turn else 0 for more, turn in zip(behind, turned, strict=True)]
             z, y, x = (size + more for size, more in zip(kept, skipped, strict=True))
-            share = told and partial(_share, told, number, 8)
+            share = told and partial(tell_part, told, number, 8)
             found = self._logits(there.flip(axes), (z, y, x), share).softmax(0)[1]
             total += found[tuple(slice(more, None) for more in skipped)].flip(axes)
         return total / 8
@@ -156,7 +156,7 @@ def _given(config: ModelConfig, size: int) -> int:
     return given
 
 
-def _share(told: Told, number: int, total: int, share: float) -> None:
+def tell_part(told: Told, number: int, total: int, share: float) -> None:
     """Tell the share of the whole when `share` of the part `number` of `total` is done."""
     told((number + share) / total)
 
@@ -269,7 +269,7 @@ def predict(
     for number, tile in enumerate(tiling.tiles):
         wanted = tile.intersect(tiling.roi)
         source = input_roi(runner.net.config, tile).shift(negative(tiling.read.offset))
-        share = told and partial(_share, told, number, len(tiling.tiles))
+        share = told and partial(tell_part, told, number, len(tiling.tiles))
         here = raw[source.slices]
         found = runner.probability(here, tile.shape, window=window, mirror=mirror, told=share)
         stored = found.mul(255).round().to(torch.uint8).cpu().numpy()

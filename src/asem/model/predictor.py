@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from asem.config import Nm3
 from asem.model.checkpoint import load_checkpoint
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, describe, is_out_of_memory, memory_advice, resolve_devices
-from asem.model.inference import Runner, Tiling, Told, fitting_tile, plan_tiles, predict
+from asem.model.inference import Runner, Tiling, Told, fitting_tile, plan_tiles, predict, tell_part
 from asem.model.unet import lattice
 from asem.volume.arrays import Stored
 from asem.volume.contrast import window_of
@@ -173,7 +173,7 @@ class Predictor:
         tiles = np.zeros(len(self.networks), int)
         devices = set()
         for at, number in enumerate(todo):
-            told = self.told and _part(self.told(block), at, len(todo))
+            told = self.told and partial(tell_part, self.told(block), at, len(todo))
             voxels, device, tiles[number] = self._predicted(number, raw, box, clock, told)
             devices.add(describe(device))
             with clock.runs("store"):
@@ -220,10 +220,6 @@ class Predictor:
             )
         with _KERNELS, clock.runs("store"):
             return back.apply(found, box.shift(raw.original_offset)), device
-
-
-def _part(told: Told, number: int, total: int) -> Told:
-    return lambda share: told((number + share) / total)
 
 
 class _Tiles:
