@@ -2,12 +2,14 @@
 
 ::
 
-    python benchmarks/prediction.py cpu RUNS       `asem predict`, disk to disk, and eager PyTorch
-    python benchmarks/prediction.py gpu RUNS       `asem predict` on a GPU, per stage
-    python benchmarks/prediction.py workers RUNS   two Dask workers beside one, a thread each
-    python benchmarks/prediction.py memory RUNS    peak of host memory, 512^3 and 1536^3 voxels
+    python benchmarks/prediction.py cpu RUNS        `asem predict`, disk to disk, and eager PyTorch
+    python benchmarks/prediction.py backends RUNS --openvino PYTHON     of the network alone
+    python benchmarks/prediction.py gpu RUNS        `asem predict` on a GPU, per stage
+    python benchmarks/prediction.py workers RUNS    two Dask workers beside one, a thread each
+    python benchmarks/prediction.py memory RUNS     peak of host memory, 512^3 and 1536^3 voxels
 
-Volumes and models are made in RUNS and kept there.
+Volumes and models are made in RUNS and kept there. PYTHON is an interpreter with `pip install
+openvino numpy`.
 """
 
 import argparse
@@ -16,18 +18,27 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import onnx
 import tifffile
 import torch
+from torch import Tensor
 
 from asem import __version__
-from asem.model.checkpoint import save_model
+from asem.blocks.memory import keep_memory
+from asem.model.checkpoint import load_checkpoint, save_model
 from asem.model.config import CheckpointInfo, ModelConfig
-from asem.model.device import describe
+from asem.model.device import Precision, describe, resolve_precision
+from asem.model.inference import LARGEST_TILE, Runner
+from asem.model.onnx_graph import onnx_model
 from asem.model.piecewise import flops_of
-from asem.model.unet import UNet, initialize, output_size
+from asem.model.unet import UNet, initialize, lattice, output_size, valid_input
 from asem.phantom.cell import make_cell
 from asem.workflows.describe import describe_volume
 from asem.workflows.importing import import_volume
@@ -82,16 +93,23 @@ def prepared(runs: Path, size: int) -> tuple[Path, Path]:
     return phantom(runs, size), random_network(runs, "random_network", ModelConfig())
 
 
-def eager() -> float:
-    """Return the voxels/s of the network as published: float32, one block after the other."""
+def seconds_of(function: Callable[[], Any], rounds: int) -> tuple[float, Any]:
+    """Return the median of the seconds of a call, the first one not counted, and what it gives."""
+    found, spent = function(), []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        found = function()
+        spent.append(time.perf_counter() - began)
+    return float(np.median(spent)), found
+
+
+def eager(args: argparse.Namespace) -> None:
+    """Print voxels/s of the network as published: float32, one block after the other."""
     net = UNet(ModelConfig()).eval()
     block = torch.rand(1, 1, PUBLISHED, PUBLISHED, PUBLISHED)
-    given = output_size(net.config, PUBLISHED)
-    assert given is not None
     with torch.inference_mode():
-        began = time.perf_counter()
-        net(block)
-        return given**3 / (time.perf_counter() - began)
+        spent, found = seconds_of(lambda: net(block), args.rounds)
+    print(found[0, 0].numel() / spent)
 
 
 def cpu(args: argparse.Namespace) -> None:
@@ -99,7 +117,10 @@ def cpu(args: argparse.Namespace) -> None:
     raw, model = prepared(args.runs, args.size)
     rates: dict[str, list[float]] = {"published, in memory": [], "asem predict, disk to disk": []}
     for number in range(args.rounds):
-        rates["published, in memory"].append(eager())
+        # In a process of its own: `asem predict` changes how this one takes memory.
+        command = [sys.executable, __file__, "eager", str(args.runs), "--rounds", "3"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rates["published, in memory"].append(float(done.stdout))
         out = args.runs / f"out{number}"
         began = time.perf_counter()
         predict_volume(model, raw, out, overwrite=True)
@@ -110,6 +131,65 @@ def cpu(args: argparse.Namespace) -> None:
     medians = {name: float(np.median(values)) for name, values in rates.items()}
     for name, rate in medians.items():
         print(f"| {name} | {rate / 1e6:.3f} | {rate / medians['published, in memory']:.2f} |")
+
+
+def backends(args: argparse.Namespace) -> None:
+    """Print voxels/s of the network alone by several libraries, and how far they are from eager."""
+    keep_memory()  # as `asem predict` does
+    config, rounds = ModelConfig(), args.rounds
+    net, _ = load_checkpoint(random_network(args.runs, "random_network", config))
+    kept = (output_size(config, PUBLISHED) or 0) // lattice(config) * lattice(config)
+    tiles = (kept, LARGEST_TILE["cpu"])
+    voxels = np.random.default_rng(0).uniform(-1, 1, [valid_input(config, tiles[1])] * 3)
+    large = voxels.astype(np.float32)
+    small = np.ascontiguousarray(large[(slice(PUBLISHED),) * 3])
+    block = torch.from_numpy(small)[None, None]
+    best = resolve_precision("auto", torch.device("cpu"))
+    kinds: tuple[Precision, ...] = ("32",) if best == "32" else ("32", "bf16")
+    compiled = torch.compile(net)
+    rows: dict[str, tuple[float, npt.NDArray[np.float32]]] = {}
+
+    def add(name: str, spent: float, found: npt.NDArray[np.float32]) -> None:
+        rows[name] = (found.size / spent, found)
+        least = tuple(map(min, found.shape, rows["eager, 32"][1].shape))
+        inside = tuple(map(slice, least))
+        far = float(np.abs(found[inside] - rows["eager, 32"][1][inside]).max())
+        print(f"| {name} | {found.size / spent / 1e6:.3f} | {far:.1e} |", flush=True)
+
+    def in_torch(function: Callable[[Tensor], Tensor], kind: Precision) -> Tensor:
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == "bf16"),
+        ):
+            return function(block)[0].float().softmax(0)[1]
+
+    print(f"{describe(torch.device('cpu'))}")
+    print("| backend, precision | M voxels/s | largest difference |\n|---|---|---|")
+    for kind in kinds:
+        for name, function in (("eager", net), ("torch.compile", compiled)):
+            spent, found = seconds_of(partial(in_torch, function, kind), rounds)
+            add(f"{name}, {kind}", spent, found.numpy())
+        if args.openvino:
+            add(f"OpenVINO, {kind}", *in_openvino(args, net, block.numpy(), kind))
+        runner = Runner(net, torch.device("cpu"), kind)
+        for edge, grey in zip(tiles, (small, large), strict=True):
+            tile = partial(runner.probability, grey, (edge,) * 3)
+            spent, found = seconds_of(tile, rounds)
+            add(f"asem, tile {edge}, {kind}", spent, found.numpy())
+
+
+def in_openvino(
+    args: argparse.Namespace, net: UNet, block: npt.NDArray[np.float32], kind: Precision
+) -> tuple[float, npt.NDArray[np.float32]]:
+    """Return the seconds of a block and its probability."""
+    model, source, out = (args.runs / name for name in ("net.onnx", "block.npy", "openvino.npy"))
+    onnx.save(onnx_model(net, {}), model)
+    np.save(source, block)
+    precision = {"32": "f32", "bf16": "bf16"}[kind]
+    command = [args.openvino, str(Path(__file__).parent / "openvino_network.py"), str(model)]
+    command += [str(source), precision, str(args.rounds), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout), np.load(out)[0, 0]
 
 
 def gpu(args: argparse.Namespace) -> None:
@@ -180,7 +260,7 @@ from asem.workflows.predict import predict_volume
 if __name__ == "__main__":
     with (
         LocalCluster(
-            {number}, threads_per_worker=1, memory_limit=0, dashboard_address=None
+            n_workers={number}, threads_per_worker=1, memory_limit=0, dashboard_address=None
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -218,17 +298,22 @@ print(next(line.split()[1] for line in status.splitlines() if line.startswith("V
 """
 
 
+SIZES = {cpu: 256, gpu: 1024, workers: 512}
+
+
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for function, size in ((cpu, 256), (gpu, 1024), (workers, 512), (memory, None)):
+    for function in (eager, cpu, backends, gpu, workers, memory):
         added = commands.add_parser(function.__name__)
         added.set_defaults(function=function)
         added.add_argument("runs", type=Path)
-        if size is not None:
-            added.add_argument("--size", type=int, default=size)
-            added.add_argument("--rounds", type=int, default=1)
+        if function in SIZES:
+            added.add_argument("--size", type=int, default=SIZES[function])
+        if function is backends:
+            added.add_argument("--openvino", metavar="PYTHON")
+        added.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args(sys.argv[1:])
     args.function(args)
 

@@ -159,7 +159,7 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
         predict_volume(run, raw, out, precision="32", tile=24)
     # By now memory is short: it is the same request, in smaller tiles.
     monkeypatch.setattr("asem.workflows.predict_plan.free_on", lambda _: 10**6)
-    monkeypatch.setattr("asem.model.predictor.free_on", lambda _: 10**6)
+    monkeypatch.setattr("asem.model.deployment.free_on", lambda _: 10**6)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1
     made = describe_volume(out)["made_by"]

@@ -16,11 +16,12 @@ from asem.blocks.executors import open_executor
 from asem.blocks.output import new_image
 from asem.blocks.partials import Partials
 from asem.cli import main
-from asem.model import predictor
+from asem.model import deployment, predictor
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, save_model
 from asem.model.config import ModelConfig
+from asem.model.deployment import Devices, Network, load_runner
 from asem.model.inference import predict
-from asem.model.predictor import Devices, Network, Predictor, held, load_runner, needed_of
+from asem.model.predictor import Predictor, held, needed_of
 from asem.volume.arrays import create_scratch
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
@@ -309,7 +310,7 @@ def test_one_network_twice_with_other_tiles(run, raw, tmp_path, monkeypatch):
 def test_each_dask_worker_of_a_machine_takes_a_gpu_of_its_own(monkeypatch):
     """Work is pickled more than once: from worker to worker, too."""
     gpus = ("cuda:0", "cuda:1")
-    monkeypatch.setattr(predictor, "resolve_devices", lambda name: gpus)
+    monkeypatch.setattr(deployment, "resolve_devices", lambda name: gpus)
     devices = Devices("auto", {"tcp://a": 0, "tcp://b": 1, "tcp://c": 2})
     for address, expected in (("a", "cuda:0"), ("b", "cuda:1"), ("c", "cuda:0")):
         devices = pickle.loads(pickle.dumps(devices))

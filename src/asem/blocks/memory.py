@@ -10,7 +10,7 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 NEVER = 2**31 - 1
 
 
@@ -52,6 +52,7 @@ def keep_memory() -> None:
     mallopt = _glibc("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
+        mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, NEVER)
 
 

@@ -94,9 +94,8 @@ class Output:
         self.run(work, blocks, stage=stage, block_bytes=largest * voxel_bytes)
 
     def shards(self, along: int = 1) -> list[Roi]:
-        """Return the write blocks, `along` shards along each axis: no two share a file."""
-        z, y, x = SHARD
-        return list(tile(self.volume.roi, (along * z, along * y, along * x)))
+        """Return its write blocks (`write_blocks`)."""
+        return write_blocks(self.volume.roi, along)
 
     def scratch(
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]
@@ -112,6 +111,12 @@ class Output:
     def partials(self, name: str) -> Partials:
         """Return a place for what blocks find out, which lives until the image is finished."""
         return Partials(self.path / journal.NAME / name)
+
+
+def write_blocks(roi: Roi, along: int = 1) -> list[Roi]:
+    """Return the blocks of an image, `along` shards along each axis: no two share a file."""
+    z, y, x = SHARD
+    return list(tile(roi, (along * z, along * y, along * x)))
 
 
 def _store(block: Roi, *, read: Callable[[Roi], npt.NDArray[Any]], target: Stored) -> Promise:

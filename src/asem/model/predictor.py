@@ -11,32 +11,24 @@ Several blocks are on their way at a time, so that a device computes while other
 stored. Where a device runs out of memory, smaller tiles are taken from then on.
 """
 
-import logging
-import queue
 import threading
 import time
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from math import ceil, floor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from asem.blocks.memory import free_memory, keep_memory, release_memory
 from asem.blocks.partials import Partials
-from asem.config import Nm3
-from asem.model.checkpoint import load_checkpoint
-from asem.model.config import ModelConfig
-from asem.model.device import Precision, describe, is_out_of_memory, memory_advice, resolve_devices
-from asem.model.inference import Runner, Tiling, Told, fitting_tile, plan_tiles, predict, tell_part
-from asem.model.unet import lattice
+from asem.model.deployment import Devices, Network, Tiles, load_runner
+from asem.model.device import describe, is_out_of_memory, memory_advice
+from asem.model.inference import Tiling, Told, plan_tiles, predict, tell_part
 from asem.volume.arrays import Stored
 from asem.volume.contrast import window_of
 from asem.volume.resample import Resampling, ratios
@@ -44,86 +36,10 @@ from asem.volume.roi import Roi, negative
 from asem.volume.volume import Lazy, Volume, reflected
 from asem.volume.voxel_size import at_voxel_size
 
-LOG = logging.getLogger(__name__)
 STAGES = ("read", "prepare", "network", "store")
 ADVICE = "a smaller --tile"
 _KERNELS = threading.Lock()
 """Kernels use all cores themselves, and not all of numba's ways to do so bear two at a time."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network, and how it is used on a volume.
-
-    Parameters
-    ----------
-    folder, weights
-        Its checkpoint, and the hash of its weights.
-    config, voxel_size
-        What it is, and nm of the voxels it sees.
-    precision, tile
-        In what it computes, and how much a forward pass keeps, model voxels.
-    least
-        Store whether the probability reaches this, of 255; None: store the probability.
-    mirror
-        Take the mean over mirror images.
-    """
-
-    folder: Path
-    weights: str
-    config: ModelConfig
-    voxel_size: Nm3
-    precision: Precision
-    tile: int
-    least: int | None = None
-    mirror: bool = False
-
-
-class Devices:
-    """The devices of a process; a block takes one that is free.
-
-    Parameters
-    ----------
-    name
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"``, as `resolve_devices` takes it.
-    ranks
-        Of Dask workers among those on their machine, by address. Each takes one of the machine's
-        devices, in turn.
-    """
-
-    def __init__(self, name: str, ranks: dict[str, int] | None = None) -> None:
-        self.name, self.ranks = name, ranks
-        self._waiting: queue.SimpleQueue[torch.device] | None = None
-        self._looking = threading.Lock()
-
-    def mine(self) -> tuple[str, ...]:
-        """Return what this process computes on."""
-        names = resolve_devices(self.name)
-        if self.ranks is None:
-            return names
-        from asem.blocks.cluster import this_worker  # where there are ranks, it is loaded
-
-        worker = this_worker()
-        address = "" if worker is None else worker.address
-        number = self.ranks.get(address, zlib.crc32(address.encode()))  # some come later
-        return (names[number % len(names)],)
-
-    @contextmanager
-    def free(self) -> Iterator[torch.device]:
-        """Wait for a device, and have it for oneself."""
-        with self._looking:
-            if self._waiting is None:
-                self._waiting = queue.SimpleQueue()
-                for name in self.mine():
-                    self._waiting.put(torch.device(name))
-        device = self._waiting.get()
-        try:
-            yield device
-        finally:
-            self._waiting.put(device)
-
-    def __reduce__(self) -> Any:
-        return Devices, (self.name, self.ranks)
 
 
 @dataclass(frozen=True)
@@ -158,7 +74,7 @@ class Predictor:
     found: Partials
     mask: Volume | None = None
     told: Callable[[Roi], Told] | None = None
-    tiles: "_Tiles" = field(default_factory=lambda: _Tiles())
+    tiles: Tiles = field(default_factory=Tiles)
 
     def __call__(self, block: Roi) -> None:
         """Read, predict and store one block."""
@@ -222,60 +138,6 @@ class Predictor:
             return back.apply(found, box.shift(raw.original_offset)), device
 
 
-class _Tiles:
-    """The tile of each network in this process: what was asked for, or what memory allows."""
-
-    def __init__(self) -> None:
-        self.known: dict[int, int] = {}
-        self.lock = threading.Lock()
-
-    def of(self, number: int, network: Network, devices: Devices) -> int:
-        """Return the tile of a network; at first look whether there is memory for it.
-
-        Linux promises memory that it does not have, and ends who uses it; a run may have begun on a
-        larger machine.
-        """
-        with self.lock:
-            if number not in self.known:
-                fitting = min(
-                    fitting_tile(network.config, network.precision, one, free_on(one), share=1)
-                    for one in map(torch.device, devices.mine())
-                )
-                self.known[number] = min(network.tile, fitting)
-                if fitting < network.tile:
-                    LOG.warning(
-                        "there is no memory for --tile %d; going on with %d", network.tile, fitting
-                    )
-            return self.known[number]
-
-    def lower(self, number: int, network: Network, tile: int) -> bool:
-        """Take smaller tiles after memory ran out with `tile`; False where there are none."""
-        step = lattice(network.config)
-        less = max(step, tile // 2 // step * step)
-        with self.lock:
-            if self.known[number] >= tile:  # else another block has lowered it
-                if less == tile:
-                    return False
-                LOG.warning("out of memory with --tile %d; going on with %d", tile, less)
-                self.known[number] = less
-        release_memory()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return True
-
-    def __reduce__(self) -> Any:
-        return _Tiles, ()
-
-
-def free_on(device: torch.device) -> int:
-    """Return the bytes that are free on a device, or in this process where it is the CPU."""
-    release_memory()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        return int(torch.cuda.mem_get_info(device)[0])
-    return free_memory()
-
-
 class _Clock:
     """Seconds of each stage of a block."""
 
@@ -290,24 +152,6 @@ class _Clock:
             yield
         finally:
             self.seconds[stage] += time.monotonic() - began
-
-
-_LOADING = threading.Lock()
-
-
-def load_runner(folder: Path, weights: str, device: str, precision: Precision) -> Runner:
-    """Load a network onto a device, once in a process."""
-    with _LOADING:
-        return _loaded(folder, weights, device, precision)
-
-
-@lru_cache(maxsize=16)
-def _loaded(folder: Path, _weights: str, device: str, precision: Precision) -> Runner:
-    net, _ = load_checkpoint(folder)
-    where = torch.device(device)
-    if where.type == "cpu":
-        keep_memory()
-    return Runner(net.to(where), where, precision)
 
 
 def seen_by(network: Network, raw: Volume) -> tuple[Volume, Resampling]:

@@ -14,6 +14,7 @@ import torch
 
 from asem.blocks.executors import SERIAL, Executor, Threads
 from asem.blocks.journal import Journals
+from asem.blocks.memory import keep_memory
 from asem.blocks.output import Output, new_image
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.blocks.shares import Shares
@@ -74,7 +75,7 @@ def predict_volume(
 
     Notes
     -----
-    On a CPU this process keeps the memory it frees from then on (`keep_memory`).
+    The processes that compute keep the memory they free from then on (`keep_memory`).
     """
     job = one_job(
         checkpoint,
@@ -152,6 +153,7 @@ def predict_input(
 def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Progress) -> None:
     """Do what is planned."""
     plan.check_ways(overwrite=overwrite)
+    executor.ask(keep_memory)
     shares = Shares(progress)
     here = executor is SERIAL
     for model in plan.models:

@@ -9,19 +9,12 @@ import numpy as np
 import torch
 
 from asem.blocks.executors import SERIAL, Executor
+from asem.blocks.output import write_blocks
+from asem.model.deployment import Devices, Network, load_runner
 from asem.model.inference import PIECE
 from asem.model.piecewise import flops_of, memory_of
-from asem.model.predictor import (
-    Devices,
-    Network,
-    load_runner,
-    needed_of,
-    sample_box,
-    tiling_of,
-)
+from asem.model.predictor import needed_of, sample_box, tiling_of
 from asem.model.unet import lattice, valid_input
-from asem.volume.arrays import SHARD
-from asem.volume.grid import tile
 from asem.volume.roi import Roi
 from asem.workflows.predict import BLOCKS_PER_DEVICE
 from asem.workflows.predict_plan import InputJob, Plan, is_made
@@ -62,10 +55,9 @@ def estimate(
     plan.check_ways(overwrite=True)  # what may be replaced may also be gone on with
     made = [model for model in plan.models if not overwrite and is_made(model)]
     left = [model.network for model in plan.models if model not in made]
-    z, y, x = (plan.shards * edge for edge in SHARD)
     boxes = [
         box
-        for block in tile(Roi.whole(plan.part.shape), (z, y, x))
+        for block in write_blocks(Roi.whole(plan.part.shape), plan.shards)
         if (box := sample_box(plan.raw, plan.mask, block.shift(plan.part.offset))[0]).size
     ]
     kinds = [torch.device(name).type for name in plan.devices.mine()]

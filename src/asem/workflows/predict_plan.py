@@ -22,9 +22,9 @@ from asem.blocks.output import check_way
 from asem.config import Config, read_toml
 from asem.image.clahe import ClaheConfig
 from asem.model.checkpoint import find_checkpoint, read_info, weights_hash
-from asem.model.device import Precision, describe, resolve_devices, resolve_precision
+from asem.model.deployment import Devices, Network, free_on
+from asem.model.device import Precision, resolve_devices, resolve_precision
 from asem.model.inference import fitting_tile, plan_tiles
-from asem.model.predictor import Devices, Network, free_on
 from asem.model.unet import lattice
 from asem.volume import ngff
 from asem.volume.arrays import SHARD
@@ -128,8 +128,6 @@ class Offer:
         Its machine, and its address as a Dask worker; None where it is none.
     devices
         That it sees.
-    described
-        Of them, for people.
     bf16
         Whether they have instructions for it.
     free
@@ -139,7 +137,6 @@ class Offer:
     host: str
     worker: str | None
     devices: tuple[str, ...]
-    described: tuple[str, ...]
     bf16: bool
     free: int
 
@@ -158,7 +155,7 @@ class Offer:
                 if worker.memory and there[0].type == "cpu":
                     free = min(free, worker.memory)
         bf16 = all(resolve_precision("auto", one) == "bf16" for one in there)
-        return cls(socket.gethostname(), address, names, tuple(map(describe, there)), bf16, free)
+        return cls(socket.gethostname(), address, names, bf16, free)
 
     def free_for(self, workers: int) -> int:
         """Return the bytes for one of several workers on this machine, which share its devices."""
