@@ -248,6 +248,35 @@ def test_a_scheduler_without_workers_is_refused():
         open_executor(scheduler=empty.scheduler_address).__enter__()
 
 
+class Meeting:
+    """Work that takes note where a block finds another one under way."""
+
+    def __init__(self, folder, *, overlaps, seconds):
+        self.folder, self.overlaps, self.seconds = folder, overlaps, seconds
+
+    def __call__(self, block):
+        under_way, met = self.folder / f"{name(block)}.way", self.folder / "met"
+        under_way.touch()
+        ends = time.monotonic() + self.seconds
+        while time.monotonic() < ends and not met.exists():
+            if len(list(self.folder.glob("*.way"))) > 1:
+                met.touch()
+            time.sleep(0.02)
+        under_way.unlink()
+
+
+@pytest.mark.parametrize(("overlaps", "seconds"), [(True, 20), (False, 0.5)])
+def test_a_worker_has_several_blocks_under_way_if_the_work_overlaps(tmp_path, overlaps, seconds):
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as two_threads,
+        open_executor(scheduler=two_threads.scheduler_address) as executor,
+        Journal(tmp_path / "j", {}) as journal,
+    ):
+        work = Meeting(tmp_path, overlaps=overlaps, seconds=seconds)
+        run_blocks(work, BLOCKS[:2], journal, stage="s", executor=executor)
+    assert (tmp_path / "met").exists() == overlaps
+
+
 JOBS = """
 system = "{system}"
 jobs = 3
@@ -276,6 +305,9 @@ def test_jobs_are_described_by_a_short_file(tmp_path, system, walltime, lines):
     for line in [*lines, "module load python", "export NUMBA_NUM_THREADS=8", "--exclusive"]:
         assert line in script, script
     assert "--nthreads 1" in script
+    path.write_text(path.read_text() + "overlap = 3\n")
+    with dask_workers.job_cluster(dask_workers.JobConfig.from_toml(path)) as jobs:
+        assert "--nthreads 3" in jobs.job_script()
     path.write_text(path.read_text() + "color = 1\n")
     with pytest.raises(ValueError, match="unknown key 'color'"):
         dask_workers.JobConfig.from_toml(path)

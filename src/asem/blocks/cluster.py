@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
@@ -239,7 +240,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def _call(work: Work, block: Roi) -> None:
-    with _ONE_AT_A_TIME:
+    """Do a block, beside others where the work is made for that."""
+    with nullcontext() if getattr(work, "overlaps", False) else _ONE_AT_A_TIME:
         finish(work, block)
 
 

@@ -51,7 +51,8 @@ class Executor(Protocol):
         ----------
         work
             Called up to three times for a block that fails. Dask pickles it: it may hold paths,
-            numpy arrays, tensorstore arrays and volumes, but no open file.
+            numpy arrays, tensorstore arrays and volumes, but no open file. A Dask worker with
+            several threads calls it for several blocks at a time if it has ``overlaps``, True.
         blocks
             In no order that matters.
         stage

@@ -71,6 +71,9 @@ class JobConfig(Config):
     """How many run at a time; each is one worker."""
     cores: int = Field(gt=0)
     """Of a job; kernels use all of them for its block."""
+    overlap: int = Field(default=1, gt=0)
+    """Blocks that a worker has under way in `asem predict`: with 3, a GPU computes while other
+    blocks are read and stored."""
     memory: str
     """Of a job, for instance ``"32GB"``."""
     walltime: str | None = None
@@ -152,7 +155,7 @@ def job_cluster(config: JobConfig) -> Any:
     kind, particular = kinds[config.system]
     threads = f"export NUMBA_NUM_THREADS={config.cores} OMP_NUM_THREADS={config.cores}"
     return kind(
-        cores=1,  # one block at a time: its kernels use the job's cores
+        cores=config.overlap,  # threads of the worker; kernels use all cores of the job
         processes=1,
         memory=config.memory,
         walltime=config.walltime,

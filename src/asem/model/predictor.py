@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, floor
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,7 @@ class Predictor:
     mask: Volume | None = None
     told: Callable[[Roi], Told] | None = None
     tiles: Tiles = field(default_factory=Tiles)
+    overlaps: ClassVar[bool] = True
 
     def __call__(self, block: Roi) -> None:
         """Read, predict and store one block."""
