@@ -114,16 +114,16 @@ def eager(args: argparse.Namespace) -> None:
 
 def cpu(args: argparse.Namespace) -> None:
     """Print voxels/s of both, in turn; medians."""
-    raw, model = prepared(args.runs, args.size)
+    (raw, model), out = prepared(args.runs, args.size), args.runs / "out"
     rates: dict[str, list[float]] = {"published, in memory": [], "asem predict, disk to disk": []}
-    for number in range(args.rounds):
-        # In a process of its own: `asem predict` changes how this one takes memory.
+    for _ in range(args.rounds):
+        # Each in a process of its own, as users start them.
         command = [sys.executable, __file__, "eager", str(args.runs), "--rounds", "3"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rates["published, in memory"].append(float(done.stdout))
-        out = args.runs / f"out{number}"
+        command = [sys.executable, "-m", "asem", "predict", *map(str, (model, raw, out))]
         began = time.perf_counter()
-        predict_volume(model, raw, out, overwrite=True)
+        subprocess.run([*command, "--overwrite"], capture_output=True, check=True)
         rates["asem predict, disk to disk"].append(args.size**3 / (time.perf_counter() - began))
     request = describe_volume(out)["made_by"]["request"]
     print(f"{describe(torch.device('cpu'))}, {request['precision']}, tile {request['tile']}")
@@ -284,21 +284,21 @@ def memory(args: argparse.Namespace) -> None:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        print(f"| {size}^3 | {int(done.stdout) / 1024:.0f} |", flush=True)
+        print(f"| {size}^3 | {int(done.stdout.split()[-1]) / 1024:.0f} |", flush=True)
 
 
 PEAK = """
 from pathlib import Path
-from asem.workflows.predict import predict_volume
+from asem.cli import main
 
-predict_volume(Path("{model}"), Path("{raw}"), Path("{out}"), tile=256, overwrite=True)
+main(["predict", "{model}", "{raw}", "{out}", "--tile", "256", "--overwrite"])
 # Not getrusage, whose peak a process inherits from the one that started it.
 status = Path("/proc/self/status").read_text()
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 """
 
 
-SIZES = {cpu: 256, gpu: 1024, workers: 512}
+SIZES = {cpu: 512, gpu: 1024, workers: 512}
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ from asem.config import Config
 
 PATIENCE_SECONDS = 30
 """For a scheduler to answer."""
+ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
+"""As `asem.blocks.memory.one_heap` has it in this process."""
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def local(workers: int) -> Iterator[Cluster]:
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             preload="asem.blocks.preload",
-            env={"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            env={"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, **ONE_HEAP},
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -153,7 +155,8 @@ def job_cluster(config: JobConfig) -> Any:
         "lsf": (LSFCluster, {"project": config.account, "ncpus": config.cores}),
     }
     kind, particular = kinds[config.system]
-    threads = f"export NUMBA_NUM_THREADS={config.cores} OMP_NUM_THREADS={config.cores}"
+    threads = {"NUMBA_NUM_THREADS": config.cores, "OMP_NUM_THREADS": config.cores}
+    exported = " ".join(f"{name}={value}" for name, value in {**threads, **ONE_HEAP}.items())
     return kind(
         cores=config.overlap,  # threads of the worker; kernels use all cores of the job
         processes=1,
@@ -162,7 +165,7 @@ def job_cluster(config: JobConfig) -> Any:
         queue=config.queue,
         interface=config.interface,
         log_directory=config.logs,
-        job_script_prologue=[*config.before, threads],
+        job_script_prologue=[*config.before, f"export {exported}"],
         job_extra_directives=list(config.directives),
         **particular,
     )

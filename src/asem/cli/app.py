@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from asem import __version__
+from asem.blocks.memory import one_heap
 from asem.cli import learn, models, predict, prepare, volumes
 
 FAILED, INTERRUPTED = 2, 130
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0; 2 for a fault, told in one line on stderr; 130 when interrupted.
     """
+    one_heap()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _log("-v" in words or "--verbose" in words)
     try:
