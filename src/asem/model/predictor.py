@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asem.blocks.memory import release_memory
 from asem.blocks.partials import Partials
 from asem.model.deployment import Devices, Network, Tiles, load_runner
 from asem.model.device import describe, is_out_of_memory, memory_advice
@@ -108,6 +109,7 @@ class Predictor:
             tiles=tiles,
             devices=np.array(sorted(devices), str),
         )
+        release_memory()  # what is kept goes to pieces, which do not hold the next block's tensors
 
     def _predicted(
         self, number: int, raw: Volume, box: Roi, clock: "_Clock", told: Told | None
