@@ -32,6 +32,7 @@ from torch import Tensor
 
 from asem import __version__
 from asem.blocks.memory import keep_memory
+from asem.blocks.workers import ONE_HEAP
 from asem.model.checkpoint import load_checkpoint, save_model
 from asem.model.config import CheckpointInfo, ModelConfig
 from asem.model.device import Precision, describe, resolve_precision
@@ -59,6 +60,13 @@ def random_network(runs: Path, name: str, config: ModelConfig) -> Path:
     if not model.exists():
         net = UNet(config)
         initialize(net, torch.Generator().manual_seed(0))
+        with torch.no_grad():  # probabilities from 0 to 1, as a trained network gives them
+            block = 2 * torch.rand(1, 1, *[valid_input(config, 16)] * 3) - 1
+            logits = net.eval()(block)[0]
+            contrast = logits[1] - logits[0]
+            net.head.weight.mul_(2 / contrast.std())
+            assert net.head.bias is not None
+            net.head.bias[1] -= 2 * contrast.mean() / contrast.std()
         info = CheckpointInfo(
             asem=__version__,
             iteration=0,
@@ -240,7 +248,7 @@ def workers(args: argparse.Namespace) -> None:
             code = WORKER.format(number=number, model=model, raw=raw, out=args.runs / "shared")
             done = subprocess.run(
                 [sys.executable, "-c", code],
-                env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+                env=os.environ | ONE_HEAP | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
                 capture_output=True,
                 text=True,
                 check=True,
