@@ -29,6 +29,7 @@ def build() -> App:
     app.command(volumes.info, name="info")
     app.command(prepare.clahe, name="clahe")
     app.command(prepare.mask, name="mask")
+    app.command(prepare.graphcut, name="graphcut")
     app.command(prepare.labels, name="labels")
     app.command(learn.train, name="train")
     app.command(learn.finetune, name="finetune")

@@ -1,4 +1,4 @@
-"""The verbs between import and training: clahe, mask, labels; and instances after it."""
+"""The verbs between import and training: clahe, mask, graphcut, labels; and instances after it."""
 
 from pathlib import Path
 from typing import Literal
@@ -86,6 +86,47 @@ def mask(
             raw, destination, config=settings, overwrite=overwrite, executor=executor, progress=told
         )
     show({"mask": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
+
+
+def graphcut(
+    raw: Path,
+    strokes: Path,
+    destination: Path,
+    /,
+    *,
+    roi: str | None = None,
+    config: Path | None = None,
+    overwrite: Flag = False,
+    shown: Shown = PLAIN,
+) -> None:
+    """Make labels of strokes on a few planes: a minimum cut between supervoxels.
+
+    Parameters
+    ----------
+    raw
+        The image, for instance cell.zarr/raw.
+    strokes
+        A label image on RAW's voxels: 1 foreground, 2 background, 0 nothing. The region that it
+        covers is labelled.
+    destination
+        The label image to write: 1 foreground, 0 background.
+    roi
+        Only this part of RAW, z0:z1,y0:y1,x0:x1.
+    config
+        A TOML file with any of likelihood, distance, smoothness, bins and contrast_sigma, and a
+        table [supervoxels] with number, compactness and iterations.
+    overwrite
+        Replace the image at DESTINATION.
+    """
+    from asem.annotate.graphcut import GraphCutConfig
+    from asem.workflows.graphcut import graphcut_volume
+
+    settings = GraphCutConfig.from_toml(config) if config else GraphCutConfig()
+    with progress() as told:
+        volume = graphcut_volume(
+            raw, strokes, destination, roi=roi, config=settings, overwrite=overwrite, progress=told
+        )
+    show({"labels": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
 
 
 def labels(

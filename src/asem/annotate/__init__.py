@@ -1,0 +1,1 @@
+"""From strokes on a few planes to labels (paper, Graph-cut annotation)."""

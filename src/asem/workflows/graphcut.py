@@ -1,0 +1,100 @@
+"""Labels of a region from strokes on a few of its planes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from asem.annotate.graphcut import VOXEL_BYTES, GraphCutConfig, Region, cut
+from asem.blocks.memory import free_memory
+from asem.blocks.output import check_way, new_image
+from asem.blocks.run import Progress, silent
+from asem.volume.contrast import to_unit, window_of
+from asem.volume.formats import open_labels, open_volume, refuse_labels
+from asem.volume.roi import Roi, parse_roi
+from asem.volume.volume import Volume
+
+
+def graphcut_volume(
+    raw: Path,
+    strokes: Path,
+    destination: Path,
+    *,
+    roi: str | None = None,
+    config: GraphCutConfig = GraphCutConfig(),  # noqa: B008 (frozen)
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Volume:
+    """Write what strokes of foreground and background mean for all voxels (`annotate.graphcut`).
+
+    Parameters
+    ----------
+    raw
+        The image, uint8 or with a contrast window.
+    strokes
+        A label image on the same voxels: 1 foreground, 2 background, 0 nothing. What it covers of
+        raw is cut, in memory.
+    destination
+        The label image to write: 1 foreground, 0 background, in the place of the region.
+    roi
+        Cut only this part of raw, ``z0:z1,y0:y1,x0:x1``.
+    config
+        The energy.
+    overwrite
+        Replace an image at `destination`.
+    progress
+        Who is told.
+
+    Returns
+    -------
+    Volume
+        The finished labels.
+
+    Raises
+    ------
+    ValueError
+        There are no strokes of one kind, nothing to cut by, or no memory for the region.
+    """
+    volume, drawn = open_volume(raw), open_labels(strokes)
+    refuse_labels(volume)
+    window = window_of(volume)
+    region = volume.common(drawn)
+    if roi is not None:
+        region = region.intersect(parse_roi(roi, volume.shape))
+        if not region.size:
+            raise ValueError(f"--roi {roi} and {drawn.name} have no voxel in common")
+    _check_memory(region)
+    check_way(destination, [raw, strokes], overwrite=overwrite)  # before minutes of work
+    progress("supervoxels", 0, 2)
+    pieces = Region.of(to_unit(volume.read(region), window), volume.voxel_size, config)
+    progress("cut", 1, 2)
+    found = cut(pieces, volume.read_placed(drawn, region))
+    progress("cut", 2, 2)
+    foreground = found.foreground.view(np.uint8)
+    request = {
+        "raw": volume.identity,
+        "strokes": drawn.identity,
+        "roi": str(region),
+        **config.model_dump(mode="json"),
+    }
+    with new_image(
+        destination,
+        volume.blank(region, dtype=np.uint8, kind="labels", window=None),
+        command="graphcut",
+        request=request,
+        sources=[raw, strokes],
+        overwrite=overwrite,
+        progress=progress,
+    ) as output:
+        output.facts["energy"] = found.energy
+        output.facts["supervoxels"] = len(pieces.pieces.sizes)
+        output.fill(lambda block: foreground[block.slices], stage="store", voxel_bytes=1)
+    return open_volume(destination)
+
+
+def _check_memory(region: Roi) -> None:
+    needed, free = VOXEL_BYTES * region.size, free_memory()
+    if needed > free:
+        raise ValueError(
+            f"a region of {region.shape} voxels takes about {needed / 1e9:.0f} GB, of which "
+            f"{free / 1e9:.0f} are free; take a part of it with --roi, or strokes that cover less"
+        )
