@@ -1,0 +1,200 @@
+"""How good labels from a few strokes are, and how long one waits for them.
+
+::
+
+    python benchmarks/annotation.py quality DATA [--planes 1 3 5 9]    F1 of strokes on k planes
+    python benchmarks/annotation.py speed DATA                         first cut and re-cut
+
+DATA is a folder with `epfl_hippocampus/{raw,mitochondria}.tif` (FIB-SEM, 5 nm, Lucchi et al. 2013)
+and `medulla/{raw,bodies}.tif` (FIB-SEM, 10 nm, Janelia FlyEM).
+
+Strokes are simulated: on each of k planes, evenly spread, a brush of 2 voxels walks at random along
+the medial axis of every object, over 70 % of its length, and along 10 stretches of 40 voxels of the
+background's.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from scipy import ndimage
+from skimage.morphology import skeletonize
+from skimage.segmentation import random_walker
+
+from asem.annotate.graphcut import KINDS, GraphCutConfig, Region, cut
+from asem.annotate.supervoxels import SupervoxelConfig
+from asem.volume.contrast import to_unit
+
+Bool = npt.NDArray[np.bool_]
+EPFL = ((20, 60), (300, 100), (550, 300), (80, 500), (330, 700), (540, 800))
+"""First (y, x) of windows of 165 x 200 x 200."""
+BODIES = 6
+"""The largest of a window of 200^3 are one object each."""
+EDGE, BRUSH, SHARE, STRETCHES, LENGTH = 200, 2, 0.7, 10, 40
+GREYS = (0.0, 255.0)
+VOXEL_SIZE = (5.0, 5.0, 5.0)
+COARSER = 2
+"""The random walker takes minutes and gigabytes at every voxel; it walks on every second one."""
+
+
+def windows(data: Path) -> Iterator[tuple[str, npt.NDArray[np.float32], Bool]]:
+    """Yield names, grey values in [0, 1] and truth."""
+    raw = tifffile.imread(data / "epfl_hippocampus/raw.tif")
+    mito = tifffile.imread(data / "epfl_hippocampus/mitochondria.tif") > 0
+    for y, x in EPFL:
+        part = np.s_[:, y : y + EDGE, x : x + EDGE]
+        yield f"mitochondria, {y}, {x}", to_unit(raw[part], GREYS), mito[part]
+    cube = (slice(25, 25 + EDGE),) * 3
+    unit = to_unit(tifffile.imread(data / "medulla/raw.tif")[cube], GREYS)
+    bodies = tifffile.imread(data / "medulla/bodies.tif")[cube]
+    ids, sizes = np.unique(bodies[bodies > 0], return_counts=True)
+    for body in ids[np.argsort(-sizes)][:BODIES]:
+        yield f"neuron {body}", unit, bodies == body
+
+
+def strokes(truth: Bool, planes: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw on `planes` planes, evenly spread."""
+    drawn = np.zeros(truth.shape, np.uint8)
+    for z in ((np.arange(planes) + 0.5) * len(truth) / planes).astype(int):
+        for kind, region in zip(KINDS, (truth[z], ~truth[z]), strict=True):
+            inside = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+            for path in paths(skeletonize(region), kind == KINDS[0], rng):
+                for y, x in path:
+                    brush(drawn[z], (y, x), min(BRUSH, inside[y, x] - 1), kind)
+    return drawn
+
+
+def paths(axis: Bool, each: bool, rng: np.random.Generator) -> Iterator[list[tuple[int, int]]]:
+    """Yield walks: one along each part of a medial axis, or some stretches of all of it."""
+    parts, number = ndimage.label(axis, np.ones((3, 3)))
+    for part in range(1, number + 1) if each else [0] * STRETCHES:
+        places = np.argwhere(parts == part if part else axis)
+        if len(places):
+            start = places[rng.integers(len(places))]
+            length = max(1, int(SHARE * len(places))) if each else LENGTH
+            yield walk(axis, (int(start[0]), int(start[1])), length, rng)
+
+
+def walk(
+    axis: Bool, start: tuple[int, int], length: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Walk along an axis, never twice over the same place."""
+    path = [start]
+    while len(path) < length:
+        y, x = path[-1]
+        near = ((y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+        free = [
+            (a, b)
+            for a, b in near
+            if 0 <= a < axis.shape[0] and 0 <= b < axis.shape[1] and axis[a, b]
+            if (a, b) not in path
+        ]
+        if not free:
+            break
+        path.append(free[rng.integers(len(free))])
+    return path
+
+
+def brush(plane: npt.NDArray[np.uint8], place: tuple[int, int], radius: float, kind: int) -> None:
+    """Draw a disk."""
+    y, x = place
+    low, left = max(0, y - BRUSH), max(0, x - BRUSH)
+    part = plane[low : y + BRUSH + 1, left : x + BRUSH + 1]
+    dy, dx = np.ogrid[low - y : low - y + part.shape[0], left - x : left - x + part.shape[1]]
+    part[dy**2 + dx**2 <= max(radius, 0) ** 2] = kind
+
+
+def f1(found: Bool, truth: Bool) -> float:
+    """Return the F1 of all voxels."""
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+def nearest(region: Region, drawn: npt.NDArray[np.uint8]) -> Bool:
+    """Give each supervoxel the kind of the nearest stroke to its centroid."""
+    away = [ndimage.distance_transform_edt(drawn != kind, region.spacing) for kind in KINDS]
+    flat = region.pieces.labels.ravel()
+    nearer = np.bincount(flat, (away[0] - away[1]).ravel()) < 0
+    return np.asarray(nearer[region.pieces.labels])
+
+
+def walked(unit: npt.NDArray[np.float32], drawn: npt.NDArray[np.uint8]) -> Bool:
+    """Return where a random walker is likelier to meet the foreground first (Grady, 2006)."""
+    coarse = ndimage.uniform_filter(unit, COARSER)[::COARSER, ::COARSER, ::COARSER]
+    marks = np.zeros(coarse.shape, np.int8)
+    for kind in KINDS[::-1]:
+        marks[tuple(np.argwhere(drawn == kind).T // COARSER)] = kind
+    labels = random_walker(coarse, marks, beta=130, mode="cg_j", tol=1e-2)
+    fine = labels.repeat(COARSER, 0).repeat(COARSER, 1).repeat(COARSER, 2)
+    return np.asarray(fine[tuple(map(slice, unit.shape))] == KINDS[0])
+
+
+def quality(args: argparse.Namespace) -> None:
+    """Print F1 of each way, for each window and the median."""
+    ways: dict[str, Callable[[Region, npt.NDArray[np.uint8]], Bool]] = {
+        "the paper's energy": lambda region, drawn: cut(region, drawn).foreground,
+        "nearest stroke": nearest,
+        "random walker": lambda region, drawn: walked(region.unit, drawn),
+    }
+    scores: dict[tuple[int, str], list[float]] = {}
+    print(f"| window | planes | {' | '.join(ways)} |\n|---|---|{'---|' * len(ways)}")
+    for number, (name, unit, truth) in enumerate(windows(args.data)):
+        region = Region.of(unit, VOXEL_SIZE)
+        for planes in args.planes:
+            drawn = strokes(truth, planes, np.random.default_rng(number))
+            found = {way: f1(function(region, drawn), truth) for way, function in ways.items()}
+            for way, score in found.items():
+                scores.setdefault((planes, way), []).append(score)
+            told = " | ".join(f"{score:.3f}" for score in found.values())
+            print(f"| {name} | {planes} | {told} |", flush=True)
+    for planes in args.planes:
+        told = " | ".join(f"{np.median(scores[planes, way]):.3f}" for way in ways)
+        print(f"| **median** | {planes} | {told} |")
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Print the seconds of the first cut and of another one with one more stroke."""
+    print("| voxels | supervoxels | first cut, s | re-cut, s |\n|---|---|---|---|")
+    raw = to_unit(tifffile.imread(args.data / "medulla/raw.tif"), GREYS)
+    bodies = tifffile.imread(args.data / "medulla/bodies.tif")
+    for edge, number in ((200, 4_000), (400, 32_000)):
+        pad = [(0, max(0, edge - size)) for size in raw.shape]
+        part = np.s_[:edge, :edge, :edge]
+        unit = np.ascontiguousarray(np.pad(raw, pad, mode="reflect")[part])
+        truth = np.pad(bodies, pad, mode="reflect")[part]
+        truth = truth == np.bincount(truth[truth > 0]).argmax()
+        drawn = strokes(truth, 5, np.random.default_rng(0))
+        settings = GraphCutConfig(supervoxels=SupervoxelConfig(number=number))
+        took = []
+        began = time.perf_counter()
+        region = Region.of(unit, VOXEL_SIZE, settings)
+        cut(region, drawn)
+        took.append(time.perf_counter() - began)
+        drawn[edge // 2] = strokes(truth[edge // 2][None], 1, np.random.default_rng(1))[0]
+        began = time.perf_counter()
+        cut(region, drawn)
+        took.append(time.perf_counter() - began)
+        pieces = len(region.pieces.sizes)
+        print(f"| {edge}^3 | {pieces} | {took[0]:.1f} | {took[1]:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    for function in (quality, speed):
+        added = commands.add_parser(function.__name__)
+        added.set_defaults(function=function)
+        added.add_argument("data", type=Path)
+        if function is quality:
+            added.add_argument("--planes", type=int, nargs="+", default=[1, 3, 5, 9])
+    args = parser.parse_args(sys.argv[1:])
+    args.function(args)
+
+
+if __name__ == "__main__":
+    main()
