@@ -47,16 +47,18 @@ def test_every_relative_link_leads_somewhere():
 def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     raw, labels = make_cell((6, 24, 800), (5.0, 5.0, 5.0), np.random.default_rng(0))
-    for name, voxels in (("stack", raw), ("mito_labels", labels)):
+    strokes = np.where(labels > 0, 1, 2)
+    strokes[[0, 1, 3, 4, 5]] = strokes[:, :, ::3] = 0
+    for name, voxels in (("stack", raw), ("mito_labels", labels), ("strokes", strokes)):
         Path(name).mkdir()
         for number, plane in enumerate(voxels):
-            tifffile.imwrite(f"{name}/{name}_{number}.tif", plane)
+            tifffile.imwrite(f"{name}/{name}_{number}.tif", plane.astype(np.uint8))
     training_file, another_cell, whole_cell = blocks("toml")
     Path("mito.toml").write_text(shortened(training_file))
     Path("mito_cell2.toml").write_text("iterations = 2\nvalidate_every = 1\n" + another_cell)
     Path("whole_cell.toml").write_text(whole_cell)
     commands = [line for block in blocks("console")[1:] for line in block.splitlines()]
-    assert len(commands) == 20
+    assert len(commands) == 22
     funlib.save("model_checkpoint_1847_mito_CF.pt", funlib.random_state(levels=2))
     for command in commands:
         program, *words = shlex.split(command)

@@ -324,8 +324,10 @@ def test_each_dask_worker_of_a_machine_takes_a_gpu_of_its_own(monkeypatch):
 WORKQUEUE = """
 from pathlib import Path
 import asem.blocks.output
+import asem.workflows.predict
 from asem.workflows.predict import predict_volume
 
+asem.workflows.predict.BLOCKS_PER_DEVICE = {{"cpu": 3}}
 asem.blocks.output.SHARD = (8, 24, 24)
 predict_volume(Path({model!r}), Path({raw!r}), Path({out!r}), precision="32", clahe=True)
 """

@@ -27,8 +27,9 @@ from asem.volume.volume import Volume
 from asem.workflows.predict_plan import COMMAND, InputJob, Plan, PredictJobs, is_made, one_job
 
 LOG = logging.getLogger(__name__)
-BLOCKS_PER_DEVICE = 3
-"""At a time: one is read, one computed, one stored."""
+BLOCKS_PER_DEVICE = {"cpu": 1, "cuda": 3}
+"""At a time. Beside a GPU one is read, one computed, one stored; a network on a CPU takes all cores
+and nearly all of the time, and further blocks would only take memory."""
 
 
 def predict_volume(
@@ -53,7 +54,7 @@ def predict_volume(
 
     Block by block: read with the network's context, resample to the model's voxel size on the
     original grid, predict in tiles on its lattice, write back interpolated to raw's voxels. Blocks
-    overlap: while a device computes one, others are read and stored.
+    overlap: while a GPU computes one, others are read and stored.
 
     Parameters
     ----------
@@ -198,14 +199,17 @@ def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Prog
                 blocks,
                 Journals([output.journal for output in outputs]),
                 stage=COMMAND,
-                executor=Threads(BLOCKS_PER_DEVICE * plan.lanes, shares.stopped.set)
-                if here
-                else executor,
+                executor=_threads(plan, shares) if here else executor,
                 progress=shares.between,
             )
         facts = _facts(work, blocks, lanes=plan.lanes if here else 1)
         for output in outputs:
             output.facts |= {"seconds": round(time.monotonic() - started, 1), **facts}
+
+
+def _threads(plan: Plan, shares: Shares) -> Threads:
+    kind = torch.device(plan.devices.mine()[0]).type
+    return Threads(BLOCKS_PER_DEVICE[kind] * plan.lanes, shares.stopped.set)
 
 
 def _done(output: Output, blocks: Sequence[Roi]) -> frozenset[Roi]:

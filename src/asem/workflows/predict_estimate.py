@@ -70,7 +70,9 @@ def estimate(
         network_bytes = max(network_bytes, needed)
         read_voxels = max([read_voxels, *(needed_of(network, plan.raw, box).size for box in boxes)])
     # Raw, the same at the model's voxels, and the result.
-    in_flight = BLOCKS_PER_DEVICE * len(kinds) * read_voxels * (2 * plan.raw.dtype.itemsize + 1)
+    in_flight = (
+        BLOCKS_PER_DEVICE[kinds[0]] * len(kinds) * read_voxels * (2 * plan.raw.dtype.itemsize + 1)
+    )
     on_host = in_flight + (network_bytes if kinds[0] == "cpu" else 0)
     memory = {"host": ceil(on_host / MIB)}
     if kinds[0] != "cpu":
