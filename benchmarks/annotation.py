@@ -124,7 +124,7 @@ def nearest(region: Region, drawn: npt.NDArray[np.uint8]) -> Bool:
 
 def walked(unit: npt.NDArray[np.float32], drawn: npt.NDArray[np.uint8]) -> Bool:
     """Return where a random walker is likelier to meet the foreground first (Grady, 2006)."""
-    coarse = ndimage.uniform_filter(unit, COARSER)[::COARSER, ::COARSER, ::COARSER]
+    coarse = ndimage.uniform_filter(unit, COARSER, origin=-1)[::COARSER, ::COARSER, ::COARSER]
     marks = np.zeros(coarse.shape, np.int8)
     for kind in KINDS[::-1]:
         marks[tuple(np.argwhere(drawn == kind).T // COARSER)] = kind
@@ -174,7 +174,8 @@ def speed(args: argparse.Namespace) -> None:
         region = Region.of(unit, VOXEL_SIZE, settings)
         cut(region, drawn)
         took.append(time.perf_counter() - began)
-        drawn[edge // 2] = strokes(truth[edge // 2][None], 1, np.random.default_rng(1))[0]
+        plane = edge // 2 + edge // 10  # between two that have strokes
+        drawn[plane] = strokes(truth[plane][None], 1, np.random.default_rng(1))[0]
         began = time.perf_counter()
         cut(region, drawn)
         took.append(time.perf_counter() - began)

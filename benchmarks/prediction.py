@@ -299,7 +299,7 @@ PEAK = """
 from pathlib import Path
 from asem.cli import main
 
-main(["predict", "{model}", "{raw}", "{out}", "--tile", "256", "--overwrite"])
+assert main(["predict", "{model}", "{raw}", "{out}", "--tile", "256", "--overwrite"]) == 0
 # Not getrusage, whose peak a process inherits from the one that started it.
 status = Path("/proc/self/status").read_text()
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))

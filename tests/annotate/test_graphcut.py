@@ -98,21 +98,34 @@ def test_it_does_not_depend_on_the_numbers_of_supervoxels(ball, strokes, rng):
     assert np.allclose(one.margin, two.margin)
 
 
-def test_the_terms_of_the_energy(rng):
-    """Two supervoxels of two voxels each, by hand."""
-    unit = np.array([[[0.0, 0.2, 0.9, 1.0]]], np.float32)
-    strokes = np.array([[[1, 0, 0, 2]]], np.uint8)
-    region = Region.of(unit, (2.0, 2.0, 2.0), GraphCutConfig(bins=2, contrast_sigma=1))
-    labels = np.array([[[0, 0, 1, 1]]], np.int32)
+def test_the_terms_of_the_energy():
+    """Three supervoxels by hand, in two planes; strokes are on the first and the last voxel::
+
+    0 0 1    grey values 0.0 0.2 0.4
+    2 2 1                0.8 1.0 0.6
+    """
+    unit = np.array([[[0.0, 0.2, 0.4]], [[0.8, 1.0, 0.6]]], np.float32)
+    labels = np.array([[[0, 0, 1]], [[2, 2, 1]]], np.int32)
+    strokes = np.array([[[1, 0, 0]], [[0, 2, 0]]], np.uint8)
+    config = GraphCutConfig(bins=2, contrast_sigma=1, likelihood=3, distance=5, smoothness=7)
+    region = Region.of(unit, (8.0, 4.0, 2.0), config)
+    z, x = 2.0, 0.5  # the geometric mean of the voxel size is 4 nm
     pieces = measured(labels, unit, region.binned, region.spacing, 2)
     energy = energy_of(region, pieces, strokes)
-    share = np.log(3 / 2), np.log(3 / 1)  # (1 + 1) / 3 of the stroke's own bin, 1 / 3 of the other
-    near, far = np.log1p(0.5), np.log1p(2.5)
-    expected = [[share[0] + near, share[1] + far], [share[1] + far, share[0] + near]]
-    assert np.allclose(energy.unary, expected)
-    contrast = np.exp(-0.5 / 2)  # the only difference is the mean one
-    assert np.allclose(energy.pair, [2 * contrast / 2])
-    assert energy.bound.tolist() == [1, 2]
+    assert energy.bound.tolist() == [1, 0, 2]
+
+    likely, unlikely = np.log(3 / 2), np.log(3)  # 1 + 1 of 3 in the stroke's bin, 1 in the other
+    grey = 3 * np.array([[likely, unlikely], [(likely + unlikely) / 2] * 2, [unlikely, likely]])
+    to_first = [x / 2, (2 * x + np.hypot(z, 2 * x)) / 2, (z + np.hypot(z, x)) / 2]
+    to_last = [(np.hypot(z, x) + z) / 2, (np.hypot(z, x) + x) / 2, x / 2]
+    assert np.allclose(energy.unary, grey + 5 * np.log1p(np.transpose([to_first, to_last])))
+
+    assert energy.first.tolist() == [0, 0, 1]
+    assert energy.second.tolist() == [1, 2, 2]
+    differs = (255 * np.array([0.4, 0.8, 0.4])) ** 2
+    contrast = np.exp(-differs / (2 * differs.mean()) / 2)
+    apart = np.array([np.hypot(z / 2, 1.5 * x), z, np.hypot(z / 2, 1.5 * x)])
+    assert np.allclose(energy.pair, 7 * contrast / apart)
 
 
 @pytest.mark.parametrize(

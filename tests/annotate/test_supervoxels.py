@@ -37,7 +37,7 @@ def test_they_have_the_same_extent_in_nm_along_each_axis(rng):
 def test_a_single_plane(smooth):
     labels = supervoxels(smooth[:1], (8.0, 4.0, 4.0), SupervoxelConfig(number=30))
     assert labels.shape == (1, 41, 50)
-    assert labels.max() > 10
+    assert 15 < labels.max() + 1 < 60
 
 
 def test_neighbours_share_the_faces_that_a_plain_count_finds(rng):

@@ -1,8 +1,10 @@
 """Blocks on Dask workers, real ones: what fails, who dies, how much is in flight."""
 
+import ctypes
 import os
 import signal
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -277,6 +279,22 @@ def test_a_worker_has_several_blocks_under_way_if_the_work_overlaps(tmp_path, ov
     assert (tmp_path / "met").exists() == overlaps
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a promise for glibc")
+def test_all_threads_of_a_local_worker_share_a_heap(workers):
+    def heaps():
+        libc = ctypes.CDLL(None)
+        libc.fopen.restype = ctypes.c_void_p
+        libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+        libc.fclose.argtypes = [ctypes.c_void_p]
+        with tempfile.NamedTemporaryFile() as file:
+            stream = libc.fopen(file.name.encode(), b"w")
+            libc.malloc_info(0, stream)
+            libc.fclose(stream)
+            return file.read().count(b"<heap nr=")
+
+    assert workers.ask(heaps) == [1, 1]
+
+
 JOBS = """
 system = "{system}"
 jobs = 3
@@ -305,6 +323,7 @@ def test_jobs_are_described_by_a_short_file(tmp_path, system, walltime, lines):
     for line in [*lines, "module load python", "export NUMBA_NUM_THREADS=8", "--exclusive"]:
         assert line in script, script
     assert "--nthreads 1" in script
+    assert "MALLOC_ARENA_MAX=1" in script
     path.write_text(path.read_text() + "overlap = 3\n")
     with dask_workers.job_cluster(dask_workers.JobConfig.from_toml(path)) as jobs:
         assert "--nthreads 3" in jobs.job_script()

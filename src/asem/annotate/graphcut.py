@@ -35,7 +35,7 @@ from asem.config import Config, Nm3
 
 FOREGROUND, BACKGROUND = 1, 2
 """Codes of strokes."""
-VOXEL_BYTES = 80
+VOXEL_BYTES = 90
 """Memory of a voxel at most, while supervoxels are measured or distances taken."""
 KINDS = (FOREGROUND, BACKGROUND)
 
@@ -52,7 +52,7 @@ class GraphCutConfig(Config):
     out thin and small objects."""
     bins: int = Field(5, gt=0, le=255)
     """Of the histograms of grey values."""
-    contrast_sigma: float = Field(50, gt=0)
+    contrast_sigma: float = Field(50, ge=0.01, le=1e6)
     """Grey levels, of 255, that count as a difference (s)."""
     supervoxels: SupervoxelConfig = SupervoxelConfig()
     """How the region is cut into pieces."""

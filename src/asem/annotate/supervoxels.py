@@ -70,8 +70,18 @@ def seed_grid(shape: tuple[int, ...], voxel_size: Nm3, number: int) -> list[int]
     --------
     >>> seed_grid((100, 200, 200), (8.0, 4.0, 4.0), 4000)
     [6, 13, 13]
+    >>> seed_grid((1, 600, 600), (8.0, 4.0, 4.0), 4000)
+    [1, 9, 9]
     """
-    edge_nm = (prod(shape) * prod(voxel_size) / number) ** (1 / 3)
+    extents = [size * voxel for size, voxel in zip(shape, voxel_size, strict=True)]
+    wide = [0, 1, 2]
+    while True:  # where the region is thinner than a cell, cells are longer along the other axes
+        thin = prod(extents[axis] for axis in range(3) if axis not in wide)
+        edge_nm = (prod(extents) / thin / number) ** (1 / len(wide))
+        still = [axis for axis in wide if extents[axis] > edge_nm]
+        if still == wide or not still:
+            break
+        wide = still
     return [
         min(size, max(1, round(edge_nm / voxel)))
         for size, voxel in zip(shape, voxel_size, strict=True)

@@ -47,7 +47,7 @@ def keep_memory() -> None:
 
     Training and prediction free and take large tensors of the same sizes again and again. Given
     back to the system each time, their pages are cleared each time: a third of the time of an
-    iteration on a CPU. Threads that began before `one_heap` was called do not keep it.
+    iteration on a CPU. In threads it holds as far as `one_heap` does.
     """
     one_heap()
     mallopt = _glibc("mallopt")
@@ -57,10 +57,11 @@ def keep_memory() -> None:
 
 
 def one_heap() -> None:
-    """Let all threads that begin from now on take their memory from one heap.
+    """Let all threads take their memory from one heap, if none but the main one took any yet.
 
     From a heap of its own, which glibc gives to a thread, large tensors go back to the system
-    whatever `keep_memory` says. ``MALLOC_ARENA_MAX=1`` in the environment holds from the start.
+    whatever `keep_memory` says. Heaps that other threads opened before are shared with threads that
+    begin later; ``MALLOC_ARENA_MAX=1`` in the environment holds from the start.
     """
     mallopt = _glibc("mallopt")
     if mallopt is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import dask
 from distributed import Client, LocalCluster
 from distributed.core import Status
 from distributed.system import MEMORY_LIMIT
@@ -17,8 +18,10 @@ from asem.config import Config
 
 PATIENCE_SECONDS = 30
 """For a scheduler to answer."""
+BEFORE_START = "distributed.nanny.pre-spawn-environ"
+"""Of Dask's settings, the environment that a worker's process starts in; ``env`` comes later."""
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
-"""As `asem.blocks.memory.one_heap` has it in this process."""
+"""As `asem.blocks.memory.one_heap` has it in this process; it must hold from the first moment."""
 
 
 @contextmanager
@@ -26,6 +29,7 @@ def local(workers: int) -> Iterator[Cluster]:
     """Start workers on this machine for the time of the context; they share cores and memory."""
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     with (
+        dask.config.set({f"{BEFORE_START}.{name}": value for name, value in ONE_HEAP.items()}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -33,7 +37,7 @@ def local(workers: int) -> Iterator[Cluster]:
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             preload="asem.blocks.preload",
-            env={"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, **ONE_HEAP},
+            env={"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
         ) as cluster,
         Client(cluster) as client,
     ):

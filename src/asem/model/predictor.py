@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, floor
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,11 @@ class Predictor:
     mask: Volume | None = None
     told: Callable[[Roi], Told] | None = None
     tiles: Tiles = field(default_factory=Tiles)
-    overlaps: ClassVar[bool] = True
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether several blocks at a time are faster in this process: beside a GPU."""
+        return torch.device(self.devices.mine()[0]).type != "cpu"
 
     def __call__(self, block: Roi) -> None:
         """Read, predict and store one block."""
@@ -109,7 +113,8 @@ class Predictor:
             tiles=tiles,
             devices=np.array(sorted(devices), str),
         )
-        release_memory()  # what is kept goes to pieces, which do not hold the next block's tensors
+        if not self.overlaps:  # else others would lose what they are about to use again
+            release_memory()  # over many blocks what is kept goes to pieces
 
     def _predicted(
         self, number: int, raw: Volume, box: Roi, clock: "_Clock", told: Told | None

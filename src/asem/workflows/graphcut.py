@@ -64,11 +64,11 @@ def graphcut_volume(
             raise ValueError(f"--roi {roi} and {drawn.name} have no voxel in common")
     _check_memory(region)
     check_way(destination, [raw, strokes], overwrite=overwrite)  # before minutes of work
-    progress("supervoxels", 0, 2)
+    progress("supervoxels", 0, region.size)
     pieces = Region.of(to_unit(volume.read(region), window), volume.voxel_size, config)
-    progress("cut", 1, 2)
+    progress("supervoxels", region.size, region.size)
     found = cut(pieces, volume.read_placed(drawn, region))
-    progress("cut", 2, 2)
+    progress("cut", region.size, region.size)
     foreground = found.foreground.view(np.uint8)
     request = {
         "raw": volume.identity,

@@ -76,7 +76,8 @@ def predict_volume(
 
     Notes
     -----
-    The processes that compute keep the memory they free from then on (`keep_memory`).
+    The processes that compute keep the memory they free within a block (`keep_memory`); in one with
+    threads of its own, ``MALLOC_ARENA_MAX=1`` in the environment lets them do so.
     """
     job = one_job(
         checkpoint,
