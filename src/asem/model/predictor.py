@@ -7,7 +7,7 @@
     network           |<--- tiles --->|                   ... on a device that is free
     store             |<--- block --->|                   back at raw's voxels, encoded, written
 
-Several blocks are on their way at a time, so that a device computes while others are read and
+Beside a GPU several blocks are on their way at a time: it computes one while others are read and
 stored. Where a device runs out of memory, smaller tiles are taken from then on.
 """
 
@@ -113,7 +113,7 @@ class Predictor:
             tiles=tiles,
             devices=np.array(sorted(devices), str),
         )
-        if not self.overlaps:  # else others would lose what they are about to use again
+        if not self.overlaps:  # blocks under way would lose what they are about to use again
             release_memory()  # over many blocks what is kept goes to pieces
 
     def _predicted(
