@@ -115,9 +115,8 @@ def test_the_block_that_kills_its_workers_is_named_and_no_other(tmp_path):
     ):
         with pytest.raises(OSError, match="block 0:1,0:1,2:3: each worker that tried it died"):
             run_blocks(work, BLOCKS[:5], journal, stage="s", executor=executor)
-        assert {f"s {block}" for block in BLOCKS[:2]} <= journal.done
         assert f"s {BLOCKS[2]}" not in journal.done
-    with (  # the others are innocent
+    with (  # the others are innocent; one that died beside it each time may still be to do
         open_executor(workers=1) as executor,
         Journal(tmp_path / "j", {}) as journal,
     ):

@@ -119,7 +119,7 @@ class Runner:
         """
         there = self._there(raw, window)
         if not mirror:
-            return self._logits(there, kept, told).softmax(0)[1]
+            return self._probability(there, kept, told)
         behind = [_given(self.net.config, n) - k for n, k in zip(raw.shape, kept, strict=True)]
         total = torch.zeros(kept, device=self.device)
         for number, turned in enumerate(product((False, True), repeat=3)):
@@ -127,7 +127,7 @@ class Runner:
             skipped = [more if turn else 0 for more, turn in zip(behind, turned, strict=True)]
             z, y, x = (size + more for size, more in zip(kept, skipped, strict=True))
             share = told and partial(tell_part, told, number, 8)
-            found = self._logits(there.flip(axes), (z, y, x), share).softmax(0)[1]
+            found = self._probability(there.flip(axes), (z, y, x), share)
             total += found[tuple(slice(more, None) for more in skipped)].flip(axes)
         return total / 8
 
@@ -140,6 +140,12 @@ class Runner:
             black, white = window
             there = there.sub_(black).div_(white - black).clamp_(0, 1).mul_(2).sub_(1)
         return there.to(self.weights.head[0].dtype)
+
+    def _probability(self, there: Tensor, kept: Triple, told: Told | None) -> Tensor:
+        """Softmax over two classes, e^b / (e^a + e^b) = 1 / (1 + e^(a - b)), in place of b."""
+        with torch.inference_mode():
+            background, foreground = self._logits(there, kept, told)
+            return foreground.sub_(background).sigmoid_()
 
     def _logits(self, there: Tensor, kept: Triple, told: Told | None) -> Tensor:
         with (
@@ -272,6 +278,7 @@ def predict(
         share = told and partial(tell_part, told, number, len(tiling.tiles))
         here = raw[source.slices]
         found = runner.probability(here, tile.shape, window=window, mirror=mirror, told=share)
-        stored = found.mul(255).round().to(torch.uint8).cpu().numpy()
+        with torch.inference_mode():
+            stored = found.mul_(255).round_().to(torch.uint8).cpu().numpy()
         out[wanted.shift(back).slices] = stored[wanted.shift(negative(tile.offset)).slices]
     return out
