@@ -6,11 +6,12 @@ that a run that was killed goes on where it was. A lock beside it keeps a second
 
 import fcntl
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+
+from asem.blocks.log import AppendedLog
 
 NAME = ".asem"
 MOST_LETTERS = 100
@@ -39,14 +40,12 @@ class Journal:
     def __init__(self, folder: Path, request: dict[str, Any]) -> None:
         self.path = folder / NAME / "journal.jsonl"
         self._lock = locked(folder)
+        self._log = AppendedLog(self.path)
         try:
             self.done = self._resume(folder, json.loads(json.dumps(request)))
         except ValueError:
-            self._lock.close()
+            self.close()
             raise
-        self._file = self.path.open("a")
-        if not self.path.stat().st_size:
-            self._append({"request": request})
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -56,12 +55,12 @@ class Journal:
     def record(self, *blocks: str) -> None:
         """Note that `blocks` are written."""
         if blocks:
-            self._append(*({"done": block} for block in blocks))
+            self._log.append(*({"done": block} for block in blocks))
             self.done.update(blocks)
 
     def close(self) -> None:
         """Close and unlock; the record stays."""
-        self._file.close()
+        self._log.close()
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -76,16 +75,12 @@ class Journal:
         self.close()
 
     def _resume(self, folder: Path, request: dict[str, Any]) -> set[str]:
-        """Return the blocks done so far; drop a last line that was cut off in mid-write."""
-        if not self.path.exists():
+        """Return the blocks done so far; begin the journal if it is empty."""
+        lines = list(self._log.read())
+        if not lines:
+            self._log.append({"request": request})
             return set()
-        text = self.path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            with self.path.open("r+") as file:
-                file.truncate(len(whole.encode()))
-        lines = [json.loads(line) for line in whole.splitlines()]
-        if lines and lines[0]["request"] != request:
+        if lines[0]["request"] != request:
             keys = sorted({*lines[0]["request"], *request})
             old = lines[0]["request"]
             theirs = [
@@ -98,11 +93,6 @@ class Journal:
                 f"{'; '.join(theirs)}); finish that one, or give --overwrite"
             )
         return {line["done"] for line in lines[1:]}
-
-    def _append(self, *entries: dict[str, Any]) -> None:
-        self._file.write("".join(json.dumps(entry) + "\n" for entry in entries))
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
 
 class Journals:

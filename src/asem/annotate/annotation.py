@@ -1,0 +1,229 @@
+"""The annotation of one structure: what was marked, and which windows are finished.
+
+On disk after each stroke, so that a crash takes nothing that was drawn. The state is what comes of
+the events in its log, from the first to the last. Marks are a pile with a level: those below it
+hold; those above it were undone, can be redone, and are gone when one draws::
+
+    draw a, draw b, undo      a | b
+    draw c                    a   c |          (b is still in the log)
+
+    events: {"draw": mark}  "undo"  "redo"  {"accept": window}  {"reopen": window}
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.annotate.strokes import MOST_LETTERS, Mark, mark_of
+from asem.blocks.log import AppendedLog, replaced
+from asem.volume.roi import Roi, parse_roi
+
+LOG = "log.jsonl"
+
+
+class Annotation:
+    """What was marked and accepted for one structure; `Session.structure` opens it.
+
+    A window is a Roi inside the volume, in raw's voxels, and not empty.
+
+    Parameters
+    ----------
+    folder
+        Of the structure; it exists.
+    volume
+        Of raw.
+    lock
+        Of the session, which lasts as long as somebody draws.
+
+    Raises
+    ------
+    ValueError
+        The log is damaged otherwise than by a last line that was cut off.
+    """
+
+    def __init__(self, folder: Path, volume: Roi, lock: IO[str]) -> None:
+        self.folder, self.volume, self._lock = folder, volume, lock
+        self._marks: list[Mark] = []
+        self._level = 0
+        self._accepted: dict[Roi, Path] = {}
+        self._log = AppendedLog(folder / LOG)
+        try:
+            for line, event in enumerate(self._log.read(), start=1):
+                self._replay(event, f"{self._log.path}, line {line}")
+        except ValueError:
+            self.close()
+            raise
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Those that hold, the first one first."""
+        return tuple(self._marks[: self._level])
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a mark holds."""
+        return self._level > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a mark was undone and nothing was drawn since."""
+        return self._level < len(self._marks)
+
+    def draw(self, mark: Mark) -> None:
+        """Add a mark; those that were undone are gone. ValueError if it is outside the volume."""
+        if not mark.box.intersect(self.volume).size:
+            raise ValueError(f"a mark at {mark.box} is outside the volume, {self.volume}")
+        self._log.append({"draw": mark.to_json()})
+        self._drawn(mark)
+
+    def undo(self) -> Mark | None:
+        """Take the last mark back and return it; None where there is none."""
+        if not self.can_undo:
+            return None
+        self._log.append("undo")
+        self._level -= 1
+        return self._marks[self._level]
+
+    def redo(self) -> Mark | None:
+        """Bring back the mark that was undone last and return it; None where there is none."""
+        if not self.can_redo:
+            return None
+        self._log.append("redo")
+        self._level += 1
+        return self._marks[self._level - 1]
+
+    def painted(self, window: Roi) -> npt.NDArray[np.uint8]:
+        """Return what the marks make of a window, of which later ones lie over earlier ones.
+
+        Returns
+        -------
+        ndarray
+            uint8, the shape of `window`: 1 foreground, 2 background, 0 nothing.
+
+        Raises
+        ------
+        ValueError
+            The window is empty or leaves the volume.
+        """
+        self._check(window)
+        painted = np.zeros(window.shape, np.uint8)
+        for mark in self.marks:
+            if mark.box.intersect(window).size:
+                painted[mark.covered(window)] = mark.kind
+        return painted
+
+    @property
+    def accepted(self) -> dict[Roi, Path]:
+        """The finished windows, the first one first, and the files of their labels."""
+        return self._accepted.copy()
+
+    def accept(self, window: Roi, foreground: npt.NDArray[np.bool_]) -> None:
+        """Store the labels of a finished window, instead of earlier ones if it has any.
+
+        Parameters
+        ----------
+        window
+            The same as one that is accepted, or beside all of them.
+        foreground
+            bool, the shape of `window`.
+
+        Raises
+        ------
+        ValueError
+            The window is empty, leaves the volume or overlaps another one, the labels are not bool
+            in its shape, or the session is closed.
+        """
+        self._check(window)
+        if foreground.dtype != np.bool_ or foreground.shape != window.shape:
+            raise ValueError(
+                f"labels of the window {window} are bool of shape {window.shape}, not "
+                f"{foreground.dtype} of shape {foreground.shape}"
+            )
+        for other in self._accepted:
+            if other != window and other.intersect(window).size:
+                raise ValueError(
+                    f"the window {window} overlaps {other}, which is accepted; reopen that one, or "
+                    "take a window beside it"
+                )
+        if self._lock.closed:
+            raise ValueError(f"{self.folder} is closed; open its session again")
+        path = self._labels_path(window)
+        path.parent.mkdir(exist_ok=True)
+        with replaced(path) as file:
+            np.savez_compressed(file, foreground=foreground)
+        self._log.append({"accept": str(window)})
+        self._accepted[window] = path
+
+    def labels(self, window: Roi) -> npt.NDArray[np.bool_]:
+        """Return the labels of an accepted window, in its shape.
+
+        Raises
+        ------
+        ValueError
+            The window is not accepted.
+        OSError
+            The file of its labels is gone or damaged.
+        """
+        path = self._accepted_path(window)
+        try:
+            with path.open("rb") as file, np.load(file) as stored:
+                foreground: npt.NDArray[np.bool_] = stored["foreground"]
+        except (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise OSError(f"{path} is damaged; accept the window {window} again") from error
+        return foreground
+
+    def reopen(self, window: Roi) -> None:
+        """Take a window's acceptance back; ValueError if it has none.
+
+        The file of its labels stays where it is, until the window is accepted again.
+        """
+        self._accepted_path(window)
+        self._log.append({"reopen": str(window)})
+        del self._accepted[window]
+
+    def close(self) -> None:
+        """Close the log: nothing can be changed any more."""
+        self._log.close()
+
+    def _check(self, window: Roi) -> None:
+        if not window.size or not self.volume.contains(window):
+            raise ValueError(f"the window {window} is empty or leaves the volume, {self.volume}")
+
+    def _labels_path(self, window: Roi) -> Path:
+        spans = [f"{o}-{e}" for o, e in zip(window.offset, window.end, strict=True)]
+        return self.folder / "accepted" / f"{'_'.join(spans)}.npz"
+
+    def _accepted_path(self, window: Roi) -> Path:
+        if window not in self._accepted:
+            raise ValueError(f"the window {window} is not accepted; accept it first")
+        return self._accepted[window]
+
+    def _drawn(self, mark: Mark) -> None:
+        self._marks[self._level :] = [mark]
+        self._level += 1
+
+    def _replay(self, event: Any, where: str) -> None:
+        """Do again what the log tells; ValueError, at `where`, if it cannot have happened."""
+        try:
+            match event:
+                case "undo" if self.can_undo:
+                    self._level -= 1
+                case "redo" if self.can_redo:
+                    self._level += 1
+                case {"draw": mark} if len(event) == 1:
+                    self._drawn(mark_of(mark))
+                case {"accept": str(text)} if len(event) == 1:
+                    window = parse_roi(text, self.volume.shape)
+                    self._accepted[window] = self._labels_path(window)
+                case {"reopen": str(text)} if len(event) == 1:
+                    window = parse_roi(text, self.volume.shape)
+                    self._accepted_path(window)
+                    del self._accepted[window]
+                case _:
+                    raise ValueError(f"{event!r:.{MOST_LETTERS}} cannot have happened here")
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error

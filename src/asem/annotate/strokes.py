@@ -1,0 +1,305 @@
+"""What an annotator marks: strokes of a brush, and verdicts on objects that a cut has found.
+
+A mark binds voxels to foreground or background; a stroke can also erase. Marks are in raw's voxels,
+whatever part of it is looked at; of two marks on a voxel the later one holds. A stroke of radius 1
+through three points::
+
+    . o o o o o . .
+    o 1 + + + 2 o .      1 2 3   points that the pointer passed
+    . o o o o o + o      +       filled in, since a fast mouse leaves voxels out
+    . . . . . o 3 o      o       within the radius
+    . . . . . . o .
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from math import sqrt
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.volume.roi import Roi, Triple, add, subtract
+
+FOREGROUND, BACKGROUND = KINDS = 1, 2
+"""Codes of what strokes and verdicts bind voxels to."""
+ERASE = 0
+"""Code of strokes that take away what was drawn before."""
+MOST_RADIUS = 1000
+"""Voxels; no brush is wider."""
+FARTHEST = 10**6
+"""Voxels from the origin along an axis; no volume is longer."""
+MOST_LETTERS = 60
+"""Of a value in a message."""
+POINTS = f"points (z, y, x), whole numbers within {FARTHEST}, one at least"
+RUNS = f"rows of z, y, x and length, whole numbers within {FARTHEST}, one at least"
+
+Index = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]
+"""Voxels of an array: their z, y and x."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What one movement of the pointer draws on a plane.
+
+    Parameters
+    ----------
+    kind
+        1 foreground, 2 background, 0 erase.
+    axis
+        Normal of the plane: 0 z, 1 y, 2 x.
+    radius
+        Voxels of the plane, whatever their size in nm. A voxel is covered where its centre is no
+        farther from the centre of a voxel of the path; 0 draws the path alone.
+    square
+        The brush is a square that reaches `radius` voxels to each side; else it is round.
+    path
+        Voxels (z, y, x) that the pointer passed, at least one; straight lines join them. They may
+        lie outside the volume.
+
+    Raises
+    ------
+    ValueError
+        A value is of another type or range, or the path leaves its plane.
+
+    Examples
+    --------
+    >>> stroke = Stroke(kind=1, axis=0, radius=0, square=False, path=((5, 1, 0), (5, 3, 1)))
+    >>> canvas = np.zeros((1, 4, 3), np.uint8)
+    >>> canvas[stroke.covered(Roi((5, 0, 0), (1, 4, 3)))] = stroke.kind
+    >>> canvas.tolist()
+    [[[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]]]
+    """
+
+    kind: int
+    axis: int
+    radius: float
+    square: bool
+    path: tuple[Triple, ...]
+
+    def __post_init__(self) -> None:
+        if type(self.kind) is not int or self.kind not in (ERASE, *KINDS):
+            raise _fault("kind of a stroke", "0 (erase), 1 (foreground), 2 (background)", self.kind)
+        if type(self.axis) is not int or self.axis not in range(3):
+            raise _fault("axis of a stroke", "0 (z), 1 (y), 2 (x)", self.axis)
+        if type(self.radius) not in (int, float) or not 0 <= self.radius <= MOST_RADIUS:
+            raise _fault("radius of a stroke", f"0 to {MOST_RADIUS} voxels", self.radius)
+        if type(self.square) is not bool:
+            raise _fault("square of a stroke", "True, False", self.square)
+        if not _are_whole(self.path, tuple, 3):
+            raise _fault("path of a stroke", POINTS, self.path)
+        planes = sorted({point[self.axis] for point in self.path})
+        if len(planes) > 1:
+            raise ValueError(
+                f"the path of a stroke has to lie in one plane; this one passes planes {planes[0]} "
+                f"to {planes[-1]} of axis {self.axis}"
+            )
+
+    @cached_property
+    def box(self) -> Roi:
+        """The smallest Roi that holds what it covers."""
+        z, y, x = (0 if axis == self.axis else int(self.radius) for axis in range(3))
+        along = list(zip(*self.path, strict=True))
+        path = Roi.between([min(places) for places in along], [max(places) + 1 for places in along])
+        return path.grow((z, y, x))
+
+    def covered(self, window: Roi) -> Index:
+        """Return the voxels of `window` that it covers, as an index into an array of the window."""
+        part = window.intersect(self.box)
+        z, y, x = np.nonzero(self._swept(part) if part.size else np.zeros(part.shape))
+        to_z, to_y, to_x = subtract(part.offset, window.offset)
+        return z + to_z, y + to_y, x + to_x
+
+    def _swept(self, part: Roi) -> npt.NDArray[np.bool_]:
+        """Return which voxels of `part`, a piece of the plane, are covered, in its shape.
+
+        A brush is a pile of runs along the rows. Each adds 1 where it begins and takes it away
+        where it has ended; what is covered has a positive sum up to there.
+        """
+        across = [axis for axis in range(3) if axis != self.axis]
+        offset, (height, width) = np.array(part.offset)[across], np.array(part.shape)[across]
+        reach = int(self.radius)
+        path = np.array(self.path)[:, across] - offset
+        rows, columns = _line(path, np.array([height, width]), reach).T
+        changes = np.zeros(height * (width + 1), np.int64)  # flat, int64: numpy adds faster
+        for step in range(-reach, reach + 1):
+            half = reach if self.square else int(sqrt(self.radius**2 - step**2))
+            inside = (rows + step >= 0) & (rows + step < height)
+            row, middle = (rows[inside] + step) * (width + 1), columns[inside]
+            np.add.at(changes, row + (middle - half).clip(0, width), 1)
+            np.add.at(changes, row + (middle + half + 1).clip(0, width), -1)
+        sums = changes.reshape(height, width + 1).cumsum(axis=1)
+        return np.expand_dims(sums[:, :-1] > 0, self.axis)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, which `mark_of` reads."""
+        return {
+            "mark": "stroke",
+            "kind": self.kind,
+            "axis": self.axis,
+            "radius": self.radius,
+            "square": self.square,
+            "path": list(map(list, self.path)),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """The voxels of an object that the annotator accepted or rejected.
+
+    Parameters
+    ----------
+    kind
+        1 foreground, 2 background.
+    runs
+        (n, 4), at least one: z, y and x of the first voxel of a run along x, and its length. Kept
+        as int32, read-only.
+
+    Raises
+    ------
+    ValueError
+        A value is of another type or range.
+    """
+
+    kind: int
+    runs: npt.NDArray[np.integer]
+
+    def __post_init__(self) -> None:
+        if type(self.kind) is not int or self.kind not in KINDS:
+            raise _fault("kind of a verdict", "1 (foreground), 2 (background)", self.kind)
+        runs = self.runs
+        right = runs.dtype.kind in "iu" and runs.ndim == 2 and runs.shape[1] == 4 and runs.size > 0
+        if not right or runs.min() < -FARTHEST or runs.max() > FARTHEST or runs[:, 3].min() < 1:
+            raise _fault("runs of a verdict", RUNS, runs.tolist())
+        kept = runs.astype(np.int32)
+        kept.flags.writeable = False
+        object.__setattr__(self, "runs", kept)
+
+    @classmethod
+    def of(cls, kind: int, voxels: npt.NDArray[np.bool_], offset: Triple) -> Self:
+        """Make it of an array.
+
+        Parameters
+        ----------
+        kind
+            1 foreground, 2 background.
+        voxels
+            Shape (z, y, x), True in the object.
+        offset
+            Of the array's first voxel in raw.
+
+        Raises
+        ------
+        ValueError
+            It is no such array, or no voxel is True.
+
+        Examples
+        --------
+        >>> Verdict.of(1, np.array([[[0, 1, 1, 0, 1]]], bool), (7, 0, 10)).runs.tolist()
+        [[7, 0, 11, 2], [7, 0, 14, 1]]
+        """
+        if voxels.dtype != np.bool_ or voxels.ndim != 3 or not voxels.any():
+            given = f"{voxels.dtype} of shape {voxels.shape}, {np.count_nonzero(voxels)} not 0"
+            raise _fault("object of a verdict", "bool, three axes, True somewhere", given)
+        ends = np.diff(voxels.view(np.int8), axis=2, prepend=0, append=0)
+        first, behind = np.argwhere(ends == 1), np.argwhere(ends == -1)
+        return cls(kind, np.column_stack([first + offset, behind[:, 2] - first[:, 2]]))
+
+    @cached_property
+    def box(self) -> Roi:
+        """The smallest Roi that holds what it covers."""
+        z, y, x, length = self.runs.T
+        last = (int(z.max()), int(y.max()), int((x + length).max()) - 1)
+        return Roi.between((int(z.min()), int(y.min()), int(x.min())), add(last, (1, 1, 1)))
+
+    def covered(self, window: Roi) -> Index:
+        """Return the voxels of `window` that it covers, as an index into an array of the window."""
+        z, y, x, length = self.runs.T.astype(np.intp)
+        z, y, x = (along - o for along, o in zip((z, y, x), window.offset, strict=True))
+        first, behind = np.maximum(x, 0), np.minimum(x + length, window.shape[2])
+        inside = (z >= 0) & (z < window.shape[0]) & (y >= 0) & (y < window.shape[1])
+        inside &= first < behind
+        lengths = (behind - first)[inside]
+        z, y, first = (np.repeat(along[inside], lengths) for along in (z, y, first))
+        return z, y, first + _counted(lengths)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, which `mark_of` reads."""
+        return {"mark": "verdict", "kind": self.kind, "runs": self.runs.tolist()}
+
+
+Mark = Stroke | Verdict
+
+
+def mark_of(value: Any) -> Mark:
+    """Read a mark from JSON values, as `to_json` gives them.
+
+    Raises
+    ------
+    ValueError
+        They are no mark; one line.
+    """
+    match value:
+        case {
+            "mark": "stroke",
+            "kind": kind,
+            "axis": axis,
+            "radius": radius,
+            "square": square,
+            "path": path,
+        } if len(value) == 6:
+            if not _are_whole(path, list, 3):
+                raise _fault("path of a stroke", POINTS, path)
+            return Stroke(kind, axis, radius, square, tuple((z, y, x) for z, y, x in path))
+        case {"mark": "verdict", "kind": kind, "runs": runs} if len(value) == 3:
+            if not _are_whole(runs, list, 4):
+                raise _fault("runs of a verdict", RUNS, runs)
+            return Verdict(kind, np.array(runs))
+    raise _fault("keys of a mark", "those of Stroke or Verdict, and mark: their name", value)
+
+
+def _line(
+    path: npt.NDArray[np.int64], shape: npt.NDArray[np.int64], reach: int
+) -> npt.NDArray[np.int64]:
+    """Join the points of a path, (n, 2), by straight lines of voxels without gaps, (m, 2).
+
+    Lines that stay farther than `reach` from the box of `shape` at the origin are left out.
+    """
+    start, way = path, np.diff(path, axis=0, append=path[-1:])
+    low, high = np.minimum(start, start + way), np.maximum(start, start + way)
+    near = ((high >= -reach) & (low < shape + reach)).all(axis=1)
+    start, way = start[near], way[near]
+    steps = np.maximum(np.abs(way).max(axis=1), 1)  # 1: the last point, or one given twice
+    each = np.repeat(np.arange(len(steps)), steps)
+    done, of = _counted(steps)[:, None], steps[each][:, None]
+    gone: npt.NDArray[np.int64] = (2 * way[each] * done + of) // (2 * of)  # rounded, half up
+    return start[each] + gone
+
+
+def _counted(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return 0, 1, ... of each length, one after the other.
+
+    Examples
+    --------
+    >>> _counted(np.array([2, 0, 3])).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    before: npt.NDArray[np.int64] = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) - np.repeat(before, lengths)
+
+
+def _are_whole(rows: Any, kind: type, length: int) -> bool:
+    """Whether `rows`, a list of lists or whatever `kind`, are whole numbers not too far away.
+
+    At least one row is needed. Types are looked at, since True == 1 == 1.0.
+    """
+    if not isinstance(rows, (list, tuple)) or {type(rows), *map(type, rows)} != {kind} or not rows:
+        return False
+    numbers = list(chain.from_iterable(rows))
+    right = set(map(len, rows)) == {length} and set(map(type, numbers)) == {int}
+    return right and min(numbers) >= -FARTHEST and max(numbers) <= FARTHEST
+
+
+def _fault(what: str, allowed: str, given: Any) -> ValueError:
+    return ValueError(f"{what}: {allowed} (given: {given!r:.{MOST_LETTERS}})")

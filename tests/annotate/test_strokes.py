@@ -1,0 +1,309 @@
+import json
+from fractions import Fraction
+from itertools import pairwise
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from asem.annotate.strokes import FARTHEST, Stroke, Verdict, mark_of
+from asem.volume.roi import Roi
+
+VOLUME = (6, 7, 8)
+STROKE = {
+    "mark": "stroke",
+    "kind": 1,
+    "axis": 0,
+    "radius": 1.5,
+    "square": False,
+    "path": [[3, 1, 2], [3, 4, 2]],
+}
+VERDICT = {"mark": "verdict", "kind": 2, "runs": [[3, 1, 2, 4]]}
+
+
+def line(path):
+    """Join points by straight lines, one voxel for each step along the longer axis."""
+    found = [path[0]]
+    for start, stop in pairwise(path):
+        way = [b - a for a, b in zip(start, stop, strict=True)]
+        steps = max(map(abs, way))
+        for step in range(1, steps + 1):
+            found.append(
+                tuple(
+                    a + floor(Fraction(w * step, steps) + Fraction(1, 2))
+                    for a, w in zip(start, way, strict=True)
+                )
+            )
+    return found
+
+
+def naive(stroke, window):
+    """Which voxels of a window a stroke covers: each is asked by itself."""
+    covered = np.zeros(window.shape, bool)
+    for index in np.ndindex(window.shape):
+        here = np.add(index, window.offset)
+        for voxel in line(stroke.path):
+            z, y, x = np.abs(here - voxel)
+            apart = [d for axis, d in enumerate((z, y, x)) if axis != stroke.axis]
+            near = max(apart) <= stroke.radius
+            if not stroke.square:
+                near = apart[0] ** 2 + apart[1] ** 2 <= stroke.radius**2
+            covered[index] |= near and (z, y, x)[stroke.axis] == 0
+    return covered
+
+
+def drawn(mark, window):
+    canvas = np.zeros(window.shape, bool)
+    index = mark.covered(window)
+    assert len({len(along) for along in index}) == 1
+    assert all((along >= 0).all() for along in index)
+    canvas[index] = True
+    return canvas
+
+
+def picture(mark, shape):
+    return ["".join(np.where(row, "#", ".")) for row in drawn(mark, Roi.whole(shape))[0]]
+
+
+@st.composite
+def stroke_of(draw):
+    """A stroke in the volume or about it."""
+    axis = draw(st.integers(0, 2))
+    plane = draw(st.integers(-1, VOLUME[axis]))
+    points = st.tuples(*(st.integers(-3, size + 2) for size in VOLUME))
+    path = draw(st.lists(points, min_size=1, max_size=4))
+    path = tuple(tuple(plane if a == axis else p for a, p in enumerate(point)) for point in path)
+    radius = draw(st.sampled_from([0, 0.5, 1, 1.5, 2.0, 2.9, 4]))
+    return Stroke(draw(st.integers(0, 2)), axis, radius, draw(st.booleans()), path)
+
+
+@st.composite
+def window_of(draw):
+    """A window of the volume, not empty."""
+    spans = [
+        sorted(draw(st.lists(st.integers(0, size), min_size=2, max_size=2, unique=True)))
+        for size in VOLUME
+    ]
+    return Roi.between([start for start, _ in spans], [stop for _, stop in spans])
+
+
+@st.composite
+def verdict_of(draw):
+    """A verdict on some voxels of a window of the volume."""
+    window = draw(window_of())
+    voxels = draw(arrays(bool, window.shape))
+    voxels[tuple(draw(st.integers(0, size - 1)) for size in window.shape)] = True
+    return Verdict.of(draw(st.integers(1, 2)), voxels, window.offset)
+
+
+def test_a_stroke_through_three_points():
+    stroke = Stroke(1, axis=0, radius=1, square=False, path=((0, 1, 1), (0, 1, 5), (0, 3, 6)))
+    assert picture(stroke, (1, 5, 8)) == [
+        ".#####..",
+        "#######.",
+        ".#######",
+        ".....###",
+        "......#.",
+    ]
+
+
+def test_a_thin_stroke_has_no_gaps():
+    stroke = Stroke(1, axis=0, radius=0, square=True, path=((0, 0, 0), (0, 2, 7), (0, 2, 7)))
+    assert picture(stroke, (1, 3, 8)) == ["##......", "..####..", "......##"]
+
+
+@pytest.mark.parametrize(
+    ("radius", "square", "expected"),
+    [
+        (0.9, False, [".....", ".....", "..#..", ".....", "....."]),
+        (1, False, [".....", "..#..", ".###.", "..#..", "....."]),
+        (1.5, False, [".....", ".###.", ".###.", ".###.", "....."]),
+        (2, False, ["..#..", ".###.", "#####", ".###.", "..#.."]),
+        (1, True, [".....", ".###.", ".###.", ".###.", "....."]),
+    ],
+)
+def test_brushes(radius, square, expected):
+    assert picture(Stroke(1, 0, radius, square, ((0, 2, 2),)), (1, 5, 5)) == expected
+
+
+@given(stroke_of())
+def test_a_stroke_covers_what_is_near_its_line(stroke):
+    assert np.array_equal(drawn(stroke, Roi.whole(VOLUME)), naive(stroke, Roi.whole(VOLUME)))
+
+
+@given(stroke_of() | verdict_of(), window_of())
+def test_a_window_has_the_part_of_the_whole(mark, window):
+    whole = drawn(mark, Roi.whole(VOLUME))
+    assert np.array_equal(drawn(mark, window), whole[window.slices])
+
+
+@given(stroke_of() | verdict_of())
+def test_the_box_is_the_smallest(mark):
+    around = Roi.whole(VOLUME).grow((9, 9, 9))
+    found = np.argwhere(drawn(mark, around)) + around.offset
+    assert mark.box == Roi.between(found.min(axis=0), found.max(axis=0) + 1)
+
+
+@given(st.lists(st.tuples(st.integers(-90, 90), st.integers(-90, 90)), min_size=1, max_size=5))
+def test_a_line_goes_through_its_points_in_one_piece(points):
+    path = tuple((y, 4, x) for y, x in points)
+    stroke = Stroke(2, axis=1, radius=0, square=False, path=path)
+    canvas = drawn(stroke, stroke.box)
+    assert canvas[tuple(np.transpose(np.subtract(path, stroke.box.offset)))].all()
+    assert ndimage.label(canvas, np.ones((3, 3, 3)))[1] == 1
+    assert canvas.sum() <= len(line(path))
+
+
+def test_a_stroke_in_another_plane_or_place_covers_nothing():
+    stroke = Stroke(1, axis=0, radius=3, square=True, path=((5, 20, 20),))
+    canvas = np.zeros((4, 8, 8), np.uint8)
+    for offset in [(6, 16, 16), (1, 16, 16), (4, 24, 16), (4, 16, 9), (4, 9, 16)]:
+        canvas[stroke.covered(Roi(offset, canvas.shape))] = 1
+        assert not canvas.any()
+    canvas[stroke.covered(Roi((2, 23, 10), canvas.shape))] = 1
+    assert np.argwhere(canvas).tolist() == [[3, 0, 7]]
+
+
+def test_a_large_brush_far_from_its_window():
+    stroke = Stroke(1, axis=2, radius=1000, square=False, path=((-900, -900, 0), (-700, -900, 0)))
+    window = Roi((0, 0, 0), (3, 3, 1))
+    assert not drawn(stroke, window).any()
+    wide = Stroke(1, axis=2, radius=1000, square=True, path=stroke.path)
+    assert drawn(wide, window).all()
+
+
+def test_a_verdict_is_kept_as_runs():
+    voxels = np.array([[[1, 1, 0, 1], [0, 0, 0, 0]], [[0, 0, 0, 0], [1, 1, 1, 1]]], bool)
+    verdict = Verdict.of(2, voxels, (10, 20, 30))
+    assert verdict.runs.tolist() == [[10, 20, 30, 2], [10, 20, 33, 1], [11, 21, 30, 4]]
+    assert verdict.box == Roi((10, 20, 30), (2, 2, 4))
+    assert np.array_equal(drawn(verdict, Roi((10, 20, 30), voxels.shape)), voxels)
+    with pytest.raises(ValueError, match="read-only"):
+        verdict.runs[0, 0] = 1
+
+
+def test_a_verdict_does_not_change_with_the_array_it_was_made_of():
+    runs = np.array([[0, 0, 0, 1]], np.int32)
+    verdict = Verdict(1, runs)
+    runs[0, 3] = 9
+    assert verdict.runs.tolist() == [[0, 0, 0, 1]]
+
+
+@given(stroke_of() | verdict_of())
+def test_json_and_back(mark):
+    text = json.dumps(mark.to_json())
+    again = mark_of(json.loads(text))
+    assert type(again) is type(mark)
+    assert json.dumps(again.to_json()) == text
+    assert isinstance(mark, Verdict) or again == mark
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": 3}, r"kind of a stroke: 0 \(erase\), 1 .*, 2 .* \(given: 3\)"),
+        ({"kind": True}, "kind of a stroke.*given: True"),
+        ({"kind": 1.0}, "kind of a stroke.*given: 1.0"),
+        ({"axis": 3}, r"axis of a stroke: 0 \(z\), 1 \(y\), 2 \(x\) \(given: 3\)"),
+        ({"axis": False}, "axis of a stroke.*given: False"),
+        ({"radius": -0.1}, r"radius of a stroke: 0 to 1000 voxels \(given: -0.1\)"),
+        ({"radius": 1000.1}, "radius of a stroke.*given: 1000.1"),
+        ({"radius": float("nan")}, "radius of a stroke.*given: nan"),
+        ({"radius": "1"}, "radius of a stroke.*given: '1'"),
+        ({"square": 1}, r"square of a stroke: True, False \(given: 1\)"),
+        ({"path": []}, r"path of a stroke: points \(z, y, x\), whole .* 1000000, one at least"),
+        ({"path": 7}, "path of a stroke.*given: 7"),
+        ({"path": [7]}, r"path of a stroke.*given: \[7\]"),
+        ({"path": [[3, 1]]}, r"path of a stroke.*given: \[\[3, 1\]\]"),
+        ({"path": [[3, 1, 2], [3, 1, 2.0]]}, "path of a stroke"),
+        ({"path": [[3, 1, True]]}, "path of a stroke"),
+        ({"path": [[3, 1, FARTHEST + 1]]}, "path of a stroke"),
+        ({"path": [[3, -FARTHEST - 1, 1]]}, "path of a stroke"),
+        (
+            {"path": [[3, 1, 2], [5, 1, 2], [4, 1, 2]]},
+            "has to lie in one plane; this one passes planes 3 to 5 of axis 0",
+        ),
+        ({"colour": 1}, "keys of a mark: those of Stroke or Verdict, and mark.*given: {'mark'"),
+        ({"mark": "line"}, "keys of a mark"),
+    ],
+)
+def test_bad_strokes(change, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        mark_of({**STROKE, **change})
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": 0}, r"kind of a verdict: 1 \(foreground\), 2 \(background\) \(given: 0\)"),
+        ({"kind": True}, "kind of a verdict.*given: True"),
+        ({"runs": []}, r"runs of a verdict: rows of z, y, x and length, whole.*given: \[\]"),
+        ({"runs": [[3, 1, 2]]}, "runs of a verdict"),
+        ({"runs": [[3, 1, 2, 4], [3, 1, 2]]}, "runs of a verdict"),
+        ({"runs": [[3, 1, 2, 0]]}, "runs of a verdict"),
+        ({"runs": [[3, 1, 2, True]]}, "runs of a verdict"),
+        ({"runs": [[3, 1, 2.0, 4]]}, "runs of a verdict"),
+        ({"runs": [[3, 1, 10**30, 4]]}, "runs of a verdict"),
+        ({"axis": 0}, "keys of a mark"),
+    ],
+)
+def test_bad_verdicts(change, message):
+    with pytest.raises(ValueError, match=message):
+        mark_of({**VERDICT, **change})
+
+
+@pytest.mark.parametrize("value", [None, 3, "stroke", [], {}, {"mark": ["stroke"]}])
+def test_what_is_no_mark(value):
+    with pytest.raises(ValueError, match="keys of a mark"):
+        mark_of(value)
+
+
+@pytest.mark.parametrize("given", [STROKE, VERDICT])
+def test_each_key_is_needed(given):
+    assert mark_of(given).to_json() == given
+    for key in given:
+        with pytest.raises(ValueError, match="keys of a mark"):
+            mark_of({k: v for k, v in given.items() if k != key})
+
+
+def test_a_path_is_a_tuple_of_tuples():
+    for path in [[(0, 0, 0)], ([0, 0, 0],), ((np.int64(0), 0, 0),)]:
+        with pytest.raises(ValueError, match="path of a stroke"):
+            Stroke(1, 0, 1, False, path)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        np.zeros((0, 4), int),
+        np.ones((2, 3), int),
+        np.ones(4, int),
+        np.ones((1, 4)),
+        np.ones((1, 4), bool),
+        np.array([[0, 0, 0, 0]]),
+        np.array([[0, 0, -FARTHEST - 1, 1]]),
+        np.array([[0, 0, 0, FARTHEST + 1]]),
+    ],
+)
+def test_bad_runs(runs):
+    with pytest.raises(ValueError, match="runs of a verdict"):
+        Verdict(1, runs)
+
+
+@pytest.mark.parametrize(
+    ("voxels", "given"),
+    [
+        (np.zeros((2, 2, 2), bool), r"bool of shape \(2, 2, 2\), 0 not 0"),
+        (np.ones((2, 2, 2), np.uint8), r"uint8 of shape \(2, 2, 2\), 8 not 0"),
+        (np.ones((2, 2), bool), r"bool of shape \(2, 2\), 4 not 0"),
+    ],
+)
+def test_a_verdict_needs_voxels(voxels, given):
+    with pytest.raises(ValueError, match=f"bool, three axes, True somewhere.*{given}"):
+        Verdict.of(1, voxels, (0, 0, 0))
