@@ -11,13 +11,17 @@ from asem.volume.formats import open_volume
 from asem.workflows.importing import import_volume
 
 SHAPE, CUT = (20, 40, 40), 6
-TRUTH = sum((i - c) ** 2 for i, c in zip(np.indices(SHAPE), (12, 20, 22), strict=True)) < 8**2
+CENTRE = np.reshape((12, 20, 22), (3, 1, 1, 1))
+BALL = np.linalg.norm(np.indices(SHAPE) - CENTRE, axis=0)
+TRUTH = BALL < 8
+SMALL = "[membranes]\nsmoothing_nm = 0\n[membranes.fragments]\nmembrane_nm = 6\nseeds = 3\n"
 
 
 @pytest.fixture
 def cell(tmp_path, rng):
-    """A bright ball of 16 bits, and strokes that cover all but the first planes."""
-    raw = np.where(TRUTH, 40_000, 20_000) + 1_000 * rng.standard_normal(SHAPE)
+    """A bright ball of 16 bits in a dark skin, and strokes that cover all but the first planes."""
+    raw = np.where(BALL < 9, np.where(BALL < 7, 40_000, 10_000), 25_000)
+    raw = raw + 1_000 * rng.standard_normal(SHAPE)
     strokes = np.zeros(SHAPE, np.uint8)
     strokes[12, 20, 18:27] = 1
     strokes[12, 3, 3:37] = strokes[12, 3:37, 3] = 2
@@ -48,21 +52,25 @@ def f1(found, truth):
     return 2 * (found & truth).sum() / (found.sum() + truth.sum())
 
 
-def test_the_ball_is_labelled_where_strokes_cover_raw(cell, capsys):
-    (cell / "cut.toml").write_text("[supervoxels]\nnumber = 500\n")
+@pytest.mark.parametrize(
+    "config", [SMALL, 'energy = "paper"\n[paper.supervoxels]\nnumber = 1000\n']
+)
+def test_the_ball_is_labelled_where_strokes_cover_raw(cell, capsys, config):
+    (cell / "cut.toml").write_text(config)
     assert graphcut(cell, "--config", str(cell / "cut.toml"), "--json") == 0
     assert json.loads(capsys.readouterr().out)["shape"] == [SHAPE[0] - CUT, *SHAPE[1:]]
     labels = open_volume(cell / "c.zarr/labels")
     assert labels.kind == "labels"
     assert open_volume(cell / "c.zarr/raw").place_of(labels).offset == (CUT, 0, 0)
-    assert f1(labels.read(labels.roi) == 1, TRUTH[CUT:]) > 0.9
+    assert f1(labels.read(labels.roi) == 1, TRUTH[CUT:]) > 0.8
 
 
 def test_a_part_of_it(cell):
-    assert graphcut(cell, "--roi", "9:16,:,5:") == 0
+    (cell / "cut.toml").write_text(SMALL)
+    assert graphcut(cell, "--config", str(cell / "cut.toml"), "--roi", "9:16,:,5:") == 0
     labels = open_volume(cell / "c.zarr/labels")
     assert labels.shape == (7, 40, 35)
-    assert f1(labels.read(labels.roi) == 1, TRUTH[9:16, :, 5:]) > 0.9
+    assert f1(labels.read(labels.roi) == 1, TRUTH[9:16, :, 5:]) > 0.8
 
 
 @pytest.mark.parametrize(

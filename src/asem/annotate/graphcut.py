@@ -1,240 +1,83 @@
-"""The minimum cut between strokes of foreground and background over supervoxels.
+"""From strokes of foreground and background to all voxels: the cut of least energy.
 
-E(A) = likelihood  * sum_u P_u(A_u)
-     + distance    * sum_u D_u(A_u)
-     + smoothness  * sum_(u,v adjacent) B_uv [A_u != A_v]      (paper, Graph-cut annotation)
-
-- P_u(l): mean over the voxels of u of -log of the share that their grey values have among the
-  strokes of l, in a histogram of few bins to each of which one is added.
-- D_u(l): log(1 + mean distance of u's voxels to the nearest stroke of l).
-- B_uv: contrast(g_u, g_v) / distance of the centroids, where g is the mean grey value of 0 to 255,
-  contrast = exp(-b (g_u - g_v)^2 / (2 s^2)), and b = 1 / (2 E[(g_u - g_v)^2]) over adjacent pairs.
-
-Distances are in voxel equivalents, nm over the geometric mean of the voxel size, so that weights
-mean the same at every voxel size. What was drawn keeps its label: a supervoxel with strokes of one
-kind is bound to it; one with both is cut in two, each voxel to the stroke that is nearer.
+Two energies are there: that of `asem.annotate.membranes`, the default, and the paper's
+(`asem.annotate.paper`). What of them does not depend on strokes is a region; it is made once.
 """
 
-from dataclasses import dataclass
-from math import prod
+from typing import Literal, Protocol, Self
 
-import maxflow
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
-from scipy import ndimage
+from pydantic import model_validator
 
-from asem.annotate.supervoxels import (
-    GREY_LEVELS,
-    Neighbours,
-    SupervoxelConfig,
-    neighbours,
-    supervoxels,
-)
+from asem.annotate.energy import Cut
+from asem.annotate.membranes import MembraneConfig, MembraneRegion
+from asem.annotate.paper import PaperConfig, PaperRegion
+from asem.annotate.strokes import KINDS
 from asem.config import Config, Nm3
+from asem.volume.roi import Triple
 
-FOREGROUND, BACKGROUND = 1, 2
-"""Codes of strokes."""
 VOXEL_BYTES = 90
-"""Memory of a voxel at most, while supervoxels are measured or distances taken."""
-KINDS = (FOREGROUND, BACKGROUND)
+"""Memory of a voxel at most, while a region is prepared or cut."""
 
 
 class GraphCutConfig(Config):
-    """Weights of the energy, and the supervoxels."""
+    """Which energy, and its weights."""
 
-    likelihood: float = Field(1, ge=0)
-    """Of grey values (the paper's beta)."""
-    distance: float = Field(1, ge=0)
-    """Of the distance to strokes (gamma)."""
-    smoothness: float = Field(2, ge=0)
-    """Of borders between supervoxels (lambda): 2 as in the published code; the paper's 10 leaves
-    out thin and small objects."""
-    bins: int = Field(5, gt=0, le=255)
-    """Of the histograms of grey values."""
-    contrast_sigma: float = Field(50, ge=0.01, le=1e6)
-    """Grey levels, of 255, that count as a difference (s)."""
-    supervoxels: SupervoxelConfig = SupervoxelConfig()
-    """How the region is cut into pieces."""
+    energy: Literal["membranes", "paper"] = "membranes"
+    """Fragments between membranes, or the paper's supervoxels."""
+    membranes: MembraneConfig = MembraneConfig()
+    """Of the first."""
+    paper: PaperConfig = PaperConfig()
+    """Of the second."""
 
-
-@dataclass(frozen=True)
-class Pieces:
-    """Supervoxels and what is known of each.
-
-    Parameters
-    ----------
-    labels
-        int32, shape (z, y, x): 0, 1, ...
-    sizes
-        Voxels of each, (n,).
-    centroids
-        (n, 3), voxel equivalents.
-    grey
-        Mean grey value of each, 0 to 255, (n,).
-    bins
-        How many voxels of each fall into each bin of the histogram, (n, bins).
-    touching
-        Which share a face.
-    """
-
-    labels: npt.NDArray[np.int32]
-    sizes: npt.NDArray[np.int64]
-    centroids: npt.NDArray[np.float64]
-    grey: npt.NDArray[np.float64]
-    bins: npt.NDArray[np.int64]
-    touching: Neighbours
+    @model_validator(mode="after")
+    def _only_what_counts(self) -> Self:
+        for name in ("membranes", "paper"):
+            if name in self.model_fields_set and name != self.energy:
+                raise ValueError(f'a table [{name}] says nothing where energy = "{self.energy}"')
+        return self
 
 
-@dataclass(frozen=True)
-class Region:
-    """What of a region does not depend on strokes.
+class Region(Protocol):
+    """What of a region does not depend on strokes."""
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels."""
+
+    def cut(self, strokes: npt.NDArray[np.integer]) -> Cut:
+        """Cut it by strokes of both kinds, in its shape."""
+
+
+def prepared(
+    unit: npt.NDArray[np.float32], voxel_size: Nm3, config: GraphCutConfig | None = None
+) -> Region:
+    """Do what needs no strokes.
 
     Parameters
     ----------
-    unit, binned
-        Grey value in [0, 1] and bin of the histogram of each voxel, shape (z, y, x).
-    spacing
-        Voxel size over its geometric mean.
-    pieces
-        Its supervoxels.
+    unit
+        Grey values in [0, 1], shape (z, y, x).
+    voxel_size
+        nm.
     config
-        The energy.
+        The energy; None: the defaults.
+
+    Raises
+    ------
+    ValueError
+        All voxels are equal.
     """
-
-    unit: npt.NDArray[np.float32]
-    binned: npt.NDArray[np.uint8]
-    spacing: Nm3
-    pieces: Pieces
-    config: GraphCutConfig
-
-    @classmethod
-    def of(
-        cls, unit: npt.NDArray[np.float32], voxel_size: Nm3, config: GraphCutConfig | None = None
-    ) -> "Region":
-        """Cut a region into supervoxels and measure them.
-
-        Parameters
-        ----------
-        unit
-            Grey values in [0, 1], shape (z, y, x).
-        voxel_size
-            nm.
-        config
-            The energy; None: the defaults.
-
-        Raises
-        ------
-        ValueError
-            All voxels are equal.
-        """
-        config = config or GraphCutConfig()
-        low, high = float(unit.min()), float(unit.max())
-        if not high > low:
-            raise ValueError(
-                f"all grey values of the region are {low:g} (of 0 to 1): there is nothing to cut by"
-            )
-        scaled = (unit - low) * np.float32(config.bins / (high - low))
-        binned = np.minimum(scaled.astype(np.uint8), np.uint8(config.bins - 1))
-        mean = prod(voxel_size) ** (1 / 3)
-        z, y, x = (size / mean for size in voxel_size)
-        labels = supervoxels(unit, voxel_size, config.supervoxels)
-        pieces = measured(labels, unit, binned, (z, y, x), config.bins)
-        return cls(unit, binned, (z, y, x), pieces, config)
-
-
-def measured(
-    labels: npt.NDArray[np.int32],
-    unit: npt.NDArray[np.float32],
-    binned: npt.NDArray[np.uint8],
-    spacing: Nm3,
-    bins: int,
-) -> Pieces:
-    """Measure supervoxels."""
-    flat = labels.ravel()
-    sizes = np.bincount(flat)
-    number = len(sizes)
-    centroids = np.empty((number, 3))
-    for axis, step in enumerate(spacing):
-        shape = [-1 if a == axis else 1 for a in range(3)]
-        place = np.broadcast_to(np.arange(labels.shape[axis]).reshape(shape), labels.shape)
-        centroids[:, axis] = step * np.bincount(flat, place.ravel()) / sizes
-    grey = GREY_LEVELS * np.bincount(flat, unit.ravel()) / sizes
-    counts = np.bincount(flat.astype(np.intp) * bins + binned.ravel(), minlength=number * bins)
-    return Pieces(labels, sizes, centroids, grey, counts.reshape(number, bins), neighbours(labels))
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A minimum cut.
-
-    Parameters
-    ----------
-    foreground
-        bool, shape (z, y, x).
-    margin
-        By how much the energy would rise were a voxel's supervoxel, alone, on the other side:
-        float32, shape (z, y, x), infinite where strokes bind it. What is small is uncertain.
-    energy
-        Of the cut.
-    """
-
-    foreground: npt.NDArray[np.bool_]
-    margin: npt.NDArray[np.float32]
-    energy: float
-
-
-@dataclass(frozen=True)
-class Energy:
-    """An energy of two labels over nodes: E(A) = sum_u unary + sum_(u,v) pair [A_u != A_v].
-
-    Parameters
-    ----------
-    unary
-        What each label costs a node, (n, 2): foreground, background.
-    first, second, pair
-        Edges and what it costs to cut them, not negative.
-    bound
-        Code of the stroke that binds a node, or 0, (n,).
-    """
-
-    unary: npt.NDArray[np.float64]
-    first: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
-    pair: npt.NDArray[np.float64]
-    bound: npt.NDArray[np.uint8]
-
-    def of(self, foreground: npt.NDArray[np.bool_]) -> float:
-        """Return the energy of a labelling, (n,); infinite where it contradicts a stroke."""
-        against = np.where(foreground, self.bound == BACKGROUND, self.bound == FOREGROUND)
-        if against.any():
-            return float("inf")
-        costs = np.where(foreground, self.unary[:, 0], self.unary[:, 1]).sum()
-        cut = foreground[self.first] != foreground[self.second]
-        return float(costs + self.pair[cut].sum())
-
-    def minimize(self) -> npt.NDArray[np.bool_]:
-        """Return the labelling of least energy, True foreground (Boykov and Kolmogorov, 2004)."""
-        ours = self.unary.copy()
-        never = 1 + np.abs(self.unary).sum() + 2 * self.pair.sum()
-        ours[self.bound == BACKGROUND, 0] += never
-        ours[self.bound == FOREGROUND, 1] += never
-        graph = maxflow.GraphFloat(len(ours), len(self.pair))
-        nodes = graph.add_nodes(len(ours))
-        graph.add_edges(self.first, self.second, self.pair, self.pair)
-        graph.add_grid_tedges(nodes, ours[:, 1], ours[:, 0])
-        graph.maxflow()
-        return ~np.asarray(graph.get_grid_segments(nodes), bool)
-
-    def margins(self, foreground: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return by how much the energy rises where each node, alone, changes sides."""
-        own = np.where(foreground, self.unary[:, 1] - self.unary[:, 0], 0)
-        own += np.where(foreground, 0, self.unary[:, 0] - self.unary[:, 1])
-        change = np.where(foreground[self.first] == foreground[self.second], self.pair, -self.pair)
-        for ends in (self.first, self.second):
-            own += np.bincount(ends, change, len(own))
-        own[self.bound != 0] = np.inf
-        return own
+    config = config or GraphCutConfig()
+    low, high = float(unit.min()), float(unit.max())
+    if not high > low:
+        raise ValueError(
+            f"all grey values of the region are {low:g} (of 0 to 1): there is nothing to cut by"
+        )
+    if config.energy == "paper":
+        return PaperRegion.of(unit, voxel_size, config.paper)
+    return MembraneRegion.of(unit, voxel_size, config.membranes)
 
 
 def cut(region: Region, strokes: npt.NDArray[np.integer]) -> Cut:
@@ -243,7 +86,7 @@ def cut(region: Region, strokes: npt.NDArray[np.integer]) -> Cut:
     Parameters
     ----------
     region
-        From `Region.of`.
+        From `prepared`.
     strokes
         Shape (z, y, x): 1 foreground, 2 background, 0 nothing.
 
@@ -252,17 +95,8 @@ def cut(region: Region, strokes: npt.NDArray[np.integer]) -> Cut:
     ValueError
         Strokes of another shape, of other values, or not of both kinds.
     """
-    _check(region, strokes)
-    pieces = _split(region, strokes)
-    energy = energy_of(region, pieces, strokes)
-    foreground = energy.minimize()
-    margin = energy.margins(foreground).astype(np.float32)
-    return Cut(foreground[pieces.labels], margin[pieces.labels], energy.of(foreground))
-
-
-def _check(region: Region, strokes: npt.NDArray[np.integer]) -> None:
-    if strokes.shape != region.unit.shape:
-        raise ValueError(f"the strokes have shape {strokes.shape}, the region {region.unit.shape}")
+    if strokes.shape != region.shape:
+        raise ValueError(f"the strokes have shape {strokes.shape}, the region {region.shape}")
     there = np.unique(strokes).tolist()
     others = [value for value in there if value not in (0, *KINDS)]
     if others:
@@ -270,45 +104,4 @@ def _check(region: Region, strokes: npt.NDArray[np.integer]) -> None:
     for kind, name in zip(KINDS, ("foreground (1)", "background (2)"), strict=True):
         if kind not in there:
             raise ValueError(f"there is no stroke of the {name} in the region; draw both kinds")
-
-
-def _split(region: Region, strokes: npt.NDArray[np.integer]) -> Pieces:
-    """Cut supervoxels that carry both kinds in two, by the nearer stroke."""
-    pieces = region.pieces
-    drawn = [pieces.labels[strokes == kind] for kind in KINDS]
-    torn = np.intersect1d(drawn[0], drawn[1])
-    if not torn.size:
-        return pieces
-    labels, boxes = pieces.labels.copy(), ndimage.find_objects(pieces.labels + 1)
-    for number, piece in enumerate(torn.tolist(), start=len(pieces.sizes)):
-        box = boxes[piece]
-        inside, here = pieces.labels[box] == piece, strokes[box]
-        to = [
-            ndimage.distance_transform_edt(~(inside & (here == kind)), region.spacing)
-            for kind in KINDS
-        ]
-        labels[box][inside & (to[1] < to[0])] = number
-    return measured(labels, region.unit, region.binned, region.spacing, region.config.bins)
-
-
-def energy_of(region: Region, pieces: Pieces, strokes: npt.NDArray[np.integer]) -> Energy:
-    """Return the energy of the module's first lines."""
-    config, touching = region.config, pieces.touching
-    unary, bound = np.zeros((len(pieces.sizes), 2)), np.zeros(len(pieces.sizes), np.uint8)
-    for label, kind in enumerate(KINDS):
-        drawn = strokes == kind
-        counts = 1 + np.bincount(region.binned[drawn], minlength=config.bins)
-        costs = -np.log(counts / counts.sum())
-        unary[:, label] += config.likelihood * (pieces.bins @ costs) / pieces.sizes
-        away = ndimage.distance_transform_edt(~drawn, region.spacing)
-        mean = np.bincount(pieces.labels.ravel(), away.ravel()) / pieces.sizes
-        unary[:, label] += config.distance * np.log1p(mean)
-        bound[pieces.labels[drawn]] = kind
-    differs = (pieces.grey[touching.first] - pieces.grey[touching.second]) ** 2
-    typical = 2 * differs.mean() if differs.any() else 1.0
-    contrast = np.exp(-differs / typical / (2 * config.contrast_sigma**2))
-    apart = np.linalg.norm(
-        pieces.centroids[touching.first] - pieces.centroids[touching.second], axis=1
-    )
-    pair = config.smoothness * contrast / np.maximum(apart, 1e-6)
-    return Energy(unary, touching.first, touching.second, pair, bound)
+    return region.cut(strokes)

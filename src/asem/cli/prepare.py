@@ -99,7 +99,7 @@ def graphcut(
     overwrite: Flag = False,
     shown: Shown = PLAIN,
 ) -> None:
-    """Make labels of strokes on a few planes: a minimum cut between supervoxels.
+    """Make labels of strokes on a few planes: a minimum cut between fragments of the image.
 
     Parameters
     ----------
@@ -113,8 +113,10 @@ def graphcut(
     roi
         Only this part of RAW, z0:z1,y0:y1,x0:x1.
     config
-        A TOML file with any of likelihood, distance, smoothness, bins and contrast_sigma, and a
-        table [supervoxels] with number, compactness and iterations.
+        A TOML file: energy = "membranes" (the default) with a table [membranes] of its weights
+        (walk, look, smoothness, softness, leak, smoothing_nm; [membranes.fragments] has
+        membranes_are_dark, membrane_nm, seeds, quantile), or energy = "paper" with a table [paper]
+        (likelihood, distance, smoothness, bins, contrast_sigma; [paper.supervoxels]).
     overwrite
         Replace the image at DESTINATION.
     """

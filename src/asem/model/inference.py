@@ -145,7 +145,8 @@ class Runner:
         """Softmax over two classes, e^b / (e^a + e^b) = 1 / (1 + e^(a - b)), in place of b."""
         with torch.inference_mode():
             background, foreground = self._logits(there, kept, told)
-            return foreground.sub_(background).sigmoid_()
+            probability: Tensor = foreground.sub_(background).sigmoid_()
+        return probability
 
     def _logits(self, there: Tensor, kept: Triple, told: Told | None) -> Tensor:
         with (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asem.annotate.graphcut import VOXEL_BYTES, GraphCutConfig, Region, cut
+from asem.annotate.graphcut import VOXEL_BYTES, GraphCutConfig, cut, prepared
 from asem.blocks.memory import free_memory
 from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
@@ -64,10 +64,10 @@ def graphcut_volume(
             raise ValueError(f"--roi {roi} and {drawn.name} have no voxel in common")
     _check_memory(region)
     check_way(destination, [raw, strokes], overwrite=overwrite)  # before minutes of work
-    progress("supervoxels", 0, region.size)
-    pieces = Region.of(to_unit(volume.read(region), window), volume.voxel_size, config)
-    progress("supervoxels", region.size, region.size)
-    found = cut(pieces, volume.read_placed(drawn, region))
+    progress("pieces", 0, region.size)
+    prepared_region = prepared(to_unit(volume.read(region), window), volume.voxel_size, config)
+    progress("pieces", region.size, region.size)
+    found = cut(prepared_region, volume.read_placed(drawn, region))
     progress("cut", region.size, region.size)
     foreground = found.foreground.view(np.uint8)
     request = {
@@ -86,7 +86,7 @@ def graphcut_volume(
         progress=progress,
     ) as output:
         output.facts["energy"] = found.energy
-        output.facts["supervoxels"] = len(pieces.pieces.sizes)
+        output.facts["supervoxels"] = len(found.margins)
         output.fill(lambda block: foreground[block.slices], stage="store", voxel_bytes=1)
     return open_volume(destination)
 

@@ -1,0 +1,53 @@
+from itertools import product
+
+import numpy as np
+import pytest
+
+from asem.annotate.energy import Cut, Energy
+
+
+def random_energy(rng, nodes, edges):
+    first = rng.integers(0, nodes, edges)
+    second = (first + rng.integers(1, nodes, edges)) % nodes
+    bound = rng.choice([0, 0, 0, 1, 2], nodes).astype(np.uint8)
+    return Energy(rng.random((nodes, 2)), first, second, rng.random(edges), bound)
+
+
+def test_the_cut_is_the_best_of_all_labellings_of_small_graphs(rng):
+    for _ in range(50):
+        energy = random_energy(rng, nodes=8, edges=14)
+        best = min(energy.of(np.array(bits)) for bits in product((False, True), repeat=8))
+        assert energy.of(energy.minimize()) == pytest.approx(best)
+
+
+def test_a_margin_is_what_the_energy_rises_by(rng):
+    energy = random_energy(rng, nodes=12, edges=30)
+    found = energy.minimize()
+    margins = energy.margins(found)
+    for node in range(12):
+        other = found.copy()
+        other[node] = not other[node]
+        assert margins[node] == pytest.approx(energy.of(other) - energy.of(found))
+    assert (margins >= -1e-12).all()
+
+
+def test_the_least_certain_place_is_in_the_middle_of_its_node():
+    """Nodes in bins of 1 x 2 x 2 voxels; node 1 has the least margin, node 2 is bound::
+
+    0 0 1    voxels 0 to 4 along x: the last bin has one
+    0 1 1
+    0 2 1
+    """
+    pieces = np.array([[[0, 0, 1], [0, 1, 1], [0, 2, 1]]], np.int32)
+    cut = Cut(np.zeros((1, 6, 5), bool), 0.0, pieces, (1, 2, 2), np.array([3.0, 1.5, np.inf]))
+    assert cut.least_certain() == (0, 3, 4)
+    assert cut.margin.shape == (1, 6, 5)
+    assert cut.margin[0, 2:4, 2:].tolist() == [[1.5] * 3] * 2
+    assert np.isinf(cut.margin[0, 4:, 2:4]).all()
+
+
+def test_nothing_is_uncertain_where_all_is_bound():
+    cut = Cut(
+        np.zeros((1, 1, 1), bool), 0.0, np.zeros((1, 1, 1), np.int32), (1,) * 3, np.r_[np.inf]
+    )
+    assert cut.least_certain() is None

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+
+from asem.annotate.fragments import FragmentConfig, Fragments, touching_of
+from asem.annotate.membranes import (
+    MembraneConfig,
+    MembraneRegion,
+    binned_strokes,
+    energy_of,
+    split,
+)
+
+CONFIG = MembraneConfig(fragments=FragmentConfig(membrane_nm=5, seeds=2))
+VOXEL = (8.0, 4.0, 4.0)
+
+
+def test_strokes_on_bins():
+    """Of the four voxels of a bin, those drawn count; of as many of either kind, foreground."""
+    strokes = np.array([[[1, 2, 2, 0, 1], [0, 0, 2, 1, 0]]], np.uint8)
+    assert binned_strokes(strokes, (1, 2, 2), (1, 1, 3)).tolist() == [[[1, 2, 1]]]
+
+
+def test_the_terms_of_the_energy():
+    """Two fragments of 2 and 4 bins, drawn on, and one of 2 between them::
+
+    0 2 1 1      ridge 1 on the faces of 0 and 2, 3 on those of 2 and 1
+    0 2 1 1
+    """
+    labels = np.array([[[0, 2, 1, 1], [0, 2, 1, 1]]], np.int32)
+    ridge = np.array([[[1, 0, 3, 0], [1, 0, 3, 0]]], np.float32)
+    marks = np.array([[[1, 0, 0, 2], [0, 0, 0, 0]]], np.uint8)
+    touching = touching_of(labels, ridge, 0.25)
+    fragments = fragments_of(labels, ridge, touching)
+    config = MembraneConfig(walk=2, look=3, smoothness=5, softness=0.5, leak=2)
+    energy = energy_of(fragments, np.zeros((3, 4), np.float32), marks, config)
+    assert energy.bound.tolist() == [1, 2, 0]
+    left, right = 2 * np.exp(-1 / 2), 2 * np.exp(-3 / 2)
+    meets = left / (left + right)
+    sure = np.sqrt(2 / (8 / 3)) * 2 * np.log(meets / (1 - meets))  # looks tell nothing
+    assert np.allclose(
+        energy.unary[2], [np.log1p(np.exp(-sure)), np.log1p(np.exp(sure))], atol=1e-3
+    )
+    assert energy.first.tolist() == [0, 1]
+    assert energy.second.tolist() == [2, 2]
+    assert np.allclose(energy.pair, [5 * 2 * np.exp(-1 / 0.5), 5 * 2 * np.exp(-3 / 0.5)])
+
+
+def test_it_does_not_depend_on_the_numbers_of_fragments(ball, strokes, rng):
+    region = MembraneRegion.of(ball[0], VOXEL, CONFIG)
+    number = len(region.features)
+    order = rng.permutation(number)
+    labels = order[region.fragments.labels].astype(np.int32)
+    touching = touching_of(labels, region.fragments.ridge, 0.25)
+    fragments = replace(
+        region.fragments,
+        labels=labels,
+        touching=replace(touching, membrane=touching.membrane / region.fragments.scale),
+    )
+    features = region.features[np.argsort(order)]
+    other = replace(region, fragments=fragments, features=features)
+    one, two = region.cut(strokes), other.cut(strokes)
+    assert np.array_equal(one.foreground, two.foreground)
+    assert np.isclose(one.energy, two.energy, rtol=1e-3)  # the fits stop where they are near
+
+
+def test_a_fragment_with_both_kinds_is_cut_by_the_nearer_stroke():
+    labels = np.array([[[0, 0, 0, 0, 0, 1]]], np.int32)
+    ridge = np.zeros((1, 1, 6), np.float32)
+    marks = np.array([[[1, 0, 0, 2, 0, 0]]], np.uint8)
+    fragments = fragments_of(labels, ridge, touching_of(labels, ridge, 0))
+    found, parents = split(fragments, marks, (1.0, 1.0, 1.0))
+    assert found.labels.tolist() == [[[0, 0, 2, 2, 2, 1]]]
+    assert parents.tolist() == [0, 1, 0]
+    assert found.touching.first.tolist() == [0, 1]
+    assert found.touching.second.tolist() == [2, 2]
+
+
+def test_borders_are_smooth_and_linear_between_bins():
+    """Where a wall parts bins, the border is half-way between their centres."""
+    grey = np.ones((8, 16, 16), np.float32)
+    grey[:, :, 7:9] = 0
+    strokes = np.zeros(grey.shape, np.uint8)
+    strokes[4, 8, 2], strokes[4, 8, 13] = 1, 2
+    region = MembraneRegion.of(grey, (5.0,) * 3, CONFIG.model_copy(update={"smoothing_nm": 5.0}))
+    found = region.cut(strokes).foreground
+    edges = found.sum(2)
+    assert np.ptp(edges[2:-2, 4:-4]) <= 1
+    assert abs(float(edges.mean()) - 8) <= 1
+
+
+def fragments_of(labels, ridge, touching):
+    return Fragments(labels, ridge, 1.0, touching, FragmentConfig())

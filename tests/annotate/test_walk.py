@@ -1,0 +1,29 @@
+import numpy as np
+
+from asem.annotate.walk import graph, meets_foreground
+
+
+def test_the_probability_is_the_mean_over_the_next_step(rng):
+    first, second = np.triu_indices(12, 1)
+    some = rng.random(len(first)) < 0.4
+    some[:11] = True  # all hang together
+    first, second, weight = first[some], second[some], rng.random(some.sum()) + 1e-3
+    weights = graph(first, second, weight, 12)
+    bound = np.zeros(12, np.uint8)
+    bound[[0, 5]], bound[11] = 1, 2
+    found = meets_foreground(weights, bound)
+    assert found[bound == 1].tolist() == [1, 1]
+    assert found[bound == 2].tolist() == [0]
+    step = weights.toarray() / weights.sum(1)[:, None]
+    free = bound == 0
+    assert np.allclose((step @ found)[free], found[free], atol=1e-5)
+
+
+def test_who_cannot_meet_either_is_in_between():
+    weights = graph(np.array([0, 2]), np.array([1, 3]), np.ones(2), 4)
+    assert meets_foreground(weights, np.array([1, 0, 0, 0], np.uint8)).tolist() == [1, 1, 0.5, 0.5]
+
+
+def test_all_are_bound():
+    weights = graph(np.array([0]), np.array([1]), np.ones(1), 2)
+    assert meets_foreground(weights, np.array([2, 1], np.uint8)).tolist() == [0, 1]
