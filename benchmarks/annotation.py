@@ -49,9 +49,7 @@ COARSER = 2
 """The random walker takes minutes and gigabytes at every voxel; it walks on every second one."""
 
 
-def windows(
-    data: Path, *, others: bool
-) -> Iterator[tuple[str, npt.NDArray[np.float32], Nm3, Bool]]:
+def windows(data: Path) -> Iterator[tuple[str, npt.NDArray[np.float32], Nm3, Bool]]:
     """Yield names, grey values in [0, 1], voxel sizes and truth."""
     raw = tifffile.imread(data / "epfl_hippocampus/raw.tif")
     mito = tifffile.imread(data / "epfl_hippocampus/mitochondria.tif") > 0

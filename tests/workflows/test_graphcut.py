@@ -93,7 +93,7 @@ def test_bad_strokes_are_told_in_one_line_and_leave_nothing(
 
 
 def test_a_region_larger_than_memory_is_refused(cell, capsys, monkeypatch):
-    monkeypatch.setattr("asem.workflows.graphcut.free_memory", lambda: 10**5)
+    monkeypatch.setattr("asem.workflows.annotation.free_memory", lambda: 10**5)
     assert graphcut(cell) == 2
     assert "take a part of it with --roi" in capsys.readouterr().err
 

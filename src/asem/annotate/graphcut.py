@@ -8,7 +8,7 @@ from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from asem.annotate.energy import Cut
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
@@ -26,6 +26,8 @@ class GraphCutConfig(Config):
 
     energy: Literal["membranes", "paper"] = "membranes"
     """Fragments between membranes, or the paper's supervoxels."""
+    mixture: int = Field(0, ge=0, le=10)
+    """Components of the optional clean-up (`asem.annotate.mixture`); 0 leaves the cut as it is."""
     membranes: MembraneConfig = MembraneConfig()
     """Of the first."""
     paper: PaperConfig = PaperConfig()

@@ -116,7 +116,8 @@ def graphcut(
         A TOML file: energy = "membranes" (the default) with a table [membranes] of its weights
         (walk, look, smoothness, softness, leak, smoothing_nm; [membranes.fragments] has
         membranes_are_dark, membrane_nm, seeds, quantile), or energy = "paper" with a table [paper]
-        (likelihood, distance, smoothness, bins, contrast_sigma; [paper.supervoxels]).
+        (likelihood, distance, smoothness, bins, contrast_sigma; [paper.supervoxels]). mixture = 2
+        takes away voxels as bright or dark as no stroke of the foreground.
     overwrite
         Replace the image at DESTINATION.
     """

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from asem.annotate.graphcut import VOXEL_BYTES, GraphCutConfig, cut, prepared
-from asem.blocks.memory import free_memory
+from asem.annotate.graphcut import GraphCutConfig, cut, prepared
+from asem.annotate.mixture import without_outliers
 from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_labels, open_volume, refuse_labels
-from asem.volume.roi import Roi, parse_roi
+from asem.volume.roi import parse_roi
 from asem.volume.volume import Volume
+from asem.workflows.annotation import check_memory
 
 
 def graphcut_volume(
@@ -62,14 +63,17 @@ def graphcut_volume(
         region = region.intersect(parse_roi(roi, volume.shape))
         if not region.size:
             raise ValueError(f"--roi {roi} and {drawn.name} have no voxel in common")
-    _check_memory(region)
+    check_memory(region, "take a part of it with --roi, or strokes that cover less")
     check_way(destination, [raw, strokes], overwrite=overwrite)  # before minutes of work
     progress("pieces", 0, region.size)
-    prepared_region = prepared(to_unit(volume.read(region), window), volume.voxel_size, config)
+    unit, marks = to_unit(volume.read(region), window), volume.read_placed(drawn, region)
+    pieces = prepared(unit, volume.voxel_size, config)
     progress("pieces", region.size, region.size)
-    found = cut(prepared_region, volume.read_placed(drawn, region))
+    found = cut(pieces, marks)
+    foreground = found.foreground
+    if config.mixture:
+        foreground = without_outliers(foreground, unit, marks, config.mixture)
     progress("cut", region.size, region.size)
-    foreground = found.foreground.view(np.uint8)
     request = {
         "raw": volume.identity,
         "strokes": drawn.identity,
@@ -86,15 +90,8 @@ def graphcut_volume(
         progress=progress,
     ) as output:
         output.facts["energy"] = found.energy
-        output.facts["supervoxels"] = len(found.margins)
-        output.fill(lambda block: foreground[block.slices], stage="store", voxel_bytes=1)
-    return open_volume(destination)
-
-
-def _check_memory(region: Roi) -> None:
-    needed, free = VOXEL_BYTES * region.size, free_memory()
-    if needed > free:
-        raise ValueError(
-            f"a region of {region.shape} voxels takes about {needed / 1e9:.0f} GB, of which "
-            f"{free / 1e9:.0f} are free; take a part of it with --roi, or strokes that cover less"
+        output.facts["pieces"] = len(found.margins)
+        output.fill(
+            lambda block: foreground[block.slices].view(np.uint8), stage="store", voxel_bytes=1
         )
+    return open_volume(destination)

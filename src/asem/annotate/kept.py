@@ -1,0 +1,78 @@
+"""Prepared regions on disk, so that a window that is opened again need not be prepared again."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from asem.annotate.fragments import Fragments, Touching
+from asem.annotate.graphcut import Region
+from asem.annotate.membranes import MembraneConfig, MembraneRegion
+from asem.blocks.log import replaced
+
+FORM = 1
+"""Of the files; others are not read."""
+
+
+def kept(path: Path, prepare: Callable[[], Region]) -> Region:
+    """Read a region, or prepare and keep it.
+
+    Only regions between membranes are kept; those of the paper's energy are prepared each time. A
+    file that is damaged, or of an older form, is replaced.
+
+    Parameters
+    ----------
+    path
+        Of the file; its name tells window and configuration.
+    prepare
+        Makes the region.
+    """
+    region = read(path) if path.exists() else None
+    if region is not None:
+        return region
+    made = prepare()
+    if isinstance(made, MembraneRegion):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, made)
+    return made
+
+
+def write(path: Path, region: MembraneRegion) -> None:
+    """Write a region as a whole."""
+    fragments = region.fragments
+    with replaced(path) as file:
+        np.savez(
+            file,
+            form=FORM,
+            shape=region.shape,
+            voxel_size=region.voxel_size,
+            config=region.config.model_dump_json(),
+            features=region.features,
+            labels=fragments.labels,
+            ridge=fragments.ridge,
+            scale=fragments.scale,
+            **vars(fragments.touching),
+        )
+
+
+def read(path: Path) -> MembraneRegion | None:
+    """Read a region; None where the file is damaged or of another form."""
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            arrays = dict(stored.items())
+        if arrays["form"] != FORM:
+            return None
+        config = MembraneConfig.model_validate_json(str(arrays["config"]))
+        touching = Touching(*(arrays[n] for n in ("first", "second", "faces", "membrane")))
+    except (EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    return MembraneRegion(
+        tuple(arrays["shape"].tolist()),
+        tuple(arrays["voxel_size"].tolist()),
+        Fragments(
+            arrays["labels"], arrays["ridge"], float(arrays["scale"]), touching, config.fragments
+        ),
+        arrays["features"],
+        config,
+    )

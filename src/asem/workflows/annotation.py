@@ -1,0 +1,197 @@
+"""Annotation of a volume, window by window: what the plugin does, without a screen.
+
+::
+
+    cell.zarr/raw                      the image
+    cell.zarr/annotations/             its session, beside the data (`asem.annotate.session`)
+        mito/...                       strokes and finished windows of a structure
+        .asem/regions/...              what of each window needs no strokes, computed once
+    cell.zarr/labels/mito              the finished windows, as labels; all else is unknown
+"""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.annotate.annotation import Annotation
+from asem.annotate.graphcut import VOXEL_BYTES, GraphCutConfig, Region, prepared
+from asem.annotate.kept import kept
+from asem.annotate.session import Session
+from asem.blocks.journal import NAME
+from asem.blocks.memory import free_memory
+from asem.blocks.output import new_image
+from asem.blocks.run import Progress, silent
+from asem.image.labels import unknown_id
+from asem.volume.contrast import to_unit, window_of
+from asem.volume.formats import open_volume, refuse_labels
+from asem.volume.grid import split_evenly
+from asem.volume.roi import Roi, negative
+from asem.volume.volume import Volume
+
+WINDOW_EDGE = 200
+"""Voxels: a window is prepared in seconds, and cut in a fraction of one."""
+ANNOTATIONS = "annotations"
+
+
+def session_folder(raw: Path) -> Path:
+    """Return where the annotations of an image lie, unless one says otherwise.
+
+    Examples
+    --------
+    >>> session_folder(Path("cell.zarr/raw")).as_posix()
+    'cell.zarr/annotations'
+    >>> session_folder(Path("stack.tif")).as_posix()
+    'stack.tif.annotations'
+    """
+    cell = next((folder for folder in raw.parents if folder.suffix == ".zarr"), None)
+    return cell / ANNOTATIONS if cell else raw.with_name(f"{raw.name}.{ANNOTATIONS}")
+
+
+def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, Session]:
+    """Open an image and its annotations, or begin them.
+
+    Parameters
+    ----------
+    raw
+        The image, uint8 or with a contrast window.
+    folder
+        Of the session; None: `session_folder`.
+
+    Raises
+    ------
+    BlockingIOError
+        The session is open elsewhere.
+    ValueError
+        `raw` is no image, or the session that of another one.
+    """
+    volume = open_volume(raw)
+    refuse_labels(volume)
+    window_of(volume)  # or ValueError
+    session = Session.open(folder or session_folder(raw), volume.identity, volume.shape)
+    return volume, session
+
+
+def windows_of(volume: Volume, edge: int = WINDOW_EDGE) -> list[Roi]:
+    """Cut a volume in windows of about the same shape, at most `edge` voxels along an axis."""
+    if edge < 1:
+        raise ValueError(f"a window has an edge of 1 voxel and more, not {edge}")
+    return [one.intersect(volume.roi) for one in split_evenly(volume.roi, (edge, edge, edge))]
+
+
+def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session: Session) -> Region:
+    """Do what of a window's cut needs no strokes, or read it if it was done before.
+
+    Parameters
+    ----------
+    volume, session
+        From `open_session`.
+    window
+        In the voxels of raw.
+    config
+        The energy.
+
+    Raises
+    ------
+    ValueError
+        All its voxels are equal, or it does not fit into memory.
+    """
+    check_memory(window, "take smaller windows")
+    unit = to_unit(volume.read(window), window_of(volume))
+    request = {"window": str(window), **config.model_dump(mode="json")}
+    key = sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
+    path = session.folder / NAME / "regions" / f"{key}.npz"
+    return kept(path, lambda: prepared(unit, volume.voxel_size, config))
+
+
+def window_image(volume: Volume, window: Roi) -> npt.NDArray[np.uint8]:
+    """Return a window to look at: uint8, black to white of the contrast window."""
+    unit = to_unit(volume.read(window), window_of(volume))
+    return np.rint(255 * unit).astype(np.uint8)
+
+
+def check_memory(window: Roi, advice: str) -> None:
+    """Raise ValueError if a region does not fit into memory."""
+    needed, free = VOXEL_BYTES * window.size, free_memory()
+    if needed > free:
+        raise ValueError(
+            f"a region of {window.shape} voxels takes about {needed / 1e9:.0f} GB, of which "
+            f"{free / 1e9:.0f} are free; {advice}"
+        )
+
+
+def save_labels(
+    volume: Volume,
+    session: Session,
+    structure: str,
+    destination: Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Volume:
+    """Write the accepted windows of a structure as labels.
+
+    Parameters
+    ----------
+    volume, session
+        From `open_session`.
+    structure
+        Its name in the session.
+    destination
+        The label image to write: 1 foreground, 0 background, 255 unknown, over the box around the
+        accepted windows. What is unknown counts for nothing in training and scores.
+    overwrite
+        Replace an image at `destination`.
+    progress
+        Who is told.
+
+    Raises
+    ------
+    ValueError
+        No window is accepted.
+    """
+    annotation = session.structure(structure)
+    accepted = sorted(annotation.accepted.items(), key=lambda one: one[0].offset)
+    windows = [window for window, _ in accepted]
+    if not windows:
+        raise ValueError(f"no window of {structure} is accepted; accept one first")
+    box = Roi.between(
+        np.min([window.offset for window in windows], 0).tolist(),
+        np.max([window.end for window in windows], 0).tolist(),
+    )
+    made = [f"{one} {_digest(path)}" for one, path in accepted]
+    request = {"raw": volume.identity, "structure": structure, "windows": made}
+    with new_image(
+        destination,
+        volume.blank(box, dtype=np.uint8, kind="labels", window=None),
+        command="annotate",
+        request=request,
+        sources=[session.folder],
+        overwrite=overwrite,
+        progress=progress,
+    ) as output:
+        output.facts["strokes"] = len(annotation.marks)
+        output.fill(
+            lambda block: _labels(annotation, windows, block.shift(box.offset)),
+            stage="store",
+            voxel_bytes=2,
+        )
+    return open_volume(destination)
+
+
+def _labels(annotation: Annotation, windows: list[Roi], block: Roi) -> npt.NDArray[Any]:
+    """Return the labels of a block of raw."""
+    labels = np.full(block.shape, unknown_id(np.dtype(np.uint8)), np.uint8)
+    for window in windows:
+        both = window.intersect(block)
+        if both.size:
+            found = annotation.labels(window)[both.shift(negative(window.offset)).slices]
+            labels[both.shift(negative(block.offset)).slices] = found
+    return labels
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,150 @@
+"""Annotation without a screen: sessions beside the data, windows, what is kept, labels saved."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.annotate.graphcut import GraphCutConfig, cut
+from asem.annotate.membranes import MembraneRegion
+from asem.annotate.strokes import Stroke
+from asem.volume.formats import open_volume
+from asem.volume.roi import Roi
+from asem.workflows.annotation import (
+    open_session,
+    prepare_window,
+    save_labels,
+    window_image,
+    windows_of,
+)
+from asem.workflows.importing import import_volume
+
+SHAPE = (30, 40, 50)
+
+
+@pytest.fixture
+def raw(tmp_path, rng):
+    """16 bits, noise."""
+    tifffile.imwrite(tmp_path / "raw.tif", rng.integers(0, 50_000, SHAPE, np.uint16))
+    import_volume(tmp_path / "raw.tif", tmp_path / "c.zarr/raw", voxel_size=(5.0,) * 3)
+    return tmp_path / "c.zarr/raw"
+
+
+def draw(annotation):
+    annotation.draw(Stroke(1, 0, 2.0, False, ((5, 10, 5), (5, 10, 15))))
+    annotation.draw(Stroke(2, 0, 2.0, False, ((5, 30, 5), (5, 30, 15))))
+
+
+def test_the_session_lies_beside_the_data_and_goes_on(raw):
+    volume, session = open_session(raw)
+    with session:
+        draw(session.structure("mito"))
+    assert (raw.parent / "annotations/mito/log.jsonl").is_file()
+    _, session = open_session(raw)
+    with session:
+        assert len(session.structure("mito").marks) == 2
+    assert open_volume(raw).shape == volume.shape  # the cell is still one
+
+
+def test_windows_cover_the_volume_once(raw):
+    volume, session = open_session(raw)
+    session.close()
+    count = np.zeros(SHAPE, int)
+    for window in windows_of(volume, 16):
+        assert max(window.shape) <= 16
+        count[window.slices] += 1
+    assert (count == 1).all()
+    assert windows_of(volume) == [volume.roi]
+    with pytest.raises(ValueError, match="an edge of 1 voxel and more, not 0"):
+        windows_of(volume, 0)
+
+
+def test_a_window_is_prepared_once(raw, monkeypatch):
+    volume, session = open_session(raw)
+    window, config = Roi((0, 0, 0), (30, 40, 25)), GraphCutConfig()
+    with session:
+        first = prepare_window(volume, window, config, session)
+        monkeypatch.setattr("asem.workflows.annotation.prepared", pytest.fail)
+        again = prepare_window(volume, window, config, session)
+        draw(annotation := session.structure("mito"))
+        strokes = annotation.painted(window)
+        one, two = cut(first, strokes), cut(again, strokes)
+    assert isinstance(again, MembraneRegion)
+    assert np.array_equal(one.foreground, two.foreground)
+    assert one.energy == two.energy
+
+
+def test_another_configuration_or_window_is_prepared_anew(raw):
+    volume, session = open_session(raw)
+    window = Roi((0, 0, 0), (30, 40, 25))
+    with session:
+        for config in (
+            GraphCutConfig(),
+            GraphCutConfig.checked({"membranes": {"fragments": {"seeds": 6}}}, source="x"),
+        ):
+            assert prepare_window(volume, window, config, session).config == config.membranes
+        other = prepare_window(volume, window.shift((0, 0, 25)), GraphCutConfig(), session)
+        assert not np.array_equal(
+            other.features, prepare_window(volume, window, GraphCutConfig(), session).features
+        )
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
+def test_a_damaged_file_is_made_again(raw, damage):
+    volume, session = open_session(raw)
+    with session:
+        config = GraphCutConfig()
+        made = prepare_window(volume, volume.roi, config, session)
+        (path,) = (session.folder / ".asem/regions").iterdir()
+        path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
+        again = prepare_window(volume, volume.roi, config, session)
+        assert np.array_equal(made.features, again.features)
+
+
+def test_the_papers_energy_is_not_kept_but_works(raw):
+    volume, session = open_session(raw)
+    with session:
+        region = prepare_window(volume, volume.roi, GraphCutConfig(energy="paper"), session)
+        assert region.shape == SHAPE
+        assert not (session.folder / ".asem/regions").exists()
+
+
+def test_accepted_windows_become_labels_and_the_rest_is_unknown(raw, rng):
+    volume, session = open_session(raw)
+    one, two = Roi((2, 4, 6), (10, 12, 14)), Roi((20, 4, 6), (10, 36, 20))
+    found = {window: rng.random(window.shape) < 0.5 for window in (two, one)}
+    with session:
+        annotation = session.structure("mito")
+        with pytest.raises(ValueError, match="no window of mito is accepted"):
+            save_labels(volume, session, "mito", raw.parent / "labels/mito")
+        for window, foreground in found.items():
+            annotation.accept(window, foreground)
+        labels = save_labels(volume, session, "mito", raw.parent / "labels/mito")
+        whole = np.full(SHAPE, 255, np.uint8)
+        for window, foreground in found.items():
+            whole[window.slices] = foreground
+        place = volume.place_of(labels)
+        assert place == Roi((2, 4, 6), (28, 36, 20))
+        assert np.array_equal(labels.read(labels.roi), whole[place.slices])
+        annotation.accept(one, ~found[one])
+        with pytest.raises(FileExistsError, match="overwrite"):
+            save_labels(volume, session, "mito", raw.parent / "labels/mito")
+        again = save_labels(volume, session, "mito", raw.parent / "labels/mito", overwrite=True)
+        whole[one.slices] = ~found[one]
+        assert np.array_equal(again.read(again.roi), whole[place.slices])
+
+
+def test_a_window_to_look_at(raw):
+    volume, session = open_session(raw)
+    session.close()
+    image = window_image(volume, Roi((0, 0, 0), (4, 5, 6)))
+    assert image.dtype == np.uint8
+    assert image.shape == (4, 5, 6)
+    assert np.corrcoef(image.ravel(), volume.read(Roi((0, 0, 0), (4, 5, 6))).ravel())[0, 1] > 0.99
+
+
+def test_labels_are_no_image_to_annotate(raw, tmp_path):
+    tifffile.imwrite(tmp_path / "l.tif", np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
+    import_volume(tmp_path / "l.tif", tmp_path / "c.zarr/l", voxel_size=(5.0,) * 3, kind="labels")
+    with pytest.raises(ValueError, match="labels"):
+        open_session(tmp_path / "c.zarr/l")
+    assert not (tmp_path / "c.zarr/annotations").exists()
