@@ -1,5 +1,7 @@
 """Annotation without a screen: sessions beside the data, windows, what is kept, labels saved."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,7 +10,7 @@ from asem.annotate.graphcut import GraphCutConfig, cut
 from asem.annotate.membranes import MembraneRegion
 from asem.annotate.strokes import Stroke
 from asem.volume.formats import open_volume
-from asem.volume.roi import Roi
+from asem.volume.roi import Roi, parse_roi
 from asem.workflows.annotation import (
     open_session,
     prepare_window,
@@ -16,7 +18,9 @@ from asem.workflows.annotation import (
     window_image,
     windows_of,
 )
+from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.importing import import_volume
+from asem.workflows.train import train_model
 
 SHAPE = (30, 40, 50)
 
@@ -148,3 +152,24 @@ def test_labels_are_no_image_to_annotate(raw, tmp_path):
     with pytest.raises(ValueError, match="labels"):
         open_session(tmp_path / "c.zarr/l")
     assert not (tmp_path / "c.zarr/annotations").exists()
+
+
+def test_a_network_learns_from_accepted_windows(cell, tmp_path):
+    """What lies between them is unknown: it counts for nothing in training and scores."""
+    shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    truth = open_volume(cell / "cell.zarr/labels/mito")
+    volume, session = open_session(tmp_path / "cell.zarr/raw")
+    windows = [parse_roi(text, volume.shape) for text in (":,:,:30", ":,:40,54:")]
+    with session:
+        for window in windows:
+            session.structure("mito").accept(window, truth.read(window) > 0)
+        save_labels(volume, session, "mito", tmp_path / "cell.zarr/labels/drawn")
+    config = (cell / "train.toml").read_text().replace("labels/mito", "labels/drawn")
+    (tmp_path / "train.toml").write_text(config)
+    done = train_model(tmp_path / "train.toml", out=tmp_path / "run")
+    assert done["iteration"] == 6
+    scores = evaluate_volume(
+        tmp_path / "cell.zarr/labels/mito", tmp_path / "cell.zarr/labels/drawn"
+    )
+    assert scores["all"]["voxels"] == sum(window.size for window in windows)
+    assert scores["all"]["f1"] == 1
