@@ -30,6 +30,10 @@ def energy_of(region, strokes):
     return membranes.energy_of(region.fragments, region.features, marks, region.config)
 
 
+def f1(found, truth):
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
 @both
 def test_no_random_neighbour_of_the_cut_is_better(ball, strokes, rng, config):
     region = prepared(ball[0], VOXEL, config)
@@ -48,7 +52,7 @@ def test_no_random_neighbour_of_the_cut_is_better(ball, strokes, rng, config):
 def test_a_ball_is_found_from_two_strokes(ball, strokes, config):
     raw, truth = ball
     found = cut(prepared(raw, VOXEL, config), strokes).foreground
-    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+    assert f1(found, truth) > 0.8
 
 
 @both
@@ -108,3 +112,29 @@ def test_weights_of_the_other_energy_are_refused():
     given = {"energy": "paper", "membranes": {"look": 2}}
     with pytest.raises(ValueError, match=r'\[membranes\] says nothing where energy = "paper"'):
         GraphCutConfig.checked(given, source="x.toml")
+
+
+def test_a_guess_needs_no_strokes_and_strokes_correct_it(ball, strokes):
+    """One takes the ball for background, and a side of the background for one."""
+    raw, truth = ball
+    region = prepared(raw, VOXEL, CONFIGS["membranes"])
+    right = np.where(truth, 240, 15).astype(np.uint8)
+    found = cut(region, np.zeros_like(strokes), right).foreground
+    assert f1(found, truth) > 0.8
+    pieces = region.fragments.labels.repeat(2, 1).repeat(2, 2)  # bins of 1 x 2 x 2 voxels
+    corner = np.isin(pieces, np.unique(pieces[:, 31])) & ~truth
+    wrong = np.where(corner, 240, 15).astype(np.uint8)
+    found = cut(region, np.zeros_like(strokes), wrong).foreground
+    assert found[corner].mean() > 0.5
+    assert found[truth].mean() < 0.1
+    only = np.where(strokes == 1, strokes, 0)
+    assert cut(region, only, wrong).foreground[truth].mean() > 0.5
+    assert f1(cut(region, strokes, wrong).foreground, truth) > f1(found, truth) + 0.3
+
+
+def test_a_guess_of_another_shape_or_for_the_papers_energy(ball, strokes):
+    guess = np.zeros(strokes.shape, np.uint8)
+    with pytest.raises(ValueError, match=r"the guess has shape \(1, 32, 32\), the region \(16"):
+        cut(prepared(ball[0], VOXEL), strokes, guess[:1])
+    with pytest.raises(ValueError, match="takes no guess"):
+        cut(prepared(ball[0], VOXEL, CONFIGS["paper"]), strokes, guess)

@@ -27,3 +27,17 @@ def test_who_cannot_meet_either_is_in_between():
 def test_all_are_bound():
     weights = graph(np.array([0]), np.array([1]), np.ones(1), 2)
     assert meets_foreground(weights, np.array([2, 1], np.uint8)).tolist() == [0, 1]
+
+
+def test_walks_that_tire_end_at_a_guess(rng):
+    """Far from the one node that is bound, the guess holds; beside it, the stroke."""
+    line = graph(np.arange(49), np.arange(1, 50), np.ones(49), 50)
+    bound, guess = np.zeros(50, np.uint8), np.full(50, 0.9)
+    bound[0] = 2
+    found = meets_foreground(line, bound, guess=guess, tires=0.01)
+    assert found[1] < 0.3
+    assert found[49] > 0.85
+    assert (np.diff(found) > 0).all()
+    step = line.toarray() / line.sum(1)[:, None]
+    assert np.allclose(found[1:], ((step @ found + 0.01 * guess) / 1.01)[1:], atol=1e-4)
+    assert meets_foreground(line, np.zeros(50, np.uint8), guess=guess).tolist() == guess.tolist()

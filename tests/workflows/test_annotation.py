@@ -12,6 +12,7 @@ from asem.annotate.strokes import Stroke
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, parse_roi
 from asem.workflows.annotation import (
+    guess_window,
     open_session,
     prepare_window,
     save_labels,
@@ -20,6 +21,7 @@ from asem.workflows.annotation import (
 )
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.importing import import_volume
+from asem.workflows.predict import predict_volume
 from asem.workflows.train import train_model
 
 SHAPE = (30, 40, 50)
@@ -173,3 +175,18 @@ def test_a_network_learns_from_accepted_windows(cell, tmp_path):
     )
     assert scores["all"]["voxels"] == sum(window.size for window in windows)
     assert scores["all"]["f1"] == 1
+
+
+def test_a_network_guesses_a_window(cell, run, tmp_path):
+    """What it predicts of the window is what it predicts there of the whole."""
+    shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    raw = tmp_path / "cell.zarr/raw"
+    volume, session = open_session(raw)
+    window = Roi((8, 8, 16), (24, 32, 40))
+    with session:
+        guess = guess_window(volume, raw, window, run, session)
+        region = prepare_window(volume, window, GraphCutConfig(), session)
+        found = cut(region, session.structure("mito").painted(window), guess)
+    whole = predict_volume(run, raw, tmp_path / "cell.zarr/p")
+    assert np.abs(whole.read(window).astype(int) - guess).max() <= 1
+    assert found.foreground.shape == window.shape

@@ -48,8 +48,10 @@ class Region(Protocol):
     def shape(self) -> Triple:
         """Voxels."""
 
-    def cut(self, strokes: npt.NDArray[np.integer]) -> Cut:
-        """Cut it by strokes of both kinds, in its shape."""
+    def cut(
+        self, strokes: npt.NDArray[np.integer], guess: npt.NDArray[np.uint8] | None = None
+    ) -> Cut:
+        """Cut it by strokes, in its shape; of both kinds unless there is a guess."""
 
 
 def prepared(
@@ -82,7 +84,11 @@ def prepared(
     return MembraneRegion.of(unit, voxel_size, config.membranes)
 
 
-def cut(region: Region, strokes: npt.NDArray[np.integer]) -> Cut:
+def cut(
+    region: Region,
+    strokes: npt.NDArray[np.integer],
+    guess: npt.NDArray[np.uint8] | None = None,
+) -> Cut:
     """Cut a region by strokes.
 
     Parameters
@@ -91,19 +97,23 @@ def cut(region: Region, strokes: npt.NDArray[np.integer]) -> Cut:
         From `prepared`.
     strokes
         Shape (z, y, x): 1 foreground, 2 background, 0 nothing.
+    guess
+        What a network predicts, the same shape: 255 p. Strokes correct it; there need be none.
 
     Raises
     ------
     ValueError
-        Strokes of another shape, of other values, or not of both kinds.
+        Strokes or a guess of another shape, strokes of other values, or, without a guess, not of
+        both kinds; a guess where the energy is the paper's.
     """
-    if strokes.shape != region.shape:
-        raise ValueError(f"the strokes have shape {strokes.shape}, the region {region.shape}")
+    for name, array in (("strokes have", strokes), ("guess has", guess)):
+        if array is not None and array.shape != region.shape:
+            raise ValueError(f"the {name} shape {array.shape}, the region {region.shape}")
     there = np.unique(strokes).tolist()
     others = [value for value in there if value not in (0, *KINDS)]
     if others:
         raise ValueError(f"strokes are 1 (foreground) and 2 (background), not {others[0]}")
     for kind, name in zip(KINDS, ("foreground (1)", "background (2)"), strict=True):
-        if kind not in there:
+        if kind not in there and guess is None:
             raise ValueError(f"there is no stroke of the {name} in the region; draw both kinds")
-    return region.cut(strokes)
+    return region.cut(strokes, guess)

@@ -10,6 +10,8 @@ E(A) = sum_u  log(1 + exp(-s_u [A_u = 1] + s_u [A_u = 2]))
   the place of the paper's distance to strokes.
 - o_u: log odds of the look of u, of a logistic regression on what strokes touch
   (`asem.annotate.appearance`), in the place of the paper's histogram of grey values.
+- Where a network has guessed before, walks may also end there (`meets_foreground`), their weight is
+  larger, and looks have none.
 - m_uv: how much membrane lies between u and v, 1 on average; n_uv: faces they share; n_u: size.
 
 What was drawn keeps its label: a fragment with strokes of one kind is bound to it; one with both is
@@ -48,6 +50,12 @@ class MembraneConfig(Config):
     """Of the random walk from strokes."""
     look: float = Field(1, ge=0)
     """Of what fragments look like."""
+    tires: float = Field(0.1, ge=0)
+    """How soon the walk ends at a guess, where there is one, instead of at strokes: more makes
+    strokes overrule it less far."""
+    guided: float = Field(8, ge=0)
+    """Weight of the walk where there is a guess; looks have none there, since a few strokes that
+    correct a guess do not show what either kind looks like."""
     smoothness: float = Field(0.3, ge=0)
     """Of borders between fragments."""
     softness: float = Field(0.5, gt=0)
@@ -114,11 +122,14 @@ class MembraneRegion:
         """Voxels of a bin along each axis."""
         return bins_of(self.shape, self.voxel_size)
 
-    def cut(self, strokes: npt.NDArray[np.integer]) -> Cut:
+    def cut(
+        self, strokes: npt.NDArray[np.integer], guess: npt.NDArray[np.uint8] | None = None
+    ) -> Cut:
         """Return the cut of least energy, as `asem.annotate.graphcut.cut` does."""
         marks = binned_strokes(strokes, self.factors, self.fragments.labels.shape)
         fragments, parents = split(self.fragments, marks, _spacing(self.factors, self.voxel_size))
-        energy = energy_of(fragments, self.features[parents], marks, self.config)
+        guessed = None if guess is None else _mean_of(fragments, guess, self.factors)
+        energy = energy_of(fragments, self.features[parents], marks, self.config, guess=guessed)
         sides = energy.minimize()
         sigma = [
             self.config.smoothing_nm / (voxel * factor)
@@ -137,22 +148,49 @@ def energy_of(
     features: npt.NDArray[np.float32],
     marks: npt.NDArray[np.uint8],
     config: MembraneConfig,
+    *,
+    guess: npt.NDArray[np.float64] | None = None,
 ) -> Energy:
-    """Return the energy of the module's first lines; `marks` are strokes on bins."""
+    """Return the energy of the module's first lines.
+
+    Parameters
+    ----------
+    fragments, features
+        What is known of the region.
+    marks
+        Strokes on bins.
+    config
+        The weights.
+    guess
+        Probability of foreground of each fragment, where there is one.
+    """
     touching, sizes = fragments.touching, fragments.sizes
     bound = np.zeros(len(sizes), np.uint8)
     drawn = np.flatnonzero(marks)
     bound[fragments.labels.ravel()[drawn]] = marks.ravel()[drawn]
     step = touching.faces * np.maximum(np.exp(-touching.membrane / config.leak), LEAST)
-    meets = meets_foreground(graph(touching.first, touching.second, step, len(sizes)), bound)
+    steps = graph(touching.first, touching.second, step, len(sizes))
+    meets = meets_foreground(steps, bound, guess=guess, tires=config.tires)
     meets = meets.clip(SUREST_WALK, 1 - SUREST_WALK)
-    look = log_odds(features, bound).clip(-SUREST_LOOK, SUREST_LOOK)
-    sure = config.walk * np.log(meets / (1 - meets)) + config.look * look
+    odds = np.log(meets / (1 - meets))
+    if guess is None:
+        look = log_odds(features, bound).clip(-SUREST_LOOK, SUREST_LOOK)
+        sure = config.walk * odds + config.look * look
+    else:
+        sure = config.guided * odds
     sure *= np.sqrt(sizes / sizes.mean())
     unary = np.stack([np.logaddexp(0, -sure), np.logaddexp(0, sure)], 1)
     closed = np.exp(-touching.membrane / config.softness).astype(np.float64)
     pair = config.smoothness * touching.faces * closed
     return Energy(unary, touching.first, touching.second, pair, bound)
+
+
+def _mean_of(
+    fragments: Fragments, guess: npt.NDArray[np.uint8], factors: Triple
+) -> npt.NDArray[np.float64]:
+    """Return the mean of a probability of 0 to 255 over each fragment."""
+    bins = downsample(guess, factors, "image").ravel()
+    return np.bincount(fragments.labels.ravel(), bins) / 255 / fragments.sizes
 
 
 def binned_strokes(

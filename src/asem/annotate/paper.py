@@ -135,8 +135,12 @@ class PaperRegion:
         z, y, x = self.unit.shape
         return z, y, x
 
-    def cut(self, strokes: npt.NDArray[np.integer]) -> Cut:
-        """Return the cut of least energy, as `asem.annotate.graphcut.cut` does."""
+    def cut(
+        self, strokes: npt.NDArray[np.integer], guess: npt.NDArray[np.uint8] | None = None
+    ) -> Cut:
+        """Return the cut of least energy, as `asem.annotate.graphcut.cut` does; without a guess."""
+        if guess is not None:
+            raise ValueError('the paper\'s energy takes no guess; use energy = "membranes"')
         pieces = _split(self, strokes)
         energy = energy_of(self, pieces, strokes)
         foreground = energy.minimize()

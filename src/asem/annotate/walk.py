@@ -23,7 +23,11 @@ def graph(
 
 
 def meets_foreground(
-    weights: sparse.csr_array, bound: npt.NDArray[np.uint8]
+    weights: sparse.csr_array,
+    bound: npt.NDArray[np.uint8],
+    *,
+    guess: npt.NDArray[np.float64] | None = None,
+    tires: float = 0.0,
 ) -> npt.NDArray[np.float64]:
     """Return, for walks from each node, the probability to meet foreground first (Grady, 2006).
 
@@ -31,17 +35,25 @@ def meets_foreground(
     to a node that is bound. With the Laplacian matrix L = D - W and x = 1 on foreground, 0 on
     background, it is the x of the others for which L x = 0 there.
 
+    With a guess g, a walk may also end before each step, and then meets foreground with the
+    probability that is guessed where it is: (L + t D) x = t D g. Strokes then overrule the guess as
+    far as walks come.
+
     Parameters
     ----------
     weights
         From `graph`; positive between neighbours.
     bound
         Code of the stroke that binds a node, or 0, (n,).
+    guess
+        A probability of foreground, (n,).
+    tires
+        t: how likely, over how unlikely, a walk ends before a step.
 
     Returns
     -------
     ndarray
-        In [0, 1], (n,). A node without a way to one that is bound has 0.5.
+        In [0, 1], (n,). A node without a way to one that is bound has its guess, or else 0.5.
 
     Examples
     --------
@@ -52,17 +64,17 @@ def meets_foreground(
     found = np.where(bound == FOREGROUND, 1.0, 0.0)
     _, part = sparse.csgraph.connected_components(weights, directed=False)
     reached = np.isin(part, part[bound != 0])
-    found[~reached] = 0.5
+    found[~reached] = 0.5 if guess is None else guess[~reached]
     free = np.flatnonzero((bound == 0) & reached)
     if not free.size:
         return found
     among = weights[free]
     degree = among.sum(1)
-    laplacian = sparse.diags_array(degree) - among[:, free]
-    preconditioner = LinearOperator(laplacian.shape, lambda x: x.ravel() / degree)  # Jacobi
-    solution, stopped = cg(
-        laplacian, among @ found, rtol=TOLERANCE, maxiter=MOST_ITERATIONS, M=preconditioner
-    )
+    ends = np.zeros_like(degree) if guess is None else tires * degree
+    system = sparse.diags_array(degree + ends) - among[:, free]
+    target = among @ found + (0 if guess is None else ends * guess[free])
+    jacobi = LinearOperator(system.shape, lambda x: x.ravel() / system.diagonal())
+    solution, stopped = cg(system, target, rtol=TOLERANCE, maxiter=MOST_ITERATIONS, M=jacobi)
     assert stopped == 0, "the walk did not settle"
     found[free] = solution.clip(0, 1)
     return found

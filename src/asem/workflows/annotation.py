@@ -107,6 +107,36 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session:
     return kept(path, lambda: prepared(unit, volume.voxel_size, config))
 
 
+def guess_window(
+    volume: Volume, raw: Path, window: Roi, checkpoint: Path, session: Session
+) -> npt.NDArray[np.uint8]:
+    """Predict a window, so that strokes need only correct what a network finds.
+
+    Parameters
+    ----------
+    volume, session
+        From `open_session`.
+    raw
+        The image.
+    window
+        In the voxels of raw.
+    checkpoint
+        As `asem.workflows.predict.predict_volume` takes it.
+
+    Returns
+    -------
+    ndarray
+        uint8, the shape of `window`: 255 times the probability of foreground; for
+        `asem.annotate.graphcut.cut`.
+    """
+    from asem.workflows.predict import predict_volume  # torch takes seconds, and is seldom needed
+
+    destination = session.folder / NAME / "guess"
+    done = predict_volume(checkpoint, raw, destination, roi=str(window), overwrite=True)
+    guess: npt.NDArray[np.uint8] = done.read(done.roi)
+    return guess
+
+
 def window_image(volume: Volume, window: Roi) -> npt.NDArray[np.uint8]:
     """Return a window to look at: uint8, black to white of the contrast window."""
     unit = to_unit(volume.read(window), window_of(volume))
