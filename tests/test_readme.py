@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 
 import funlib
+from asem.annotate.graphcut import GraphCutConfig
 from asem.cli import main
 from asem.phantom.cell import make_cell
 
@@ -84,3 +86,12 @@ def test_the_measured_example_is_the_training_file_shown():
         return [line for line in lines if line and not line.startswith(("raw", "labels"))]
 
     assert settings(shown) == settings(example)
+
+
+def test_the_page_on_annotation_works_as_it_stands(capsys):
+    page = (ROOT / "docs/annotation.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    exec(compile(code, "docs/annotation.md", "exec"), {})
+    assert re.fullmatch(r"\d+ \(\d+, \d+, \d+\)\n", capsys.readouterr().out)
+    for row in re.findall(r"^\| `(.*? = .*?)` \|", page, flags=re.MULTILINE):
+        GraphCutConfig.checked(tomllib.loads(row), source="docs/annotation.md")
