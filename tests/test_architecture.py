@@ -23,7 +23,8 @@ LAYERS = [
     {"training"},
     {"report", "view"},
     {"workflows"},
-    {"cli", "plugin"},
+    {"plugin"},
+    {"cli"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -109,8 +109,8 @@ def cut(
     for name, array in (("strokes have", strokes), ("guess has", guess)):
         if array is not None and array.shape != region.shape:
             raise ValueError(f"the {name} shape {array.shape}, the region {region.shape}")
-    there = np.unique(strokes).tolist()
-    others = [value for value in there if value not in (0, *KINDS)]
+    there = np.unique(strokes[strokes != 0]).tolist()
+    others = [value for value in there if value not in KINDS]
     if others:
         raise ValueError(f"strokes are 1 (foreground) and 2 (background), not {others[0]}")
     for kind, name in zip(KINDS, ("foreground (1)", "background (2)"), strict=True):

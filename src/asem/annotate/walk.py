@@ -72,8 +72,9 @@ def meets_foreground(
     degree = among.sum(1)
     ends = np.zeros_like(degree) if guess is None else tires * degree
     system = sparse.diags_array(degree + ends) - among[:, free]
+    diagonal = system.diagonal()
     target = among @ found + (0 if guess is None else ends * guess[free])
-    jacobi = LinearOperator(system.shape, lambda x: x.ravel() / system.diagonal())
+    jacobi = LinearOperator(system.shape, lambda x: x.ravel() / diagonal)
     solution, stopped = cg(system, target, rtol=TOLERANCE, maxiter=MOST_ITERATIONS, M=jacobi)
     assert stopped == 0, "the walk did not settle"
     found[free] = solution.clip(0, 1)

@@ -30,6 +30,7 @@ def build() -> App:
     app.command(prepare.clahe, name="clahe")
     app.command(prepare.mask, name="mask")
     app.command(prepare.graphcut, name="graphcut")
+    app.command(prepare.annotate, name="annotate")
     app.command(prepare.labels, name="labels")
     app.command(learn.train, name="train")
     app.command(learn.finetune, name="finetune")

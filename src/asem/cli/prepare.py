@@ -1,4 +1,4 @@
-"""The verbs between import and training: clahe, mask, graphcut, labels; and instances after it."""
+"""The verbs around training: clahe, mask, graphcut, annotate, labels; and instances after it."""
 
 from pathlib import Path
 from typing import Literal
@@ -130,6 +130,29 @@ def graphcut(
             raw, strokes, destination, roi=roi, config=settings, overwrite=overwrite, progress=told
         )
     show({"labels": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
+
+
+def annotate(
+    raw: Path, /, *, session: Path | None = None, structure: str = "mito", shown: Shown = PLAIN
+) -> None:
+    """Annotate an image in a window: draw a few strokes, see what they mean, go on.
+
+    Parameters
+    ----------
+    raw
+        The image, for instance cell.zarr/raw.
+    session
+        Folder of the strokes and finished windows; by default cell.zarr/annotations, or
+        RAW.annotations beside another image. It is gone on with.
+    structure
+        What to begin with; the window has the others.
+    """
+    try:
+        from asem.plugin.main import annotate as open_window
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is missing: pip install 'asem[napari]'") from error
+
+    open_window(raw, session, structure)
 
 
 def labels(

@@ -1,0 +1,1 @@
+"""The napari plugin: annotate by graph cut, read cells, sample data. Thin: see `workflows`."""

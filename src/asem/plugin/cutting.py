@@ -1,0 +1,96 @@
+"""What the worker thread does: prepare the window, once, and cut it by the strokes."""
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.annotate.energy import Cut
+from asem.annotate.graphcut import GraphCutConfig, Region, cut
+from asem.annotate.membranes import MembraneRegion
+from asem.annotate.session import Session
+from asem.volume.roi import Roi
+from asem.volume.volume import Volume
+from asem.workflows.annotation import prepare_window
+
+MOST_REGIONS = 2
+"""Prepared and kept in memory."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to cut.
+
+    Parameters
+    ----------
+    window
+        In raw's voxels.
+    strokes
+        Of the window, 1 foreground, 2 background; None: only prepare it.
+    smoothing_nm
+        Of the boundary.
+    """
+
+    window: Roi
+    strokes: npt.NDArray[np.uint8] | None
+    smoothing_nm: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A cut, None if there was nothing to cut by, and the seconds it took."""
+
+    cut: Cut | None
+    seconds: float
+
+
+class Solver:
+    """Answers requests, one at a time; the last windows stay prepared.
+
+    Parameters
+    ----------
+    volume
+        Raw.
+    session
+        Beside which prepared windows are kept.
+    """
+
+    def __init__(self, volume: Volume, session: Session) -> None:
+        self._volume, self._session = volume, session
+        self._regions: dict[Roi, Region] = {}
+
+    def knows(self, window: Roi) -> bool:
+        """Whether a window is prepared."""
+        return window in self._regions
+
+    def solve(self, request: Request) -> Answer:
+        """Return the cut.
+
+        Raises
+        ------
+        ValueError, OSError
+            The window cannot be read or cut.
+        """
+        region = self._region(request.window)
+        if request.strokes is None:
+            return Answer(None, 0)
+        begun = perf_counter()
+        found = cut(smoothed(region, request.smoothing_nm), request.strokes)
+        return Answer(found, perf_counter() - begun)
+
+    def _region(self, window: Roi) -> Region:
+        if window not in self._regions:
+            region = prepare_window(self._volume, window, GraphCutConfig(), self._session)
+            while len(self._regions) >= MOST_REGIONS:
+                del self._regions[next(iter(self._regions))]
+            self._regions[window] = region
+        return self._regions[window]
+
+
+def smoothed(region: Region, smoothing_nm: float) -> Region:
+    """Return the region with another smoothing of its boundary; the paper's energy has none."""
+    if not isinstance(region, MembraneRegion):
+        return region
+    config = region.config.model_copy(update={"smoothing_nm": smoothing_nm})
+    return replace(region, config=config)

@@ -1,0 +1,289 @@
+"""What the annotator works at, without a window: one structure, one window of the volume, its cut.
+
+What has to last is in the session, on disk. Here is what the screen shows of it, changed only in
+the thread of the screen; regions are prepared and cut in that of a `LiveCutter`.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.annotate.energy import Cut
+from asem.annotate.graphcut import GraphCutConfig
+from asem.annotate.session import Session
+from asem.annotate.strokes import BACKGROUND, FOREGROUND, Mark, Stroke, Verdict
+from asem.image.components import components_of
+from asem.plugin.cutting import Answer, Request, Solver
+from asem.plugin.live import LiveCutter
+from asem.structures import STRUCTURES
+from asem.volume.roi import Roi, Triple
+from asem.volume.volume import Volume
+from asem.workflows.annotation import save_labels, windows_of
+
+NAMES = {FOREGROUND: "foreground", BACKGROUND: "background"}
+What = Literal["window", "strokes", "cut", "state"]
+"""What changed: all that is shown, strokes, the cut, or only words and buttons."""
+
+
+class Desk:
+    """An annotation under way.
+
+    Parameters
+    ----------
+    volume
+        Raw.
+    session
+        Its annotations; closed with the desk.
+    structure
+        What is annotated.
+    post
+        Has a function called later in the thread of the screen.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        session: Session,
+        structure: str,
+        post: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.volume, self.session, self._post = volume, session, post
+        self.windows = windows_of(volume)
+        self.changed: Callable[[What], None] = lambda what: None
+        self.live, self.busy, self.status = True, False, ""
+        self._stale = False
+        self.smoothing_nm = GraphCutConfig().membranes.smoothing_nm
+        self.cut: Cut | None = None
+        self.foreground: npt.NDArray[np.uint8]
+        self._stored: npt.NDArray[np.bool_] | None
+        self._request = 0
+        self._solver = Solver(volume, session)
+        self._cutter = LiveCutter(self._solver.solve, self._done, self._failed)
+        self._saver = ThreadPoolExecutor(1, thread_name_prefix="asem-save")
+        self._lay_out(0, structure)
+
+    @property
+    def window(self) -> Roi:
+        """The part of raw that is shown."""
+        return self.windows[self.number]
+
+    @property
+    def structures(self) -> list[str]:
+        """Presets and what the session has begun."""
+        return sorted({*STRUCTURES, *self.session.structures, self.structure})
+
+    @property
+    def progress(self) -> str:
+        """How far one is, in words."""
+        number = len(self.annotation.accepted)
+        words = f"{number} of {len(self.windows)} windows accepted"
+        if self._stored is None:
+            return words
+        same = np.array_equal(self._stored, self.foreground)
+        return f"{words}, this one too" if same else f"{words}, this one before it changed"
+
+    def choose(self, structure: str) -> None:
+        """Annotate another structure."""
+        self._turn_to(self.number, structure)
+
+    def go_to(self, number: int) -> None:
+        """Show a window, the nearest if there is none of this number (from 0)."""
+        number = min(max(number, 0), len(self.windows) - 1)
+        if number == self.number:
+            self.say(f"there is no other window on this side of window {number + 1}")
+        else:
+            self._turn_to(number, self.structure)
+
+    def preview(self, stroke: Stroke) -> None:
+        """Show a part of a stroke that is being drawn."""
+        self.strokes[stroke.covered(self.window)] = stroke.kind
+        self.changed("strokes")
+
+    def draw(self, mark: Mark) -> None:
+        """Keep a mark, on disk, and cut again."""
+        try:
+            self.annotation.draw(mark)
+        except (ValueError, OSError) as fault:
+            self.say(f"not kept: {fault}")
+            self._repaint()
+            return
+        self.strokes[mark.covered(self.window)] = mark.kind
+        self._marked()
+
+    def undo(self) -> None:
+        """Take the last mark back, and show where it was."""
+        self._turn(self.annotation.undo, "undo")
+
+    def redo(self) -> None:
+        """Bring the last mark back, and show where it is."""
+        self._turn(self.annotation.redo, "redo")
+
+    def judge(self, voxel: Triple, kind: int) -> None:
+        """Accept (1) or reject (2) the object of the cut at a voxel of the window."""
+        inside = Roi.whole(self.window.shape).contains(Roi(voxel, (1, 1, 1)))
+        if not inside or not self.foreground[voxel]:
+            self.say("there is no object under the pointer: point at a part of the overlay")
+            return
+        parts = components_of(self.foreground)
+        self.draw(Verdict.of(kind, parts == parts[voxel], self.window.offset))
+
+    def recut(self) -> None:
+        """Cut the window by its strokes, in the other thread; what was asked before is dropped."""
+        self._request += 1
+        self._stale = False
+        missing = [name for kind, name in NAMES.items() if not (self.strokes == kind).any()]
+        known = self._solver.knows(self.window)
+        if missing and known:
+            self._cutter.forget(self._request)
+            self._show(None)
+            self.say(f"draw {' and '.join(missing)}{' too' if len(missing) == 1 else ''}")
+            return
+        strokes = None if missing else self.strokes.copy()
+        self.busy = True
+        self.say("cutting..." if known else "preparing this window (once, some seconds)...")
+        self._cutter.submit(Request(self.window, strokes, self.smoothing_nm), self._request)
+
+    def least_certain(self) -> Triple | None:
+        """Return the voxel of the window whose side is least certain, if there is a cut."""
+        place = self.cut.least_certain() if self.cut else None
+        self.say(
+            "there is no cut yet: draw foreground and background"
+            if self.cut is None
+            else "all of the window is bound by strokes"
+            if place is None
+            else "the least certain place: draw there, or go on"
+        )
+        return place
+
+    def accept(self) -> None:
+        """Keep the cut as the labels of the window; all background where only that is drawn."""
+        drawn = set(np.unique(self.strokes).tolist()) - {0}
+        if self.busy:
+            self.say("still cutting: accept the window when its cut is there")
+        elif self._stale:
+            self.say("the cut is older than the strokes: Cut now (C), then accept it")
+        elif self.cut is None and drawn != {BACKGROUND}:
+            self.say("nothing to accept: draw, background alone if there is no such structure here")
+        else:
+            try:
+                self.annotation.accept(self.window, self.foreground.view(np.bool_))
+            except (ValueError, OSError) as fault:
+                self.say(f"not accepted: {fault}")
+                return
+            self._stored = self.foreground.view(np.bool_).copy()
+            self.say(f"window {self.number + 1} accepted")
+
+    def save(self, destination: Path, *, overwrite: bool = False) -> "Future[Volume]":
+        """Write the accepted windows as labels, in another thread."""
+        self.say("saving...")
+        saved = self._saver.submit(
+            save_labels,
+            self.volume,
+            self.session,
+            self.structure,
+            destination,
+            overwrite=overwrite,
+        )
+        saved.add_done_callback(lambda done: self._post(lambda: self._saved(destination, done)))
+        return saved
+
+    def say(self, status: str) -> None:
+        """Tell the annotator."""
+        self.status = status
+        self.changed("state")
+
+    def close(self) -> None:
+        """Stop cutting, finish saving, close the session."""
+        self._request += 1
+        self._cutter.stop()
+        self._saver.shutdown(wait=True)
+        self.session.close()
+
+    def _turn_to(self, number: int, structure: str) -> None:
+        try:
+            self._lay_out(number, structure)
+        except (ValueError, OSError) as fault:
+            self.say(f"not opened: {fault}")
+
+    def _lay_out(self, number: int, structure: str) -> None:
+        """Take a window of a structure; where it cannot be read, nothing changes."""
+        annotation, window = self.session.structure(structure), self.windows[number]
+        image, strokes = self.volume.read(window), annotation.painted(window)
+        stored: npt.NDArray[np.bool_] | None = None
+        damage = ""
+        try:
+            if window in annotation.accepted:
+                stored = annotation.labels(window)
+        except OSError as fault:  # its strokes are there: it can be accepted again
+            damage = str(fault)
+        self.number, self.structure, self.annotation = number, structure, annotation
+        self.image, self.strokes, self._stored = image, strokes, stored
+        self.foreground = np.zeros(window.shape, np.uint8)
+        if stored is not None:
+            self.foreground[...] = stored
+        self.cut = None
+        self.changed("window")
+        self.recut()
+        if damage:
+            self.say(damage)
+
+    def _turn(self, change: Callable[[], Mark | None], verb: str) -> None:
+        try:
+            mark = change()
+        except (ValueError, OSError) as fault:
+            self.say(f"cannot {verb}: {fault}")
+            return
+        if mark is None:
+            self.say(f"there is nothing to {verb}")
+        elif mark.box.intersect(self.window).size:
+            self._repaint()
+            self._marked()
+        else:
+            self.go_to(next(n for n, w in enumerate(self.windows) if mark.box.intersect(w).size))
+
+    def _repaint(self) -> None:
+        self.strokes[...] = self.annotation.painted(self.window)
+        self.changed("strokes")
+
+    def _marked(self) -> None:
+        self.changed("strokes")
+        if self.live:
+            self.recut()
+        else:
+            self._stale = True
+            self.say("kept; Cut now (C) shows what it changes")
+
+    def _show(self, found: Cut | None) -> None:
+        self.busy, self.cut = False, found
+        if found is not None:
+            self.foreground[...] = found.foreground
+        elif self._stored is None or self.strokes.any():
+            self.foreground[...] = 0
+        self.changed("cut")
+
+    def _done(self, number: int, answer: Answer) -> None:
+        self._post(lambda: self._receive(number, answer))
+
+    def _failed(self, number: int, fault: str) -> None:
+        self._post(lambda: self._receive(number, fault))
+
+    def _receive(self, number: int, answer: Answer | str) -> None:
+        if number != self._request:
+            return
+        if isinstance(answer, str):
+            self._show(None)
+            self.say(f"no cut: {answer}")
+        elif answer.cut is None:
+            self.recut()  # says what is missing
+        else:
+            self._show(answer.cut)
+            self.say(f"cut in {answer.seconds:.1f} s")
+
+    def _saved(self, destination: Path, done: "Future[Volume]") -> None:
+        fault = done.exception()
+        where = "/".join(destination.parts[-3:])
+        self.say(f"saved as {where}" if fault is None else f"not saved: {fault}")

@@ -1,0 +1,166 @@
+"""A screen of its own, and hands: the X server's pointer and keys, by xdotool."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.phantom.cell import make_cell
+from asem.workflows.importing import import_volume
+
+NEEDED = ("Xvfb", "xdotool", "setpriv")
+WIDTH, HEIGHT = 1280, 800
+SIZE = (10.0, 10.0, 10.0)
+
+
+@pytest.fixture(scope="session")
+def screen():
+    """An X server without a monitor; DISPLAY and Qt are set to it until the end of the tests."""
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing:
+        pytest.fail(
+            f"GUI tests need {' and '.join(missing)}: apt-get install xvfb xdotool util-linux"
+        )
+    out, into = os.pipe()
+    os.set_inheritable(into, True)
+    # It ends with this process: Qt holds on to it until then, and would exit in the midst of tests.
+    words = ["setpriv", "--pdeathsig", "TERM", "Xvfb", "-displayfd", str(into), "-nolisten", "tcp"]
+    words += ["-screen", "0", f"{WIDTH}x{HEIGHT}x24"]
+    quiet = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
+    os.posix_spawnp(words[0], words, os.environ, file_actions=[quiet])
+    os.close(into)
+    with os.fdopen(out) as told:
+        display = f":{told.readline().strip()}"
+    before = os.environ.copy()
+    os.environ |= {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "NAPARI_CONFIG": ""}
+    yield display
+    os.environ.clear()
+    os.environ |= before
+
+
+@pytest.fixture(scope="session")
+def drawn_cell(tmp_path_factory):
+    """A folder with cell.zarr/raw, and where mitochondria are."""
+    folder = tmp_path_factory.mktemp("drawn")
+    raw, mitochondria = make_cell((48, 80, 112), SIZE, np.random.default_rng(3))
+    tifffile.imwrite(folder / "raw.tif", raw)
+    import_volume(folder / "raw.tif", folder / "cell.zarr/raw", voxel_size=SIZE)
+    return folder, mitochondria > 0
+
+
+@pytest.fixture
+def raw(drawn_cell, tmp_path):
+    """A copy of cell.zarr/raw that nobody has annotated."""
+    shutil.copytree(drawn_cell[0] / "cell.zarr", tmp_path / "cell.zarr")
+    return tmp_path / "cell.zarr/raw"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Where screenshots go: the folder ASEM_PICTURES, else that of the test."""
+    folder = Path(os.environ.get("ASEM_PICTURES", tmp_path / "pictures"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class Hands:
+    """Real events in a viewer of this process, whose events are processed meanwhile."""
+
+    def __init__(self, viewer, desk):
+        from qtpy.QtWidgets import QApplication
+
+        self.viewer, self.desk = viewer, desk
+        self.window = viewer.window._qt_window
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        self.process = QApplication.processEvents
+        viewer.window.resize(WIDTH, HEIGHT)
+        self.window.move(0, 0)
+        self.wait(lambda: self.window.width() == WIDTH)
+        self.do("windowfocus", str(int(self.window.winId())))
+
+    def wait(self, until, seconds=30.0):
+        end = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < end, f"waited {seconds} s; status: {self.desk.status}"
+            self.process()
+            time.sleep(0.005)
+
+    def rest(self, seconds=0.1):
+        end = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() >= end)
+
+    def settle(self):
+        """Wait until nothing is cut any more."""
+        self.rest()
+        self.wait(lambda: not self.desk.busy)
+        self.rest()
+
+    def do(self, *words):
+        acting = subprocess.Popen(["xdotool", *map(str, words)])
+        self.wait(lambda: acting.poll() is not None)
+        assert acting.returncode == 0
+        self.rest()
+
+    def pixel(self, voxel):
+        """Where on the screen a voxel of the window is seen."""
+        from qtpy.QtCore import QPoint
+
+        dims, camera = self.viewer.dims, self.viewer.scene.camera
+        world = np.array(self.viewer.layers["window of raw"].data_to_world(voxel))[
+            list(dims.displayed)
+        ]
+        row, column = (world - camera.center[-2:]) * camera.zoom
+        middle = self.canvas.rect().center()
+        place = self.canvas.mapToGlobal(middle + QPoint(round(column), round(row)))
+        return place.x(), place.y()
+
+    def point(self, voxel):
+        self.do("mousemove", *self.pixel(voxel))
+
+    def drag(self, *voxels, button=1):
+        """Press, pass through voxels, release."""
+        places = [self.pixel(voxel) for voxel in voxels]
+        words = ["mousemove", *places[0], "mousedown", button]
+        for (x, y), (to_x, to_y) in itertools.pairwise(places):
+            for part in np.linspace(0, 1, 8)[1:]:
+                way = (round(x + part * (to_x - x)), round(y + part * (to_y - y)))
+                words += ["sleep", "0.02", "mousemove", *way]
+        self.do(*words, "sleep", "0.02", "mouseup", button)
+
+    def press(self, *keys):
+        self.do("key", "--clearmodifiers", *keys)
+
+    def click(self, widget):
+        place = widget.mapToGlobal(widget.rect().center())
+        self.do("mousemove", place.x(), place.y(), "click", 1)
+
+    def picture(self, path):
+        self.rest()
+        self.window.grab()  # lays out what has not been shown yet
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+
+
+@pytest.fixture
+def open_window(screen):
+    """Open raw in a viewer of this process; it is closed at the end."""
+    opened = []
+
+    def open_(raw):
+        from asem.plugin.annotate import open_desk
+        from asem.plugin.main import show
+
+        desk = open_desk(raw)
+        viewer = show(desk)
+        opened.append((viewer, desk))
+        return Hands(viewer, desk)
+
+    yield open_
+    for viewer, desk in opened:
+        viewer.close()
+        desk.close()
