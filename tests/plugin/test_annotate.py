@@ -248,8 +248,8 @@ def test_closing_the_window_ends_it_well(screen, raw):
 
 
 def xdotool(*words):
-    done = subprocess.run(["xdotool", *map(str, words)], check=True, capture_output=True, text=True)
-    return done.stdout
+    words = ["xdotool", *map(str, words)]
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def wait_for(until, seconds=20):

@@ -106,6 +106,32 @@ def test_smoothing_changes_the_cut_and_prepares_nothing_again(drawn, screen_thre
     assert not np.array_equal(drawn.foreground, before)
 
 
+def test_a_network_begins_and_strokes_correct_it(desk, run, screen_thread):
+    desk.predict(run)
+    screen_thread.settle(desk)
+    assert desk.status.startswith("cut in ")
+    guessed = desk.cut
+    desk.draw(FOREGROUND)
+    screen_thread.settle(desk)
+    assert desk.cut is not guessed
+    assert desk.foreground[24, 4, 45]
+    desk.accept()
+    assert desk.status == "window 1 accepted"
+    desk.go_to(1)
+    screen_thread.settle(desk)
+    assert desk.status == "draw foreground and background"
+
+
+def test_without_a_network_strokes_alone_go_on(drawn, tmp_path, screen_thread):
+    drawn.predict(tmp_path / "none")
+    screen_thread.settle(drawn)
+    assert drawn.status.startswith("no cut: ")
+    assert "none" in drawn.status
+    drawn.recut()
+    screen_thread.settle(drawn)
+    assert drawn.status.startswith("cut in ")
+
+
 def test_undo_and_redo_go_to_the_window_of_the_stroke(drawn, screen_thread):
     drawn.go_to(1)
     screen_thread.settle(drawn)

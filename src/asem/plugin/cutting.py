@@ -1,6 +1,7 @@
-"""What the worker thread does: prepare the window, once, and cut it by the strokes."""
+"""What the worker thread does: prepare the window and predict it, once, and cut it by strokes."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -12,7 +13,7 @@ from asem.annotate.membranes import MembraneRegion
 from asem.annotate.session import Session
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.workflows.annotation import prepare_window
+from asem.workflows.annotation import guess_window, prepare_window
 
 MOST_REGIONS = 2
 """Prepared and kept in memory."""
@@ -30,11 +31,14 @@ class Request:
         Of the window, 1 foreground, 2 background; None: only prepare it.
     smoothing_nm
         Of the boundary.
+    checkpoint
+        Of a network whose prediction the strokes correct; None: there are strokes of both kinds.
     """
 
     window: Roi
     strokes: npt.NDArray[np.uint8] | None
     smoothing_nm: float
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Solver:
     def __init__(self, volume: Volume, session: Session) -> None:
         self._volume, self._session = volume, session
         self._regions: dict[Roi, Region] = {}
+        self._guess: tuple[Roi, Path, npt.NDArray[np.uint8]] | None = None
 
     def knows(self, window: Roi) -> bool:
         """Whether a window is prepared."""
@@ -75,9 +80,19 @@ class Solver:
         region = self._region(request.window)
         if request.strokes is None:
             return Answer(None, 0)
+        guess = self._predicted(request.window, request.checkpoint)
         begun = perf_counter()
-        found = cut(smoothed(region, request.smoothing_nm), request.strokes)
+        found = cut(smoothed(region, request.smoothing_nm), request.strokes, guess)
         return Answer(found, perf_counter() - begun)
+
+    def _predicted(self, window: Roi, checkpoint: Path | None) -> npt.NDArray[np.uint8] | None:
+        if checkpoint is None:
+            return None
+        if self._guess is None or self._guess[:2] != (window, checkpoint):
+            raw = Path(self._volume.name)
+            guess = guess_window(self._volume, raw, window, checkpoint, self._session)
+            self._guess = window, checkpoint, guess
+        return self._guess[2]
 
     def _region(self, window: Roi) -> Region:
         if window not in self._regions:

@@ -58,6 +58,7 @@ class Desk:
         self._stale = False
         self.smoothing_nm = GraphCutConfig().membranes.smoothing_nm
         self.cut: Cut | None = None
+        self.checkpoint: Path | None = None
         self.foreground: npt.NDArray[np.uint8]
         self._stored: npt.NDArray[np.bool_] | None
         self._request = 0
@@ -135,7 +136,8 @@ class Desk:
         """Cut the window by its strokes, in the other thread; what was asked before is dropped."""
         self._request += 1
         self._stale = False
-        missing = [name for kind, name in NAMES.items() if not (self.strokes == kind).any()]
+        there = [kind for kind in NAMES if self.checkpoint or (self.strokes == kind).any()]
+        missing = [name for kind, name in NAMES.items() if kind not in there]
         known = self._solver.knows(self.window)
         if missing and known:
             self._cutter.forget(self._request)
@@ -145,7 +147,14 @@ class Desk:
         strokes = None if missing else self.strokes.copy()
         self.busy = True
         self.say("cutting..." if known else "preparing this window (once, some seconds)...")
-        self._cutter.submit(Request(self.window, strokes, self.smoothing_nm), self._request)
+        request = Request(self.window, strokes, self.smoothing_nm, self.checkpoint)
+        self._cutter.submit(request, self._request)
+
+    def predict(self, checkpoint: Path) -> None:
+        """Begin this window with what a network predicts; strokes correct it."""
+        self.checkpoint = checkpoint
+        self.recut()
+        self.say("predicting this window (once, up to some minutes without a GPU)...")
 
     def least_certain(self) -> Triple | None:
         """Return the voxel of the window whose side is least certain, if there is a cut."""
@@ -225,7 +234,7 @@ class Desk:
         self.foreground = np.zeros(window.shape, np.uint8)
         if stored is not None:
             self.foreground[...] = stored
-        self.cut = None
+        self.cut, self.checkpoint = None, None
         self.changed("window")
         self.recut()
         if damage:
@@ -275,6 +284,7 @@ class Desk:
         if number != self._request:
             return
         if isinstance(answer, str):
+            self.checkpoint = None  # strokes alone go on
             self._show(None)
             self.say(f"no cut: {answer}")
         elif answer.cut is None:

@@ -57,6 +57,7 @@ class Panel(QWidget):
         self._add_place()
         self._add_brush()
         self._add_cut()
+        self._add_network()
         self._add_end()
         self.rows.addStretch(1)
         self.setMinimumWidth(WIDTH)
@@ -144,6 +145,14 @@ class Panel(QWidget):
         self._row("Overlay", self.opacity)
         self.uncertain = button("Least certain place (U)", "Go to where a stroke helps most")
         self.rows.addWidget(self.uncertain)
+
+    def _add_network(self) -> None:
+        self.checkpoint = QLineEdit()
+        self.checkpoint.setPlaceholderText("runs/mito")
+        self.checkpoint.setToolTip("A run or checkpoint of asem train")
+        self._row("Network", self.checkpoint)
+        self.predict = button("Predict here", "Begin this window with what the network predicts")
+        self._row("", self.predict)
 
     def _add_end(self) -> None:
         self._heading("Keep")

@@ -75,6 +75,7 @@ class Work:
         panel.smoothing.valueChanged.connect(self._smooth)
         panel.opacity.valueChanged.connect(lambda n: setattr(self.layers.cut, "opacity", n / 100))
         panel.uncertain.clicked.connect(lambda: self.go_to_uncertain())
+        panel.predict.clicked.connect(self._predict)
         panel.accept.clicked.connect(lambda: desk.accept())
         panel.save.clicked.connect(self._save)
 
@@ -131,6 +132,13 @@ class Work:
     def _smooth(self, smoothing_nm: float) -> None:
         self.desk.smoothing_nm = smoothing_nm
         self.desk.recut()
+
+    def _predict(self) -> None:
+        words = self.panel.checkpoint.text().strip()
+        if words:
+            self.desk.predict(Path(words))
+        else:
+            self.desk.say("name a network first: a run or checkpoint of asem train")
 
     def _save(self) -> None:
         path = Path(self.panel.destination.text())
