@@ -9,6 +9,7 @@ import tifffile
 from asem.annotate.graphcut import GraphCutConfig, cut
 from asem.annotate.membranes import MembraneRegion
 from asem.annotate.strokes import Stroke
+from asem.structures import structure
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, parse_roi
 from asem.workflows.annotation import (
@@ -21,6 +22,7 @@ from asem.workflows.annotation import (
 )
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.importing import import_volume
+from asem.workflows.labels import label_volume
 from asem.workflows.predict import predict_volume
 from asem.workflows.train import train_model
 
@@ -137,6 +139,23 @@ def test_accepted_windows_become_labels_and_the_rest_is_unknown(raw, rng):
         again = save_labels(volume, session, "mito", raw.parent / "labels/mito", overwrite=True)
         whole[one.slices] = ~found[one]
         assert np.array_equal(again.read(again.roi), whole[place.slices])
+
+
+def test_labels_for_training_are_those_of_asem_labels(raw):
+    volume, session = open_session(raw)
+    foreground = np.zeros(SHAPE, bool)
+    foreground[10:20, 10:30, 10:30] = True
+    with session:
+        session.structure("mito").accept(volume.roi, foreground)
+        path = raw.parent / "labels/mito"
+        labels = save_labels(volume, session, "mito", path, preset=structure("mito"))
+        with pytest.raises(FileExistsError, match="overwrite"):
+            save_labels(volume, session, "mito", path, preset=structure("mito"))
+    drawn = open_volume(raw.parent / "labels/mito_drawn")
+    assert np.array_equal(drawn.read(drawn.roi) > 0, foreground)
+    same = label_volume(raw.parent / "labels/mito_drawn", raw.parent / "m", structure("mito"))
+    assert np.array_equal(labels.read(labels.roi), same.read(same.roi))
+    assert (labels.read(labels.roi) > 0).sum() > foreground.sum()
 
 
 def test_a_window_to_look_at(raw):

@@ -186,7 +186,9 @@ class Desk:
             self._stored = self.foreground.view(np.bool_).copy()
             self.say(f"window {self.number + 1} accepted")
 
-    def save(self, destination: Path, *, overwrite: bool = False) -> "Future[Volume]":
+    def save(
+        self, destination: Path, *, preset: bool = False, overwrite: bool = False
+    ) -> "Future[Volume]":
         """Write the accepted windows as labels, in another thread."""
         self.say("saving...")
         saved = self._saver.submit(
@@ -195,6 +197,7 @@ class Desk:
             self.session,
             self.structure,
             destination,
+            preset=STRUCTURES.get(self.structure) if preset else None,
             overwrite=overwrite,
         )
         saved.add_done_callback(lambda done: self._post(lambda: self._saved(destination, done)))

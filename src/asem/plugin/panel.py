@@ -164,8 +164,11 @@ class Panel(QWidget):
         self._row("Labels to", self.destination)
         self.overwrite = QCheckBox("Replace")
         self.overwrite.setToolTip("Replace labels that are there already")
+        self.preset = QCheckBox("Clean, widen")
+        self.preset.setToolTip("By the structure's preset, as asem labels does, for training")
         self.save = button("Save labels", "Write all accepted windows; the rest is unknown")
-        self._row("", self.overwrite, self.save)
+        self._row("", self.overwrite, self.preset)
+        self.rows.addWidget(self.save)
 
     def _heading(self, words: str) -> None:
         label = QLabel(words)

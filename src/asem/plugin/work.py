@@ -10,6 +10,7 @@ from asem.plugin.desk import Desk, What
 from asem.plugin.keys import bind
 from asem.plugin.layers import ORDERS, WindowLayers
 from asem.plugin.panel import Panel
+from asem.structures import STRUCTURES
 from asem.volume.volume import Volume
 
 
@@ -87,6 +88,7 @@ class Work:
         panel.progress.setText(desk.progress)
         panel.undo.setEnabled(desk.annotation.can_undo)
         panel.redo.setEnabled(desk.annotation.can_redo)
+        panel.preset.setEnabled(desk.structure in STRUCTURES)
         panel.previous.setEnabled(desk.number > 0)
         panel.next.setEnabled(desk.number + 1 < len(desk.windows))
         panel.number.blockSignals(True)
@@ -142,7 +144,9 @@ class Work:
 
     def _save(self) -> None:
         path = Path(self.panel.destination.text())
-        self.desk.save(path, overwrite=self.panel.overwrite.isChecked())
+        panel = self.panel
+        preset = panel.preset.isEnabled() and panel.preset.isChecked()
+        self.desk.save(path, preset=preset, overwrite=panel.overwrite.isChecked())
 
     def _show_brush(self) -> None:
         """Take the brush from the panel, and let the pointer look like it."""

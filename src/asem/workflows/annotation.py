@@ -23,14 +23,16 @@ from asem.annotate.kept import kept
 from asem.annotate.session import Session
 from asem.blocks.journal import NAME
 from asem.blocks.memory import free_memory
-from asem.blocks.output import new_image
+from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.labels import unknown_id
+from asem.structures import Structure
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, negative
 from asem.volume.volume import Volume
+from asem.workflows.labels import label_volume
 
 WINDOW_EDGE = 200
 """Voxels: a window is prepared in seconds, and cut in a fraction of one."""
@@ -159,6 +161,7 @@ def save_labels(
     structure: str,
     destination: Path,
     *,
+    preset: Structure | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Volume:
@@ -173,6 +176,8 @@ def save_labels(
     destination
         The label image to write: 1 foreground, 0 background, 255 unknown, over the box around the
         accepted windows. What is unknown counts for nothing in training and scores.
+    preset
+        Clean and widen them as `asem labels` does; what was accepted goes to ``DESTINATION_drawn``.
     overwrite
         Replace an image at `destination`.
     progress
@@ -192,10 +197,12 @@ def save_labels(
         np.min([window.offset for window in windows], 0).tolist(),
         np.max([window.end for window in windows], 0).tolist(),
     )
+    drawn = destination if preset is None else destination.with_name(f"{destination.name}_drawn")
+    check_way(destination, [session.folder], overwrite=overwrite)
     made = [f"{one} {_digest(path)}" for one, path in accepted]
     request = {"raw": volume.identity, "structure": structure, "windows": made}
     with new_image(
-        destination,
+        drawn,
         volume.blank(box, dtype=np.uint8, kind="labels", window=None),
         command="annotate",
         request=request,
@@ -209,6 +216,8 @@ def save_labels(
             stage="store",
             voxel_bytes=2,
         )
+    if preset is not None:
+        label_volume(drawn, destination, preset, overwrite=overwrite, progress=progress)
     return open_volume(destination)
 
 
