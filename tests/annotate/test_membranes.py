@@ -51,7 +51,7 @@ def test_it_does_not_depend_on_the_numbers_of_fragments(ball, strokes, rng):
     number = len(region.features)
     order = rng.permutation(number)
     labels = order[region.fragments.labels].astype(np.int32)
-    touching = touching_of(labels, region.fragments.ridge, 0.25)
+    touching = touching_of(labels, region.fragments.ridge, CONFIG.fragments.quantile)
     fragments = replace(
         region.fragments,
         labels=labels,

@@ -56,7 +56,7 @@ class MembraneConfig(Config):
     guided: float = Field(8, ge=0)
     """Weight of the walk where there is a guess; looks have none there, since a few strokes that
     correct a guess do not show what either kind looks like."""
-    smoothness: float = Field(0.3, ge=0)
+    smoothness: float = Field(0.4, ge=0)
     """Of borders between fragments."""
     softness: float = Field(0.5, gt=0)
     """Of the mean membrane, that makes a border a third as costly: less cuts through faint ones."""
