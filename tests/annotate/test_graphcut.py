@@ -138,3 +138,12 @@ def test_a_guess_of_another_shape_or_for_the_papers_energy(ball, strokes):
         cut(prepared(ball[0], VOXEL), strokes, guess[:1])
     with pytest.raises(ValueError, match="takes no guess"):
         cut(prepared(ball[0], VOXEL, CONFIGS["paper"]), strokes, guess)
+
+
+@both
+def test_both_kinds_in_one_piece(rng, config):
+    raw, strokes = rng.random((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8)
+    strokes[0, 0, 0], strokes[0, 0, 1] = 1, 2
+    found = cut(prepared(raw, (5.0,) * 3, config), strokes).foreground
+    assert found[0, 0, 0]
+    assert not found[0, 0, 1]

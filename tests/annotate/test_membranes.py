@@ -76,17 +76,21 @@ def test_a_fragment_with_both_kinds_is_cut_by_the_nearer_stroke():
     assert found.touching.second.tolist() == [2, 2]
 
 
-def test_borders_are_smooth_and_linear_between_bins():
-    """Where a wall parts bins, the border is half-way between their centres."""
-    grey = np.ones((8, 16, 16), np.float32)
-    grey[:, :, 7:9] = 0
+def test_smoothing_takes_steps_out_of_a_slanted_border():
+    """The share of voxels of the foreground that have background on three sides and more."""
+    z, y, x = np.indices((16, 32, 32))
+    grey = np.where(abs(2 * x - y - 14 + z) < 3, 0, 1).astype(np.float32)
     strokes = np.zeros(grey.shape, np.uint8)
-    strokes[4, 8, 2], strokes[4, 8, 13] = 1, 2
-    region = MembraneRegion.of(grey, (5.0,) * 3, CONFIG.model_copy(update={"smoothing_nm": 5.0}))
-    found = region.cut(strokes).foreground
-    edges = found.sum(2)
-    assert np.ptp(edges[2:-2, 4:-4]) <= 1
-    assert abs(float(edges.mean()) - 8) <= 1
+    strokes[8, 16, 2:5], strokes[8, 16, 24:30] = 1, 2
+    region = MembraneRegion.of(grey, (5.0,) * 3, CONFIG)
+
+    def roughness(smoothing_nm):
+        config = CONFIG.model_copy(update={"smoothing_nm": smoothing_nm})
+        found = replace(region, config=config).cut(strokes).foreground
+        sides = sum((found != np.roll(found, step, axis)) for axis in range(3) for step in (1, -1))
+        return (found & (sides >= 3)).sum() / found.sum()
+
+    assert roughness(15.0) < 0.9 * roughness(0.0)
 
 
 def fragments_of(labels, ridge, touching):

@@ -41,3 +41,13 @@ def test_walks_that_tire_end_at_a_guess(rng):
     step = line.toarray() / line.sum(1)[:, None]
     assert np.allclose(found[1:], ((step @ found + 0.01 * guess) / 1.01)[1:], atol=1e-4)
     assert meets_foreground(line, np.zeros(50, np.uint8), guess=guess).tolist() == guess.tolist()
+
+
+def test_walks_from_behind_a_thick_membrane_end_where_they_can():
+    """A cluster that touches nothing but foreground, by 10^-5 of a step, beside an open chain."""
+    first = np.array([0, 1, 2, 3, 5, 6, 7])
+    second = np.array([1, 2, 3, 4, 6, 7, 8])
+    weight = np.array([5e-5, 1, 1, 1, 50, 50, 50])
+    bound = np.array([1, 0, 0, 0, 0, 2, 0, 0, 1], np.uint8)
+    found = meets_foreground(graph(first, second, weight, 9), bound)
+    assert np.allclose(found, [1, 1, 1, 1, 1, 0, 1 / 3, 2 / 3, 1])

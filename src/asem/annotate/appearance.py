@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 from sklearn.linear_model import LogisticRegression
 
-from asem.annotate.strokes import FOREGROUND
+from asem.annotate.strokes import FOREGROUND, KINDS
 from asem.config import Nm3
 
 SCALES = (0.7, 1.5, 3.0, 6.0)
@@ -92,13 +92,15 @@ def log_odds(
     features
         From `features_of`, (n, f).
     bound
-        Code of the stroke that binds a fragment, or 0, (n,); both kinds are there.
+        Code of the stroke that binds a fragment, or 0, (n,).
 
     Returns
     -------
     ndarray
-        float64, (n,).
+        float64, (n,); 0 where one kind binds none.
     """
+    if not np.isin(KINDS, bound).all():
+        return np.zeros(len(features))
     drawn = np.flatnonzero(bound)
     model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=MOST_ITERATIONS)
     model.fit(features[drawn], bound[drawn] == FOREGROUND)

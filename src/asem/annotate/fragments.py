@@ -35,10 +35,10 @@ class FragmentConfig(Config):
 
     membranes_are_dark: bool = True
     """As in FIB-SEM images that are shown as usual; False: they are bright."""
-    membrane_nm: float = Field(12, gt=0)
+    membrane_nm: float = Field(12, gt=0, le=1000)
     """Standard deviation of the Gaussian that ridges are sought on: about a membrane's thickness
     and a half; more leaves out membranes that are faint, and organelles that are narrow."""
-    seeds: int = Field(3, gt=0)
+    seeds: int = Field(3, gt=0, le=100)
     """Edge of a cube of bins that has one seed of a fragment; more gives fewer fragments."""
     quantile: float = Field(0.1, ge=0, le=1)
     """Of the ridge on the faces between two fragments, which tells how closed a membrane is."""

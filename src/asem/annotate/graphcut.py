@@ -4,6 +4,7 @@ Two energies are there: that of `asem.annotate.membranes`, the default, and the 
 (`asem.annotate.paper`). What of them does not depend on strokes is a region; it is made once.
 """
 
+from math import prod
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -11,14 +12,15 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from asem.annotate.energy import Cut
+from asem.annotate.fragments import bins_of
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.annotate.paper import PaperConfig, PaperRegion
 from asem.annotate.strokes import KINDS
 from asem.config import Config, Nm3
 from asem.volume.roi import Triple
 
-VOXEL_BYTES = 90
-"""Memory of a voxel at most, while a region is prepared or cut."""
+VOXEL_BYTES, BIN_BYTES = 100, 120
+"""Memory of a voxel, and of a bin of voxels besides, at most, while a region is prepared or cut."""
 
 
 class GraphCutConfig(Config):
@@ -52,6 +54,11 @@ class Region(Protocol):
         self, strokes: npt.NDArray[np.integer], guess: npt.NDArray[np.uint8] | None = None
     ) -> Cut:
         """Cut it by strokes, in its shape; of both kinds unless there is a guess."""
+
+
+def memory_of(shape: Triple, voxel_size: Nm3) -> int:
+    """Return the bytes that preparing and cutting a region takes at most."""
+    return int(prod(shape) * (VOXEL_BYTES + BIN_BYTES / prod(bins_of(shape, voxel_size))))
 
 
 def prepared(

@@ -1,5 +1,6 @@
 """Prepared regions on disk, so that a window that is opened again need not be prepared again."""
 
+import logging
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from asem.annotate.graphcut import Region
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.blocks.log import replaced
 
+LOG = logging.getLogger(__name__)
 FORM = 1
 """Of the files; others are not read."""
 
@@ -33,8 +35,11 @@ def kept(path: Path, prepare: Callable[[], Region]) -> Region:
         return region
     made = prepare()
     if isinstance(made, MembraneRegion):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, made)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, made)
+        except OSError as error:
+            LOG.warning("%s cannot be kept for the next time: %s", path, error)
     return made
 
 

@@ -37,6 +37,8 @@ from asem.config import Config, Nm3
 from asem.volume.downsample import downsample
 from asem.volume.roi import Triple
 
+MOST = 1e4
+"""A weight is no larger."""
 LEAST = 1e-6
 """Weight of a step through the thickest membrane."""
 SUREST_WALK, SUREST_LOOK = 0.02, 4.0
@@ -46,23 +48,23 @@ SUREST_WALK, SUREST_LOOK = 0.02, 4.0
 class MembraneConfig(Config):
     """Weights of the energy, and the fragments."""
 
-    walk: float = Field(0.5, ge=0)
+    walk: float = Field(0.5, ge=0, le=MOST)
     """Of the random walk from strokes."""
-    look: float = Field(1, ge=0)
+    look: float = Field(1, ge=0, le=MOST)
     """Of what fragments look like."""
-    tires: float = Field(0.1, ge=0)
+    tires: float = Field(0.1, ge=0, le=MOST)
     """How soon the walk ends at a guess, where there is one, instead of at strokes: more makes
     strokes overrule it less far."""
-    guided: float = Field(8, ge=0)
+    guided: float = Field(8, ge=0, le=MOST)
     """Weight of the walk where there is a guess; looks have none there, since a few strokes that
     correct a guess do not show what either kind looks like."""
-    smoothness: float = Field(0.4, ge=0)
+    smoothness: float = Field(0.4, ge=0, le=MOST)
     """Of borders between fragments."""
-    softness: float = Field(0.5, gt=0)
+    softness: float = Field(0.5, ge=0.001, le=MOST)
     """Of the mean membrane, that makes a border a third as costly: less cuts through faint ones."""
-    leak: float = Field(0.2, gt=0)
+    leak: float = Field(0.2, ge=0.001, le=MOST)
     """The same for the steps of the walk."""
-    smoothing_nm: float = Field(15, ge=0)
+    smoothing_nm: float = Field(15, ge=0, le=1000)
     """Standard deviation of the Gaussian that borders are smoothed by."""
     fragments: FragmentConfig = FragmentConfig()
     """How the region is divided."""

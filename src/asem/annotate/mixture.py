@@ -39,9 +39,9 @@ def without_outliers(
         bool, the same shape.
     """
     values = unit[foreground].astype(np.float64)
-    if len(np.unique(values[:MOST_VOXELS])) < components:
+    some = values[:: max(1, -(-len(values) // MOST_VOXELS)), None]
+    if len(np.unique(some)) < components:
         return foreground
-    some = values[:: -(-len(values) // MOST_VOXELS), None]
     mixture = GaussianMixture(components, random_state=0).fit(some)
     drawn = strokes == FOREGROUND
     shares = np.bincount(mixture.predict(unit[drawn][:, None]), minlength=components) / drawn.sum()

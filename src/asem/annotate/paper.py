@@ -39,11 +39,11 @@ from asem.volume.roi import Triple
 class PaperConfig(Config):
     """Weights of the energy, and the supervoxels."""
 
-    likelihood: float = Field(1, ge=0)
+    likelihood: float = Field(1, ge=0, le=1e4)
     """Of grey values (the paper's beta)."""
-    distance: float = Field(1, ge=0)
+    distance: float = Field(1, ge=0, le=1e4)
     """Of the distance to strokes (gamma)."""
-    smoothness: float = Field(2, ge=0)
+    smoothness: float = Field(2, ge=0, le=1e4)
     """Of borders between supervoxels (lambda): 2 as in the published code; the paper's 10 leaves
     out thin and small objects."""
     bins: int = Field(5, gt=0, le=255)

@@ -147,10 +147,7 @@ def annotate(
     structure
         What to begin with; the window has the others.
     """
-    try:
-        from asem.plugin.main import annotate as open_window
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is missing: pip install 'asem[napari]'") from error
+    from asem.plugin.main import annotate as open_window
 
     open_window(raw, session, structure)
 

@@ -107,7 +107,7 @@ class Runner:
         Returns
         -------
         Tensor
-            float32, shape `kept`, on the device.
+            float32, shape `kept`, on the device; an inference tensor unless mirrored.
 
         Notes
         -----

@@ -65,6 +65,10 @@ class Solver:
         self._regions: dict[Roi, Region] = {}
         self._guess: tuple[Roi, Path, npt.NDArray[np.uint8]] | None = None
 
+    def forget_guess(self) -> None:
+        """Predict anew next time: the network may have learnt more."""
+        self._guess = None
+
     def knows(self, window: Roi) -> bool:
         """Whether a window is prepared."""
         return window in self._regions

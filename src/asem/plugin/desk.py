@@ -152,6 +152,7 @@ class Desk:
 
     def predict(self, checkpoint: Path) -> None:
         """Begin this window with what a network predicts; strokes correct it."""
+        self._solver.forget_guess()
         self.checkpoint = checkpoint
         self.recut()
         self.say("predicting this window (once, up to some minutes without a GPU)...")
@@ -175,6 +176,8 @@ class Desk:
             self.say("still cutting: accept the window when its cut is there")
         elif self._stale:
             self.say("the cut is older than the strokes: Cut now (C), then accept it")
+        elif self.cut is None and self._stored is not None:
+            self.say("this window is accepted already: draw, or Cut now (C), to change it")
         elif self.cut is None and drawn != {BACKGROUND}:
             self.say("nothing to accept: draw, background alone if there is no such structure here")
         else:
@@ -239,7 +242,13 @@ class Desk:
             self.foreground[...] = stored
         self.cut, self.checkpoint = None, None
         self.changed("window")
-        self.recut()
+        if stored is None:
+            self.recut()
+        else:  # what was accepted stays until one wants it otherwise
+            self._request += 1
+            self._cutter.forget(self._request)
+            self.busy = self._stale = False
+            self.say("accepted; draw, or Cut now (C), to change it")
         if damage:
             self.say(damage)
 
@@ -255,7 +264,8 @@ class Desk:
             self._repaint()
             self._marked()
         else:
-            self.go_to(next(n for n, w in enumerate(self.windows) if mark.box.intersect(w).size))
+            there = (n for n, w in enumerate(self.windows) if mark.box.intersect(w).size)
+            self.go_to(next(there, self.number))
 
     def _repaint(self) -> None:
         self.strokes[...] = self.annotation.painted(self.window)
@@ -287,9 +297,13 @@ class Desk:
         if number != self._request:
             return
         if isinstance(answer, str):
-            self.checkpoint = None  # strokes alone go on
-            self._show(None)
-            self.say(f"no cut: {answer}")
+            fault = answer.partition("\n")[0]
+            if self.checkpoint is None:
+                self._show(None)
+                self.say(f"no cut: {fault}")
+            else:  # strokes alone go on
+                self.busy, self.checkpoint = False, None
+                self.say(f"no prediction: {fault}")
         elif answer.cut is None:
             self.recut()  # says what is missing
         else:

@@ -68,7 +68,12 @@ def images_in(path: Path) -> list[Path]:
     if ngff.is_image(path):
         return [path]
     below = ("*/" * depth + "zarr.json" for depth in range(1, DEEPEST + 1))
-    found = {entry.parent for pattern in below for entry in path.glob(pattern)}
+    found = {
+        entry.parent
+        for pattern in below
+        for entry in path.glob(pattern)
+        if not any(part.startswith(".") for part in entry.relative_to(path).parts)
+    }
     return sorted(image for image in found if ngff.is_image(image))
 
 

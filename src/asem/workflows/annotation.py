@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.annotation import Annotation
-from asem.annotate.graphcut import VOXEL_BYTES, GraphCutConfig, Region, prepared
+from asem.annotate.graphcut import GraphCutConfig, Region, memory_of, prepared
 from asem.annotate.kept import kept
 from asem.annotate.session import Session
 from asem.blocks.journal import NAME
@@ -44,12 +43,12 @@ def session_folder(raw: Path) -> Path:
 
     Examples
     --------
-    >>> session_folder(Path("cell.zarr/raw")).as_posix()
-    'cell.zarr/annotations'
+    >>> session_folder(Path("/data/cell.zarr/raw")).as_posix()
+    '/data/cell.zarr/annotations'
     >>> session_folder(Path("stack.tif")).as_posix()
     'stack.tif.annotations'
     """
-    cell = next((folder for folder in raw.parents if folder.suffix == ".zarr"), None)
+    cell = next((folder for folder in raw.absolute().parents if folder.suffix == ".zarr"), None)
     return cell / ANNOTATIONS if cell else raw.with_name(f"{raw.name}.{ANNOTATIONS}")
 
 
@@ -101,7 +100,7 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session:
     ValueError
         All its voxels are equal, or it does not fit into memory.
     """
-    check_memory(window, "take smaller windows")
+    check_memory(window, volume, "take smaller windows")
     unit = to_unit(volume.read(window), window_of(volume))
     request = {"window": str(window), **config.model_dump(mode="json")}
     key = sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
@@ -145,9 +144,9 @@ def window_image(volume: Volume, window: Roi) -> npt.NDArray[np.uint8]:
     return np.rint(255 * unit).astype(np.uint8)
 
 
-def check_memory(window: Roi, advice: str) -> None:
-    """Raise ValueError if a region does not fit into memory."""
-    needed, free = VOXEL_BYTES * window.size, free_memory()
+def check_memory(window: Roi, volume: Volume, advice: str) -> None:
+    """Raise ValueError if a region of a volume does not fit into memory."""
+    needed, free = memory_of(window.shape, volume.voxel_size), free_memory()
     if needed > free:
         raise ValueError(
             f"a region of {window.shape} voxels takes about {needed / 1e9:.0f} GB, of which "
@@ -189,8 +188,7 @@ def save_labels(
         No window is accepted.
     """
     annotation = session.structure(structure)
-    accepted = sorted(annotation.accepted.items(), key=lambda one: one[0].offset)
-    windows = [window for window, _ in accepted]
+    windows = sorted(annotation.accepted, key=lambda window: window.offset)
     if not windows:
         raise ValueError(f"no window of {structure} is accepted; accept one first")
     box = Roi.between(
@@ -198,21 +196,25 @@ def save_labels(
         np.max([window.end for window in windows], 0).tolist(),
     )
     drawn = destination if preset is None else destination.with_name(f"{destination.name}_drawn")
-    check_way(destination, [session.folder], overwrite=overwrite)
-    made = [f"{one} {_digest(path)}" for one, path in accepted]
+    sources = [session.folder, Path(volume.name)]
+    for path in {drawn, destination}:
+        check_way(path, sources, overwrite=overwrite)
+    # As they are now, whatever is accepted meanwhile; a bit for each voxel.
+    found = {window: np.packbits(annotation.labels(window)) for window in windows}
+    made = [f"{window} {sha256(bits.tobytes()).hexdigest()[:16]}" for window, bits in found.items()]
     request = {"raw": volume.identity, "structure": structure, "windows": made}
     with new_image(
         drawn,
         volume.blank(box, dtype=np.uint8, kind="labels", window=None),
         command="annotate",
         request=request,
-        sources=[session.folder],
+        sources=sources,
         overwrite=overwrite,
         progress=progress,
     ) as output:
         output.facts["strokes"] = len(annotation.marks)
         output.fill(
-            lambda block: _labels(annotation, windows, block.shift(box.offset)),
+            lambda block: _labels(found, block.shift(box.offset)),
             stage="store",
             voxel_bytes=2,
         )
@@ -221,16 +223,13 @@ def save_labels(
     return open_volume(destination)
 
 
-def _labels(annotation: Annotation, windows: list[Roi], block: Roi) -> npt.NDArray[Any]:
+def _labels(accepted: dict[Roi, npt.NDArray[np.uint8]], block: Roi) -> npt.NDArray[Any]:
     """Return the labels of a block of raw."""
     labels = np.full(block.shape, unknown_id(np.dtype(np.uint8)), np.uint8)
-    for window in windows:
+    for window, bits in accepted.items():
         both = window.intersect(block)
         if both.size:
-            found = annotation.labels(window)[both.shift(negative(window.offset)).slices]
-            labels[both.shift(negative(block.offset)).slices] = found
+            found = np.unpackbits(bits, count=window.size).reshape(window.shape)
+            here = found[both.shift(negative(window.offset)).slices]
+            labels[both.shift(negative(block.offset)).slices] = here
     return labels
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()[:16]

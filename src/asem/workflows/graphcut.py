@@ -63,7 +63,7 @@ def graphcut_volume(
         region = region.intersect(parse_roi(roi, volume.shape))
         if not region.size:
             raise ValueError(f"--roi {roi} and {drawn.name} have no voxel in common")
-    check_memory(region, "take a part of it with --roi, or strokes that cover less")
+    check_memory(region, volume, "take a part of it with --roi, or strokes that cover less")
     check_way(destination, [raw, strokes], overwrite=overwrite)  # before minutes of work
     progress("pieces", 0, region.size)
     unit, marks = to_unit(volume.read(region), window), volume.read_placed(drawn, region)
