@@ -129,6 +129,16 @@ def test_a_network_begins_and_strokes_correct_it(desk, run, screen_thread):
     assert desk.annotation.labels(desk.window).any()
 
 
+def test_an_accepted_window_can_become_all_background(drawn, screen_thread):
+    drawn.accept()
+    assert drawn.annotation.labels(drawn.window).any()
+    drawn.draw(Stroke(2, 0, 4, False, FOREGROUND.path))  # over all that was drawn of foreground
+    screen_thread.settle(drawn)
+    drawn.accept()
+    assert drawn.status == "window 1 accepted"
+    assert not drawn.annotation.labels(drawn.window).any()
+
+
 def test_without_a_network_strokes_alone_go_on(drawn, tmp_path, screen_thread):
     drawn.predict(tmp_path / "none")
     screen_thread.settle(drawn)

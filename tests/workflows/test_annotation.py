@@ -17,7 +17,6 @@ from asem.workflows.annotation import (
     open_session,
     prepare_window,
     save_labels,
-    window_image,
     windows_of,
 )
 from asem.workflows.evaluate import evaluate_volume
@@ -168,15 +167,6 @@ def test_raw_is_not_replaced_by_its_labels(raw, preset):
     assert open_volume(raw).kind == "image"
 
 
-def test_a_window_to_look_at(raw):
-    volume, session = open_session(raw)
-    session.close()
-    image = window_image(volume, Roi((0, 0, 0), (4, 5, 6)))
-    assert image.dtype == np.uint8
-    assert image.shape == (4, 5, 6)
-    assert np.corrcoef(image.ravel(), volume.read(Roi((0, 0, 0), (4, 5, 6))).ravel())[0, 1] > 0.99
-
-
 def test_labels_are_no_image_to_annotate(raw, tmp_path):
     tifffile.imwrite(tmp_path / "l.tif", np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
     import_volume(tmp_path / "l.tif", tmp_path / "c.zarr/l", voxel_size=(5.0,) * 3, kind="labels")
@@ -213,7 +203,7 @@ def test_a_network_guesses_a_window(cell, run, tmp_path):
     volume, session = open_session(raw)
     window = Roi((8, 8, 16), (24, 32, 40))
     with session:
-        guess = guess_window(volume, raw, window, run, session)
+        guess = guess_window(volume, window, run, session)
         region = prepare_window(volume, window, GraphCutConfig(), session)
         found = cut(region, session.structure("mito").painted(window), guess)
     whole = predict_volume(run, raw, tmp_path / "cell.zarr/p")

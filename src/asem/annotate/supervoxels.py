@@ -104,17 +104,14 @@ class Neighbours:
     ----------
     first, second
         Supervoxels, int64, ``first < second``, ordered.
-    faces
-        Of voxels that they share, int64.
     """
 
     first: npt.NDArray[np.int64]
     second: npt.NDArray[np.int64]
-    faces: npt.NDArray[np.int64]
 
 
 def neighbours(labels: npt.NDArray[np.int32]) -> Neighbours:
-    """Find which supervoxels touch, and in how many faces of voxels.
+    """Find which supervoxels touch.
 
     Parameters
     ----------
@@ -124,8 +121,8 @@ def neighbours(labels: npt.NDArray[np.int32]) -> Neighbours:
     Examples
     --------
     >>> found = neighbours(np.array([[[0, 0, 1], [2, 2, 1]]], np.int32))
-    >>> found.first.tolist(), found.second.tolist(), found.faces.tolist()
-    ([0, 0, 1], [1, 2, 2], [1, 2, 1])
+    >>> found.first.tolist(), found.second.tolist()
+    ([0, 0, 1], [1, 2, 2])
     """
     number, keys = int(labels.max()) + 1, []
     for axis in range(3):
@@ -134,5 +131,5 @@ def neighbours(labels: npt.NDArray[np.int32]) -> Neighbours:
         differ = low != high
         a, b = low[differ].astype(np.int64), high[differ].astype(np.int64)
         keys.append(np.minimum(a, b) * number + np.maximum(a, b))
-    pairs, faces = np.unique(np.concatenate(keys), return_counts=True)
-    return Neighbours(pairs // number, pairs % number, faces)
+    pairs = np.unique(np.concatenate(keys))
+    return Neighbours(pairs // number, pairs % number)

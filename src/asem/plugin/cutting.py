@@ -93,8 +93,7 @@ class Solver:
         if checkpoint is None:
             return None
         if self._guess is None or self._guess[:2] != (window, checkpoint):
-            raw = Path(self._volume.name)
-            guess = guess_window(self._volume, raw, window, checkpoint, self._session)
+            guess = guess_window(self._volume, window, checkpoint, self._session)
             self._guess = window, checkpoint, guess
         return self._guess[2]
 

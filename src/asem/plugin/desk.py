@@ -172,11 +172,12 @@ class Desk:
     def accept(self) -> None:
         """Keep the cut as the labels of the window; all background where only that is drawn."""
         drawn = set(np.unique(self.strokes).tolist()) - {0}
+        stored = self._stored is not None and np.array_equal(self._stored, self.foreground)
         if self.busy:
             self.say("still cutting: accept the window when its cut is there")
         elif self._stale:
             self.say("the cut is older than the strokes: Cut now (C), then accept it")
-        elif self.cut is None and self._stored is not None:
+        elif self.cut is None and stored:
             self.say("this window is accepted already: draw, or Cut now (C), to change it")
         elif self.cut is None and drawn != {BACKGROUND}:
             self.say("nothing to accept: draw, background alone if there is no such structure here")

@@ -109,7 +109,7 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session:
 
 
 def guess_window(
-    volume: Volume, raw: Path, window: Roi, checkpoint: Path, session: Session
+    volume: Volume, window: Roi, checkpoint: Path, session: Session
 ) -> npt.NDArray[np.uint8]:
     """Predict a window, so that strokes need only correct what a network finds.
 
@@ -117,8 +117,6 @@ def guess_window(
     ----------
     volume, session
         From `open_session`.
-    raw
-        The image.
     window
         In the voxels of raw.
     checkpoint
@@ -133,15 +131,10 @@ def guess_window(
     from asem.workflows.predict import predict_volume  # torch takes seconds, and is seldom needed
 
     destination = session.folder / NAME / "guess"
+    raw = Path(volume.name)
     done = predict_volume(checkpoint, raw, destination, roi=str(window), overwrite=True)
     guess: npt.NDArray[np.uint8] = done.read(done.roi)
     return guess
-
-
-def window_image(volume: Volume, window: Roi) -> npt.NDArray[np.uint8]:
-    """Return a window to look at: uint8, black to white of the contrast window."""
-    unit = to_unit(volume.read(window), window_of(volume))
-    return np.rint(255 * unit).astype(np.uint8)
 
 
 def check_memory(window: Roi, volume: Volume, advice: str) -> None:
