@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from asem.model.device import describe, memory_advice, resolve_device, resolve_precision
+from asem.model import device
+from asem.model.device import (
+    can_compile,
+    describe,
+    memory_advice,
+    resolve_device,
+    resolve_precision,
+)
 
 
 def test_names():
@@ -10,6 +17,19 @@ def test_names():
     assert resolve_precision("32", torch.device("cpu")) == "32"
     assert resolve_precision("auto", torch.device("cpu")) in ("32", "bf16")
     assert describe(torch.device("cpu")).endswith("threads")
+
+
+def test_compiling_needs_a_gpu_and_a_compiler(monkeypatch):
+    monkeypatch.setattr(device, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr(device.shutil, "which", lambda name: name == "gcc")
+    monkeypatch.setattr(device.Path, "exists", lambda path: path.name == "Python.h")
+    gpu = torch.device("cuda:0")
+    assert can_compile(gpu)
+    assert not can_compile(torch.device("cpu"))
+    for lacking in (device.shutil, "which"), (device, "find_spec"), (device.Path, "exists"):
+        with monkeypatch.context() as patched:
+            patched.setattr(*lacking, lambda _: None)
+            assert not can_compile(gpu)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:", ""])

@@ -1,10 +1,18 @@
 """Where and in which precision the network runs."""
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 AMPERE = 8
@@ -53,6 +61,37 @@ def resolve_precision(name: Precision, device: torch.device) -> Literal["32", "b
     # Newer than the oldest PyTorch that is allowed.
     features: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
     return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "32"
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `torch.compile` pays and works: on a GPU, with Triton and what Triton builds with."""
+    compilers = os.environ.get("CC"), "gcc", "clang"
+    return (
+        device.type == "cuda"
+        and find_spec("triton") is not None
+        and any(name and shutil.which(name) for name in compilers)
+        and (Path(sysconfig.get_path("include")) / "Python.h").exists()
+    )
+
+
+def on_device(voxels: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Bring an array to a device, or look at it where that is the processor.
+
+    To a GPU it goes through pinned memory, which PyTorch keeps from one time to the next: clearing
+    new pages takes longer than to move them.
+    """
+    here = torch.from_numpy(np.require(voxels, requirements="W"))  # or PyTorch warns
+    if device.type != "cuda":
+        return here
+    pinned = torch.empty(here.shape, dtype=here.dtype, pin_memory=True)
+    return pinned.copy_(here).to(device)
+
+
+def on_host(there: Tensor) -> npt.NDArray[Any]:
+    """Return what lies on a device as an array, from a GPU in pinned memory."""
+    if there.is_cuda:
+        there = torch.empty(there.shape, dtype=there.dtype, pin_memory=True).copy_(there)
+    return there.numpy()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from asem.model.config import ModelConfig
-from asem.model.device import Precision, resolve_precision
+from asem.model.device import Precision, on_device, on_host, resolve_precision
 from asem.model.piecewise import Weights, logits, memory_of
 from asem.model.unet import UNet, context, lattice, output_size, valid_input
 from asem.volume.grid import split_evenly
@@ -135,7 +135,7 @@ class Runner:
         """Bring voxels to the device as they are, and scale them there."""
         if window is not None and raw.dtype != np.uint8:
             raw = raw.astype(np.float32)
-        there = torch.from_numpy(np.ascontiguousarray(raw)).to(self.device).float()
+        there = on_device(raw, self.device).float()
         if window is not None:
             black, white = window
             there = there.sub_(black).div_(white - black).clamp_(0, 1).mul_(2).sub_(1)
@@ -280,6 +280,6 @@ def predict(
         here = raw[source.slices]
         found = runner.probability(here, tile.shape, window=window, mirror=mirror, told=share)
         with torch.inference_mode():
-            stored = found.mul_(255).round_().to(torch.uint8).cpu().numpy()
+            stored = on_host(found.mul_(255).round_().to(torch.uint8))
         out[wanted.shift(back).slices] = stored[wanted.shift(negative(tile.offset)).slices]
     return out

@@ -360,9 +360,24 @@ def _cut(roi: Roi, piece: int) -> Iterator[Roi]:
 
 
 def _convolved(x: Tensor, layers: Sequence[Layer]) -> Tensor:
-    for weight, bias in layers:
-        x = functional.conv3d(x, weight, bias).relu_()
+    for layer in layers:
+        x = _relu_of(x, layer)
     return x
+
+
+def _relu_of(x: Tensor, layer: Layer, added: Tensor | None = None) -> Tensor:
+    """Convolve, add, and set what is negative to 0: on NVIDIA's GPUs in one pass over the result.
+
+    There, bias and ReLU by themselves take half as long as the convolution of 32 features.
+    """
+    weight, bias = layer
+    if x.is_cuda and torch.version.hip is None:
+        how = bias, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1  # stride, padding, dilation, groups
+        if added is None:
+            return torch.cudnn_convolution_relu(x, weight, *how)
+        return torch.cudnn_convolution_add_relu(x, weight, added, 1.0, *how)
+    out = functional.conv3d(x, weight, bias)
+    return (out if added is None else out.add_(added)).relu_()
 
 
 def _convolved_from(
@@ -398,12 +413,12 @@ def _down(
 def _up(config: ModelConfig, up: Up, cut: Cut, skip: Map, coarser: Map, given: Roi) -> Tensor:
     """Return a part of what a level gives on the way up."""
     of_skip, of_coarser = _inputs(config, given, cut)
-    x = functional.conv3d(skip[of_skip], *up.skip)
     doubled = _interleaved(functional.conv3d(coarser[of_coarser], up.doubled))
     # The first doubled voxel may be the second one of its pair.
     first = [(o + cut[1][0]) % 2 for o in given.offset]
-    z, y, w = (slice(o, o + size) for o, size in zip(first, x.shape[2:], strict=True))
-    return _convolved(x.add_(doubled[:, :, z, y, w]).relu_(), up.rest)
+    sizes = _grown(of_skip, 1 - KERNEL).shape
+    z, y, x = (slice(o, o + size) for o, size in zip(first, sizes, strict=True))
+    return _convolved(_relu_of(skip[of_skip], up.skip, doubled[:, :, z, y, x]), up.rest)
 
 
 def _interleaved(x: Tensor) -> Tensor:
