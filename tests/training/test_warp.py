@@ -11,7 +11,7 @@ from scipy.ndimage import map_coordinates
 from asem.model.config import AugmentConfig
 from asem.training.augment import Warp, draw_warp, rotation
 from asem.training.fields import STEP
-from asem.training.on_device import warp_codes_on_device, warp_grey_on_device
+from asem.training.on_device import sources_on_device, warp_codes_on_device, warp_grey_on_device
 from asem.training.warp import warp_codes, warp_grey
 
 BEYOND = 254
@@ -24,7 +24,9 @@ def grey_here(voxels, centre, warp):
 
 
 def grey_there(voxels, centre, warp):
-    return warp_grey_on_device(torch.from_numpy(voxels), np.asarray(centre, float), warp).numpy()
+    source = sources_on_device(warp, torch.device("cpu"))
+    tensor = torch.from_numpy(voxels)
+    return warp_grey_on_device(tensor, np.asarray(centre, float), warp, source).numpy()
 
 
 def codes_here(codes, centre, warp, edge):
@@ -35,7 +37,8 @@ def codes_here(codes, centre, warp, edge):
 def codes_there(codes, centre, warp, edge):
     tensor = torch.from_numpy(codes)
     centre = np.asarray(centre, float)
-    return warp_codes_on_device(tensor, centre, warp, edge=edge, outside=BEYOND).numpy()
+    source = sources_on_device(warp, torch.device("cpu"))
+    return warp_codes_on_device(tensor, centre, source, edge=edge, outside=BEYOND).numpy()
 
 
 BOTH = pytest.mark.parametrize(

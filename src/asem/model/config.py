@@ -158,8 +158,9 @@ class TrainConfig(Config):
     """auto, cpu, cuda or cuda:N."""
     devices: PositiveInt = 1
     """GPUs, or processes on a CPU, that share each batch."""
-    compile: bool = False
-    """Compile the network (torch.compile): it starts a minute later and then runs faster."""
+    compile: bool | Literal["auto"] = False
+    """Compile the network (torch.compile): it starts a minute later and then runs faster. auto: on
+    a GPU, where what compiling needs is installed."""
     seed: int = Field(0, ge=0)
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -12,6 +12,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "iterations": 20_000,
         "validate_every": 500,
         "loss": "cross_entropy+dice",
+        "compile": "auto",
         "optimizer": {
             "name": "adamw",
             "learning_rate": 2e-3,

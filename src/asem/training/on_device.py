@@ -3,8 +3,6 @@
 A GPU's bandwidth makes the stored coordinates cheap; regions and patches never leave it.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,7 +14,31 @@ from asem.training.fields import STEP
 from asem.training.tone import gaussian
 
 
-def warp_grey_on_device(voxels: Tensor, centre: npt.NDArray[np.float64], warp: Warp) -> Tensor:
+def sources_on_device(warp: Warp, device: torch.device) -> Tensor:
+    """Return where each voxel of a patch comes from, seen from the patch's centre.
+
+    Returns
+    -------
+    Tensor
+        float32, shape (3, *warp.shape), array voxels.
+    """
+    # The matrix times the place of a voxel is a sum of one term for each axis.
+    lines = [
+        shift.T + np.outer(warp.matrix[:, axis], np.arange(size) - (size - 1) / 2)
+        for axis, (size, shift) in enumerate(zip(warp.shape, warp.shifts, strict=True))
+    ]
+    moved = torch.from_numpy(np.concatenate(lines, 1, dtype=np.float32)).to(device)
+    source = _upsampled(warp.field, warp.shape, device)
+    for axis, line in enumerate(torch.split(moved, list(warp.shape), 1)):
+        shape = [3, 1, 1, 1]
+        shape[1 + axis] = -1
+        source += line.view(shape)
+    return source
+
+
+def warp_grey_on_device(
+    voxels: Tensor, centre: npt.NDArray[np.float64], warp: Warp, source: Tensor
+) -> Tensor:
     """Cut a patch of grey values, as `asem.training.warp.warp_grey`.
 
     Parameters
@@ -25,6 +47,8 @@ def warp_grey_on_device(voxels: Tensor, centre: npt.NDArray[np.float64], warp: W
         uint8 (z, y, x), on any device.
     centre, warp
         As there.
+    source
+        From `sources_on_device`.
 
     Returns
     -------
@@ -37,12 +61,13 @@ def warp_grey_on_device(voxels: Tensor, centre: npt.NDArray[np.float64], warp: W
     stop = np.clip(np.ceil(centre + extent).astype(int) + 2, first + 1, shape)
     parts = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))
     box = voxels[parts].to(torch.float32).mul_(1 / 255)
-    # Reflection happens at the border of the array, where the box ends with it.
-    source = _sources(warp, centre - first, voxels.device)
-    for axis, size in enumerate(box.shape):
-        scale = 2 / (size - 1) if size > 1 else 0.0
-        source[axis].mul_(scale).sub_(1 if size > 1 else 0)
-    grid = source.flip(0).permute(1, 2, 3, 0)[None]  # grid_sample wants (x, y, z)
+    # Within the box, from -1 to 1. Where the array ends, and reflects, the box ends with it.
+    scale = np.array([2 / (size - 1) if size > 1 else 0.0 for size in box.shape])
+    start = (centre - first) * scale - (scale > 0)
+    both = torch.from_numpy(np.array([scale, start], np.float32)).to(voxels.device)
+    scales, starts = both.view(2, 3, 1, 1, 1)
+    grid = torch.addcmul(starts, source, scales)
+    grid = grid.flip(0).permute(1, 2, 3, 0)[None]  # grid_sample wants (x, y, z)
     patch = functional.grid_sample(
         box[None, None], grid, mode="bilinear", padding_mode="reflection", align_corners=True
     )
@@ -50,17 +75,15 @@ def warp_grey_on_device(voxels: Tensor, centre: npt.NDArray[np.float64], warp: W
 
 
 def warp_codes_on_device(
-    codes: Tensor, centre: npt.NDArray[np.float64], warp: Warp, *, edge: int, outside: int
+    codes: Tensor, centre: npt.NDArray[np.float64], source: Tensor, *, edge: int, outside: int
 ) -> Tensor:
     """Cut the middle `edge` voxels of a patch of labels, as `asem.training.warp.warp_codes`."""
-    parts = tuple(slice((n - edge) // 2, (n - edge) // 2 + edge) for n in warp.shape)
-    source = _sources(warp, centre, codes.device)[(slice(None), *parts)]
-    index = source.add_(0.5).floor_().long()
-    inside = torch.ones_like(index[0], dtype=torch.bool)
-    for axis, size in enumerate(codes.shape):
-        inside &= (index[axis] >= 0) & (index[axis] < size)
-        index[axis].clamp_(0, size - 1)
-    return torch.where(inside, codes[index[0], index[1], index[2]], outside).to(torch.uint8)
+    parts = tuple(slice((n - edge) // 2, (n - edge) // 2 + edge) for n in source.shape[1:])
+    nearest = torch.from_numpy(np.float32(centre + 0.5)).to(codes.device).view(3, 1, 1, 1)
+    index = (source[(slice(None), *parts)] + nearest).floor_().long()
+    last = torch.tensor(codes.shape, device=codes.device).view(3, 1, 1, 1) - 1
+    z, y, x = inside = index.clamp(torch.zeros_like(last), last)
+    return torch.where((index == inside).all(0), codes[z, y, x], outside).to(torch.uint8)
 
 
 def tone_on_device(grey: Tensor, tone: Tone) -> Tensor:
@@ -87,24 +110,6 @@ def tone_on_device(grey: Tensor, tone: Tone) -> Tensor:
         noise = torch.randn(out.shape, generator=generator, device=out.device)
         out = out.add_(noise, alpha=tone.noise).clamp_(0, 1)
     return out.mul_(2).sub_(1)
-
-
-def _sources(warp: Warp, centre: npt.NDArray[np.float64], device: torch.device) -> Tensor:
-    """Return where each voxel of a patch comes from: float32 (3, z, y, x), array voxels."""
-
-    def there(array: npt.NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
-
-    first = there(centre - warp.matrix @ ((np.array(warp.shape) - 1) / 2))
-    source = _upsampled(warp.field, warp.shape, device)
-    source += first.view(3, 1, 1, 1)
-    for axis, (size, shift) in enumerate(zip(warp.shape, warp.shifts, strict=True)):
-        along = torch.arange(size, device=device, dtype=torch.float32)
-        line = there(shift).T + there(warp.matrix[:, axis])[:, None] * along
-        shape = [3, 1, 1, 1]
-        shape[1 + axis] = size
-        source += line.view(shape)
-    return source
 
 
 def _upsampled(

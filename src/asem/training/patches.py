@@ -11,7 +11,12 @@ from torch import Tensor
 
 from asem.model.config import CutOn
 from asem.training.augment import Warp
-from asem.training.on_device import tone_on_device, warp_codes_on_device, warp_grey_on_device
+from asem.training.on_device import (
+    sources_on_device,
+    tone_on_device,
+    warp_codes_on_device,
+    warp_grey_on_device,
+)
 from asem.training.regions import Sample, lies_in_memory
 from asem.training.sampling import Draw
 from asem.training.targets import BEYOND
@@ -86,10 +91,10 @@ class DeviceCutter:
         """Return one patch, as `Cutter` says."""
         number = draw.sample
         centre = draw.centre + self.places[number]
-        grey = warp_grey_on_device(self.raw[number], centre, draw.warp)
-        codes = warp_codes_on_device(
-            self.target[number], draw.centre, draw.warp, edge=edge, outside=BEYOND
-        )
+        raw, target = self.raw[number], self.target[number]
+        source = sources_on_device(draw.warp, raw.device)
+        grey = warp_grey_on_device(raw, centre, draw.warp, source)
+        codes = warp_codes_on_device(target, draw.centre, source, edge=edge, outside=BEYOND)
         return tone_on_device(grey, draw.tone), codes
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from asem.blocks.run import Progress, silent
 from asem.model import checkpoint
 from asem.model.config import TrainConfig
+from asem.model.device import can_compile
 from asem.model.inference import Runner
 from asem.model.unet import UNet, initialize
 from asem.training.batches import Batches
@@ -64,7 +65,9 @@ class Learner:
     def set_up(self) -> None:
         """Hand network and optimizer to Fabric, once their state is loaded."""
         net: torch.nn.Module = self.net
-        if self.config.compile:
+        wanted = self.config.compile
+        if can_compile(self.fabric.device) if wanted == "auto" else wanted:
+            LOG.info("the network is compiled: the first iterations take a minute")
             net = torch.compile(net)  # type: ignore[assignment]
         self.model, self.stepper = self.fabric.setup(net, self.optimizer)
 
