@@ -22,6 +22,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ EVERY = 2.5
 Row = dict[str, Any]
 
 
+@cache
 def textured(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return a phantom's grey values, size^3 voxels at least."""
     raw, _ = make_cell((size, size, size), (10.0, 10.0, 10.0), np.random.default_rng(1))
@@ -211,24 +213,36 @@ def steps(args: argparse.Namespace) -> None:
 
 
 def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
-    """Return seconds of a step and of what of it makes its patches, both medians."""
+    """Return seconds of a step, and of making its patches alone.
+
+    Steps are queued as in training: a GPU is waited for after the last one.
+    """
     keep_memory()
     fabric = make_fabric(config)
     learner = Learner(fabric, config)
     learner.set_up()
     samples = [one_sample(textured(max(160, config.patch + 40)))]
-    whole, making = [], []
-    with Batches(Sampler(samples, config), samples, fabric) as batches:
-        for iteration in range(number + 3):
-            began = time.perf_counter()
-            parts = batches.of(iteration)
-            if fabric.device.type == "cuda":
-                torch.cuda.synchronize()
-            made = time.perf_counter()
-            float(learner.step(parts, iteration))
-            whole.append(time.perf_counter() - began)
-            making.append(made - began)
-    return float(np.median(whole[3:])), float(np.median(making[3:]))
+
+    def wait() -> None:
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(action: Callable[[int], object], iterations: range) -> float:
+        wait()
+        began = time.perf_counter()
+        for iteration in iterations:
+            action(iteration)
+        wait()
+        return (time.perf_counter() - began) / len(iterations)
+
+    # As `train` has it.
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+    with flags, Batches(Sampler(samples, config), samples, fabric) as batches:
+        for iteration in range(3):
+            learner.step(batches.of(iteration), iteration)
+        rest = range(3, 3 + number)
+        whole = seconds(lambda n: learner.step(batches.of(n), n), rest)
+        return whole, seconds(batches.of, range(rest.stop, rest.stop + number))
 
 
 def score(args: argparse.Namespace) -> None:
