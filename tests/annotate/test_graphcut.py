@@ -6,7 +6,8 @@ import pytest
 from asem.annotate import membranes, paper
 from asem.annotate.fragments import FragmentConfig
 from asem.annotate.graphcut import GraphCutConfig, cut, prepared
-from asem.annotate.membranes import MembraneConfig, binned_strokes
+from asem.annotate.marks import binned_strokes, without_grazes
+from asem.annotate.membranes import MembraneConfig
 from asem.annotate.paper import PaperConfig
 from asem.annotate.supervoxels import SupervoxelConfig
 
@@ -26,7 +27,8 @@ def energy_of(region, strokes):
     """The energy that a region minimizes, where no piece carries both kinds of strokes."""
     if isinstance(region, paper.PaperRegion):
         return paper.energy_of(region, region.pieces, strokes)
-    marks = binned_strokes(strokes, region.factors, region.fragments.labels.shape)
+    labels = region.fragments.labels
+    marks = without_grazes(binned_strokes(strokes, region.factors, labels.shape), labels)
     return membranes.energy_of(region.fragments, region.features, marks, region.config)
 
 

@@ -6,19 +6,11 @@ from asem.annotate.fragments import FragmentConfig, Fragments, touching_of
 from asem.annotate.membranes import (
     MembraneConfig,
     MembraneRegion,
-    binned_strokes,
     energy_of,
-    split,
 )
 
 CONFIG = MembraneConfig(fragments=FragmentConfig(membrane_nm=5, seeds=2))
 VOXEL = (8.0, 4.0, 4.0)
-
-
-def test_strokes_on_bins():
-    """Of the four voxels of a bin, those drawn count; of as many of either kind, foreground."""
-    strokes = np.array([[[1, 2, 2, 0, 1], [0, 0, 2, 1, 0]]], np.uint8)
-    assert binned_strokes(strokes, (1, 2, 2), (1, 1, 3)).tolist() == [[[1, 2, 1]]]
 
 
 def test_the_terms_of_the_energy():
@@ -64,18 +56,6 @@ def test_it_does_not_depend_on_the_numbers_of_fragments(ball, strokes, rng):
     assert np.isclose(one.energy, two.energy, rtol=1e-3)  # the fits stop where they are near
 
 
-def test_a_fragment_with_both_kinds_is_cut_by_the_nearer_stroke():
-    labels = np.array([[[0, 0, 0, 0, 0, 1]]], np.int32)
-    ridge = np.zeros((1, 1, 6), np.float32)
-    marks = np.array([[[1, 0, 0, 2, 0, 0]]], np.uint8)
-    fragments = fragments_of(labels, ridge, touching_of(labels, ridge, 0))
-    found, parents = split(fragments, marks, (1.0, 1.0, 1.0))
-    assert found.labels.tolist() == [[[0, 0, 2, 2, 2, 1]]]
-    assert parents.tolist() == [0, 1, 0]
-    assert found.touching.first.tolist() == [0, 1]
-    assert found.touching.second.tolist() == [2, 2]
-
-
 def test_smoothing_takes_steps_out_of_a_slanted_border():
     """The share of voxels of the foreground that have background on three sides and more."""
     z, y, x = np.indices((16, 32, 32))
@@ -91,6 +71,17 @@ def test_smoothing_takes_steps_out_of_a_slanted_border():
         return (found & (sides >= 3)).sum() / found.sum()
 
     assert roughness(15.0) < 0.9 * roughness(0.0)
+
+
+def test_a_threshold_makes_objects_thicker_or_thinner(ball, strokes):
+    region = MembraneRegion.of(ball[0], VOXEL, CONFIG)
+    sizes, drawn = [], strokes != 0
+    for threshold in (0.2, 0.5, 0.8):
+        config = CONFIG.model_copy(update={"threshold": threshold})
+        found = replace(region, config=config).cut(strokes).foreground
+        assert (found[drawn] == (strokes[drawn] == 1)).all()
+        sizes.append(found.sum())
+    assert sizes[0] > 1.2 * sizes[1] > 1.4 * sizes[2] > 0
 
 
 def fragments_of(labels, ridge, touching):

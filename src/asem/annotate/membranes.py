@@ -14,9 +14,8 @@ E(A) = sum_u  log(1 + exp(-s_u [A_u = 1] + s_u [A_u = 2]))
   larger, and looks have none.
 - m_uv: how much membrane lies between u and v, 1 on average; n_uv: faces they share; n_u: size.
 
-What was drawn keeps its label: a fragment with strokes of one kind is bound to it; one with both is
-cut in two, each bin to the stroke that is nearer. In the end borders, which run along faces of
-bins, are smoothed and brought to voxels.
+What was drawn keeps its label, and binds the fragments it is drawn on (`asem.annotate.marks`). In
+the end borders, which run along faces of bins, are smoothed and brought to voxels.
 """
 
 from dataclasses import dataclass
@@ -31,7 +30,8 @@ from scipy import ndimage
 from asem.annotate.appearance import features_of, log_odds
 from asem.annotate.energy import Cut, Energy
 from asem.annotate.fragments import FragmentConfig, Fragments, bins_of
-from asem.annotate.strokes import BACKGROUND, FOREGROUND, KINDS
+from asem.annotate.marks import binned_strokes, split, without_grazes
+from asem.annotate.strokes import BACKGROUND, FOREGROUND
 from asem.annotate.walk import graph, meets_foreground
 from asem.config import Config, Nm3
 from asem.volume.downsample import downsample
@@ -60,12 +60,15 @@ class MembraneConfig(Config):
     correct a guess do not show what either kind looks like."""
     smoothness: float = Field(0.4, ge=0, le=MOST)
     """Of borders between fragments."""
-    softness: float = Field(0.5, ge=0.001, le=MOST)
+    softness: float = Field(0.35, ge=0.001, le=MOST)
     """Of the mean membrane, that makes a border a third as costly: less cuts through faint ones."""
     leak: float = Field(0.2, ge=0.001, le=MOST)
     """The same for the steps of the walk."""
     smoothing_nm: float = Field(15, ge=0, le=1000)
     """Standard deviation of the Gaussian that borders are smoothed by."""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """Share of foreground around a voxel, within that Gaussian, that makes it foreground: less
+    makes objects thicker, more makes them thinner."""
     fragments: FragmentConfig = FragmentConfig()
     """How the region is divided."""
 
@@ -128,7 +131,8 @@ class MembraneRegion:
         self, strokes: npt.NDArray[np.integer], guess: npt.NDArray[np.uint8] | None = None
     ) -> Cut:
         """Return the cut of least energy, as `asem.annotate.graphcut.cut` does."""
-        marks = binned_strokes(strokes, self.factors, self.fragments.labels.shape)
+        labels = self.fragments.labels
+        marks = without_grazes(binned_strokes(strokes, self.factors, labels.shape), labels)
         fragments, parents = split(self.fragments, marks, _spacing(self.factors, self.voxel_size))
         guessed = None if guess is None else _mean_of(fragments, guess, self.factors)
         energy = energy_of(fragments, self.features[parents], marks, self.config, guess=guessed)
@@ -138,7 +142,7 @@ class MembraneRegion:
             for voxel, factor in zip(self.voxel_size, self.factors, strict=True)
         ]
         smooth = ndimage.gaussian_filter(sides[fragments.labels].astype(np.float32), sigma)
-        foreground = to_voxels(smooth, self.factors, self.shape)
+        foreground = to_voxels(smooth, self.factors, self.shape, self.config.threshold)
         foreground |= strokes == FOREGROUND
         foreground &= strokes != BACKGROUND
         margins = energy.margins(sides)
@@ -195,48 +199,6 @@ def _mean_of(
     return np.bincount(fragments.labels.ravel(), bins) / 255 / fragments.sizes
 
 
-def binned_strokes(
-    strokes: npt.NDArray[np.integer], factors: Triple, shape: tuple[int, ...]
-) -> npt.NDArray[np.uint8]:
-    """Return the kind that most voxels drawn in a bin have, 1 of equally many; 0 where none is."""
-    counts = []
-    for kind in KINDS:
-        places = np.unravel_index(np.flatnonzero(strokes == kind), strokes.shape)
-        bins = [place // factor for place, factor in zip(places, factors, strict=True)]
-        flat = np.ravel_multi_index(bins, shape)
-        counts.append(np.bincount(flat, minlength=int(np.prod(shape))))
-    marks = np.where(counts[0] >= counts[1], FOREGROUND, BACKGROUND) * (counts[0] + counts[1] > 0)
-    return marks.astype(np.uint8).reshape(shape)
-
-
-def split(
-    fragments: Fragments, marks: npt.NDArray[np.uint8], spacing: Nm3
-) -> tuple[Fragments, npt.NDArray[np.intp]]:
-    """Cut fragments that carry both kinds of strokes in two, by the nearer stroke.
-
-    Returns
-    -------
-    Fragments
-        New parts have the last numbers.
-    ndarray
-        The number that each had before, (n,).
-    """
-    number = len(fragments.sizes)
-    torn = np.intersect1d(*(fragments.labels[marks == kind] for kind in KINDS))
-    if not torn.size:
-        return fragments, np.arange(number)
-    labels = fragments.labels.copy()
-    boxes = ndimage.find_objects(labels + 1)
-    for new, piece in enumerate(torn.tolist(), start=number):
-        box = boxes[piece]
-        inside, here = fragments.labels[box] == piece, marks[box]
-        to = [ndimage.distance_transform_edt(~(inside & (here == kind)), spacing) for kind in KINDS]
-        labels[box][inside & (to[1] < to[0])] = new
-    parents = np.concatenate([np.arange(number), torn])
-    changed = np.isin(parents, torn)
-    return fragments.relabelled(labels, changed), parents
-
-
 def _spacing(factors: Triple, voxel_size: Nm3) -> Nm3:
     sizes = [factor * voxel for factor, voxel in zip(factors, voxel_size, strict=True)]
     z, y, x = (size / prod(sizes) ** (1 / 3) for size in sizes)
@@ -244,22 +206,23 @@ def _spacing(factors: Triple, voxel_size: Nm3) -> Nm3:
 
 
 def to_voxels(
-    share: npt.NDArray[np.float32], factors: Triple, shape: Triple
+    share: npt.NDArray[np.float32], factors: Triple, shape: Triple, least: float
 ) -> npt.NDArray[np.bool_]:
-    """Bring shares of foreground in bins to voxels, linearly, and take one half and more.
+    """Bring shares of foreground in bins to voxels, linearly, and take `least` and more.
 
     Examples
     --------
-    >>> to_voxels(np.array([[[0, 0.6, 1]]], np.float32), (1, 1, 2), (1, 1, 5)).astype(int).tolist()
+    >>> share = np.array([[[0, 0.6, 1]]], np.float32)
+    >>> to_voxels(share, (1, 1, 2), (1, 1, 5), 0.5).astype(int).tolist()
     [[[0, 0, 0, 1, 1]]]
     """
     out = np.empty(shape, np.bool_)
-    _enlarge(share, np.array(factors), out)
+    _enlarge(share, np.array(factors), np.float32(least), out)
     return out
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _enlarge(coarse, factors, out):  # type: ignore[no-untyped-def]
+def _enlarge(coarse, factors, least, out):  # type: ignore[no-untyped-def]
     depth, height, width = coarse.shape
     for n in prange(out.shape[0]):
         z0, z1, z = _between(np.int64(n), factors[0], depth)
@@ -273,7 +236,7 @@ def _enlarge(coarse, factors, out):  # type: ignore[no-untyped-def]
                 far = (1 - y) * ((1 - x) * coarse[z1, y0, x0] + x * coarse[z1, y0, x1]) + y * (
                     (1 - x) * coarse[z1, y1, x0] + x * coarse[z1, y1, x1]
                 )
-                out[n, j, i] = (1 - z) * near + z * far >= 0.5
+                out[n, j, i] = (1 - z) * near + z * far >= least
 
 
 @njit(cache=True, nogil=True, inline="always")
