@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asem.annotate.annotation import Annotation
+from asem.annotate.annotation import Annotation, Guess
 from asem.annotate.session import Session
 from asem.annotate.strokes import Stroke, Verdict
 from asem.volume.roi import Roi
@@ -52,7 +52,13 @@ def state(annotation):
         annotation.can_redo,
         annotation.painted(WHOLE).tolist(),
         [(window, annotation.labels(window).tolist()) for window in annotation.accepted],
+        [guessed(annotation, window) for window in (HERE, BESIDE)],
     )
+
+
+def guessed(annotation, window):
+    found = annotation.guess(window)
+    return found and (found.probability.tolist(), found.by)
 
 
 def state_on_disk(annotation):
@@ -163,6 +169,11 @@ def test_any_sequence_is_as_with_copies_of_the_whole(steps, window):
         assert state(annotation) == state_on_disk(annotation)
 
 
+def guess_of(window):
+    values = np.random.default_rng(2).integers(0, 256, window.shape, np.uint8)
+    return Guess(values, {"network": "runs/mito", "weights": "ab12"})
+
+
 def fill(annotation):
     """Let everything happen once; return the state after 0, 1, ... events."""
     labels = np.random.default_rng(1).random((2, *HERE.shape)) < 0.5
@@ -175,6 +186,9 @@ def fill(annotation):
         annotation.undo,
         annotation.redo,
         lambda: annotation.accept(BESIDE, np.ones(BESIDE.shape, bool)),
+        lambda: annotation.keep_guess(HERE, guess_of(HERE)),
+        lambda: annotation.keep_guess(BESIDE, guess_of(BESIDE)),
+        lambda: annotation.forget_guess(HERE),
         lambda: annotation.reopen(HERE),
         lambda: annotation.draw(dot(1, 1, 1, kind=0)),
     ]
@@ -270,7 +284,7 @@ def test_accepted_windows(annotation, rng):
     after.reopen(HERE)
     assert list(after.accepted) == [BESIDE]
     after.accept(Roi((1, 2, 3), (1, 2, 2)), np.zeros((1, 2, 2), bool))
-    assert [window for window, _ in state_on_disk(after)[-1]] == [
+    assert [window for window, _ in state_on_disk(after)[-2]] == [
         BESIDE,
         Roi((1, 2, 3), (1, 2, 2)),
     ]
@@ -360,6 +374,24 @@ def test_damaged_labels(annotation, damage):
     annotation.accepted[HERE].unlink()
     with pytest.raises(FileNotFoundError, match=r"0-4\.npz"):
         annotation.labels(HERE)
+
+
+def test_guesses(annotation):
+    assert annotation.guess(HERE) is None
+    with pytest.raises(ValueError, match="no network begins the window 0:2,0:3,0:4"):
+        annotation.forget_guess(HERE)
+    annotation.keep_guess(HERE, guess_of(HERE))
+    overlapping = Roi((1, 1, 1), (1, 2, 3))
+    annotation.keep_guess(overlapping, guess_of(overlapping))
+    annotation.keep_guess(HERE, Guess(np.zeros(HERE.shape, np.uint8), {}))
+    assert guessed(annotation, HERE) == (np.zeros(HERE.shape).tolist(), {})
+    assert guessed(annotation, overlapping)[1]["network"] == "runs/mito"
+    for wrong in (np.zeros(HERE.shape), np.zeros((1, 1, 1), np.uint8)):
+        with pytest.raises(ValueError, match="a guess of the window 0:2,0:3,0:4 is uint8 of shape"):
+            annotation.keep_guess(HERE, Guess(wrong, {}))
+    (annotation.folder / "guesses/0-2_0-3_0-4.npz").write_bytes(b"PK")
+    with pytest.raises(OSError, match="is damaged; predict the window 0:2,0:3,0:4 again"):
+        annotation.guess(HERE)
 
 
 def test_marks_outside_the_volume(annotation):

@@ -3,16 +3,20 @@
 import queue
 import time
 from functools import partial
+from threading import Event
 
 import numpy as np
 import pytest
 
 from asem.annotate.strokes import Stroke
 from asem.plugin import desk as desks
+from asem.plugin import predicting
+from asem.plugin.cutting import Boundary
 from asem.plugin.desk import Desk
 from asem.volume.formats import open_labels
 from asem.volume.volume import Blank
 from asem.workflows.annotation import open_session, windows_of
+from asem.workflows.describe import describe_volume
 
 FOREGROUND = Stroke(1, 0, 2, False, ((24, 4, 43), (24, 4, 50)))
 BACKGROUND = Stroke(2, 0, 2, False, ((24, 24, 4), (24, 24, 50)))
@@ -33,7 +37,7 @@ class Screen:
 
     def settle(self, desk):
         end = time.monotonic() + 30
-        while desk.busy or not self.posted.empty():
+        while desk.busy or desk.predicting or not self.posted.empty():
             assert time.monotonic() < end, desk.status
             try:
                 self.posted.get(timeout=0.05)()
@@ -99,17 +103,23 @@ def test_without_live_cuts_only_what_is_asked_for_is_cut(drawn, screen_thread):
 
 def test_smoothing_changes_the_cut_and_prepares_nothing_again(drawn, screen_thread):
     before = drawn.foreground.copy()
-    drawn.smoothing_nm = 60
+    drawn.boundary = Boundary(smoothing_nm=60)
     drawn.recut()
     assert drawn.status == "cutting..."
     screen_thread.settle(drawn)
     assert not np.array_equal(drawn.foreground, before)
+    for threshold, grows in ((0.2, True), (0.8, False)):
+        drawn.boundary = Boundary(threshold=threshold)
+        drawn.recut()
+        screen_thread.settle(drawn)
+        assert (drawn.foreground.sum() > before.sum()) == grows
 
 
-def test_a_network_begins_and_strokes_correct_it(desk, run, screen_thread):
+def test_a_network_begins_and_strokes_correct_it(desk, run, raw, screen_thread):
     desk.predict(run)
     screen_thread.settle(desk)
     assert desk.status.startswith("cut in ")
+    assert desk.progress.endswith("a network began this one")
     guessed = desk.cut
     desk.draw(FOREGROUND)
     screen_thread.settle(desk)
@@ -125,8 +135,84 @@ def test_a_network_begins_and_strokes_correct_it(desk, run, screen_thread):
     screen_thread.settle(desk)
     assert desk.status.startswith("accepted; draw")
     assert np.array_equal(desk.foreground, accepted)
-    desk.accept()  # not all background, which the strokes alone would give
-    assert desk.annotation.labels(desk.window).any()
+    desk.recut()  # by the guess, which is there again
+    screen_thread.settle(desk)
+    assert np.array_equal(desk.foreground, accepted)
+    desk.save(raw.parent / "labels/begun").result()
+    screen_thread.settle(desk)
+    (by,) = describe_volume(raw.parent / "labels/begun")["made_by"]["facts"]["begun_by"]
+    assert by["network"] == str(run)
+
+
+def test_a_guess_is_there_after_a_crash_until_strokes_alone_decide(raw, run, screen_thread):
+    desk = Desk(*open_session(raw), "mito", screen_thread.posted.put)
+    desk.predict(run)
+    screen_thread.settle(desk)
+    guess, found = desk.guess.copy(), desk.foreground.copy()
+    desk.close()
+    again = Desk(*open_session(raw), "mito", screen_thread.posted.put)
+    screen_thread.settle(again)
+    assert np.array_equal(again.guess, guess)
+    assert np.array_equal(again.foreground, found)
+    again.choose("er")
+    assert again.guess is None
+    again.choose("mito")
+    again.forget_guess()
+    screen_thread.settle(again)
+    assert again.status == "draw foreground and background"
+    assert not again.foreground.any()
+    again.forget_guess()
+    assert again.status == "strokes alone decide on this window already"
+    again.close()
+
+
+def test_one_draws_and_turns_pages_while_a_window_is_predicted(drawn, run, screen_thread):
+    drawn.predict(run)
+    drawn.draw(Stroke(1, 0, 2, False, ((30, 10, 10),)))
+    assert drawn.predicting
+    assert "predicting, " in drawn.progress
+    drawn.go_to(1)
+    screen_thread.settle(drawn)
+    assert drawn.guess is None
+    assert "predicting" not in drawn.progress
+    drawn.go_to(0)
+    assert drawn.guess is not None
+    screen_thread.settle(drawn)
+    assert drawn.foreground[30, 10, 10]
+
+
+def test_closing_ends_a_prediction(drawn, run, monkeypatch):
+    """It never comes to an end by itself."""
+    begun, ended = Event(), Event()
+
+    def endless(*_, **__):
+        begun.set()
+        progress = _[-1]
+        try:
+            while True:
+                progress("predict", 0, 1)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(predicting, "guess_window", endless)
+    drawn.predict(run)
+    assert begun.wait(10)
+    drawn.close()
+    assert ended.is_set()
+
+
+def test_damaged_guesses_are_told_and_strokes_are_there(drawn, run, screen_thread):
+    drawn.predict(run)
+    screen_thread.settle(drawn)
+    (file,) = (drawn.annotation.folder / "guesses").iterdir()
+    file.write_bytes(b"")
+    drawn.go_to(1)
+    screen_thread.settle(drawn)
+    drawn.go_to(0)
+    assert "is damaged; predict the window" in drawn.status
+    screen_thread.settle(drawn)
+    assert drawn.strokes.any()
 
 
 def test_an_accepted_window_can_become_all_background(drawn, screen_thread):
@@ -145,6 +231,7 @@ def test_without_a_network_strokes_alone_go_on(drawn, tmp_path, screen_thread):
     assert drawn.status.startswith("no prediction: ")
     assert "none" in drawn.status
     assert drawn.foreground.any()
+    assert drawn.guess is None
     drawn.recut()
     screen_thread.settle(drawn)
     assert drawn.status.startswith("cut in ")

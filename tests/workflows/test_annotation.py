@@ -9,6 +9,7 @@ import tifffile
 from asem.annotate.graphcut import GraphCutConfig, cut
 from asem.annotate.membranes import MembraneRegion
 from asem.annotate.strokes import Stroke
+from asem.model.checkpoint import find_checkpoint, weights_hash
 from asem.structures import structure
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, parse_roi
@@ -205,7 +206,8 @@ def test_a_network_guesses_a_window(cell, run, tmp_path):
     with session:
         guess = guess_window(volume, window, run, session)
         region = prepare_window(volume, window, GraphCutConfig(), session)
-        found = cut(region, session.structure("mito").painted(window), guess)
+        found = cut(region, session.structure("mito").painted(window), guess.probability)
     whole = predict_volume(run, raw, tmp_path / "cell.zarr/p")
-    assert np.abs(whole.read(window).astype(int) - guess).max() <= 1
+    assert np.abs(whole.read(window).astype(int) - guess.probability).max() <= 1
+    assert guess.by == {"network": str(run), "weights": weights_hash(find_checkpoint(run))}
     assert found.foreground.shape == window.shape

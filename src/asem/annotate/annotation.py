@@ -1,4 +1,4 @@
-"""The annotation of one structure: what was marked, and which windows are finished.
+"""The annotation of one structure: what was marked, guessed and finished.
 
 On disk after each stroke, so that a crash takes nothing that was drawn. The state is what comes of
 the events in its log, from the first to the last. Marks are a pile with a level: those below it
@@ -8,10 +8,11 @@ hold; those above it were undone, can be redone, and are gone when one draws::
     draw c                    a   c |          (b is still in the log)
 
     events: {"draw": mark}  "undo"  "redo"  {"accept": window}  {"reopen": window}
+            {"guess": window}  {"forget": window}
 """
 
-import zipfile
-import zlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,10 +20,29 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.annotate.strokes import MOST_LETTERS, Mark, mark_of
-from asem.blocks.log import AppendedLog, replaced
+from asem.annotate.window_files import window_arrays, window_file, window_path
+from asem.blocks.log import AppendedLog
 from asem.volume.roi import Roi, parse_roi
 
 LOG = "log.jsonl"
+ACCEPTED, GUESSES = "accepted", "guesses"
+"""Folders of arrays, a file for each window."""
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """What a network predicts of a window, for strokes to correct.
+
+    Parameters
+    ----------
+    probability
+        uint8, 255 times the probability of foreground.
+    by
+        Which network: JSON values.
+    """
+
+    probability: npt.NDArray[np.uint8]
+    by: dict[str, Any]
 
 
 class Annotation:
@@ -50,6 +70,7 @@ class Annotation:
         self._marks: list[Mark] = []
         self._level = 0
         self._accepted: dict[Roi, Path] = {}
+        self._guessed: set[Roi] = set()
         self._log = AppendedLog(folder / LOG)
         try:
             for line, event in enumerate(self._log.read(), start=1):
@@ -149,11 +170,9 @@ class Annotation:
                     f"the window {window} overlaps {other}, which is accepted; reopen that one, or "
                     "take a window beside it"
                 )
-        if self._lock.closed:
-            raise ValueError(f"{self.folder} is closed; open its session again")
-        path = self._labels_path(window)
-        path.parent.mkdir(exist_ok=True)
-        with replaced(path) as file:
+        self._check_open()
+        path = window_path(self.folder / ACCEPTED, window)
+        with window_file(path) as file:
             np.savez_compressed(file, foreground=foreground)
         self._log.append({"accept": str(window)})
         self._accepted[window] = path
@@ -169,11 +188,8 @@ class Annotation:
             The file of its labels is gone or damaged.
         """
         path = self._accepted_path(window)
-        try:
-            with path.open("rb") as file, np.load(file) as stored:
-                foreground: npt.NDArray[np.bool_] = stored["foreground"]
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise OSError(f"{path} is damaged; accept the window {window} again") from error
+        foreground: npt.NDArray[np.bool_]
+        (foreground,) = window_arrays(path, f"accept the window {window} again", "foreground")
         return foreground
 
     def reopen(self, window: Roi) -> None:
@@ -185,6 +201,52 @@ class Annotation:
         self._log.append({"reopen": str(window)})
         del self._accepted[window]
 
+    def keep_guess(self, window: Roi, guess: Guess) -> None:
+        """Begin a window with what a network predicts; other windows may overlap it.
+
+        Raises
+        ------
+        ValueError
+            The window is empty or leaves the volume, the guess is not uint8 in its shape, or the
+            session is closed.
+        """
+        self._check(window)
+        found = guess.probability
+        if found.dtype != np.uint8 or found.shape != window.shape:
+            raise ValueError(
+                f"a guess of the window {window} is uint8 of shape {window.shape}, not "
+                f"{found.dtype} of shape {found.shape}"
+            )
+        self._check_open()
+        with window_file(window_path(self.folder / GUESSES, window)) as file:
+            np.savez(file, probability=found, by=np.array(json.dumps(guess.by)))
+        self._log.append({"guess": str(window)})
+        self._guessed.add(window)
+
+    def guess(self, window: Roi) -> Guess | None:
+        """Return what a network predicts of a window; None where strokes alone decide.
+
+        Raises
+        ------
+        OSError
+            Its file is gone or damaged.
+        """
+        if window not in self._guessed:
+            return None
+        path, advice = (
+            window_path(self.folder / GUESSES, window),
+            f"predict the window {window} again",
+        )
+        probability, by = window_arrays(path, advice, "probability", "by")
+        return Guess(probability, json.loads(str(by)))
+
+    def forget_guess(self, window: Roi) -> None:
+        """Let strokes alone decide on a window; ValueError if no network begins it."""
+        if window not in self._guessed:
+            raise ValueError(f"no network begins the window {window}")
+        self._log.append({"forget": str(window)})
+        self._guessed.remove(window)
+
     def close(self) -> None:
         """Close the log: nothing can be changed any more."""
         self._log.close()
@@ -193,9 +255,9 @@ class Annotation:
         if not window.size or not self.volume.contains(window):
             raise ValueError(f"the window {window} is empty or leaves the volume, {self.volume}")
 
-    def _labels_path(self, window: Roi) -> Path:
-        spans = [f"{o}-{e}" for o, e in zip(window.offset, window.end, strict=True)]
-        return self.folder / "accepted" / f"{'_'.join(spans)}.npz"
+    def _check_open(self) -> None:
+        if self._lock.closed:
+            raise ValueError(f"{self.folder} is closed; open its session again")
 
     def _accepted_path(self, window: Roi) -> Path:
         if window not in self._accepted:
@@ -218,11 +280,15 @@ class Annotation:
                     self._drawn(mark_of(mark))
                 case {"accept": str(text)} if len(event) == 1:
                     window = parse_roi(text, self.volume.shape)
-                    self._accepted[window] = self._labels_path(window)
+                    self._accepted[window] = window_path(self.folder / ACCEPTED, window)
                 case {"reopen": str(text)} if len(event) == 1:
                     window = parse_roi(text, self.volume.shape)
                     self._accepted_path(window)
                     del self._accepted[window]
+                case {"guess": str(text)} if len(event) == 1:
+                    self._guessed.add(parse_roi(text, self.volume.shape))
+                case {"forget": str(text)} if len(event) == 1:
+                    self._guessed.discard(parse_roi(text, self.volume.shape))
                 case _:
                     raise ValueError(f"{event!r:.{MOST_LETTERS}} cannot have happened here")
         except ValueError as error:

@@ -11,7 +11,6 @@ Beside a GPU several blocks are on their way at a time: it computes one while ot
 stored. Where a device runs out of memory, smaller tiles are taken from then on.
 """
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asem.blocks.kernels import KERNELS
 from asem.blocks.memory import release_memory
 from asem.blocks.partials import Partials
 from asem.model.deployment import Devices, Network, Tiles, load_runner
@@ -39,8 +39,6 @@ from asem.volume.voxel_size import at_voxel_size
 
 STAGES = ("read", "prepare", "network", "store")
 ADVICE = "a smaller --tile"
-_KERNELS = threading.Lock()
-"""Kernels use all cores themselves, and not all of numba's ways to do so bear two at a time."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Predictor:
         clock = _Clock()
         place = block.shift(self.part.offset)
         todo = [n for n, done in enumerate(self.done) if block not in done]
-        with _KERNELS, clock.runs("read"):
+        with KERNELS, clock.runs("read"):
             box, sample = sample_box(self.raw, self.mask, place)
             todo = todo if box.size else []
             needs = [needed_of(self.networks[n], self.raw, box) for n in todo]
@@ -133,7 +131,7 @@ class Predictor:
     def _in_tiles(
         self, one: Network, raw: Volume, box: Roi, tile: int, clock: "_Clock", told: Told | None
     ) -> tuple[npt.NDArray[np.uint8], torch.device]:
-        with _KERNELS, clock.runs("prepare"):
+        with KERNELS, clock.runs("prepare"):
             coarse, back = seen_by(one, raw)
             tiling = tiling_of(one, raw, box, tile)
             grey = coarse.read(tiling.read.shift(negative(coarse.original_offset)))
@@ -142,7 +140,7 @@ class Predictor:
             found = predict(
                 runner, grey, tiling, window=window_of(raw), mirror=one.mirror, told=told
             )
-        with _KERNELS, clock.runs("store"):
+        with KERNELS, clock.runs("store"):
             return back.apply(found, box.shift(raw.original_offset)), device
 
 

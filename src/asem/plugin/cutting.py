@@ -1,7 +1,6 @@
-"""What the worker thread does: prepare the window and predict it, once, and cut it by strokes."""
+"""What the worker thread does: prepare a window, once, and cut it by strokes."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -9,14 +8,35 @@ import numpy.typing as npt
 
 from asem.annotate.energy import Cut
 from asem.annotate.graphcut import GraphCutConfig, Region, cut
-from asem.annotate.membranes import MembraneRegion
+from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.annotate.session import Session
+from asem.blocks.kernels import KERNELS
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.workflows.annotation import guess_window, prepare_window
+from asem.workflows.annotation import prepare_window
 
 MOST_REGIONS = 2
 """Prepared and kept in memory."""
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """How the boundary of a cut is drawn; the paper's energy has nothing of it.
+
+    Parameters
+    ----------
+    smoothing_nm, threshold
+        As `MembraneConfig` says.
+    """
+
+    smoothing_nm: float = MembraneConfig().smoothing_nm
+    threshold: float = MembraneConfig().threshold
+
+    def of(self, region: Region) -> Region:
+        """Return a region that is cut with it."""
+        if not isinstance(region, MembraneRegion):
+            return region
+        return replace(region, config=region.config.model_copy(update=vars(self)))
 
 
 @dataclass(frozen=True)
@@ -29,16 +49,16 @@ class Request:
         In raw's voxels.
     strokes
         Of the window, 1 foreground, 2 background; None: only prepare it.
-    smoothing_nm
-        Of the boundary.
-    checkpoint
-        Of a network whose prediction the strokes correct; None: there are strokes of both kinds.
+    boundary
+        How it is drawn.
+    guess
+        What a network predicts, for strokes to correct; None: there are strokes of both kinds.
     """
 
     window: Roi
     strokes: npt.NDArray[np.uint8] | None
-    smoothing_nm: float
-    checkpoint: Path | None = None
+    boundary: Boundary
+    guess: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +83,6 @@ class Solver:
     def __init__(self, volume: Volume, session: Session) -> None:
         self._volume, self._session = volume, session
         self._regions: dict[Roi, Region] = {}
-        self._guess: tuple[Roi, Path, npt.NDArray[np.uint8]] | None = None
-
-    def forget_guess(self) -> None:
-        """Predict anew next time: the network may have learnt more."""
-        self._guess = None
 
     def knows(self, window: Roi) -> bool:
         """Whether a window is prepared."""
@@ -81,21 +96,13 @@ class Solver:
         ValueError, OSError
             The window cannot be read or cut.
         """
-        region = self._region(request.window)
-        if request.strokes is None:
-            return Answer(None, 0)
-        guess = self._predicted(request.window, request.checkpoint)
-        begun = perf_counter()
-        found = cut(smoothed(region, request.smoothing_nm), request.strokes, guess)
+        with KERNELS:
+            region = self._region(request.window)
+            if request.strokes is None:
+                return Answer(None, 0)
+            begun = perf_counter()
+            found = cut(request.boundary.of(region), request.strokes, request.guess)
         return Answer(found, perf_counter() - begun)
-
-    def _predicted(self, window: Roi, checkpoint: Path | None) -> npt.NDArray[np.uint8] | None:
-        if checkpoint is None:
-            return None
-        if self._guess is None or self._guess[:2] != (window, checkpoint):
-            guess = guess_window(self._volume, window, checkpoint, self._session)
-            self._guess = window, checkpoint, guess
-        return self._guess[2]
 
     def _region(self, window: Roi) -> Region:
         if window not in self._regions:
@@ -104,11 +111,3 @@ class Solver:
                 del self._regions[next(iter(self._regions))]
             self._regions[window] = region
         return self._regions[window]
-
-
-def smoothed(region: Region, smoothing_nm: float) -> Region:
-    """Return the region with another smoothing of its boundary; the paper's energy has none."""
-    if not isinstance(region, MembraneRegion):
-        return region
-    config = region.config.model_copy(update={"smoothing_nm": smoothing_nm})
-    return replace(region, config=config)

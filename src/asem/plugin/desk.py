@@ -5,24 +5,29 @@ the thread of the screen; regions are prepared and cut in that of a `LiveCutter`
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from asem.annotate.annotation import Guess
 from asem.annotate.energy import Cut
-from asem.annotate.graphcut import GraphCutConfig
 from asem.annotate.session import Session
 from asem.annotate.strokes import BACKGROUND, FOREGROUND, Mark, Stroke, Verdict
 from asem.image.components import components_of
-from asem.plugin.cutting import Answer, Request, Solver
+from asem.plugin.cutting import Answer, Boundary, Request, Solver
 from asem.plugin.live import LiveCutter
+from asem.plugin.predicting import Predicting
+from asem.plugin.saving import Saving
+from asem.plugin.sheet import Sheet
 from asem.structures import STRUCTURES
 from asem.volume.roi import Roi, Triple
 from asem.volume.volume import Volume
-from asem.workflows.annotation import save_labels, windows_of
+from asem.workflows.annotation import windows_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 NAMES = {FOREGROUND: "foreground", BACKGROUND: "background"}
 What = Literal["window", "strokes", "cut", "state"]
@@ -56,15 +61,16 @@ class Desk:
         self.changed: Callable[[What], None] = lambda what: None
         self.live, self.busy, self.status = True, False, ""
         self._stale = False
-        self.smoothing_nm = GraphCutConfig().membranes.smoothing_nm
+        self.boundary = Boundary()
         self.cut: Cut | None = None
-        self.checkpoint: Path | None = None
+        self.guess: npt.NDArray[np.uint8] | None
         self.foreground: npt.NDArray[np.uint8]
         self._stored: npt.NDArray[np.bool_] | None
         self._request = 0
         self._solver = Solver(volume, session)
         self._cutter = LiveCutter(self._solver.solve, self._done, self._failed)
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="asem-save")
+        self._predicting = Predicting(volume, session, post, lambda: self.changed("state"))
+        self._saving = Saving(volume, session, post, self.say)
         self._lay_out(0, structure)
 
     @property
@@ -82,10 +88,18 @@ class Desk:
         """How far one is, in words."""
         number = len(self.annotation.accepted)
         words = f"{number} of {len(self.windows)} windows accepted"
-        if self._stored is None:
-            return words
-        same = np.array_equal(self._stored, self.foreground)
-        return f"{words}, this one too" if same else f"{words}, this one before it changed"
+        if self._stored is not None:
+            same = np.array_equal(self._stored, self.foreground)
+            words += ", this one too" if same else ", this one before it changed"
+        if self.guess is not None:
+            words += "; a network began this one"
+        share = self._predicting.share
+        return words if share is None else f"{words}; predicting, {share:.0%}"
+
+    @property
+    def predicting(self) -> bool:
+        """Whether a prediction is under way."""
+        return self._predicting.share is not None
 
     def choose(self, structure: str) -> None:
         """Annotate another structure."""
@@ -136,7 +150,8 @@ class Desk:
         """Cut the window by its strokes, in the other thread; what was asked before is dropped."""
         self._request += 1
         self._stale = False
-        there = [kind for kind in NAMES if self.checkpoint or (self.strokes == kind).any()]
+        guessed = self.guess is not None
+        there = [kind for kind in NAMES if guessed or (self.strokes == kind).any()]
         missing = [name for kind, name in NAMES.items() if kind not in there]
         known = self._solver.knows(self.window)
         if missing and known:
@@ -147,15 +162,42 @@ class Desk:
         strokes = None if missing else self.strokes.copy()
         self.busy = True
         self.say("cutting..." if known else "preparing this window (once, some seconds)...")
-        request = Request(self.window, strokes, self.smoothing_nm, self.checkpoint)
+        request = Request(self.window, strokes, self.boundary, self.guess)
         self._cutter.submit(request, self._request)
 
     def predict(self, checkpoint: Path) -> None:
         """Begin this window with what a network predicts; strokes correct it."""
-        self._solver.forget_guess()
-        self.checkpoint = checkpoint
+        annotation, window = self.annotation, self.window
+
+        def keep(guess: Guess) -> None:
+            try:
+                annotation.keep_guess(window, guess)
+            except (ValueError, OSError) as fault:
+                self.say(f"the prediction is not kept: {fault}")
+                return
+            if (annotation, window) == (self.annotation, self.window):
+                self.guess = guess.probability
+                self.recut()
+            else:
+                self.say(f"window {self.windows.index(window) + 1} is predicted")
+
+        self._predicting.ask(
+            window, checkpoint, keep, lambda fault: self.say(f"no prediction: {fault}")
+        )
+        self.say("predicting this window (up to some minutes without a GPU); draw meanwhile")
+
+    def forget_guess(self) -> None:
+        """Let strokes alone decide on this window."""
+        if self.guess is None:
+            self.say("strokes alone decide on this window already")
+            return
+        try:
+            self.annotation.forget_guess(self.window)
+        except (ValueError, OSError) as fault:
+            self.say(f"not changed: {fault}")
+            return
+        self.guess = None
         self.recut()
-        self.say("predicting this window (once, up to some minutes without a GPU)...")
 
     def least_certain(self) -> Triple | None:
         """Return the voxel of the window whose side is least certain, if there is a cut."""
@@ -195,17 +237,7 @@ class Desk:
     ) -> "Future[Volume]":
         """Write the accepted windows as labels, in another thread."""
         self.say("saving...")
-        saved = self._saver.submit(
-            save_labels,
-            self.volume,
-            self.session,
-            self.structure,
-            destination,
-            preset=STRUCTURES.get(self.structure) if preset else None,
-            overwrite=overwrite,
-        )
-        saved.add_done_callback(lambda done: self._post(lambda: self._saved(destination, done)))
-        return saved
+        return self._saving.save(self.structure, destination, preset=preset, overwrite=overwrite)
 
     def say(self, status: str) -> None:
         """Tell the annotator."""
@@ -216,7 +248,8 @@ class Desk:
         """Stop cutting, finish saving, close the session."""
         self._request += 1
         self._cutter.stop()
-        self._saver.shutdown(wait=True)
+        self._predicting.close()
+        self._saving.close()
         self.session.close()
 
     def _turn_to(self, number: int, structure: str) -> None:
@@ -228,30 +261,23 @@ class Desk:
     def _lay_out(self, number: int, structure: str) -> None:
         """Take a window of a structure; where it cannot be read, nothing changes."""
         annotation, window = self.session.structure(structure), self.windows[number]
-        image, strokes = self.volume.read(window), annotation.painted(window)
-        stored: npt.NDArray[np.bool_] | None = None
-        damage = ""
-        try:
-            if window in annotation.accepted:
-                stored = annotation.labels(window)
-        except OSError as fault:  # its strokes are there: it can be accepted again
-            damage = str(fault)
+        sheet = Sheet.of(self.volume, annotation, window)
         self.number, self.structure, self.annotation = number, structure, annotation
-        self.image, self.strokes, self._stored = image, strokes, stored
+        self.image, self.strokes, self.guess = sheet.image, sheet.strokes, sheet.guess
+        self.cut, self._stored = None, sheet.accepted
         self.foreground = np.zeros(window.shape, np.uint8)
-        if stored is not None:
-            self.foreground[...] = stored
-        self.cut, self.checkpoint = None, None
+        if self._stored is not None:
+            self.foreground[...] = self._stored
         self.changed("window")
-        if stored is None:
+        if self._stored is None:
             self.recut()
         else:  # what was accepted stays until one wants it otherwise
             self._request += 1
             self._cutter.forget(self._request)
             self.busy = self._stale = False
             self.say("accepted; draw, or Cut now (C), to change it")
-        if damage:
-            self.say(damage)
+        if sheet.damage:
+            self.say(sheet.damage)
 
     def _turn(self, change: Callable[[], Mark | None], verb: str) -> None:
         try:
@@ -298,20 +324,11 @@ class Desk:
         if number != self._request:
             return
         if isinstance(answer, str):
+            self._show(None)
             fault = answer.partition("\n")[0]
-            if self.checkpoint is None:
-                self._show(None)
-                self.say(f"no cut: {fault}")
-            else:  # strokes alone go on
-                self.busy, self.checkpoint = False, None
-                self.say(f"no prediction: {fault}")
+            self.say(f"no cut: {fault}")
         elif answer.cut is None:
             self.recut()  # says what is missing
         else:
             self._show(answer.cut)
             self.say(f"cut in {answer.seconds:.1f} s")
-
-    def _saved(self, destination: Path, done: "Future[Volume]") -> None:
-        fault = done.exception()
-        where = "/".join(destination.parts[-3:])
-        self.say(f"saved as {where}" if fault is None else f"not saved: {fault}")

@@ -138,6 +138,11 @@ class Panel(QWidget):
         self.smoothing.setSuffix(" nm")
         self.smoothing.setToolTip("By how much the boundary is smoothed, nm")
         self._row("Smoothing", self.smoothing)
+        self.threshold = QDoubleSpinBox()
+        self.threshold.setRange(0.05, 0.95)
+        self.threshold.setSingleStep(0.05)
+        self.threshold.setToolTip("Less makes objects thicker, more makes them thinner")
+        self._row("Threshold", self.threshold)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(100 * CUT_OPACITY))
@@ -152,7 +157,8 @@ class Panel(QWidget):
         self.checkpoint.setToolTip("A run or checkpoint of asem train")
         self._row("Network", self.checkpoint)
         self.predict = button("Predict here", "Begin this window with what the network predicts")
-        self._row("", self.predict)
+        self.forget = button("Strokes alone", "Leave the network's prediction of this window out")
+        self._row("", self.predict, self.forget)
 
     def _add_end(self) -> None:
         self._heading("Keep")

@@ -6,6 +6,7 @@ from typing import Any
 from qtpy.QtWidgets import QInputDialog
 
 from asem.plugin.brush import MODES, STROKES, VERDICTS, Brush, dragging, voxel_at
+from asem.plugin.cutting import Boundary
 from asem.plugin.desk import Desk, What
 from asem.plugin.keys import bind
 from asem.plugin.layers import ORDERS, WindowLayers
@@ -55,7 +56,8 @@ class Work:
         panel.number.setMaximum(len(desk.windows))
         panel.number.setSuffix(f" of {len(desk.windows)}")
         panel.radius.setValue(self.brush.radius)
-        panel.smoothing.setValue(desk.smoothing_nm)
+        panel.smoothing.setValue(desk.boundary.smoothing_nm)
+        panel.threshold.setValue(desk.boundary.threshold)
         panel.destination.setText(str(labels_path(desk.volume, desk.structure)))
 
     def _connect(self) -> None:
@@ -73,10 +75,12 @@ class Work:
         panel.redo.clicked.connect(lambda: desk.redo())
         panel.live.toggled.connect(lambda on: setattr(desk, "live", on))
         panel.cut.clicked.connect(lambda: desk.recut())
-        panel.smoothing.valueChanged.connect(self._smooth)
+        panel.smoothing.valueChanged.connect(lambda _: self._draw_boundary())
+        panel.threshold.valueChanged.connect(lambda _: self._draw_boundary())
         panel.opacity.valueChanged.connect(lambda n: setattr(self.layers.cut, "opacity", n / 100))
         panel.uncertain.clicked.connect(lambda: self.go_to_uncertain())
         panel.predict.clicked.connect(self._predict)
+        panel.forget.clicked.connect(lambda: desk.forget_guess())
         panel.accept.clicked.connect(lambda: desk.accept())
         panel.save.clicked.connect(self._save)
 
@@ -89,6 +93,7 @@ class Work:
         panel.undo.setEnabled(desk.annotation.can_undo)
         panel.redo.setEnabled(desk.annotation.can_redo)
         panel.preset.setEnabled(desk.structure in STRUCTURES)
+        panel.forget.setEnabled(desk.guess is not None)
         panel.previous.setEnabled(desk.number > 0)
         panel.next.setEnabled(desk.number + 1 < len(desk.windows))
         panel.number.blockSignals(True)
@@ -131,8 +136,9 @@ class Work:
         if given:
             self.choose(name.strip())
 
-    def _smooth(self, smoothing_nm: float) -> None:
-        self.desk.smoothing_nm = smoothing_nm
+    def _draw_boundary(self) -> None:
+        panel = self.panel
+        self.desk.boundary = Boundary(panel.smoothing.value(), panel.threshold.value())
         self.desk.recut()
 
     def _predict(self) -> None:

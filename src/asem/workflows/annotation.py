@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asem.annotate.annotation import Annotation, Guess
 from asem.annotate.graphcut import GraphCutConfig, Region, memory_of, prepared
 from asem.annotate.kept import kept
 from asem.annotate.session import Session
@@ -31,6 +32,7 @@ from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, negative
 from asem.volume.volume import Volume
+from asem.workflows.describe import describe_volume
 from asem.workflows.labels import label_volume
 
 WINDOW_EDGE = 200
@@ -109,8 +111,12 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session:
 
 
 def guess_window(
-    volume: Volume, window: Roi, checkpoint: Path, session: Session
-) -> npt.NDArray[np.uint8]:
+    volume: Volume,
+    window: Roi,
+    checkpoint: Path,
+    session: Session,
+    progress: Progress = silent,
+) -> Guess:
     """Predict a window, so that strokes need only correct what a network finds.
 
     Parameters
@@ -121,20 +127,23 @@ def guess_window(
         In the voxels of raw.
     checkpoint
         As `asem.workflows.predict.predict_volume` takes it.
+    progress
+        Who is told; what it raises ends the prediction.
 
     Returns
     -------
-    ndarray
-        uint8, the shape of `window`: 255 times the probability of foreground; for
-        `asem.annotate.graphcut.cut`.
+    Guess
+        For `asem.annotate.graphcut.cut`, and for the session to keep.
     """
     from asem.workflows.predict import predict_volume  # torch takes seconds, and is seldom needed
 
     destination = session.folder / NAME / "guess"
     raw = Path(volume.name)
-    done = predict_volume(checkpoint, raw, destination, roi=str(window), overwrite=True)
-    guess: npt.NDArray[np.uint8] = done.read(done.roi)
-    return guess
+    done = predict_volume(
+        checkpoint, raw, destination, roi=str(window), overwrite=True, progress=progress
+    )
+    weights = describe_volume(destination)["made_by"]["request"]["weights"]
+    return Guess(done.read(done.roi), {"network": str(checkpoint), "weights": weights})
 
 
 def check_memory(window: Roi, volume: Volume, advice: str) -> None:
@@ -206,6 +215,7 @@ def save_labels(
         progress=progress,
     ) as output:
         output.facts["strokes"] = len(annotation.marks)
+        output.facts["begun_by"] = _networks(annotation, windows)
         output.fill(
             lambda block: _labels(found, block.shift(box.offset)),
             stage="store",
@@ -214,6 +224,12 @@ def save_labels(
     if preset is not None:
         label_volume(drawn, destination, preset, overwrite=overwrite, progress=progress)
     return open_volume(destination)
+
+
+def _networks(annotation: Annotation, windows: list[Roi]) -> list[dict[str, Any]]:
+    """Return the networks whose guesses strokes corrected, each once."""
+    guesses = [guess.by for window in windows if (guess := annotation.guess(window))]
+    return [by for number, by in enumerate(guesses) if by not in guesses[:number]]
 
 
 def _labels(accepted: dict[Roi, npt.NDArray[np.uint8]], block: Roi) -> npt.NDArray[Any]:
