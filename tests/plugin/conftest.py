@@ -102,7 +102,21 @@ class Hands:
         self.rest()
 
     def do(self, *words):
-        acting = subprocess.Popen(["xdotool", *map(str, words)])
+        self._run(["xdotool", *map(str, words)])
+
+    def answer(self, widget, title, words):
+        """Click on what opens a dialog, which this process then waits for, and type into it."""
+        place = widget.mapToGlobal(widget.rect().center())
+        commands = (
+            f"xdotool mousemove {place.x()} {place.y()} click 1",
+            f"xdotool search --sync --onlyvisible --name '{title}' windowfocus --sync",
+            f"xdotool key ctrl+a type --delay 20 '{words}'",
+            "xdotool key Return",
+        )
+        self._run(["sh", "-c", " && ".join(commands)])
+
+    def _run(self, words):
+        acting = subprocess.Popen(words)
         self.wait(lambda: acting.poll() is not None)
         assert acting.returncode == 0
         self.rest()
@@ -147,7 +161,13 @@ class Hands:
 
 
 @pytest.fixture
-def open_window(screen):
+def hands_of(screen):
+    """Makes hands for a viewer and its desk."""
+    return Hands
+
+
+@pytest.fixture
+def open_window(hands_of):
     """Open raw in a viewer of this process; it is closed at the end."""
     opened = []
 
@@ -158,7 +178,7 @@ def open_window(screen):
         desk = open_desk(raw)
         viewer = show(desk)
         opened.append((viewer, desk))
-        return Hands(viewer, desk)
+        return hands_of(viewer, desk)
 
     yield open_
     for viewer, desk in opened:

@@ -200,6 +200,82 @@ def test_objects_uncertain_places_accepting_and_saving(hands, raw, inside, outsi
     hands.picture(pictures / "rejected.png")
 
 
+def test_a_new_structure_by_its_dialog(hands, pictures):
+    desk, panel = hands.desk, hands.window.findChild(panel_class())
+    hands.answer(panel.new, "New structure", "vesicle")
+    hands.settle()
+    assert desk.structure == "vesicle"
+    assert panel.structure.currentText() == "vesicle"
+    assert panel.destination.text().endswith("labels/vesicle")
+    hands.answer(panel.new, "New structure", "a/b")
+    hands.settle()
+    assert desk.structure == "vesicle"
+    assert "is no name of a structure" in panel.status.text()
+    hands.picture(pictures / "new_structure.png")
+
+
+def test_raw_is_chosen_in_a_viewer_that_is_open(hands_of, raw, pictures):
+    import napari
+
+    from asem.plugin.annotate import NAME, AnnotateWidget
+
+    viewer = napari.Viewer(show=False)
+    widget = AnnotateWidget(viewer)
+    viewer.window.add_dock_widget(widget, name=NAME, area="right")
+    viewer.show()
+    try:
+        hands = hands_of(viewer, None)
+        (browse,) = (one for one in buttons(widget) if one.text() == "Browse...")
+        hands.answer(browse, "Raw image", raw)
+        hands.wait(lambda: widget.raw.text() == str(raw))
+        widget.raw.setText(str(raw.parent))
+        (begin,) = (one for one in buttons(widget) if one.text() == "Annotate")
+        hands.click(begin)
+        assert "cell.zarr" in widget.told.text()
+        hands.picture(pictures / "refused.png")
+        widget.raw.setText(str(raw))
+        hands.click(begin)
+        hands.desk = widget.work.desk
+        hands.settle()
+        assert hands.desk.status == "draw foreground and background"
+        hands.picture(pictures / "chosen.png")
+    finally:
+        viewer.close()
+        if widget.work is not None:
+            widget.work.desk.close()
+
+
+def test_a_network_begins_a_window(hands, run, outside, pictures):
+    desk, panel = hands.desk, hands.window.findChild(panel_class())
+    assert not panel.forget.isEnabled()
+    panel.checkpoint.setText(str(run))
+    hands.click(panel.predict)
+    hands.wait(lambda: not desk.predicting and not desk.busy)
+    assert panel.progress.text().endswith("a network began this one")
+    assert panel.forget.isEnabled()
+    hands.press("2")
+    hands.drag(*outside)
+    hands.settle()
+    before = desk.foreground.sum()
+    assert 0 < before < desk.foreground.size
+    hands.click(panel.threshold)
+    hands.do("key", "ctrl+a", "0", "period", "2", "Return")
+    hands.settle()
+    assert panel.threshold.value() == 0.2
+    assert desk.foreground.sum() > before
+    hands.picture(pictures / "guessed.png")
+    hands.click(panel.forget)
+    hands.settle()
+    assert desk.status == "draw foreground too"
+    assert not panel.forget.isEnabled()
+
+
+def buttons(widget):
+    from qtpy.QtWidgets import QPushButton
+
+    return widget.findChildren(QPushButton)
+
+
 def test_strokes_outlive_a_kill(screen, raw, open_window, inside, outside, pictures):
     process = subprocess.Popen([sys.executable, "-c", ANNOTATE, str(raw)])
     log = raw.parent / "annotations/mito/log.jsonl"

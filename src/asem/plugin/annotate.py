@@ -115,7 +115,7 @@ class AnnotateWidget(QWidget):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setWidget(self.work.panel)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setMinimumWidth(WIDTH)
+        scroll.setMinimumWidth(WIDTH + scroll.verticalScrollBar().sizeHint().width())
         self._rows.addWidget(scroll)
 
     def changeEvent(self, event: QEvent) -> None:

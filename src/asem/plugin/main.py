@@ -1,7 +1,9 @@
 """`asem annotate`: a window of napari with the annotation in it."""
 
 import os
+import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,9 @@ if TYPE_CHECKING:
     from asem.plugin.desk import Desk
 
 FIRST_STRUCTURE = "mito"
-SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+OTHER_SCREENS = ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+"""Where a window may open instead of DISPLAY."""
+FIRST_PORT = 6000
 
 
 def annotate(raw: Path, session: Path | None = None, structure: str = FIRST_STRUCTURE) -> None:
@@ -39,14 +43,41 @@ def annotate(raw: Path, session: Path | None = None, structure: str = FIRST_STRU
         raise ValueError(
             f"annotation needs napari and Qt: pip install 'asem[napari]' ({error})"
         ) from error
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in SCREENS):
-        raise OSError("there is no screen: annotation opens a window (DISPLAY is not set)")
+    check_screen(os.environ)
     desk = open_desk(raw, session, structure)
     try:
         show(desk)
         napari.run()
     finally:
         desk.close()
+
+
+def check_screen(environ: Mapping[str, str]) -> None:
+    """Raise OSError where there is no screen, on which Qt would end the process."""
+    display = environ.get("DISPLAY", "")
+    if sys.platform != "linux" or any(environ.get(name) for name in OTHER_SCREENS):
+        return
+    if not display:
+        raise OSError("there is no screen: annotation opens a window (DISPLAY is not set)")
+    if not answers(display):
+        raise OSError(f"there is no screen: no X server answers at DISPLAY={display}")
+
+
+def answers(display: str) -> bool:
+    """Whether an X server can be reached; display N is a socket, or port 6000 + N of a host."""
+    host, _, place = display.rpartition(":")
+    number = place.partition(".")[0]
+    if not number.isdigit():
+        return False
+    try:
+        if host not in ("", "unix"):
+            socket.create_connection((host, FIRST_PORT + int(number)), timeout=5).close()
+            return True
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(f"/tmp/.X11-unix/X{number}")
+    except OSError:
+        return False
+    return True
 
 
 def show(desk: "Desk") -> Any:
