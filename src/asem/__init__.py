@@ -2,8 +2,9 @@
 
 The folders are the steps of the method, from the bottom up: `volume` (arrays with a place in
 space), `blocks` (work block by block), `image` (operations on voxels), `measure` (scores),
-`phantom` (synthetic cells), `model` (the 3D U-Net), `report` (figures and pages), `workflows`
-(the verbs) and `cli` (the command line).
+`phantom` (synthetic cells), `annotate` (labels from strokes), `model` (the 3D U-Net), `training`
+(what it learns from, and how), `report` (figures and pages), `workflows` (the verbs), `plugin`
+(the window of napari) and `cli` (the command line).
 """
 
 from importlib.metadata import version

@@ -70,9 +70,9 @@ def test_a_window_is_prepared_once(raw, monkeypatch):
     volume, session = open_session(raw)
     window, config = Roi((0, 0, 0), (30, 40, 25)), GraphCutConfig()
     with session:
-        first = prepare_window(volume, window, config, session)
+        first = prepare_window(volume, window, config, session.folder)
         monkeypatch.setattr("asem.workflows.annotation.prepared", pytest.fail)
-        again = prepare_window(volume, window, config, session)
+        again = prepare_window(volume, window, config, session.folder)
         draw(annotation := session.structure("mito"))
         strokes = annotation.painted(window)
         one, two = cut(first, strokes), cut(again, strokes)
@@ -89,11 +89,12 @@ def test_another_configuration_or_window_is_prepared_anew(raw):
             GraphCutConfig(),
             GraphCutConfig.checked({"membranes": {"fragments": {"seeds": 6}}}, source="x"),
         ):
-            assert prepare_window(volume, window, config, session).config == config.membranes
-        other = prepare_window(volume, window.shift((0, 0, 25)), GraphCutConfig(), session)
-        assert not np.array_equal(
-            other.features, prepare_window(volume, window, GraphCutConfig(), session).features
+            assert prepare_window(volume, window, config, session.folder).config == config.membranes
+        one, other = (
+            prepare_window(volume, here, GraphCutConfig(), session.folder)
+            for here in (window, window.shift((0, 0, 25)))
         )
+        assert not np.array_equal(one.features, other.features)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
@@ -101,17 +102,17 @@ def test_a_damaged_file_is_made_again(raw, damage):
     volume, session = open_session(raw)
     with session:
         config = GraphCutConfig()
-        made = prepare_window(volume, volume.roi, config, session)
+        made = prepare_window(volume, volume.roi, config, session.folder)
         (path,) = (session.folder / ".asem/regions").iterdir()
         path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
-        again = prepare_window(volume, volume.roi, config, session)
+        again = prepare_window(volume, volume.roi, config, session.folder)
         assert np.array_equal(made.features, again.features)
 
 
 def test_the_papers_energy_is_not_kept_but_works(raw):
     volume, session = open_session(raw)
     with session:
-        region = prepare_window(volume, volume.roi, GraphCutConfig(energy="paper"), session)
+        region = prepare_window(volume, volume.roi, GraphCutConfig(energy="paper"), session.folder)
         assert region.shape == SHAPE
         assert not (session.folder / ".asem/regions").exists()
 
@@ -205,7 +206,7 @@ def test_a_network_guesses_a_window(cell, run, tmp_path):
     window = Roi((8, 8, 16), (24, 32, 40))
     with session:
         guess = guess_window(volume, window, run, session)
-        region = prepare_window(volume, window, GraphCutConfig(), session)
+        region = prepare_window(volume, window, GraphCutConfig(), session.folder)
         found = cut(region, session.structure("mito").painted(window), guess.probability)
     whole = predict_volume(run, raw, tmp_path / "cell.zarr/p")
     assert np.abs(whole.read(window).astype(int) - guess.probability).max() <= 1

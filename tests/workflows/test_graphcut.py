@@ -8,6 +8,7 @@ import tifffile
 
 from asem.cli import main
 from asem.volume.formats import open_volume
+from asem.workflows import annotation
 from asem.workflows.importing import import_volume
 
 SHAPE, CUT = (20, 40, 40), 6
@@ -63,6 +64,19 @@ def test_the_ball_is_labelled_where_strokes_cover_raw(cell, capsys, config):
     assert labels.kind == "labels"
     assert open_volume(cell / "c.zarr/raw").place_of(labels).offset == (CUT, 0, 0)
     assert f1(labels.read(labels.roi) == 1, TRUTH[CUT:]) > 0.8
+
+
+def test_more_strokes_need_no_new_pieces(cell, monkeypatch):
+    assert graphcut(cell) == 0
+    monkeypatch.setattr(annotation, "prepared", None)  # cannot be called
+    strokes = np.zeros((SHAPE[0] - CUT, *SHAPE[1:]), np.uint8)
+    strokes[12 - CUT, 20, 18:27], strokes[:, 38] = 1, 2
+    write_strokes(cell, strokes)
+    assert graphcut(cell, "--overwrite") == 0
+    assert (cell / "c.zarr/annotations/.asem/regions").is_dir()
+    (cell / "cut.toml").write_text(SMALL)
+    with pytest.raises(TypeError):
+        graphcut(cell, "--overwrite", "--config", str(cell / "cut.toml"))
 
 
 def test_a_part_of_it(cell):

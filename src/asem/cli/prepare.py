@@ -114,7 +114,7 @@ def graphcut(
         Only this part of RAW, z0:z1,y0:y1,x0:x1.
     config
         A TOML file: energy = "membranes" (the default) with a table [membranes] of its weights
-        (walk, look, smoothness, softness, leak, smoothing_nm; [membranes.fragments] has
+        (walk, look, smoothness, softness, leak, smoothing_nm, threshold; [membranes.fragments] has
         membranes_are_dark, membrane_nm, seeds, quantile), or energy = "paper" with a table [paper]
         (likelihood, distance, smoothness, bins, contrast_sigma; [paper.supervoxels]). mixture = 2
         takes away voxels as bright or dark as no stroke of the foreground.

@@ -1,6 +1,7 @@
 """What the worker thread does: prepare a window, once, and cut it by strokes."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy.typing as npt
 from asem.annotate.energy import Cut
 from asem.annotate.graphcut import GraphCutConfig, Region, cut
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
-from asem.annotate.session import Session
 from asem.blocks.kernels import KERNELS
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -76,12 +76,12 @@ class Solver:
     ----------
     volume
         Raw.
-    session
-        Beside which prepared windows are kept.
+    folder
+        Of the session, beside which prepared windows are kept.
     """
 
-    def __init__(self, volume: Volume, session: Session) -> None:
-        self._volume, self._session = volume, session
+    def __init__(self, volume: Volume, folder: Path) -> None:
+        self._volume, self._folder = volume, folder
         self._regions: dict[Roi, Region] = {}
 
     def knows(self, window: Roi) -> bool:
@@ -106,7 +106,7 @@ class Solver:
 
     def _region(self, window: Roi) -> Region:
         if window not in self._regions:
-            region = prepare_window(self._volume, window, GraphCutConfig(), self._session)
+            region = prepare_window(self._volume, window, GraphCutConfig(), self._folder)
             while len(self._regions) >= MOST_REGIONS:
                 del self._regions[next(iter(self._regions))]
             self._regions[window] = region

@@ -67,7 +67,7 @@ class Desk:
         self.foreground: npt.NDArray[np.uint8]
         self._stored: npt.NDArray[np.bool_] | None
         self._request = 0
-        self._solver = Solver(volume, session)
+        self._solver = Solver(volume, session.folder)
         self._cutter = LiveCutter(self._solver.solve, self._done, self._failed)
         self._predicting = Predicting(volume, session, post, lambda: self.changed("state"))
         self._saving = Saving(volume, session, post, self.say)

@@ -85,17 +85,19 @@ def windows_of(volume: Volume, edge: int = WINDOW_EDGE) -> list[Roi]:
     return [one.intersect(volume.roi) for one in split_evenly(volume.roi, (edge, edge, edge))]
 
 
-def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session: Session) -> Region:
+def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: Path) -> Region:
     """Do what of a window's cut needs no strokes, or read it if it was done before.
 
     Parameters
     ----------
-    volume, session
-        From `open_session`.
+    volume
+        Raw.
     window
         In the voxels of raw.
     config
         The energy.
+    folder
+        Of the session, beside which it is kept for the next time; none need have begun.
 
     Raises
     ------
@@ -104,9 +106,9 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, session:
     """
     check_memory(window, volume, "take smaller windows")
     unit = to_unit(volume.read(window), window_of(volume))
-    request = {"window": str(window), **config.model_dump(mode="json")}
+    request = {"raw": volume.identity, "window": str(window), **config.model_dump(mode="json")}
     key = sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
-    path = session.folder / NAME / "regions" / f"{key}.npz"
+    path = folder / NAME / "regions" / f"{key}.npz"
     return kept(path, lambda: prepared(unit, volume.voxel_size, config))
 
 
