@@ -36,9 +36,9 @@ from asem.blocks.workers import ONE_HEAP
 from asem.model.checkpoint import load_checkpoint, save_model
 from asem.model.config import CheckpointInfo, ModelConfig
 from asem.model.device import Precision, describe, resolve_precision
+from asem.model.extent import flops_of
 from asem.model.inference import LARGEST_TILE, Runner
 from asem.model.onnx_graph import onnx_model
-from asem.model.piecewise import flops_of
 from asem.model.unet import UNet, initialize, lattice, output_size, valid_input
 from asem.phantom.cell import make_cell
 from asem.workflows.describe import describe_volume

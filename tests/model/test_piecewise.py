@@ -4,7 +4,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from asem.model.config import ModelConfig
-from asem.model.piecewise import Weights, flops_of, logits, memory_of, needed
+from asem.model.extent import flops_of, memory_of, needed
+from asem.model.folded import Weights
+from asem.model.piecewise import logits
 from asem.model.unet import lattice, valid_input
 from networks import seeded
 

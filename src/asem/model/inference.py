@@ -22,7 +22,9 @@ from torch import Tensor
 
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, on_device, on_host, resolve_precision
-from asem.model.piecewise import Weights, logits, memory_of
+from asem.model.extent import memory_of
+from asem.model.folded import Weights
+from asem.model.piecewise import logits
 from asem.model.unet import UNet, context, lattice, output_size, valid_input
 from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, Triple, negative

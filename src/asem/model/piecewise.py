@@ -2,131 +2,29 @@
 
 `UNet.forward` makes whole feature maps, of which the finest take most of the memory and are read
 and written at the speed of memory. Here each level is computed in pieces that stay near the
-processor, and of each level just what the output needs::
+processor, and of each level just what the output needs (`asem.model.extent`)::
 
     raw --pieces--> skip 0, pooled --pieces--> skip 1, pooled --> ... lowest level
                       |                          |                      |
     out <--pieces-- level 0 <------pieces----- level 1 <-- ... <--------+
 
-The numbers are those of `UNet.forward` but for rounding. Two things are arranged anew:
-
-- Batch norm is a factor and an offset for each feature, and is multiplied into the weights.
-- A 3-wide convolution of voxels that were doubled reads, along each axis, two voxels of the coarser
-  map: the weights w0, w1, w2 act as w0 + w1 and w2 on an even output voxel, as w0 and w1 + w2 on an
-  odd one. That is one 2 x 2 x 2 convolution of the coarser map with eight times as many features,
-  one set for each parity: 8 products instead of 27.
+The numbers are those of `UNet.forward` but for rounding.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from asem.model.config import ModelConfig
-from asem.model.unet import CLASSES, KERNEL, UNet, crops
+from asem.model.extent import Cut, grown, inputs_of, needed, read_of, twice
+from asem.model.folded import Layer, Up, Weights
+from asem.model.unet import KERNEL, crops
 from asem.volume.grid import tile
-from asem.volume.roi import Roi, Triple, add, negative
-
-Layer = tuple[Tensor, Tensor]
-"""Weight and bias of a convolution."""
-Cut = tuple[tuple[int, int], tuple[int, int]]
-"""An item of `crops`."""
-
-
-@dataclass(frozen=True)
-class Up:
-    """The convolutions of a level on the way up.
-
-    Parameters
-    ----------
-    skip
-        Of the first one, what reads the skipped map.
-    doubled
-        Of the first one, what reads the coarser map: (8 n, features below, 2, 2, 2), ordered by the
-        parity (z, y, x) of the output voxel, then by feature.
-    rest
-        The further ones.
-    """
-
-    skip: Layer
-    doubled: Tensor
-    rest: tuple[Layer, ...]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A network's weights, arranged for `logits`.
-
-    Parameters
-    ----------
-    config
-        Shape of the network.
-    down, up
-        Per level, the finest first; the lowest level has no `up`.
-    head
-        The last convolution.
-    """
-
-    config: ModelConfig
-    down: tuple[tuple[Layer, ...], ...]
-    up: tuple[Up, ...]
-    head: Layer
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, net: UNet, dtype: torch.dtype) -> "Weights":
-        """Take over a network in evaluation mode, in the precision of `dtype`."""
-        down = [_folded(block) for block in net.down]
-        (head,) = _folded(net.head)
-        ups = []
-        for layers, block in zip(down, net.up, strict=False):
-            (weight, bias), *rest = _folded(block)
-            features = len(layers[-1][1])
-            doubled = _doubled(weight[:, features:])
-            ups.append(Up((weight[:, :features], bias), doubled, tuple(rest)))
-
-        def stored(weight: Tensor) -> Tensor:
-            return weight.to(dtype).contiguous(memory_format=torch.channels_last_3d)
-
-        def layers_of(some: Iterable[Layer]) -> tuple[Layer, ...]:
-            return tuple((stored(weight), bias.to(dtype)) for weight, bias in some)
-
-        return cls(
-            net.config,
-            tuple(map(layers_of, down)),
-            tuple(
-                Up(layers_of([up.skip])[0], stored(up.doubled), layers_of(up.rest)) for up in ups
-            ),
-            layers_of([head])[0],
-        )
-
-
-def _folded(block: nn.Module) -> list[Layer]:
-    """Return convolutions with their batch norms multiplied in, float64."""
-    layers: list[Layer] = []
-    for module in block.modules():
-        if isinstance(module, nn.Conv3d):
-            weight = module.weight.double()
-            bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.double()
-            layers.append((weight, bias))
-        elif isinstance(module, nn.BatchNorm3d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            weight, bias = layers.pop()
-            gain = module.weight / (module.running_var.double() + module.eps).sqrt()
-            bias = (bias - module.running_mean) * gain + module.bias
-            layers.append((weight * gain.view(-1, 1, 1, 1, 1), bias))
-    return layers
-
-
-def _doubled(weight: Tensor) -> Tensor:
-    """Turn the weights (n, m, 3, 3, 3) on doubled voxels into (8 n, m, 2, 2, 2) on the voxels."""
-    even, odd = [[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]
-    sums = weight.new_tensor([even, odd])  # (parity, voxel of the coarser map, doubled voxel)
-    return torch.einsum("nmzyx,paz,qby,rcx->pqrnmabc", weight, sums, sums, sums).flatten(0, 3)
+from asem.volume.roi import Roi, Triple, negative
 
 
 @dataclass(frozen=True)
@@ -159,118 +57,6 @@ class Map:
         """Return a box, which may be written to."""
         z, y, x = roi.shift(negative(self.offset)).slices
         return self.values[:, :, z, y, x]
-
-
-@dataclass(frozen=True)
-class Needed:
-    """What the output needs of each level, the finest first.
-
-    Parameters
-    ----------
-    given
-        Of what the level gives: on the way up, or at the lowest level.
-    skip
-        Of what its convolutions on the way down give, for the way up; not of the lowest level.
-    source
-        Of what goes into the level: raw, or the pooled map.
-    """
-
-    given: tuple[Roi, ...]
-    skip: tuple[Roi, ...]
-    source: tuple[Roi, ...]
-
-
-def needed(config: ModelConfig, kept: Triple) -> Needed:
-    """Work out backwards from the output what it needs."""
-    given, skips = [_grown(Roi.whole(kept), KERNEL - 1)], []
-    for cut in crops(config):
-        of_skip, of_coarser = _inputs(config, given[-1], cut)
-        skips.append(of_skip)
-        given.append(of_coarser)
-    sources = [_read(config, given[-1])]
-    for _ in skips:
-        sources.append(_read(config, _twice(sources[-1])))
-    return Needed(tuple(given), tuple(skips), tuple(sources[::-1]))
-
-
-def memory_of(config: ModelConfig, kept: Triple, *, item: int, piece: int) -> int:
-    """Estimate the bytes that `logits` takes at most at a time.
-
-    Parameters
-    ----------
-    config
-        The network.
-    kept
-        Shape of what a tile keeps.
-    item
-        Bytes of a number.
-    piece
-        Edge of what is computed at a time.
-    """
-    need = needed(config, kept)
-    widths = [config.features * config.growth**level for level in range(config.levels)]
-    skips = [w * roi.size for w, roi in zip(widths, need.skip, strict=False)]
-    sources = [w * roi.size for w, roi in zip([1, *widths], need.source, strict=False)]
-    given = [w * roi.size for w, roi in zip(widths, need.given, strict=True)]
-    given[0] = CLASSES * 2 * Roi.whole(kept).size  # and the same in float32
-    down = [sum(skips[: n + 1]) + sum(sources[n : n + 2]) for n in range(len(skips))]
-    up = [sum(skips[: n + 1]) + sum(given[n : n + 2]) for n in range(len(skips))]
-    lowest = sum(skips) + sources[-1] + given[-1]
-    # A piece's copies of what it reads, its parities apart and interleaved, two convolutions.
-    reads = [_read(config, roi).shape for roi in need.given]
-    edges = [
-        (w, [min(piece + 8, n) for n in shape]) for w, shape in zip(widths, reads, strict=True)
-    ]
-    workspace = max(6 * w * z * y * x for w, (z, y, x) in edges)
-    return int(item * (max([lowest, *down, *up]) + sources[0] + workspace))
-
-
-def flops_of(config: ModelConfig, kept: Triple) -> int:
-    """Return the operations that the convolutions of a tile take at least.
-
-    A product and a sum are two; the pieces' halos, which are computed twice, do not count.
-
-    Examples
-    --------
-    >>> round(flops_of(ModelConfig(), (256, 256, 256)) / 256**3)  # of a voxel; 204^3 blocks: 1.18e6
-    567236
-    """
-    need, last = needed(config, kept), config.convolutions - 1
-    widths = [config.features * config.growth**level for level in range(config.levels)]
-    products: int = Roi.whole(kept).size * widths[0] * CLASSES * KERNEL**3
-    for level, (width, source) in enumerate(zip(widths, need.source, strict=True)):
-        wide = widths[level - 1] if level else 1
-        for number in range(config.convolutions):
-            out = _grown(source, -(number + 1) * (KERNEL - 1))
-            products += out.size * width * KERNEL**3 * (width if number else wide)
-    for width, below, given in zip(widths, widths[1:], need.given, strict=False):
-        for number in range(config.convolutions):
-            out = _grown(given, (last - number) * (KERNEL - 1))
-            read = width * KERNEL**3 + (0 if number else below * 2**3)
-            products += out.size * width * read
-    return 2 * products
-
-
-def _inputs(config: ModelConfig, given: Roi, cut: Cut) -> tuple[Roi, Roi]:
-    """Return what a level on the way up reads of the skipped and of the coarser map."""
-    (skip, _), (doubled, _) = cut
-    read = _read(config, given)
-    fine = read.shift((doubled, doubled, doubled))
-    coarser = Roi.between([o // 2 for o in fine.offset], [-(-e // 2) for e in fine.end])
-    return read.shift((skip, skip, skip)), coarser
-
-
-def _read(config: ModelConfig, given: Roi) -> Roi:
-    """Return what the convolutions of a level read to give a box."""
-    return _grown(given, config.convolutions * (KERNEL - 1))
-
-
-def _grown(roi: Roi, by: int) -> Roi:
-    return Roi(roi.offset, add(roi.shape, (by, by, by)))
-
-
-def _twice(roi: Roi) -> Roi:
-    return Roi(add(roi.offset, roi.offset), add(roi.shape, roi.shape))
 
 
 def logits(
@@ -319,7 +105,7 @@ def logits(
     out = pieces.collect(
         Roi.whole(kept),
         piece,
-        lambda part: functional.conv3d(give(_grown(part, KERNEL - 1)), *head),
+        lambda part: functional.conv3d(give(grown(part, KERNEL - 1)), *head),
     )
     return out.values[0]
 
@@ -384,7 +170,7 @@ def _convolved_from(
     config: ModelConfig, source: Map, layers: Sequence[Layer], given: Roi
 ) -> Tensor:
     """Return a part of what a level's convolutions on the way down give."""
-    return _convolved(source[_read(config, given)], layers)
+    return _convolved(source[read_of(config, given)], layers)
 
 
 def _down(
@@ -400,7 +186,7 @@ def _down(
     skipped = Map.empty(len(layers[-1][1]), skip, source.values)
 
     def give(part: Roi) -> Tensor:
-        fine = _twice(part)
+        fine = twice(part)
         values = _convolved_from(config, source, layers, fine)
         common = fine.intersect(skip)
         if common.size:
@@ -412,11 +198,11 @@ def _down(
 
 def _up(config: ModelConfig, up: Up, cut: Cut, skip: Map, coarser: Map, given: Roi) -> Tensor:
     """Return a part of what a level gives on the way up."""
-    of_skip, of_coarser = _inputs(config, given, cut)
+    of_skip, of_coarser = inputs_of(config, given, cut)
     doubled = _interleaved(functional.conv3d(coarser[of_coarser], up.doubled))
     # The first doubled voxel may be the second one of its pair.
     first = [(o + cut[1][0]) % 2 for o in given.offset]
-    sizes = _grown(of_skip, 1 - KERNEL).shape
+    sizes = grown(of_skip, 1 - KERNEL).shape
     z, y, x = (slice(o, o + size) for o, size in zip(first, sizes, strict=True))
     return _convolved(_relu_of(skip[of_skip], up.skip, doubled[:, :, z, y, x]), up.rest)
 

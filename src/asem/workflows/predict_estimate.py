@@ -11,8 +11,8 @@ import torch
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import write_blocks
 from asem.model.deployment import Devices, Network, load_runner
+from asem.model.extent import flops_of, memory_of
 from asem.model.inference import PIECE
-from asem.model.piecewise import flops_of, memory_of
 from asem.model.predictor import needed_of, sample_box, tiling_of
 from asem.model.unet import lattice, valid_input
 from asem.volume.roi import Roi
