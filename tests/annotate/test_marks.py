@@ -23,24 +23,24 @@ def test_a_fragment_with_both_kinds_is_cut_by_the_nearer_stroke():
 
 
 def test_what_is_only_grazed_is_not_bound():
-    """Three fragments of 200, 200 and 40 bins; two bins are 1 % of the second, 5 % of the third."""
-    labels = np.repeat([0, 1, 2], (200, 200, 40)).astype(np.int32).reshape(1, 44, 10)
-    marks = np.zeros(440, np.uint8)
-    marks[180:202], marks[400:402], marks[300:302] = 1, 1, 2
-    firm = without_grazes(marks.reshape(labels.shape), labels).ravel()
-    assert (firm[180:200] == 1).all()
-    assert not firm[200:202].any()
-    assert (firm[400:402] == 1).all()
-    assert (firm[300:302] == 2).all()  # all that there is of the background
-    marks[50:60] = 2
-    assert not without_grazes(marks.reshape(labels.shape), labels).ravel()[300:302].any()
-
-
-def test_one_bin_more_binds(rng):
-    labels = np.repeat([0, 1], 500).astype(np.int32).reshape(10, 10, 10)
+    """Three fragments of 200, 200 and 40 bins in a row; one stroke ends in each of the others."""
+    labels = np.repeat([2, 0, 1], (40, 200, 200)).astype(np.int32).reshape(1, 1, 440)
     marks = np.zeros(labels.shape, np.uint8)
-    marks[0] = 2
-    for bins, kept in ((2, 0), (3, 3)):
-        marks[0, 0, :9], marks[9] = 1, 0
-        marks[9, 0, :bins] = 1
-        assert (without_grazes(marks, labels)[9] == 1).sum() == kept
+    marks[..., 38:242] = 1  # two bins are 1 % of fragment 1, but 5 % of fragment 2
+    firm = without_grazes(marks, labels)
+    assert (firm[..., 38:240] == 1).all()
+    assert not firm[..., 240:].any()
+    marks[..., 242] = 1  # a third bin binds
+    assert np.array_equal(without_grazes(marks, labels), marks)
+
+
+def test_a_click_binds_whatever_else_is_drawn(rng):
+    """One bin within a large fragment, and strokes of its kind elsewhere."""
+    labels = (np.arange(1000) // 500).astype(np.int32).reshape(10, 10, 10)
+    marks = np.zeros(labels.shape, np.uint8)
+    marks[7, 5, 5] = 2
+    for z in (0, 2, 4, 8):
+        marks[z, rng.integers(10)] = 2
+        assert without_grazes(marks, labels)[7, 5, 5] == 2
+    marks[7, 5, 6] = 1  # another kind beside it is no part of it
+    assert np.array_equal(without_grazes(marks, labels), marks)

@@ -14,7 +14,7 @@ for their neighbour.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import cc3d
 import numpy as np
@@ -34,8 +34,8 @@ More = Callable[[Roi, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
 """Given a block and its components, returns arrays with a value for each component."""
 
 
-def components_of(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the connected parts of equal labels, numbered from 1 (6 neighbours); 0 stays 0.
+def components_of(labels: npt.NDArray[Any], neighbours: Literal[6, 26] = 6) -> npt.NDArray[Any]:
+    """Return the connected parts of equal labels, numbered from 1; 0 stays 0.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def components_of(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """
     # The numbers depend on the order in memory, and must be the same each time.
     ordered = np.ascontiguousarray(labels)
-    return np.asarray(cc3d.connected_components(ordered, connectivity=6))
+    return np.asarray(cc3d.connected_components(ordered, connectivity=neighbours))
 
 
 @dataclass(frozen=True)
