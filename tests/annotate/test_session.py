@@ -389,9 +389,31 @@ def test_guesses(annotation):
     for wrong in (np.zeros(HERE.shape), np.zeros((1, 1, 1), np.uint8)):
         with pytest.raises(ValueError, match="a guess of the window 0:2,0:3,0:4 is uint8 of shape"):
             annotation.keep_guess(HERE, Guess(wrong, {}))
-    (annotation.folder / "guesses/0-2_0-3_0-4.npz").write_bytes(b"PK")
+    file = annotation.folder / "guesses/0-2_0-3_0-4.npz"
+    (annotation.folder / "guesses/1-2_1-3_1-4.npz").replace(file)
+    with pytest.raises(OSError, match="is that of another window; predict the window 0:2,0:3,0:4"):
+        annotation.guess(HERE)
+    file.write_bytes(b"PK")
     with pytest.raises(OSError, match="is damaged; predict the window 0:2,0:3,0:4 again"):
         annotation.guess(HERE)
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="is gone; predict the window 0:2,0:3,0:4 again"):
+        annotation.guess(HERE)
+    annotation.forget_guess(HERE)
+    assert not annotation.has_guess(HERE)
+    assert annotation.guess(HERE) is None
+
+
+def test_who_began_a_window_is_kept_with_its_labels(annotation):
+    by = {"network": "runs/mito", "weights": "ab12"}
+    annotation.accept(HERE, np.ones(HERE.shape, bool), by)
+    annotation.accept(BESIDE, np.ones(BESIDE.shape, bool))
+    annotation.keep_guess(BESIDE, guess_of(BESIDE))  # later: its labels are of strokes alone
+    assert annotation.begun_by(HERE) == by
+    assert annotation.begun_by(BESIDE) is None
+    np.savez(annotation.accepted[HERE], foreground=np.ones(HERE.shape, bool))  # an older file
+    assert annotation.labels(HERE).all()
+    assert annotation.begun_by(HERE) is None
 
 
 def test_marks_outside_the_volume(annotation):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ def test_compiling_needs_a_gpu_and_a_compiler(monkeypatch):
     monkeypatch.setattr(device, "find_spec", lambda name: name == "triton")
     monkeypatch.setattr(device.shutil, "which", lambda name: name == "gcc")
     monkeypatch.setattr(device.Path, "exists", lambda path: path.name == "Python.h")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     gpu = torch.device("cuda:0")
     assert can_compile(gpu)
     assert not can_compile(torch.device("cpu"))
@@ -30,6 +32,16 @@ def test_compiling_needs_a_gpu_and_a_compiler(monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(*lacking, lambda _: None)
             assert not can_compile(gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 1))
+    assert not can_compile(gpu)
+
+
+def test_any_array_comes_to_the_device(rng):
+    here, voxels = torch.device("cpu"), rng.integers(0, 255, (3, 4, 5), np.uint8)
+    fixed = voxels.copy()
+    fixed.flags.writeable = False
+    for array in (voxels, voxels[::-1, :, ::-2], voxels[:, 1:3], fixed, fixed[:, :, 2:]):
+        assert (device.on_host(device.on_device(array, here)) == array).all()
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:", ""])

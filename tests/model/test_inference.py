@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from asem.model import inference
 from asem.model.config import ModelConfig
 from asem.model.inference import Runner, plan_tiles, predict
 from asem.model.unet import UNet, initialize, lattice, valid_input
@@ -91,7 +92,9 @@ def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
 
 
 @pytest.mark.gpu
-def test_the_gpu_agrees_with_the_cpu(rng):
+@pytest.mark.parametrize("piece", [24, 256])
+def test_the_gpu_agrees_with_the_cpu(rng, monkeypatch, piece):
+    monkeypatch.setitem(inference.PIECE, "cuda", piece)
     on_cpu = runner(ModelConfig())
     tiling = plan_tiles(ModelConfig(), Roi((0, 0, 0), (40, 40, 40)), 40)
     raw = rng.uniform(-1, 1, tiling.read.shape).astype(np.float32)

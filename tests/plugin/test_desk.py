@@ -141,18 +141,18 @@ def test_a_network_begins_and_strokes_correct_it(desk, run, raw, screen_thread):
     desk.save(raw.parent / "labels/begun").result()
     screen_thread.settle(desk)
     (by,) = describe_volume(raw.parent / "labels/begun")["made_by"]["facts"]["begun_by"]
-    assert by["network"] == str(run)
+    assert by["network"] == str(run.resolve())
 
 
 def test_a_guess_is_there_after_a_crash_until_strokes_alone_decide(raw, run, screen_thread):
     desk = Desk(*open_session(raw), "mito", screen_thread.posted.put)
     desk.predict(run)
     screen_thread.settle(desk)
-    guess, found = desk.guess.copy(), desk.foreground.copy()
+    guess, found = desk.guess.probability.copy(), desk.foreground.copy()
     desk.close()
     again = Desk(*open_session(raw), "mito", screen_thread.posted.put)
     screen_thread.settle(again)
-    assert np.array_equal(again.guess, guess)
+    assert np.array_equal(again.guess.probability, guess)
     assert np.array_equal(again.foreground, found)
     again.choose("er")
     assert again.guess is None
@@ -185,12 +185,11 @@ def test_closing_ends_a_prediction(drawn, run, monkeypatch):
     """It never comes to an end by itself."""
     begun, ended = Event(), Event()
 
-    def endless(*_, **__):
+    def endless(*given):
         begun.set()
-        progress = _[-1]
         try:
             while True:
-                progress("predict", 0, 1)
+                given[-1]("predict", 0, 1)
                 time.sleep(0.01)
         finally:
             ended.set()
@@ -213,6 +212,49 @@ def test_damaged_guesses_are_told_and_strokes_are_there(drawn, run, screen_threa
     assert "is damaged; predict the window" in drawn.status
     screen_thread.settle(drawn)
     assert drawn.strokes.any()
+    assert drawn.can_forget
+    drawn.forget_guess()
+    screen_thread.settle(drawn)
+    assert drawn.status.startswith("cut in ")
+    assert not drawn.can_forget
+
+
+def test_labels_tell_who_began_them_not_who_came_later(desk, run, raw, tmp_path, screen_thread):
+    desk.predict(run)
+    screen_thread.settle(desk)
+    desk.accept()
+    desk.boundary = Boundary(threshold=0.9)
+    desk.forget_guess()
+    screen_thread.settle(desk)
+    assert desk.cut is None
+    assert np.array_equal(desk.foreground, desk.annotation.labels(desk.window))  # as it was kept
+    desk.save(raw.parent / "labels/begun").result()
+    (by,) = describe_volume(raw.parent / "labels/begun")["made_by"]["facts"]["begun_by"]
+    assert by["network"] == str(run.resolve())
+
+
+def test_a_prediction_is_stopped_or_dropped(drawn, run, monkeypatch, screen_thread):
+    begun = Event()
+
+    def endless(*given):
+        begun.set()
+        while True:
+            given[-1]("predict", 0, 1)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(predicting, "guess_window", endless)
+    drawn.predict(run)
+    assert begun.wait(10)
+    assert drawn.can_forget
+    drawn.forget_guess()
+    assert drawn.status == "the prediction is stopped"
+    assert not drawn.predicting
+    drawn.predict(run)
+    monkeypatch.undo()
+    drawn.predict(run)
+    assert drawn.status.endswith("the prediction before is dropped")
+    screen_thread.settle(drawn)
+    assert drawn.guess is not None
 
 
 def test_an_accepted_window_can_become_all_background(drawn, screen_thread):

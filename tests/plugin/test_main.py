@@ -41,6 +41,8 @@ def test_other_screens_are_not_asked_for():
 def test_an_x_server_answers(screen):
     check_screen({"DISPLAY": screen})
     check_screen({"DISPLAY": f"{screen}.0"})
+    check_screen({"DISPLAY": f"unix{screen}"})
+    check_screen({"DISPLAY": f"tcp/somewhere{screen}"})  # nobody knows
 
 
 def test_bad_raw_opens_no_window(monkeypatch, tmp_path):

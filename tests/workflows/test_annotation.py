@@ -210,5 +210,8 @@ def test_a_network_guesses_a_window(cell, run, tmp_path):
         found = cut(region, session.structure("mito").painted(window), guess.probability)
     whole = predict_volume(run, raw, tmp_path / "cell.zarr/p")
     assert np.abs(whole.read(window).astype(int) - guess.probability).max() <= 1
-    assert guess.by == {"network": str(run), "weights": weights_hash(find_checkpoint(run))}
+    assert guess.by == {
+        "network": str(run.resolve()),
+        "weights": weights_hash(find_checkpoint(run)),
+    }
     assert found.foreground.shape == window.shape

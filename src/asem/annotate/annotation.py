@@ -142,7 +142,12 @@ class Annotation:
         """The finished windows, the first one first, and the files of their labels."""
         return self._accepted.copy()
 
-    def accept(self, window: Roi, foreground: npt.NDArray[np.bool_]) -> None:
+    def accept(
+        self,
+        window: Roi,
+        foreground: npt.NDArray[np.bool_],
+        begun_by: dict[str, Any] | None = None,
+    ) -> None:
         """Store the labels of a finished window, instead of earlier ones if it has any.
 
         Parameters
@@ -151,6 +156,8 @@ class Annotation:
             The same as one that is accepted, or beside all of them.
         foreground
             bool, the shape of `window`.
+        begun_by
+            Which network's guess was corrected, if one was (`Guess.by`).
 
         Raises
         ------
@@ -173,7 +180,8 @@ class Annotation:
         self._check_open()
         path = window_path(self.folder / ACCEPTED, window)
         with window_file(path) as file:
-            np.savez_compressed(file, foreground=foreground)
+            by = np.array(json.dumps(begun_by))
+            np.savez_compressed(file, foreground=foreground, begun_by=by)
         self._log.append({"accept": str(window)})
         self._accepted[window] = path
 
@@ -191,6 +199,14 @@ class Annotation:
         foreground: npt.NDArray[np.bool_]
         (foreground,) = window_arrays(path, f"accept the window {window} again", "foreground")
         return foreground
+
+    def begun_by(self, window: Roi) -> dict[str, Any] | None:
+        """Return the network whose guess an accepted window began with, as far as is known."""
+        try:
+            (by,) = window_arrays(self._accepted_path(window), "", "begun_by")
+            return dict(json.loads(str(by)) or {}) or None
+        except (OSError, ValueError):
+            return None
 
     def reopen(self, window: Roi) -> None:
         """Take a window's acceptance back; ValueError if it has none.
@@ -223,6 +239,10 @@ class Annotation:
         self._log.append({"guess": str(window)})
         self._guessed.add(window)
 
+    def has_guess(self, window: Roi) -> bool:
+        """Whether a network begins a window."""
+        return window in self._guessed
+
     def guess(self, window: Roi) -> Guess | None:
         """Return what a network predicts of a window; None where strokes alone decide.
 
@@ -231,18 +251,23 @@ class Annotation:
         OSError
             Its file is gone or damaged.
         """
-        if window not in self._guessed:
+        if not self.has_guess(window):
             return None
         path, advice = (
             window_path(self.folder / GUESSES, window),
             f"predict the window {window} again",
         )
         probability, by = window_arrays(path, advice, "probability", "by")
-        return Guess(probability, json.loads(str(by)))
+        if probability.dtype != np.uint8 or probability.shape != window.shape:
+            raise OSError(f"{path} is that of another window; {advice}")
+        try:
+            return Guess(probability, dict(json.loads(str(by))))
+        except ValueError as error:
+            raise OSError(f"{path} is damaged; {advice}") from error
 
     def forget_guess(self, window: Roi) -> None:
         """Let strokes alone decide on a window; ValueError if no network begins it."""
-        if window not in self._guessed:
+        if not self.has_guess(window):
             raise ValueError(f"no network begins the window {window}")
         self._log.append({"forget": str(window)})
         self._guessed.remove(window)

@@ -5,6 +5,7 @@
     SESSION/.asem/lock, session.json           who has it open; of which raw it is
     SESSION/mito/log.jsonl                     what happened, one event a line, only ever added to
     SESSION/mito/accepted/0-64_0-64_8-72.npz   labels of a finished window, z, y and x
+    SESSION/mito/guesses/0-64_0-64_8-72.npz    what a network predicts of it
 """
 
 import json

@@ -39,5 +39,7 @@ def window_arrays(path: Path, advice: str, *names: str) -> list[npt.NDArray[Any]
     try:
         with path.open("rb") as file, np.load(file) as stored:
             return [stored[name] for name in names]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is gone; {advice}") from error
     except (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise OSError(f"{path} is damaged; {advice}") from error

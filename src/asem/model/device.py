@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -17,6 +16,8 @@ from torch import Tensor
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 AMPERE = 8
 """Compute capability of the first GPUs with bf16."""
+VOLTA = (7, 0)
+"""Of the first GPUs that Triton compiles for."""
 Precision = Literal["auto", "32", "bf16"]
 
 
@@ -68,6 +69,7 @@ def can_compile(device: torch.device) -> bool:
     compilers = os.environ.get("CC"), "gcc", "clang"
     return (
         device.type == "cuda"
+        and torch.cuda.get_device_capability(device) >= VOLTA
         and find_spec("triton") is not None
         and any(name and shutil.which(name) for name in compilers)
         and (Path(sysconfig.get_path("include")) / "Python.h").exists()
@@ -80,7 +82,8 @@ def on_device(voxels: npt.NDArray[Any], device: torch.device) -> Tensor:
     To a GPU it goes through pinned memory, which PyTorch keeps from one time to the next: clearing
     new pages takes longer than to move them.
     """
-    here = torch.from_numpy(np.require(voxels, requirements="W"))  # or PyTorch warns
+    plain = voxels.flags.writeable and all(stride > 0 for stride in voxels.strides)
+    here = torch.from_numpy(voxels if plain else voxels.copy())  # what PyTorch takes as it is
     if device.type != "cuda":
         return here
     pinned = torch.empty(here.shape, dtype=here.dtype, pin_memory=True)

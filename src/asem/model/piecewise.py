@@ -159,9 +159,13 @@ def _relu_of(x: Tensor, layer: Layer, added: Tensor | None = None) -> Tensor:
     weight, bias = layer
     if x.is_cuda and torch.version.hip is None:
         how = bias, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1  # stride, padding, dilation, groups
-        if added is None:
-            return torch.cudnn_convolution_relu(x, weight, *how)
-        return torch.cudnn_convolution_add_relu(x, weight, added, 1.0, *how)
+        try:
+            if added is None:
+                return torch.cudnn_convolution_relu(x, weight, *how)
+            return torch.cudnn_convolution_add_relu(x, weight, added, 1.0, *how)
+        except RuntimeError as error:
+            if "engine" not in str(error):
+                raise  # else cuDNN has none for this card, or no memory for it
     out = functional.conv3d(x, weight, bias)
     return (out if added is None else out.add_(added)).relu_()
 

@@ -7,10 +7,11 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from asem.annotate.annotation import Guess
 from asem.annotate.energy import Cut
 from asem.annotate.graphcut import GraphCutConfig, Region, cut
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
-from asem.blocks.kernels import KERNELS
+from asem.blocks.kernels import work_lock
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 from asem.workflows.annotation import prepare_window
@@ -58,7 +59,7 @@ class Request:
     window: Roi
     strokes: npt.NDArray[np.uint8] | None
     boundary: Boundary
-    guess: npt.NDArray[np.uint8] | None = None
+    guess: Guess | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,13 @@ class Solver:
         ValueError, OSError
             The window cannot be read or cut.
         """
-        with KERNELS:
+        with work_lock():
             region = self._region(request.window)
             if request.strokes is None:
                 return Answer(None, 0)
             begun = perf_counter()
-            found = cut(request.boundary.of(region), request.strokes, request.guess)
+            guess = request.guess.probability if request.guess else None
+            found = cut(request.boundary.of(region), request.strokes, guess)
         return Answer(found, perf_counter() - begun)
 
     def _region(self, window: Roi) -> Region:

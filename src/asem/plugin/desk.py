@@ -63,7 +63,7 @@ class Desk:
         self._stale = False
         self.boundary = Boundary()
         self.cut: Cut | None = None
-        self.guess: npt.NDArray[np.uint8] | None
+        self.guess: Guess | None
         self.foreground: npt.NDArray[np.uint8]
         self._stored: npt.NDArray[np.bool_] | None
         self._request = 0
@@ -95,6 +95,11 @@ class Desk:
             words += "; a network began this one"
         share = self._predicting.share
         return words if share is None else f"{words}; predicting, {share:.0%}"
+
+    @property
+    def can_forget(self) -> bool:
+        """Whether there is a guess of this window, or one under way."""
+        return self.predicting or self.annotation.has_guess(self.window)
 
     @property
     def predicting(self) -> bool:
@@ -167,7 +172,7 @@ class Desk:
 
     def predict(self, checkpoint: Path) -> None:
         """Begin this window with what a network predicts; strokes correct it."""
-        annotation, window = self.annotation, self.window
+        annotation, window, before = self.annotation, self.window, self.predicting
 
         def keep(guess: Guess) -> None:
             try:
@@ -176,7 +181,7 @@ class Desk:
                 self.say(f"the prediction is not kept: {fault}")
                 return
             if (annotation, window) == (self.annotation, self.window):
-                self.guess = guess.probability
+                self.guess = guess
                 self.recut()
             else:
                 self.say(f"window {self.windows.index(window) + 1} is predicted")
@@ -184,12 +189,17 @@ class Desk:
         self._predicting.ask(
             window, checkpoint, keep, lambda fault: self.say(f"no prediction: {fault}")
         )
-        self.say("predicting this window (up to some minutes without a GPU); draw meanwhile")
+        dropped = "; the prediction before is dropped" if before else ""
+        self.say(f"predicting, up to some minutes without a GPU; draw meanwhile{dropped}")
 
     def forget_guess(self) -> None:
         """Let strokes alone decide on this window."""
-        if self.guess is None:
-            self.say("strokes alone decide on this window already")
+        if self.predicting:
+            self._predicting.stop()
+            self.say("the prediction is stopped")
+        if not self.annotation.has_guess(self.window):
+            if not self.status.startswith("the prediction"):
+                self.say("strokes alone decide on this window already")
             return
         try:
             self.annotation.forget_guess(self.window)
@@ -225,7 +235,8 @@ class Desk:
             self.say("nothing to accept: draw, background alone if there is no such structure here")
         else:
             try:
-                self.annotation.accept(self.window, self.foreground.view(np.bool_))
+                by = self.guess.by if self.guess else None
+                self.annotation.accept(self.window, self.foreground.view(np.bool_), by)
             except (ValueError, OSError) as fault:
                 self.say(f"not accepted: {fault}")
                 return
@@ -310,8 +321,9 @@ class Desk:
         self.busy, self.cut = False, found
         if found is not None:
             self.foreground[...] = found.foreground
-        elif self._stored is None or self.strokes.any():
-            self.foreground[...] = 0
+        else:
+            kept = None if self.strokes.any() else self._stored
+            self.foreground[...] = 0 if kept is None else kept
         self.changed("cut")
 
     def _done(self, number: int, answer: Answer) -> None:

@@ -14,6 +14,8 @@ FIRST_STRUCTURE = "mito"
 OTHER_SCREENS = ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 """Where a window may open instead of DISPLAY."""
 FIRST_PORT = 6000
+PATIENCE = 5.0
+"""Seconds."""
 
 
 def annotate(raw: Path, session: Path | None = None, structure: str = FIRST_STRUCTURE) -> None:
@@ -69,15 +71,21 @@ def answers(display: str) -> bool:
     number = place.partition(".")[0]
     if not number.isdigit():
         return False
-    try:
-        if host not in ("", "unix"):
-            socket.create_connection((host, FIRST_PORT + int(number)), timeout=5).close()
+    if any(sign in host for sign in "/["):  # a protocol or an address, which Qt may know
+        return True
+    path = f"/tmp/.X11-unix/X{number}"
+    local = host in ("", "unix")
+    # The kernel has names of sockets that are no files; they begin with a 0.
+    ways = [f"\0{path}", path] if local else [(host, FIRST_PORT + int(number))]
+    for way in ways:
+        with socket.socket(socket.AF_UNIX if local else socket.AF_INET) as server:
+            server.settimeout(PATIENCE)
+            try:
+                server.connect(way)
+            except OSError:
+                continue
             return True
-        with socket.socket(socket.AF_UNIX) as server:
-            server.connect(f"/tmp/.X11-unix/X{number}")
-    except OSError:
-        return False
-    return True
+    return False
 
 
 def show(desk: "Desk") -> Any:

@@ -8,6 +8,7 @@ from threading import Event
 
 from asem.annotate.annotation import Guess
 from asem.annotate.session import Session
+from asem.blocks.kernels import work_lock
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 from asem.workflows.annotation import guess_window
@@ -67,10 +68,15 @@ class Predicting:
         stopped = self._stopped = Event()
         self.share = 0.0
 
-        def progress(_stage: str, part: int, whole: int) -> None:
+        def progress(stage: str, part: int, whole: int) -> None:
             if stopped.is_set():
                 raise InterruptedError
-            self._post(lambda: self._set(stopped, part / whole))
+            if stage == "predict":
+                self._post(lambda: self._set(stopped, part / whole))
+
+        def work() -> Guess:
+            with work_lock():
+                return guess_window(self._volume, window, checkpoint, self._session, progress)
 
         def end(asked: "Future[Guess]") -> None:
             self._set(stopped, None)
@@ -84,9 +90,7 @@ class Predicting:
                 logger.error("%s was not predicted", window, exc_info=fault)
             failed(str(fault).partition("\n")[0] or type(fault).__name__)
 
-        asked = self._worker.submit(
-            guess_window, self._volume, window, checkpoint, self._session, progress
-        )
+        asked = self._worker.submit(work)
         asked.add_done_callback(lambda asked: self._post(lambda: end(asked)))
 
     def stop(self) -> None:

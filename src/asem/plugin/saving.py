@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from asem.annotate.session import Session
+from asem.blocks.kernels import work_lock
 from asem.structures import STRUCTURES
 from asem.volume.volume import Volume
 from asem.workflows.annotation import save_labels
@@ -37,15 +38,20 @@ class Saving:
         self, structure: str, destination: Path, *, preset: bool, overwrite: bool
     ) -> "Future[Volume]":
         """Write the accepted windows of a structure; `preset` cleans and widens them."""
-        saved = self._worker.submit(
-            save_labels,
-            self._volume,
-            self._session,
-            structure,
-            destination,
-            preset=STRUCTURES.get(structure) if preset else None,
-            overwrite=overwrite,
-        )
+        cleaning = STRUCTURES.get(structure) if preset else None
+
+        def work() -> Volume:
+            with work_lock():
+                return save_labels(
+                    self._volume,
+                    self._session,
+                    structure,
+                    destination,
+                    preset=cleaning,
+                    overwrite=overwrite,
+                )
+
+        saved = self._worker.submit(work)
         saved.add_done_callback(lambda done: self._post(lambda: self._saved(destination, done)))
         return saved
 

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.annotation import Annotation
+from asem.annotate.annotation import Annotation, Guess
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
@@ -24,7 +24,7 @@ class Sheet:
     accepted
         bool: its labels, if it is accepted.
     guess
-        uint8: what a network predicts, if one begins it.
+        What a network predicts, if one begins it.
     damage
         What of that cannot be read, in words; "" where all can.
     """
@@ -32,7 +32,7 @@ class Sheet:
     image: npt.NDArray[np.generic]
     strokes: npt.NDArray[np.uint8]
     accepted: npt.NDArray[np.bool_] | None
-    guess: npt.NDArray[np.uint8] | None
+    guess: Guess | None
     damage: str
 
     @classmethod
@@ -55,5 +55,4 @@ class Sheet:
             guess = annotation.guess(window)
         except OSError as fault:
             damage = damage or str(fault)
-        guessed = None if guess is None else guess.probability
-        return cls(image, strokes, accepted, guessed, damage)
+        return cls(image, strokes, accepted, guess, damage)

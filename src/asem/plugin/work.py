@@ -93,7 +93,7 @@ class Work:
         panel.undo.setEnabled(desk.annotation.can_undo)
         panel.redo.setEnabled(desk.annotation.can_redo)
         panel.preset.setEnabled(desk.structure in STRUCTURES)
-        panel.forget.setEnabled(desk.guess is not None)
+        panel.forget.setEnabled(desk.can_forget)
         panel.previous.setEnabled(desk.number > 0)
         panel.next.setEnabled(desk.number + 1 < len(desk.windows))
         panel.number.blockSignals(True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.annotation import Annotation, Guess
+from asem.annotate.annotation import Guess
 from asem.annotate.graphcut import GraphCutConfig, Region, memory_of, prepared
 from asem.annotate.kept import kept
 from asem.annotate.session import Session
@@ -145,7 +145,7 @@ def guess_window(
         checkpoint, raw, destination, roi=str(window), overwrite=True, progress=progress
     )
     weights = describe_volume(destination)["made_by"]["request"]["weights"]
-    return Guess(done.read(done.roi), {"network": str(checkpoint), "weights": weights})
+    return Guess(done.read(done.roi), {"network": str(checkpoint.resolve()), "weights": weights})
 
 
 def check_memory(window: Roi, volume: Volume, advice: str) -> None:
@@ -205,6 +205,8 @@ def save_labels(
         check_way(path, sources, overwrite=overwrite)
     # As they are now, whatever is accepted meanwhile; a bit for each voxel.
     found = {window: np.packbits(annotation.labels(window)) for window in windows}
+    networks = [by for window in windows if (by := annotation.begun_by(window))]
+    begun_by = [by for number, by in enumerate(networks) if by not in networks[:number]]
     made = [f"{window} {sha256(bits.tobytes()).hexdigest()[:16]}" for window, bits in found.items()]
     request = {"raw": volume.identity, "structure": structure, "windows": made}
     with new_image(
@@ -217,7 +219,7 @@ def save_labels(
         progress=progress,
     ) as output:
         output.facts["strokes"] = len(annotation.marks)
-        output.facts["begun_by"] = _networks(annotation, windows)
+        output.facts["begun_by"] = begun_by
         output.fill(
             lambda block: _labels(found, block.shift(box.offset)),
             stage="store",
@@ -226,12 +228,6 @@ def save_labels(
     if preset is not None:
         label_volume(drawn, destination, preset, overwrite=overwrite, progress=progress)
     return open_volume(destination)
-
-
-def _networks(annotation: Annotation, windows: list[Roi]) -> list[dict[str, Any]]:
-    """Return the networks whose guesses strokes corrected, each once."""
-    guesses = [guess.by for window in windows if (guess := annotation.guess(window))]
-    return [by for number, by in enumerate(guesses) if by not in guesses[:number]]
 
 
 def _labels(accepted: dict[Roi, npt.NDArray[np.uint8]], block: Roi) -> npt.NDArray[Any]:
