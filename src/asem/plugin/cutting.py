@@ -1,5 +1,6 @@
-"""What the worker thread does: prepare a window, once, and cut it by strokes."""
+"""Windows in a thread of their own: prepared, once, and cut by strokes, again and again."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ from asem.annotate.energy import Cut
 from asem.annotate.graphcut import GraphCutConfig, Region, cut
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.blocks.kernels import work_lock
+from asem.plugin.live import LiveCutter
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 from asem.workflows.annotation import prepare_window
@@ -113,3 +115,63 @@ class Solver:
                 del self._regions[next(iter(self._regions))]
             self._regions[window] = region
         return self._regions[window]
+
+
+class Cutting:
+    """Cuts under way; the answer to the newest request comes to the thread of the screen.
+
+    Parameters
+    ----------
+    volume, folder
+        As `Solver` takes them.
+    post
+        Has a function called later in the thread of the screen.
+    answered
+        Is given an answer there, or in one line why there is none.
+
+    Attributes
+    ----------
+    busy
+        Whether an answer is to come.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        folder: Path,
+        post: Callable[[Callable[[], None]], None],
+        answered: Callable[[Answer | str], None],
+    ) -> None:
+        self._post, self._answered = post, answered
+        self._solver = Solver(volume, folder)
+        self._cutter = LiveCutter(self._solver.solve, self._come, self._come)
+        self._number, self.busy = 0, False
+
+    def knows(self, window: Roi) -> bool:
+        """Whether a window is prepared."""
+        return self._solver.knows(window)
+
+    def ask(self, request: Request) -> None:
+        """Ask for a cut, instead of any that was asked for before."""
+        self._number += 1
+        self.busy = True
+        self._cutter.submit(request, self._number)
+
+    def drop(self) -> None:
+        """Want no answer any more."""
+        self._number += 1
+        self.busy = False
+        self._cutter.forget(self._number)
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self.drop()
+        self._cutter.stop()
+
+    def _come(self, number: int, answer: Answer | str) -> None:
+        self._post(lambda: self._receive(number, answer))
+
+    def _receive(self, number: int, answer: Answer | str) -> None:
+        if number == self._number:
+            self.busy = False
+            self._answered(answer if isinstance(answer, Answer) else answer.partition("\n")[0])

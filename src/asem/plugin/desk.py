@@ -1,7 +1,7 @@
 """What the annotator works at, without a window: one structure, one window of the volume, its cut.
 
 What has to last is in the session, on disk. Here is what the screen shows of it, changed only in
-the thread of the screen; regions are prepared and cut in that of a `LiveCutter`.
+the thread of the screen; windows are cut, predicted and saved in others.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,7 @@ from asem.annotate.energy import Cut
 from asem.annotate.session import Session
 from asem.annotate.strokes import BACKGROUND, FOREGROUND, Mark, Stroke, Verdict
 from asem.image.components import components_of
-from asem.plugin.cutting import Answer, Boundary, Request, Solver
-from asem.plugin.live import LiveCutter
+from asem.plugin.cutting import Answer, Boundary, Cutting, Request
 from asem.plugin.predicting import Predicting
 from asem.plugin.saving import Saving
 from asem.plugin.sheet import Sheet
@@ -56,19 +55,17 @@ class Desk:
         structure: str,
         post: Callable[[Callable[[], None]], None],
     ) -> None:
-        self.volume, self.session, self._post = volume, session, post
+        self.volume, self.session = volume, session
         self.windows = windows_of(volume)
         self.changed: Callable[[What], None] = lambda what: None
-        self.live, self.busy, self.status = True, False, ""
+        self.live, self.status = True, ""
         self._stale = False
         self.boundary = Boundary()
         self.cut: Cut | None = None
         self.guess: Guess | None
         self.foreground: npt.NDArray[np.uint8]
         self._stored: npt.NDArray[np.bool_] | None
-        self._request = 0
-        self._solver = Solver(volume, session.folder)
-        self._cutter = LiveCutter(self._solver.solve, self._done, self._failed)
+        self._cutting = Cutting(volume, session.folder, post, self._answer)
         self._predicting = Predicting(volume, session, post, lambda: self.changed("state"))
         self._saving = Saving(volume, session, post, self.say)
         self._lay_out(0, structure)
@@ -95,6 +92,11 @@ class Desk:
             words += "; a network began this one"
         share = self._predicting.share
         return words if share is None else f"{words}; predicting, {share:.0%}"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a cut, or what it needs, is under way."""
+        return self._cutting.busy
 
     @property
     def can_forget(self) -> bool:
@@ -153,22 +155,19 @@ class Desk:
 
     def recut(self) -> None:
         """Cut the window by its strokes, in the other thread; what was asked before is dropped."""
-        self._request += 1
         self._stale = False
         guessed = self.guess is not None
         there = [kind for kind in NAMES if guessed or (self.strokes == kind).any()]
         missing = [name for kind, name in NAMES.items() if kind not in there]
-        known = self._solver.knows(self.window)
+        known = self._cutting.knows(self.window)
         if missing and known:
-            self._cutter.forget(self._request)
+            self._cutting.drop()
             self._show(None)
             self.say(f"draw {' and '.join(missing)}{' too' if len(missing) == 1 else ''}")
             return
         strokes = None if missing else self.strokes.copy()
-        self.busy = True
+        self._cutting.ask(Request(self.window, strokes, self.boundary, self.guess))
         self.say("cutting..." if known else "preparing this window (once, some seconds)...")
-        request = Request(self.window, strokes, self.boundary, self.guess)
-        self._cutter.submit(request, self._request)
 
     def predict(self, checkpoint: Path) -> None:
         """Begin this window with what a network predicts; strokes correct it."""
@@ -193,13 +192,12 @@ class Desk:
         self.say(f"predicting, up to some minutes without a GPU; draw meanwhile{dropped}")
 
     def forget_guess(self) -> None:
-        """Let strokes alone decide on this window."""
-        if self.predicting:
-            self._predicting.stop()
-            self.say("the prediction is stopped")
+        """Let strokes alone decide on this window; a prediction under way is stopped."""
+        stopped = self.predicting
+        self._predicting.stop()
         if not self.annotation.has_guess(self.window):
-            if not self.status.startswith("the prediction"):
-                self.say("strokes alone decide on this window already")
+            already = "strokes alone decide on this window already"
+            self.say("the prediction is stopped" if stopped else already)
             return
         try:
             self.annotation.forget_guess(self.window)
@@ -257,8 +255,7 @@ class Desk:
 
     def close(self) -> None:
         """Stop cutting, finish saving, close the session."""
-        self._request += 1
-        self._cutter.stop()
+        self._cutting.close()
         self._predicting.close()
         self._saving.close()
         self.session.close()
@@ -283,9 +280,8 @@ class Desk:
         if self._stored is None:
             self.recut()
         else:  # what was accepted stays until one wants it otherwise
-            self._request += 1
-            self._cutter.forget(self._request)
-            self.busy = self._stale = False
+            self._cutting.drop()
+            self._stale = False
             self.say("accepted; draw, or Cut now (C), to change it")
         if sheet.damage:
             self.say(sheet.damage)
@@ -318,7 +314,7 @@ class Desk:
             self.say("kept; Cut now (C) shows what it changes")
 
     def _show(self, found: Cut | None) -> None:
-        self.busy, self.cut = False, found
+        self.cut = found
         if found is not None:
             self.foreground[...] = found.foreground
         else:
@@ -326,19 +322,10 @@ class Desk:
             self.foreground[...] = 0 if kept is None else kept
         self.changed("cut")
 
-    def _done(self, number: int, answer: Answer) -> None:
-        self._post(lambda: self._receive(number, answer))
-
-    def _failed(self, number: int, fault: str) -> None:
-        self._post(lambda: self._receive(number, fault))
-
-    def _receive(self, number: int, answer: Answer | str) -> None:
-        if number != self._request:
-            return
+    def _answer(self, answer: Answer | str) -> None:
         if isinstance(answer, str):
             self._show(None)
-            fault = answer.partition("\n")[0]
-            self.say(f"no cut: {fault}")
+            self.say(f"no cut: {answer}")
         elif answer.cut is None:
             self.recut()  # says what is missing
         else:
