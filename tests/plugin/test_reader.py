@@ -7,7 +7,8 @@ from npe2 import PluginManifest
 from asem.plugin.reader import get_reader, images_in, read_cell
 from asem.plugin.sample import phantom
 from asem.volume.formats import open_volume
-from asem.workflows.annotation import open_session
+from asem.volume.roi import Roi
+from asem.workflows.annotation import open_session, save_labels
 
 
 def test_all_images_of_a_cell_lie_in_their_places_in_nm(cell):
@@ -29,6 +30,23 @@ def test_one_image_alone(cell):
     assert settings["metadata"] == {"asem": str(cell / "cell.zarr/raw")}
     volume = open_volume(cell / "cell.zarr/raw")
     assert np.array_equal(levels[0][7, :, 3:9], volume.read(volume.roi)[7, :, 3:9])
+
+
+def test_what_nobody_knows_is_not_shown(cell, tmp_path):
+    shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    volume, session = open_session(tmp_path / "cell.zarr/raw")
+    window = Roi((0, 0, 0), (8, 8, 8))
+    with session:
+        for part in (window, window.shift((16, 16, 16))):
+            session.structure("er").accept(part, np.ones(window.shape, bool))
+        save_labels(volume, session, "er", tmp_path / "cell.zarr/labels/er")
+    ((levels, _, kind),) = read_cell(str(tmp_path / "cell.zarr/labels/er"))
+    assert kind == "labels"
+    assert np.unique(levels[0].stored.store[...].read().result()).tolist() == [1, 255]
+    shown = np.asarray(levels[0])
+    assert np.unique(shown).tolist() == [0, 1]
+    assert shown.dtype == levels[0].dtype
+    assert (shown == 1).sum() == 2 * window.size
 
 
 def test_only_folders_with_images_are_read(cell, tmp_path):

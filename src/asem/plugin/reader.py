@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asem.image.labels import unknown_id
 from asem.plugin.place import place
 from asem.volume import ngff
 from asem.volume.arrays import Stored, open_array
@@ -23,9 +24,18 @@ DEEPEST = 3
 
 @dataclass(frozen=True)
 class Shown:
-    """An array on disk as napari asks for it: a plane, a box, or all."""
+    """An array on disk as napari asks for it: a plane, a box, or all.
+
+    Parameters
+    ----------
+    stored
+        The array.
+    hidden
+        A value that is shown as 0: what nobody knows would cover the image.
+    """
 
     stored: Stored
+    hidden: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +59,8 @@ class Shown:
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         """Read whole numbers and slices."""
-        return np.asarray(self.stored.store[index])
+        voxels = np.asarray(self.stored.store[index])
+        return voxels if self.hidden is None else np.where(voxels == self.hidden, 0, voxels)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Read all of it."""
@@ -98,7 +109,9 @@ def read_cell(path: str) -> list[LayerData]:
 def layer_of(image: Path, volume: Volume, cell: Path) -> LayerData:
     """Return a layer of an image with its pyramid; nothing but metadata is read."""
     ome, _ = ngff.read_metadata(image)
-    levels = [Shown(open_array(image / level.path)) for level in ome.multiscales[0].datasets]
+    hidden = unknown_id(volume.dtype) if volume.kind == "labels" else None
+    paths = [image / level.path for level in ome.multiscales[0].datasets]
+    levels = [Shown(open_array(path), hidden) for path in paths]
     name = image.name if image == cell else image.relative_to(cell).as_posix()
     settings = {"name": name, "multiscale": True, "metadata": {"asem": str(image)}, **place(volume)}
     if volume.kind == "labels":
