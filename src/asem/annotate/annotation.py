@@ -204,9 +204,10 @@ class Annotation:
         """Return the network whose guess an accepted window began with, as far as is known."""
         try:
             (by,) = window_arrays(self._accepted_path(window), "", "begun_by")
-            return dict(json.loads(str(by)) or {}) or None
+            found = json.loads(str(by))
         except (OSError, ValueError):
             return None
+        return found if isinstance(found, dict) else None
 
     def reopen(self, window: Roi) -> None:
         """Take a window's acceptance back; ValueError if it has none.
@@ -253,10 +254,8 @@ class Annotation:
         """
         if not self.has_guess(window):
             return None
-        path, advice = (
-            window_path(self.folder / GUESSES, window),
-            f"predict the window {window} again",
-        )
+        path = window_path(self.folder / GUESSES, window)
+        advice = f"predict the window {window} again"
         probability, by = window_arrays(path, advice, "probability", "by")
         if probability.dtype != np.uint8 or probability.shape != window.shape:
             raise OSError(f"{path} is that of another window; {advice}")
