@@ -74,6 +74,12 @@ def test_more_strokes_need_no_new_pieces(cell, monkeypatch):
     write_strokes(cell, strokes)
     assert graphcut(cell, "--overwrite") == 0
     assert (cell / "c.zarr/annotations/.asem/regions").is_dir()
+    (cell / "cut.toml").write_text("[membranes]\nthreshold = 0.1\n")
+    before = open_volume(cell / "c.zarr/labels")
+    before = before.read(before.roi)
+    assert graphcut(cell, "--overwrite", "--config", str(cell / "cut.toml")) == 0
+    after = open_volume(cell / "c.zarr/labels")
+    assert after.read(after.roi).sum() > before.sum()  # another weight, the same pieces
     (cell / "cut.toml").write_text(SMALL)
     with pytest.raises(TypeError):
         graphcut(cell, "--overwrite", "--config", str(cell / "cut.toml"))

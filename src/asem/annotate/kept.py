@@ -13,24 +13,25 @@ from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.blocks.log import replaced
 
 LOG = logging.getLogger(__name__)
-FORM = 1
+FORM = 2
 """Of the files; others are not read."""
 
 
-def kept(path: Path, prepare: Callable[[], Region]) -> Region:
+def kept(path: Path, prepare: Callable[[], Region], config: MembraneConfig) -> Region:
     """Read a region, or prepare and keep it.
 
-    Only regions between membranes are kept; those of the paper's energy are prepared each time. A
-    file that is damaged, or of an older form, is replaced.
+    A file that is damaged, or of an older form, is replaced.
 
     Parameters
     ----------
     path
-        Of the file; its name tells window and configuration.
+        Of the file; its name tells the window and how it is divided into fragments.
     prepare
         Makes the region.
+    config
+        Its energy, of which only the fragments matter for the file.
     """
-    region = read(path) if path.exists() else None
+    region = read(path, config) if path.exists() else None
     if region is not None:
         return region
     made = prepare()
@@ -52,7 +53,6 @@ def write(path: Path, region: MembraneRegion) -> None:
             form=FORM,
             shape=region.shape,
             voxel_size=region.voxel_size,
-            config=region.config.model_dump_json(),
             features=region.features,
             labels=fragments.labels,
             ridge=fragments.ridge,
@@ -61,14 +61,13 @@ def write(path: Path, region: MembraneRegion) -> None:
         )
 
 
-def read(path: Path) -> MembraneRegion | None:
+def read(path: Path, config: MembraneConfig) -> MembraneRegion | None:
     """Read a region; None where the file is damaged or of another form."""
     try:
         with path.open("rb") as file, np.load(file) as stored:
             arrays = dict(stored.items())
         if arrays["form"] != FORM:
             return None
-        config = MembraneConfig.model_validate_json(str(arrays["config"]))
         touching = Touching(*(arrays[n] for n in ("first", "second", "faces", "membrane")))
     except (EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None

@@ -20,7 +20,7 @@ from asem.volume.roi import Triple
 
 GRAZED_BINS, GRAZED_SHARE = 3, 0.02
 """A stroke that fills fewer bins of a fragment and less of it than this only grazes it. Chosen on
-windows of `benchmarks/annotation.py`, with other draws of strokes than its table has."""
+the windows of `benchmarks/annotation.py`, with four draws of strokes, its own among them."""
 
 
 def binned_strokes(

@@ -37,6 +37,8 @@ More = Callable[[Roi, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
 def components_of(labels: npt.NDArray[Any], neighbours: Literal[6, 26] = 6) -> npt.NDArray[Any]:
     """Return the connected parts of equal labels, numbered from 1; 0 stays 0.
 
+    Voxels are connected by faces (6 neighbours), or also by edges and corners (26).
+
     Examples
     --------
     >>> components_of(np.array([[[7, 7, 0, 7, 9]]], np.uint8)).tolist()

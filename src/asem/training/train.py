@@ -67,7 +67,7 @@ class Learner:
         net: torch.nn.Module = self.net
         wanted = self.config.compile
         if can_compile(self.fabric.device) if wanted == "auto" else wanted:
-            LOG.info("the network is compiled: the first iterations take a minute")
+            LOG.info("the network is compiled: the first iterations may take a minute")
             net = torch.compile(net)  # type: ignore[assignment]
         self.model, self.stepper = self.fabric.setup(net, self.optimizer)
 

@@ -105,11 +105,19 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: 
         All its voxels are equal, or it does not fit into memory.
     """
     check_memory(window, volume, "take smaller windows")
-    unit = to_unit(volume.read(window), window_of(volume))
-    request = {"raw": volume.identity, "window": str(window), **config.model_dump(mode="json")}
+
+    def prepare() -> Region:
+        unit = to_unit(volume.read(window), window_of(volume))
+        return prepared(unit, volume.voxel_size, config)
+
+    if config.energy == "paper":
+        return prepare()
+    # The weights of the energy change nothing of what is kept.
+    fragments = config.membranes.fragments.model_dump(mode="json")
+    request = {"raw": volume.identity, "window": str(window), "fragments": fragments}
     key = sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / NAME / "regions" / f"{key}.npz"
-    return kept(path, lambda: prepared(unit, volume.voxel_size, config))
+    return kept(path, prepare, config.membranes)
 
 
 def guess_window(
