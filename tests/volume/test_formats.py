@@ -13,7 +13,7 @@ def test_nothing_there(tmp_path):
 
 def test_tiff_needs_a_voxel_size(tmp_path):
     tifffile.imwrite(tmp_path / "p.tif", np.zeros((4, 5), np.uint8))
-    with pytest.raises(ValueError, match="lacks a voxel size; give --voxel-size"):
+    with pytest.raises(ValueError, match="does not state its voxel size; give --voxel-size"):
         open_source(tmp_path / "p.tif")
     with pytest.raises(ValueError, match="first `asem import` it"):
         open_volume(tmp_path / "p.tif")
@@ -22,8 +22,12 @@ def test_tiff_needs_a_voxel_size(tmp_path):
 
 def test_an_image_states_its_own_voxel_size(cell):
     raw = cell / "cell.zarr/raw"
-    with pytest.raises(ValueError, match="states its own voxel size"):
+    with pytest.raises(
+        ValueError, match=r"states voxels of 10,10,10 nm .* but --voxel-size is 1,1,1"
+    ):
         open_source(raw, voxel_size=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="states its own offset; give none"):
+        open_source(raw, offset_nm=(1.0, 1.0, 1.0))
     assert open_source(raw).voxel_size == (10.0, 10.0, 10.0)
 
 

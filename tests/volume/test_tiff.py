@@ -64,8 +64,8 @@ def test_a_missing_plane_is_named(tmp_path):
     ("names", "message"),
     [
         (["a_1.tif", "b_2.tif"], "are named differently"),
-        (["a_1_1.tif", "a_2_2.tif"], "differ in 2 numbers of their names"),
-        (["a_1.tif", "a_01.tif"], "are the same plane 1|differ in 0 numbers"),
+        (["a_1_2.tif", "a_2_1.tif"], "differ in 2 numbers of their names"),
+        (["a_1.tif", "a_01.tif"], "are the same plane"),
         ([], "holds no TIFF file"),
     ],
 )
@@ -87,7 +87,10 @@ def test_unequal_planes_are_named(tmp_path):
 
 def test_colour_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "p_1.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb")
-    with pytest.raises(ValueError, match=r"p_1.tif, page 1 of 1, has colour or channels"):
+    with pytest.raises(
+        ValueError,
+        match=r"p_1.tif, page 1 of 1, has colour or channels \(3 samples a pixel\); choose",
+    ):
         open_planes(tmp_path)
     palette = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)}
     tifffile.imwrite(tmp_path / "p_1.tif", np.zeros((4, 5), np.uint8), **palette)
@@ -156,16 +159,16 @@ def test_a_corrupt_file_is_one_line_or_pixels(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"),
+    ("options", "message"),
     [
-        ((4, 2, 5, 6), {"imagej": True, "metadata": {"axes": "ZCYX"}}),
-        ((4, 2, 5, 6), {"photometric": "minisblack"}),
-        ((4, 2, 5, 6), {"ome": True, "metadata": {"axes": "TZYX"}}),
+        ({"imagej": True, "metadata": {"axes": "ZCYX"}}, "has the channels 0, 1; choose one with"),
+        ({"photometric": "minisblack"}, "has the shape .* save one channel and one time point"),
+        ({"ome": True, "metadata": {"axes": "TZYX"}}, "has 4 time points; save one of them"),
     ],
 )
-def test_channels_and_times_are_no_planes(tmp_path, shape, options):
-    tifffile.imwrite(tmp_path / "s.tif", np.zeros(shape, np.uint8), **options)
-    with pytest.raises(ValueError, match=r"has the axes .* save one channel and one time point"):
+def test_channels_and_times_are_no_planes(tmp_path, options, message):
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((4, 2, 5, 6), np.uint8), **options)
+    with pytest.raises(ValueError, match=message):
         open_pages(tmp_path / "s.tif")
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from asem.volume.downsample import downsample
 from asem.volume.roi import Roi
 from asem.volume.volume import OriginalGrid, Volume
-from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_interpolation
+from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_resampling
 
 PAIRS = [  # of the volume, of the model
     ((5.2, 4.0, 4.0), (5.0, 5.0, 5.0)),
@@ -187,11 +187,11 @@ def test_resampling_may_be_refused(model):
 def test_interpolation_is_warned_of_and_averaging_is_not(caplog):
     volume = Volume(np.zeros((4, 4, 4), np.uint8), (5.2, 4.0, 4.0), name="raw")
     with caplog.at_level(logging.WARNING, "asem"):
-        warn_of_interpolation(volume, (5.2, 4.0, 4.0))
-        warn_of_interpolation(volume, (10.4, 8.0, 4.0))
+        warn_of_resampling(volume, (5.2, 4.0, 4.0))
+        warn_of_resampling(volume, (10.4, 8.0, 4.0))
         assert caplog.messages == []
-        warn_of_interpolation(volume, (5.0, 5.0, 5.0))
-        warn_of_interpolation(volume, (2.6, 2.0, 2.0))
+        warn_of_resampling(volume, (5.0, 5.0, 5.0))
+        warn_of_resampling(volume, (2.6, 2.0, 2.0))
     said = [message.split(";")[0] for message in caplog.messages]
     assert said == [
         "raw: voxels of 5.2 x 4 x 4 nm are interpolated to the model's 5 x 5 x 5 nm",

@@ -16,7 +16,7 @@ from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, add, negative, parse_roi
 from asem.volume.volume import Lazy, Volume
-from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_interpolation
+from asem.volume.voxel_size import at_voxel_size, voxels_within, warn_of_resampling
 
 LOG = logging.getLogger(__name__)
 WHITE = 255
@@ -99,7 +99,7 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
     """
     fine = open_volume(region.raw)
     raw = at_voxel_size(fine, config.voxel_size, resample=config.resample)
-    warn_of_interpolation(fine, config.voxel_size)
+    warn_of_resampling(fine, config.voxel_size)
     labels = open_labels(region.labels)
     covered = fine.common(labels)
     inside = parse_roi(region.roi, fine.shape) if region.roi else fine.roi

@@ -24,7 +24,7 @@ DAMAGE = (
 )  # fmt: skip
 """What the library raises on damaged files (found by cutting and corrupting them)."""
 READERS = min(8, 2 * (os.cpu_count() or 1))
-"""Files read at a time: disks and decoders both like some company."""
+"""Files read at a time, so that disks and decoders overlap."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class Plane:
         Place of its pixels in the file, if they lie there in one piece, uncompressed; else None.
     state
         Size and time of change (ns) of the file when it was opened.
+    sample
+        Which of several samples of a pixel it is; None where there is one.
+    samples_first
+        Whether samples are the first axis of what the library returns, not the last.
+    inverted_from
+        The plane is this value minus the stored one; None: it is as stored.
     """
 
     path: Path
@@ -51,13 +57,25 @@ class Plane:
     dtype: np.dtype[Any]
     offset: int | None
     state: tuple[int, int]
+    sample: int | None = None
+    samples_first: bool = False
+    inverted_from: int | None = None
 
 
 @dataclass(frozen=True)
 class PlaneStack:
-    """Equal planes as an array (z, y, x), read when indexed; it can be pickled."""
+    """Equal planes as an array (z, y, x), read when indexed; it can be pickled.
+
+    Parameters
+    ----------
+    planes
+        Along z.
+    voxel_size
+        Along (z, y, x), nm, as the files state it; None where they do not.
+    """
 
     planes: tuple[Plane, ...]
+    voxel_size: tuple[float | None, float | None, float | None] = (None, None, None)
 
     @property
     def shape(self) -> Triple:
@@ -66,9 +84,10 @@ class PlaneStack:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels, native; files of one bit give uint8."""
+        """Of the pixels, native; files of one bit give uint8, floats of 16 bits float32."""
         dtype = self.planes[0].dtype.newbyteorder("=")
-        return np.dtype(np.uint8) if dtype == np.bool_ else dtype
+        wider = {np.dtype(np.bool_): np.uint8, np.dtype(np.float16): np.float32}
+        return np.dtype(wider.get(dtype, dtype))
 
     @property
     def reads_rows(self) -> bool:
@@ -95,8 +114,10 @@ class PlaneStack:
 
         def read(pages: list[tuple[int, Plane]]) -> None:
             refuse_changed(pages[0][1])
-            for number, pixels in _pixels(pages, index[1]):
+            for (number, plane), pixels in zip(pages, _pixels(pages, index[1]), strict=True):
                 out[number] = pixels[:, index[2]]
+                if plane.inverted_from is not None:
+                    np.subtract(plane.inverted_from, out[number], out=out[number])
 
         with quiet(), ThreadPoolExecutor(READERS) as pool:
             for _ in pool.map(read, files):
@@ -120,17 +141,31 @@ def refuse_changed(plane: Plane) -> None:
         )
 
 
-def _pixels(pages: list[tuple[int, Plane]], rows: slice) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Yield some rows of pages of one file, with the number of each page."""
+def _pixels(pages: list[tuple[int, Plane]], rows: slice) -> Iterator[npt.NDArray[Any]]:
+    """Yield some rows of each of some pages of one file."""
     path = pages[0][1].path
     if all(plane.offset is not None for _, plane in pages):
         with path.open("rb", buffering=0) as raw:
-            for number, plane in pages:
-                yield number, _rows(raw.fileno(), plane, rows)
+            for _, plane in pages:
+                yield _rows(raw.fileno(), plane, rows)
         return
-    with reading(path) as file:
-        for number, plane in pages:
-            yield number, np.asarray(file.pages[plane.page].aspage().asarray())[rows]
+    with opened(path) as file:
+        for _, plane in pages:
+            yield _grey(_decoded(file, plane), plane)[rows]
+
+
+def _decoded(file: tifffile.TiffFile, plane: Plane) -> npt.NDArray[Any]:
+    with damage_named(plane.path):
+        return np.asarray(file.pages[plane.page].aspage().asarray())
+
+
+def _grey(pixels: npt.NDArray[Any], plane: Plane) -> npt.NDArray[Any]:
+    """Return the sample of the pixels that is the plane."""
+    if plane.sample is not None:
+        pixels = pixels[plane.sample] if plane.samples_first else pixels[..., plane.sample]
+    if pixels.shape != plane.shape:
+        raise ValueError(f"{plane.path} gives {pixels.shape} pixels, not {plane.shape}")
+    return pixels
 
 
 def _rows(file: int, plane: Plane, rows: slice) -> npt.NDArray[Any]:
@@ -151,7 +186,7 @@ def _rows(file: int, plane: Plane, rows: slice) -> npt.NDArray[Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the library from logging each fault that an error tells already."""
+    """Keep the library from logging each fault that an error reports already."""
     log = logging.getLogger("tifffile")
     heard = log.disabled
     log.disabled = True
@@ -162,11 +197,22 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a file; whatever a damaged one makes the library raise becomes one ValueError."""
+def opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file; ValueError where it is none. Errors of the body stay what they are."""
+    with damage_named(path):
+        file = tifffile.TiffFile(path)
+    with file:
+        yield file
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn whatever the library raises on a damaged file into one ValueError.
+
+    For calls of the library alone: a fault of our own code would be called damage, too.
+    """
     try:
-        with tifffile.TiffFile(path) as file:
-            yield file
+        yield
     except DAMAGE as error:
         raise ValueError(
             f"{path} is no readable TIFF file, or damaged ({error}); copy it again"

@@ -1,30 +1,31 @@
 """Stacks of TIFF planes: a folder with one file per plane, or one file with many pages."""
 
-import struct
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from asem.volume.numbering import in_order
-from asem.volume.planes import Plane, PlaneStack, quiet, reading, state
+from asem.volume.planes import PlaneStack, damage_named, opened, quiet
+from asem.volume.tiff_axes import Place, Stated, chosen, stated_by
+from asem.volume.tiff_pages import File, Page, page_fault, read_file
+from asem.volume.tiff_stack import AS_STORED, TiffOptions, stack_of
 
+LOG = logging.getLogger(__name__)
 SUFFIXES = (".tif", ".tiff")
-DTYPES = tuple(np.dtype(name) for name in (
-    "bool", "uint8", "uint16", "uint32", "uint64", "int16", "float32", "float64",
-))  # fmt: skip
 SOFTWARE = "asem"
-Kind = tuple[tuple[int, ...], np.dtype[Any] | None, int | None]
-"""Shape, dtype and (where its pixels lie in one piece) offset of a plane."""
 
 
-def open_planes(folder: Path) -> PlaneStack:
-    """Open a folder of TIFF files, one plane each, ordered by number.
+def open_planes(folder: Path, options: TiffOptions = AS_STORED) -> PlaneStack:
+    """Open a folder of TIFF files, one plane each, in the order that OME-XML or their names state.
 
-    Every header is read, no pixel. Names must share one form in which a single number counts the
-    planes without a gap: ``cell_9.tif``, ``cell_10.tif``.
+    Every header is read, no pixel. Names share one form in which a whole number counts the planes
+    without a gap: ``cell_9.tif``, ``cell_10.tif`` (`asem.volume.numbering`). OME-XML that lists all
+    files of the folder decides instead.
 
     Raises
     ------
@@ -32,138 +33,126 @@ def open_planes(folder: Path) -> PlaneStack:
         No TIFF, a gap in the numbers, unequal planes, colour, or a damaged file; named.
     """
     folder = folder.resolve()  # workers may stand in another folder
-    files = [entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
-    files = [entry for entry in files if not entry.name.startswith(".")]
-    if not files:
+    paths = [entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
+    paths = sorted(entry for entry in paths if not entry.name.startswith("."))
+    if not paths:
         raise ValueError(f"{folder} holds no TIFF file (*.tif, *.tiff)")
-    planes = []
-    for path in in_order(files):
-        pages = _planes(path)
-        if len(pages) != 1 and len(files) > 1:
-            raise ValueError(f"{path} has {len(pages)} pages; in a folder each file is one plane")
-        planes += pages
-    return PlaneStack(_equal(planes))
+    if len(paths) == 1:
+        return open_pages(paths[0], options)
+    files = {path: read_file(path, described=path == paths[0]) for path in paths}
+    for path, file in files.items():
+        if len(file.pages) != 1:
+            raise ValueError(
+                f"{path} has {len(file.pages)} pages; in a folder each file is one plane"
+            )
+    listed = _listed_by_ome(folder, files)
+    if listed is None:
+        ordered, stated = in_order(paths, options.channel), _stated(files[paths[0]])
+    else:
+        stated, places = listed
+        ordered = chosen(places, stated, options.channel, str(folder))
+    if len(ordered) < len(paths):  # what is left is one channel
+        options = replace(options, channel=None)
+    return stack_of([(files[path], files[path].pages[0]) for path in ordered], options, stated)
 
 
-def open_pages(path: Path) -> PlaneStack:
-    """Open one TIFF file with a plane a page.
+def _listed_by_ome(
+    folder: Path, files: Mapping[Path, File]
+) -> tuple[Stated, dict[Place, Path]] | None:
+    """Return where the planes of a folder belong, if OME-XML lists all of its files."""
+    first = next(iter(files))
+    stated = _stated(files[first])
+    if stated is None or not stated.planes:
+        return None
+    if len(stated.planes) == 1:  # each file states its own place
+        each = {path: _stated(read_file(path)) for path in files}
+        own = {path: one.planes for path, one in each.items() if one is not None and one.planes}
+        places = {place: path for path, planes in own.items() for place in planes}
+    else:
+        named = {name: place for place, (name, _) in stated.planes.items()}
+        places = {named[path.name]: path for path in files if path.name in named}
+    if len(places) < len(files):
+        LOG.info("%s: OME-XML does not list all files; their names order them", folder)
+        return None
+    return stated, places
+
+
+def _stated(file: File) -> Stated | None:
+    try:
+        return stated_by(file)
+    except ValueError as error:
+        raise ValueError(f"{file.path} {error}") from error
+
+
+def open_pages(path: Path, options: TiffOptions = AS_STORED) -> PlaneStack:
+    """Open one TIFF file with a plane a page, in the order that OME-XML or ImageJ states.
 
     Raises
     ------
     ValueError
-        The file is damaged or has colour, channels or unequal pages.
+        The file is damaged or has colour, unequal pages, time points, or channels of which none is
+        chosen.
     """
-    return PlaneStack(_equal(_planes(path.resolve())))
+    file = read_file(path.resolve())
+    if not file.pages or not file.complete:
+        raise ValueError(f"{path} is truncated behind page {len(file.pages)}; copy it again")
+    stated = _stated(file)
+    pages = _with_headless(file, stated)
+    for number, page in enumerate(pages, 1):
+        if fault := page_fault(page, labels=True, channel=True):
+            raise ValueError(f"{path}, page {number} of {len(pages)}, {fault}")
+    if stated is not None and not _is_page_by_page(stated, len(pages)):
+        if options.channel is None:
+            stated = stated.with_channels_along_z(str(path))
+        several = stated.sizes["C"] > 1
+        pages = _in_stated_order(file, pages, stated, options.channel if several else None)
+        options = replace(options, channel=None if several else options.channel)
+    return stack_of([(file, page) for page in pages], options, stated)
 
 
-def _planes(path: Path) -> list[Plane]:
-    before = state(path)
-    with quiet(), reading(path) as file:
-        pages = [page.aspage() for page in file.pages]
-        faults = (_page_fault(page, path.stat().st_size) for page in pages)
-        fault = next(((n, f) for n, f in enumerate(faults, 1) if f), None)
-        where = f", page {fault[0]} of {len(pages)}," if fault else ""
-        problem = fault[1] if fault else _stack_fault(file, pages)
-        kinds: list[Kind] = [(page.shape, page.dtype, _offset(page)) for page in pages]
-        order: Literal["<", ">"] = ">" if file.byteorder == ">" else "<"
-        if problem is None:
-            kinds += _headless(file, pages)
-    if problem is not None:
-        raise ValueError(f"{path}{where} {problem}")
-    return [
-        Plane(path, n, (shape[0], shape[1]), _allowed(dtype, order, path), offset, before)
-        for n, (shape, dtype, offset) in enumerate(kinds)
-    ]
+def _with_headless(file: File, stated: Stated | None) -> list[Page]:
+    """Return the pages, and the planes that follow ImageJ's only page without headers."""
+    first, number = file.pages[0], stated.number if stated is not None else 1
+    if file.imagej is None or len(file.pages) != 1 or first.offset is None:
+        return list(file.pages)
+    if first.offset + number * first.nbytes > file.state[0]:
+        return list(file.pages)
+    return [replace(first, index=n, offset=first.offset + n * first.nbytes) for n in range(number)]
 
 
-def _page_fault(page: tifffile.TiffPage, file_size: int) -> str | None:
-    """Return what makes a page no grey plane, if anything."""
-    if len(page.shape) != 2 or page.samplesperpixel != 1:
-        return f"has colour or channels (shape {page.shape}); convert it to one grey channel"
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        return "has a colour palette; convert it to one grey channel"
-    segments = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if not page.dataoffsets or any(start + length > file_size for start, length in segments):
-        return "is truncated: its pixels end behind the file's; copy it again"
-    return None
+def _is_page_by_page(stated: Stated, pages: int) -> bool:
+    """Whether pages were added one by one, so that the first states nothing about the others."""
+    return stated.by != "OME-XML" and stated.number < pages and stated.sizes["C"] == 1
 
 
-def _stack_fault(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> str | None:
-    """Return what makes pages no whole stack of planes, if anything."""
-    if not pages or not _chain_ends(file, pages[-1]):
-        return f"is truncated behind page {len(pages)}; copy it again"
-    declared = _declared_pages(file)
-    if declared > len(pages) + len(_headless(file, pages)):
-        return (
-            f"declares {declared} planes and holds {len(pages)} pages: it is truncated, or needs "
-            "to be saved as plain TIFF pages"
+def _in_stated_order(
+    file: File, pages: Sequence[Page], stated: Stated, channel: str | None
+) -> list[Page]:
+    """Choose the pages of a channel and order them as the file states."""
+    by_index, own = {page.index: page for page in pages}, (None, file.path.name)
+    places: dict[Place, Page | None]
+    if stated.planes is None:
+        places = {
+            place: pages[n] if n < len(pages) else None for n, place in enumerate(stated.places())
+        }
+    else:
+        places = {
+            place: by_index.get(index)
+            for place, (name, index) in stated.planes.items()
+            if name in own
+        }
+    found = {place: page for place, page in places.items() if page is not None}
+    if not places:
+        raise ValueError(
+            f"{file.path}: its OME-XML places all planes in other files; name their folder, or "
+            "save it as plain TIFF"
         )
-    for series in file.series:
-        if sum(size > 1 for size in series.shape) > 3:
-            return (
-                f"has the axes {series.axes} of {series.shape}; save one channel and one time point"
-            )
-    return None
-
-
-def _headless(file: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> list[Kind]:
-    """Return the planes that follow the only page without headers of their own."""
-    start, page = file.series[0].dataoffset, pages[0]
-    number = _declared_pages(file)
-    if not file.is_imagej or len(pages) != 1 or start is None:
-        return []
-    if start + number * page.nbytes > file.filehandle.size:
-        return []
-    return [(page.shape, page.dtype, start + n * page.nbytes) for n in range(1, number)]
-
-
-def _chain_ends(file: tifffile.TiffFile, last: tifffile.TiffPage) -> bool:
-    """Whether the last page says that none follows, as it does in a whole file."""
-    tiff, handle = file.tiff, file.filehandle
-    handle.seek(last.offset)
-    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    handle.seek(last.offset + tiff.tagnosize + tags * tiff.tagsize)
-    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
-    return bool(following == 0)
-
-
-def _declared_pages(file: tifffile.TiffFile) -> int:
-    """Return the number of planes that ImageJ's or tifffile's own description declares."""
-    if file.is_imagej and file.imagej_metadata:
-        return int(file.imagej_metadata.get("images", 1))
-    if file.is_shaped and file.shaped_metadata:
-        return int(np.prod(file.shaped_metadata[0].get("shape", ())[:-2]))
-    return 1
-
-
-def _offset(page: tifffile.TiffPage) -> int | None:
-    """Return where the pixels lie in one piece, in the order of the rows, if they do."""
-    in_rows = page.is_contiguous and not page.is_tiled and page.dtype != np.bool_
-    return page.dataoffsets[0] if in_rows else None
-
-
-def _allowed(dtype: np.dtype[Any] | None, order: Literal["<", ">"], path: Path) -> np.dtype[Any]:
-    if dtype is None or dtype not in DTYPES:
-        allowed = ", ".join(known.name for known in DTYPES)
-        raise ValueError(f"{path} has pixels of {dtype}; allowed: {allowed}")
-    return dtype.newbyteorder(order)
-
-
-def _equal(planes: list[Plane]) -> tuple[Plane, ...]:
-    first = planes[0]
-    for plane in planes:
-        where = f"{plane.path}" + (f", page {plane.page + 1}" if plane.page else "")
-        if plane.shape != first.shape:
-            raise ValueError(
-                f"{where} has {plane.shape[0]} x {plane.shape[1]} pixels, but {first.path} has "
-                f"{first.shape[0]} x {first.shape[1]}; all planes must have one size"
-            )
-        if plane.dtype != first.dtype:
-            raise ValueError(
-                f"{where} is {plane.dtype}, but {first.path} is {first.dtype}; all planes must "
-                "have one dtype"
-            )
-    return tuple(planes)
+    if len(found) != len(places) or len(found) != len(pages):
+        raise ValueError(
+            f"{file.path} declares {len(places)} planes and holds {len(pages)} pages: it is "
+            "truncated, or needs to be saved as plain TIFF pages"
+        )
+    return chosen(found, stated, channel, str(file.path))
 
 
 def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float, float]) -> None:
@@ -195,7 +184,7 @@ def is_own_plane(path: Path) -> bool:
     if path.suffix != ".tif" or not path.is_file():
         return False
     try:
-        with quiet(), reading(path) as file:
+        with quiet(), opened(path) as file, damage_named(path):
             return file.pages.first.software == SOFTWARE
     except ValueError:
         return False

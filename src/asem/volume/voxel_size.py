@@ -10,7 +10,7 @@ the original grid, so that neither a block nor a crop moves a voxel::
 
 import logging
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, prod
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from asem.volume.roi import Roi, Triple, negative
 from asem.volume.volume import Kind, Lazy, OriginalGrid, Volume, nm, same_voxel_size
 
 LOG = logging.getLogger(__name__)
+MOST_MEETING = 16
+"""Voxels of an image in one of the model, or the other way round, without a warning."""
 
 
 def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> Volume:
@@ -61,8 +63,10 @@ def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> 
     return coarsened(volume, factors) if factors else _resampled(volume, voxel_size)
 
 
-def warn_of_interpolation(volume: Volume, voxel_size: Nm3) -> None:
-    """Log a warning where `at_voxel_size` does not average whole voxels."""
+def warn_of_resampling(volume: Volume, voxel_size: Nm3) -> None:
+    """Log a warning where `at_voxel_size` interpolates, or makes more than 16 voxels one."""
+    if same_voxel_size(volume.voxel_size, voxel_size):
+        return
     if whole_factors(volume.voxel_size, voxel_size) is None:
         LOG.warning(
             "%s: voxels of %s nm are interpolated to the model's %s nm; a model of the data's "
@@ -70,6 +74,16 @@ def warn_of_interpolation(volume: Volume, voxel_size: Nm3) -> None:
             volume.name,
             nm(volume.voxel_size),
             nm(voxel_size),
+        )
+    meeting = prod(ratios(volume.voxel_size, voxel_size))
+    if max(meeting, 1 / meeting) > MOST_MEETING:
+        LOG.warning(
+            "%s: voxels of %s nm meet the model's of %s nm: %s; check that both are nm, and that "
+            "the model is one for such images",
+            volume.name,
+            nm(volume.voxel_size),
+            nm(voxel_size),
+            f"{meeting:.3g} to one" if meeting > 1 else f"one to {1 / meeting:.3g}",
         )
 
 

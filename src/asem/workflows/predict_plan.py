@@ -32,7 +32,7 @@ from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.roi import Roi, parse_roi
 from asem.volume.volume import Volume
-from asem.volume.voxel_size import at_voxel_size, warn_of_interpolation
+from asem.volume.voxel_size import at_voxel_size, warn_of_resampling
 from asem.workflows.segment import least_value
 
 LOG = logging.getLogger(__name__)
@@ -321,7 +321,7 @@ def _planned(
             )
     step = lattice(info.model)
     plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), tile)  # refuses a bad tile
-    warn_of_interpolation(raw, info.voxel_size)
+    warn_of_resampling(raw, info.voxel_size)
     network = Network(
         folder=folder.resolve(),
         weights=weights,

@@ -1,0 +1,233 @@
+"""What TIFF files state about their pages: pixels, photometric meaning, metadata of whole stacks.
+
+All access to the library's page objects is here. Damaged files make it raise almost anything, which
+becomes one ValueError; errors of the code that works on the facts afterwards stay what they are.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from asem.volume.planes import damage_named, opened, quiet, state
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE = 0, 1, 3
+"""Values of the tag PhotometricInterpretation."""
+MOST_METADATA = 2**26
+"""Bytes of a description that are parsed; OME-XML of 100,000 planes has fewer."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one page states about its pixels.
+
+    Parameters
+    ----------
+    index
+        Number of the page in its file, from 0.
+    shape
+        (y, x), or (y, x, samples), or (samples, y, x), or what else it is.
+    axes
+        A letter for each axis of `shape`: Y, X, S (samples), others.
+    dtype
+        Of its pixels; None where no dtype fits.
+    bits
+        Bits of a sample.
+    photometric
+        Value of the tag PhotometricInterpretation; BlackIsZero where there is none.
+    stores_truth
+        Whether True is stored as 1 in 1 bit although it is WhiteIsZero, as tifffile does.
+    grey_palette
+        Whether its palette maps each index to the grey of that value.
+    orientation
+        Value of the tag Orientation; 1: the first row is the top, the first column the left.
+    offset
+        Where its pixels lie in one piece, uncompressed, in the order of the rows; else None.
+    truncated
+        Whether pixels end behind the file.
+    reduced
+        Whether it is a thumbnail or a transparency mask of another page.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    axes: str
+    dtype: np.dtype[Any] | None
+    bits: int
+    photometric: int
+    stores_truth: bool
+    grey_palette: bool
+    orientation: int
+    offset: int | None
+    truncated: bool
+    reduced: bool
+
+    @property
+    def samples(self) -> int:
+        """Samples of a pixel; 1 for grey values."""
+        return self.shape[self.axes.index("S")] if "S" in self.axes else 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels, uncompressed."""
+        return int(np.prod(self.shape, dtype=np.int64)) * (self.dtype.itemsize if self.dtype else 0)
+
+
+@dataclass(frozen=True)
+class File:
+    """What a TIFF file states.
+
+    Parameters
+    ----------
+    path, state
+        The file, and its size and time of change when it was read.
+    big_endian
+        Whether its numbers begin with the most significant byte.
+    pages
+        Without reduced ones and masks.
+    complete
+        Whether the last page states that none follows, as in a whole file.
+    description
+        Of the first page: OME-XML, ImageJ's lines, other text.
+    imagej, shaped
+        ImageJ's or tifffile's own metadata, if there are any.
+    per_unit
+        Pixels per unit along (y, x) of the first page (tags YResolution, XResolution), if stated.
+    """
+
+    path: Path
+    state: tuple[int, int]
+    big_endian: bool
+    pages: tuple[Page, ...]
+    complete: bool
+    description: str = ""
+    imagej: dict[str, Any] | None = None
+    shaped: dict[str, Any] | None = None
+    per_unit: tuple[float, float] | None = None
+
+
+def read_file(path: Path, *, described: bool = True) -> File:
+    """Read all headers of a TIFF file and no pixel.
+
+    Parameters
+    ----------
+    path
+        The file.
+    described
+        Whether to read what it states about the whole stack, too.
+
+    Raises
+    ------
+    ValueError
+        It is no TIFF file, or damaged; named.
+    """
+    before = state(path)
+    with quiet(), opened(path) as file, damage_named(path):
+        pages = [page.aspage() for page in file.pages]
+        every = [_page(page, n, before[0]) for n, page in enumerate(pages)]
+        return File(
+            path,
+            before,
+            file.byteorder == ">",
+            tuple(page for page in every if not page.reduced),
+            _chain_ends(file, pages[-1]),
+            **(_metadata(pages[0]) if described else {}),
+        )
+
+
+def _metadata(page: tifffile.TiffPage) -> dict[str, Any]:
+    """Return what a page states about the whole stack, as fields of `File`."""
+    text = page.tags.get(270)
+    if text is None or text.count > MOST_METADATA:
+        return {"per_unit": _per_unit(page)}
+    imagej, shaped = page.imagej_description, page.shaped_description
+    return {
+        "description": page.description or "",
+        "imagej": tifffile.tifffile.imagej_description_metadata(imagej) if imagej else None,
+        "shaped": tifffile.tifffile.shaped_description_metadata(shaped) if shaped else None,
+        "per_unit": _per_unit(page),
+    }
+
+
+def _page(page: tifffile.TiffPage, index: int, file_size: int) -> Page:
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    photometric, orientation = (page.tags.get(code) for code in (262, 274))
+    palette = page.colormap if page.photometric == PALETTE else None
+    in_rows = page.is_final and not page.is_tiled and page.dtype != np.bool_
+    return Page(
+        index,
+        tuple(page.shape),
+        page.axes,
+        page.dtype,
+        int(np.max(page.bitspersample)),
+        int(photometric.value) if photometric is not None else BLACK_IS_ZERO,
+        page.dtype == np.bool_ and (page.software or "").startswith("tifffile"),
+        palette is not None and _is_grey_ramp(palette),
+        int(orientation.value) if orientation is not None else 1,
+        int(page.dataoffsets[0]) if segments and in_rows else None,
+        not segments or any(start + length > file_size for start, length in segments),
+        bool(page.is_reduced or page.is_mask),
+    )
+
+
+def _is_grey_ramp(palette: npt.NDArray[Any]) -> bool:
+    """Whether entry i of a palette (3, n) of 16 bits is the grey value i.
+
+    Examples
+    --------
+    >>> _is_grey_ramp(np.tile(np.arange(256) * 257, (3, 1)))
+    True
+    """
+    grey = np.arange(palette.shape[1]) * (65_535 // max(1, palette.shape[1] - 1))
+    return bool((np.abs(palette.astype(np.int64) - grey) <= 256).all())
+
+
+def _chain_ends(file: tifffile.TiffFile, last: tifffile.TiffPage) -> bool:
+    """Whether the last page states that none follows."""
+    tiff, handle = file.tiff, file.filehandle
+    handle.seek(last.offset)
+    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(last.offset + tiff.tagnosize + tags * tiff.tagsize)
+    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+    return bool(following == 0)
+
+
+def _per_unit(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    tags = [page.tags.get(code) for code in (283, 282)]
+    if any(tag is None for tag in tags):
+        return None
+    y, x = (tag.value[0] / tag.value[1] if tag.value[1] else 0.0 for tag in tags if tag)
+    return y, x
+
+
+def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:
+    """Return why the pixels of a page are no grey values or ids, if so.
+
+    Parameters
+    ----------
+    page
+        The page.
+    labels
+        Whether its pixels are to be ids, for which the indices of a palette do.
+    channel
+        Whether one of several samples is chosen.
+    """
+    if page.truncated:
+        return "is truncated: its pixels end behind the file's; copy it again"
+    if page.axes not in ("YX", "YXS", "SYX"):
+        return f"has the axes {page.axes} of {page.shape}; save it as one plane a page"
+    if page.samples > 1 and not channel:
+        return (
+            f"has colour or channels ({page.samples} samples a pixel); choose one with --channel "
+            f"0 to {page.samples - 1}, or convert it to one grey channel"
+        )
+    if page.photometric == PALETTE and not labels and not page.grey_palette:
+        return (
+            "has a colour palette; if its indices are labels, give --kind labels; else save it as "
+            "grey values"
+        )
+    return None
