@@ -343,7 +343,7 @@ def test_bad_segmentations(cell, probability, tmp_path):
         segment_volume(probability, tmp_path / "s", threshold=0)
     with pytest.raises(ValueError, match="must not be negative"):
         segment_volume(probability, tmp_path / "s", min_size=-1)
-    with pytest.raises(ValueError, match="is uint16; a probability is uint8"):
+    with pytest.raises(ValueError, match="holds labels; name an image"):
         segment_volume(cell / "cell.zarr/labels/mito", tmp_path / "s")
 
 

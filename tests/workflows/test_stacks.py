@@ -129,12 +129,16 @@ def test_info_has_the_fields_of_the_design(tmp_path, stack):
 
 def test_labels_that_are_none(tmp_path, stack):
     folder, _ = stack("float32")
-    with pytest.raises(ValueError, match="labels must be unsigned integers"):
+    with pytest.raises(
+        ValueError, match=r"is float32 and holds .* labels are whole numbers from 0"
+    ):
         import_volume(folder, tmp_path / "a", voxel_size=SIZE, kind="labels")
     tifffile.imwrite(
         tmp_path / "mask.tif", np.full((2, 3, 4), 255, np.uint8), photometric="minisblack"
     )
-    with pytest.raises(ValueError, match=r"holds only 0 and 255.*means unknown; write foreground"):
+    with pytest.raises(
+        ValueError, match=r"holds only 255, .* means unlabelled; write foreground as 1"
+    ):
         import_volume(tmp_path / "mask.tif", tmp_path / "a", voxel_size=SIZE, kind="labels")
     assert not (tmp_path / "a").exists()
 

@@ -26,11 +26,16 @@ def import_(
     offset_nm: Signed = None,
     kind: Literal["image", "labels"] | None = None,
     roi: str | None = None,
+    channel: str | None = None,
+    invert: bool | None = None,
+    voxel_size_override: Flag = False,
+    window: Signed = None,
+    unlabelled: Signed = None,
     overwrite: Flag = False,
     workers: Workers = HERE,
     shown: Shown = PLAIN,
 ) -> None:
-    """Store a TIFF stack as an OME-Zarr image with its pyramid.
+    """Store a TIFF stack as an OME-Zarr image with its pyramid; count what labels hold.
 
     Parameters
     ----------
@@ -39,19 +44,40 @@ def import_(
     destination
         The image to write, for instance cell.zarr/raw or cell.zarr/labels/mito.
     voxel_size
-        Size of a voxel in nm, z,y,x (or one number); TIFF needs it.
+        Size of a voxel in nm, z,y,x (or one number); needed where the files do not state it
+        (OME-TIFF and ImageJ do). It must be the stated one within 1 %.
     offset_nm
         World position of the first voxel's centre in nm, z,y,x.
     kind
-        image (default) or labels: unsigned ids, 0 background, the largest value unknown.
+        image (default) or labels: whole numbers, 0 background, others objects, the largest value
+        of unsigned ones (255, 65535) unlabelled.
     roi
         Import only these voxels, z0:z1,y0:y1,x0:x1; export puts them back in place.
+    channel
+        Number or name of the channel to import, where there are several.
+    invert
+        Import white minus the stored grey values; --no-invert the stored ones. Without either,
+        stored values, with a warning where the files are WhiteIsZero; 1 bit follows the files.
+    voxel_size_override
+        Take --voxel-size although the files state another one.
+    window
+        Grey values of black and white, black,white, for 16-bit and float images; by default the 0.1
+        and 99.9 percentile of the sample.
+    unlabelled
+        The value of labels that means unlabelled, or none. By default the largest of an unsigned
+        dtype, which is refused where it looks like the foreground of a mask.
     overwrite
         Replace the image at DESTINATION.
     """
+    from asem.volume.formats import SourceOptions
     from asem.workflows.describe import describe_volume
-    from asem.workflows.importing import import_volume
+    from asem.workflows.importing import ImportOptions, import_volume
 
+    options = ImportOptions(
+        SourceOptions(channel, invert, voxel_size_override),
+        window=grey_window(window) if window is not None else None,
+        unlabelled=unlabelled_value(unlabelled),
+    )
     with executing(workers) as executor, progress() as told:
         import_volume(
             source,
@@ -60,6 +86,7 @@ def import_(
             offset_nm=triple(offset_nm, "--offset-nm") if offset_nm else None,
             kind=kind,
             roi=roi,
+            options=options,
             overwrite=overwrite,
             executor=executor,
             progress=told,
@@ -67,6 +94,27 @@ def import_(
     fields = describe_volume(destination)
     del fields["made_by"]
     show(fields, as_json=shown.json)
+
+
+def grey_window(text: str) -> tuple[float, float]:
+    """Read ``black,white``."""
+    try:
+        black, white = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--window {text}: write two grey values, black,white") from error
+    return black, white
+
+
+def unlabelled_value(text: str | None) -> int | Literal["auto", "none"]:
+    """Read ``none`` or a whole number; nothing is ``auto``."""
+    if text is None or text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"--unlabelled {text}: write a whole number, or none") from error
 
 
 def info(path: Path, /, *, shown: Shown = PLAIN) -> None:

@@ -7,7 +7,8 @@ bins are those of scikit-image's ``equalize_adapthist``::
     volume                            |------------------|               reflected into tiles 0, 2
     mapping of a voxel                 between the two nearest tile centres, along each axis
 
-A tile's mapping is the cumulated histogram of its voxels, each bin clipped to a share of them. A
+A tile's mapping is the cumulated histogram of its voxels, each bin clipped to a share of them;
+padding (`Volume.padding`) is not counted, and a tile of nothing else leaves values as they are. A
 voxel's value is looked up in the mappings of the eight nearest tiles and interpolated. Neither step
 knows of blocks: one pass fills the table of mappings, another one applies it, to a volume or on the
 fly to what is read (`equalized`).
@@ -62,12 +63,15 @@ class Mappings:
         Where the first tile begins, in the voxels of the volume; at most 0.
     window
         Grey values of black and white in the volume.
+    padding
+        Grey values that are not counted.
     """
 
     table: Any
     kernel: Triple
     origin: Triple
     window: tuple[float, float]
+    padding: tuple[float, ...] = ()
 
 
 def tiles_of(volume: Volume, kernel: Triple) -> Roi:
@@ -99,7 +103,7 @@ def measure_mappings(output: Output, volume: Volume, config: ClaheConfig) -> Map
     d, h, w = (max(1, GROUP // k) for k in kernel)
     group = (d, h, w)
     table = output.scratch("mappings", (*tiles.shape, BINS), np.float32, (*group, BINS))
-    mappings = Mappings(table, kernel, (z, y, x), window_of(volume))
+    mappings = Mappings(table, kernel, (z, y, x), window_of(volume), volume.padding)
     work = partial(_measure, volume=volume, mappings=mappings, clip_limit=config.clip_limit)
     voxels = int(np.prod(group) * np.prod(kernel))
     output.run(
@@ -121,9 +125,25 @@ def _measure(tiles: Roi, *, volume: Volume, mappings: Mappings, clip_limit: floa
     start = [t * k for t, k in zip(tiles.offset, mappings.kernel, strict=True)]
     stop = [t * k for t, k in zip(tiles.end, mappings.kernel, strict=True)]
     voxels = volume.read(Roi.between(start, stop).shift(mappings.origin))
-    counts = _histograms(*binned(voxels, mappings.window), np.array(mappings.kernel))
+    counts = histograms(voxels, mappings)
     table: Stored = mappings.table
     return table.write(tiles.slices, mapping(counts, clip_limit))
+
+
+def histograms(voxels: npt.NDArray[Any], mappings: Mappings) -> npt.NDArray[np.int64]:
+    """Count the bins of whole tiles, without padding; shape (tiles z, y, x, 256)."""
+    kernel = np.array(mappings.kernel)
+    counts = _histograms(*binned(voxels, mappings.window), kernel)
+    for value in mappings.padding:
+        padded = voxels == (value if voxels.dtype.kind == "f" else int(value))
+        (bin_of_padding,) = _bins(np.array([value]), mappings.window)
+        counts[..., bin_of_padding] -= _histograms(padded.view(np.uint8), _EVERY_BIN, kernel)[
+            ..., 1
+        ]
+    return np.asarray(counts)
+
+
+_EVERY_BIN = np.arange(BINS).astype(np.uint8)
 
 
 def binned(
@@ -135,7 +155,7 @@ def binned(
     """
     if voxels.dtype in (np.uint8, np.uint16):
         return voxels, _bins(np.arange(np.iinfo(voxels.dtype).max + 1), window)
-    return _bins(voxels, window), np.arange(BINS).astype(np.uint8)
+    return _bins(voxels, window), _EVERY_BIN
 
 
 def _bins(grey: npt.NDArray[Any], window: tuple[float, float]) -> npt.NDArray[np.uint8]:
@@ -170,7 +190,7 @@ def mapping(counts: npt.NDArray[np.int64], clip_limit: float) -> npt.NDArray[np.
     ::
 
         h' = min(h, c n) + even share of what was cut, no bin above c n      n voxels, clip limit c
-        mapping(b) = 255 / n * sum_(a <= b) h'(a)
+        mapping(b) = 255 / n * sum_(a <= b) h'(a);  b itself where n = 0
 
     Parameters
     ----------
@@ -196,8 +216,8 @@ def mapping(counts: npt.NDArray[np.int64], clip_limit: float) -> npt.NDArray[np.
             break
         share = left / np.maximum(1, room.sum(-1, keepdims=True))
         clipped = np.where(room, np.minimum(clipped + share, limit), clipped)
-    shares = np.minimum(np.cumsum(clipped, -1) / voxels, 1)
-    return np.asarray(shares * 255, np.float32)
+    shares = np.minimum(np.cumsum(clipped, -1) / np.maximum(1, voxels), 1)
+    return np.where(voxels > 0, shares * 255, np.arange(BINS)).astype(np.float32)
 
 
 def apply(voxels: npt.NDArray[Any], offset: Triple, mappings: Mappings) -> npt.NDArray[np.uint8]:
@@ -278,7 +298,7 @@ def _interpolate(voxels, bin_of, table, kernel, z0, y0, x0):  # type: ignore[no-
 def equalized(volume: Volume, mappings: Mappings) -> Volume:
     """View a volume equalized, computed when read; same place, uint8, its window 0 to 255."""
     view = _Equalized(volume.array, mappings)
-    return volume.like(view, window=(0.0, 255.0), name=f"{volume.name} (CLAHE)")
+    return volume.like(view, window=(0.0, 255.0), padding=(), name=f"{volume.name} (CLAHE)")
 
 
 @dataclass(frozen=True)

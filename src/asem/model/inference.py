@@ -26,6 +26,7 @@ from asem.model.extent import memory_of
 from asem.model.folded import Weights
 from asem.model.piecewise import logits
 from asem.model.unet import UNet, context, lattice, output_size, valid_input
+from asem.volume.contrast import fits_float32, to_unit
 from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, Triple, negative
 
@@ -135,7 +136,9 @@ class Runner:
 
     def _there(self, raw: npt.NDArray[Any], window: tuple[float, float] | None) -> Tensor:
         """Bring voxels to the device as they are, and scale them there."""
-        if window is not None and raw.dtype != np.uint8:
+        if window is not None and not fits_float32(raw.dtype):
+            raw, window = to_unit(raw, window), (0.0, 1.0)
+        elif window is not None and raw.dtype != np.uint8:
             raw = raw.astype(np.float32)
         there = on_device(raw, self.device).float()
         if window is not None:

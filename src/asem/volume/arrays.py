@@ -13,7 +13,8 @@ from asem.volume.levels import Level
 from asem.volume.roi import Triple
 
 DTYPES = (
-    "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32", "float64",
+    "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32",
+    "float64",
 )  # fmt: skip
 CHUNK: Triple = (64, 64, 64)
 SHARD: Triple = (256, 256, 256)

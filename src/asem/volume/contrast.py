@@ -1,10 +1,22 @@
-"""Grey values to [0, 1] through a volume's contrast window."""
+"""Grey values to [0, 1] through a volume's contrast window; how a window is measured.
+
+A window runs from the 0.1 to the 99.9 percentile of the sample. What was padded, as around planes
+that were shifted to fit, is no sample: a lone peak of one exact value at an end of the dtype or at
+zero, far from all other grey values::
+
+    voxels |                                       _
+           |                                     _| |_
+           |  |                                _|     |_
+           +--+------------------------------_|---------|_--> grey
+              0: padding                      sample
+"""
 
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, prange
 
 from asem.volume.volume import Volume
 
@@ -12,6 +24,14 @@ BLACK_PERCENTILE, WHITE_PERCENTILE = 0.1, 99.9
 BINS = 65_536
 FEWEST_BINS = 1_000
 """Within a contrast window."""
+NEAR = 0.02
+"""Share of the window within which other voxels are near a peak."""
+MOST_NEAR, LEAST_TIMES = 0.01, 10
+"""A lone peak has at most this share of the others near it, and so many times as many voxels."""
+LEAST_PADDING = 1e-4
+"""Share of all voxels; fewer are dead or hot pixels, which percentiles bear."""
+EXACT_BITS = 24
+"""Whole numbers of up to so many bits are exact in float32."""
 
 
 def window_of(volume: Volume) -> tuple[float, float]:
@@ -35,14 +55,30 @@ def window_of(volume: Volume) -> tuple[float, float]:
 def to_unit(grey: npt.NDArray[Any], window: tuple[float, float]) -> npt.NDArray[np.float32]:
     """Map black to 0 and white to 1, clipped.
 
+    Grey values that float32 does not tell apart are shifted to black in float64.
+
     Examples
     --------
     >>> to_unit(np.array([0, 51, 255], np.uint8), (0, 255)).tolist()
     [0.0, 0.20000000298023224, 1.0]
+    >>> to_unit(np.array([2_000_000_001], np.uint32), (2e9, 2e9 + 4)).tolist()
+    [0.25]
     """
     black, white = window
-    unit = (grey.astype(np.float32) - np.float32(black)) / np.float32(white - black)
+    if fits_float32(grey.dtype):
+        unit = (grey.astype(np.float32) - np.float32(black)) / np.float32(white - black)
+        return np.clip(unit, 0, 1, out=unit)
+    unit = np.empty(grey.shape, np.float32)
+    for plane, out in zip(np.atleast_2d(grey), np.atleast_2d(unit), strict=True):
+        out[...] = (plane.astype(np.float64) - black) / (white - black)
     return np.clip(unit, 0, 1, out=unit)
+
+
+def fits_float32(dtype: np.dtype[Any]) -> bool:
+    """Whether float32 holds all values of a dtype."""
+    if dtype.kind == "f":
+        return dtype.itemsize <= 4
+    return 8 * dtype.itemsize <= EXACT_BITS
 
 
 def dtype_extremes(dtype: np.dtype[Any]) -> tuple[float, float] | None:
@@ -86,11 +122,26 @@ class GreyBins:
 
     def count(self, voxels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return the number of voxels in each bin; the end bins hold what lies beyond, too."""
-        counts = np.zeros(BINS, np.int64)
-        for plane in voxels:  # as floats, all of it would take eight times the memory
-            bins = np.rint((plane.astype(np.float64).ravel() - self.low) / self.width)
-            counts += np.bincount(np.clip(bins, 0, BINS - 1).astype(np.int64), minlength=BINS)
+        counts, flat = np.zeros(BINS, np.int64), voxels.reshape(-1)
+        for start in range(0, len(flat), BINS):  # as floats, all would take eight times the memory
+            part = flat[start : start + BINS].astype(np.float64)
+            counts += np.bincount(self._bins(part), minlength=BINS)
         return counts
+
+    def add(self, counts: npt.NDArray[np.int64], value: float, number: int) -> None:
+        """Add `number` voxels of one grey value to counts."""
+        counts[self._bins(np.array([value]))[0]] += number
+
+    def near(self, counts: npt.NDArray[np.int64], value: float, reach: float) -> int:
+        """Return the number of voxels within `reach` of a grey value, to one bin."""
+        first, last = (
+            int(np.floor((edge - self.low) / self.width + 0.5))
+            for edge in (value - reach, value + reach)
+        )
+        return int(counts[max(0, first) : max(0, last + 1)].sum())
+
+    def _bins(self, grey: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        return np.clip(np.rint((grey - self.low) / self.width), 0, BINS - 1).astype(np.int64)
 
     def window(self, counts: npt.NDArray[np.int64]) -> tuple[float, float]:
         """Return the 0.1 and 99.9 percentile of the voxels that were counted.
@@ -123,3 +174,109 @@ class GreyBins:
 
     def _grey(self, number: np.intp) -> float:
         return self.low + self.width * int(number)
+
+
+def padding_candidates(dtype: np.dtype[Any]) -> tuple[float, ...]:
+    """Return the grey values that planes are padded with: zero and the ends of the dtype.
+
+    Examples
+    --------
+    >>> padding_candidates(np.dtype(np.uint16))
+    (0, 65535)
+    """
+    if dtype.kind in "iu":
+        whole = np.iinfo(dtype)
+        return tuple(sorted({int(whole.min), 0, int(whole.max)}))
+    real = np.finfo(dtype)
+    return float(real.min), 0.0, float(real.max)
+
+
+@dataclass(frozen=True)
+class GreyCounts:
+    """How many voxels of a volume have which grey value.
+
+    Parameters
+    ----------
+    bins
+        Of all grey values but `padding_candidates`.
+    counts
+        Voxels in each of them.
+    candidates
+        Voxels of each of `padding_candidates`, by value.
+    """
+
+    bins: GreyBins
+    counts: npt.NDArray[np.int64]
+    candidates: dict[float, int]
+
+    @classmethod
+    def of_values(cls, counts: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> Self:
+        """Take the counts of `count_values`, of an integer dtype of up to 16 bits."""
+        extremes = dtype_extremes(dtype)
+        assert extremes is not None
+        bins, others = GreyBins.between(*extremes, integer=True), counts.copy()
+        candidates = {}
+        for value in padding_candidates(dtype):
+            place = int(value - bins.low)
+            candidates[value], others[place] = int(counts[place]), 0
+        return cls(bins, others, candidates)
+
+    def padding(self) -> tuple[float, ...]:
+        """Return the candidates that are lone peaks (the drawing above)."""
+        total = int(self.counts.sum())
+        black, white = self.bins.window(self.counts) if total else (0.0, 0.0)
+        if not total or np.count_nonzero(self.counts) < 2:
+            return ()
+        reach = max(self.bins.width, NEAR * (white - black))
+        found = []
+        for value, number in self.candidates.items():
+            near = self.bins.near(self.counts, value, reach)
+            peak = number > max(LEAST_TIMES * near, LEAST_PADDING * (total + number))
+            if peak and near <= MOST_NEAR * total:
+                found.append(value)
+        return tuple(found)
+
+    def window(self) -> tuple[float, float]:
+        """Return the contrast window of the sample: of all voxels but the padding."""
+        counts, padding = self.counts.copy(), self.padding()
+        for value, number in self.candidates.items():
+            if number and value not in padding:
+                self.bins.add(counts, value, number)
+        return self.bins.window(counts)
+
+
+def count_values(voxels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Count the values of integers of up to 16 bits, the smallest of the dtype first.
+
+    Parameters
+    ----------
+    voxels
+        Shape (z, y, x).
+
+    Returns
+    -------
+    ndarray
+        Shape (65536,).
+
+    Examples
+    --------
+    >>> np.flatnonzero(count_values(np.array([[[-128, 3]]], np.int8))).tolist()
+    [0, 131]
+    """
+    values = np.ascontiguousarray(voxels).ravel()
+    counts = _count_unsigned(values.view(f"u{values.dtype.itemsize}"))
+    if values.dtype.kind == "i":  # -1 is stored as the largest unsigned value
+        used = 1 << 8 * values.dtype.itemsize
+        counts[:used] = np.roll(counts[:used], used // 2)
+    return np.asarray(counts)
+
+
+@njit(cache=True, parallel=True)
+def _count_unsigned(values):  # type: ignore[no-untyped-def]
+    parts = 8
+    counts = np.zeros((parts, BINS), np.int64)
+    step = -(-len(values) // parts)
+    for n in prange(parts):
+        for i in range(n * step, min((n + 1) * step, len(values))):
+            counts[n, values[i]] += 1
+    return counts.sum(0)

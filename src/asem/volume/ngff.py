@@ -14,10 +14,10 @@ import json
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
@@ -57,6 +57,8 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
         uuid=str(uuid.uuid4()),
         kind=volume.kind,
         original=volume.grid,
+        window=volume.window,
+        padding=volume.padding,
         made_by=made,
     )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -137,11 +139,20 @@ class OwnMetadata(Config):
     uuid: str | None = None
     kind: Kind | None = None
     original: OriginalGrid | None = None
+    window: tuple[float, float] | None = None
+    """Of contrast. The one of `omero` is for display: viewers change it."""
+    padding: tuple[float, ...] = ()
     made_by: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _window_is_one(self) -> Self:
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError(f"the window {self.window} must begin below its end")
+        return self
 
 
 def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
-    """Return the validated NGFF metadata of an image and asem's own beside it.
+    """Return the validated NGFF metadata of an image, without display settings, and asem's own.
 
     Raises
     ------
@@ -152,15 +163,14 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
     if "multiscales" not in attributes.get("ome", {}):
         raise ValueError(_not_an_image(path))
     try:
-        ome = v05.Image.model_validate(attributes["ome"])
+        stated = {key: value for key, value in attributes["ome"].items() if key != "omero"}
+        ome = v05.Image.model_validate(stated)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise ValueError(f"{path}: bad OME-NGFF metadata at {where}: {fault['msg']}") from error
     if [axis.name for axis in ome.multiscales[0].axes] != ["z", "y", "x"]:
         raise ValueError(f"{path}: only images with the axes (z, y, x) can be read")
-    if ome.omero is not None and not ome.omero.channels:
-        ome = ome.model_copy(update={"omero": None})
     return ome, OwnMetadata.checked(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
 
 
@@ -189,10 +199,6 @@ def open_image(path: Path) -> Volume:
     ome, own = read_metadata(path)
     dataset = ome.multiscales[0].datasets[0]
     voxel_size, offset_nm = _place(ome.multiscales[0], path)
-    window = None
-    if ome.omero is not None:
-        channel = ome.omero.channels[0].window
-        window = (channel.start, channel.end)
     array = open_array(path / dataset.path)
     dtype = array.dtype
     if dtype.name not in DTYPES:
@@ -204,7 +210,8 @@ def open_image(path: Path) -> Volume:
         offset_nm=offset_nm,
         kind=(own.kind or stated) if np.issubdtype(dtype, np.unsignedinteger) else "image",
         original=own.original,
-        window=window,
+        window=own.window,
+        padding=own.padding,
         identity=own.uuid or files_identity(path, [path / "zarr.json"]),
         name=str(path),
     )

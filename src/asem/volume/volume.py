@@ -78,6 +78,8 @@ class Volume:
         The grid this volume was cut from; None: this volume is its own.
     window
         Grey values that mean black and white; None: the whole range of uint8.
+    padding
+        Grey values of what is no sample, as around planes that were shifted to fit.
     identity
         What names the content: a UUID, or path, size and time of change.
     name
@@ -90,6 +92,7 @@ class Volume:
     kind: Kind = "image"
     original: OriginalGrid | None = None
     window: tuple[float, float] | None = None
+    padding: tuple[float, ...] = ()
     identity: str = ""
     name: str = "volume"
 
@@ -229,7 +232,9 @@ class Volume:
         return z, y, x
 
     def blank(self, roi: Roi, *, dtype: npt.DTypeLike | None = None, **changes: Any) -> "Volume":
-        """Return a volume of zeros in the place of a part of this one: the pattern of an output.
+        """Return a volume of zeros, without padding, in the place of a part of this one.
+
+        It is the pattern of an output.
 
         Parameters
         ----------
@@ -244,7 +249,7 @@ class Volume:
             Blank(roi.shape, self.dtype if dtype is None else np.dtype(dtype)),
             offset_nm=self.position_nm(roi.offset),
             original=self.grid,
-            **changes,
+            **{"padding": (), **changes},
         )
 
     def like(self, array: Lazy, **changes: Any) -> "Volume":

@@ -21,11 +21,14 @@ def describe_volume(path: Path) -> dict[str, Any]:
     dict
         ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level),
         ``levels`` (the shape of each), ``chunk``, ``shard``, and besides ``kind``, ``window``,
-        ``original`` (the grid it was cut from) and ``made_by``.
+        ``original`` (the grid it was cut from), ``made_by`` and, of imported labels, ``voxels``
+        (how many are foreground, background, unlabelled).
     """
     volume = open_volume(path)
     ome, own = ngff.read_metadata(path)
     arrays = [open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
+    facts = (own.made_by or {}).get("facts", {})
+    counted = {"voxels": facts["voxels"]} if "voxels" in facts else {}
     return {
         "shape": list(volume.shape),
         "dtype": volume.dtype.name,
@@ -40,5 +43,6 @@ def describe_volume(path: Path) -> dict[str, Any]:
             "shape": list(volume.grid.shape),
             "origin_nm": list(volume.grid.origin_nm),
         },
+        **counted,
         "made_by": own.made_by,
     }

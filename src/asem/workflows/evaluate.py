@@ -16,9 +16,9 @@ from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, negative, parse_roi
 from asem.volume.volume import Volume
+from asem.workflows.probabilities import HALF, check_probability
 
 BLOCK = (256, 256, 256)
-HALF = 128
 
 
 def evaluate_volume(
@@ -61,8 +61,6 @@ def evaluate_volume(
         precision, recall, f1, iou and voxels; and ``zone``, what the zone was.
     """
     predicted, truth = open_volume(prediction), open_labels(labels)
-    if predicted.kind == "image" and predicted.dtype != np.uint8:
-        raise ValueError(f"{prediction} is {predicted.dtype}; a probability is uint8")
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
     sample = open_volume(mask) if mask else None
     common = predicted.common(truth)
@@ -72,6 +70,8 @@ def evaluate_volume(
         common = common.intersect(parse_roi(roi, predicted.shape))
     if common.size == 0:
         raise ValueError("prediction, labels, mask and roi have no voxel in common")
+    if predicted.kind == "image":
+        check_probability(prediction, predicted, common)
     scorer = _Scorer(predicted, truth, widths, zone_shape, sample)
     zoned, whole, done = Overlap(), Overlap(), 0
     for block in tile(common, BLOCK):

@@ -2,10 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,49 @@ from asem.blocks.output import Output, new_image
 from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
-from asem.image.labels import unknown_id
 from asem.volume import ngff
-from asem.volume.arrays import SHARD, Promise, Stored
-from asem.volume.contrast import BINS, GreyBins, dtype_extremes
-from asem.volume.formats import open_source
+from asem.volume.arrays import DTYPES, SHARD, Promise, Stored
+from asem.volume.contrast import count_values
+from asem.volume.formats import AS_STATED, SourceOptions, open_source
 from asem.volume.grid import tile
 from asem.volume.planes import PlaneStack
 from asem.volume.roi import Roi, Triple, negative, parse_roi
 from asem.volume.volume import Kind, Volume
+from asem.workflows.grey_values import is_counted_by_value, measure, refuse_not_finite, values_of
+from asem.workflows.label_values import (
+    Unlabelled,
+    as_ids,
+    check_labels,
+    layers,
+    stored_dtype,
+)
 
 BAND_BYTES = 2**27
 """What is written at a time, and read at a time where rows can be read alone."""
 LAYER_BYTES = 2**30
 """What is kept in memory where planes are decoded whole; more goes through a file."""
 
-MOST_COUNTS = 6
-"""How often bins are made anew; each time they are up to a hundred times finer."""
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How pixels become grey values or ids, where that is not as the source states.
+
+    Parameters
+    ----------
+    source
+        Channel, inversion, which voxel size counts.
+    window
+        Grey values of black and white; None: measured. For images of more than 8 bits.
+    unlabelled
+        Value of labels that is unlabelled (`asem.workflows.label_values.check_labels`).
+    """
+
+    source: SourceOptions = AS_STATED
+    window: tuple[float, float] | None = None
+    unlabelled: Unlabelled = "auto"
+
+
+AS_IT_IS = ImportOptions()
 
 
 def import_volume(
@@ -45,6 +70,7 @@ def import_volume(
     offset_nm: Nm3 | None = None,
     kind: Kind | None = None,
     roi: str | None = None,
+    options: ImportOptions = AS_IT_IS,
     overwrite: bool = False,
     executor: Executor = SERIAL,
     progress: Progress = silent,
@@ -52,8 +78,8 @@ def import_volume(
     """Store a stack as an OME-NGFF image with its pyramid (paper, Data preprocessing, 1 and 2).
 
     Each plane is read once, whatever its size: the rows of one layer of shards at a time where the
-    file allows it, else the whole layer. (Besides, labels are looked through up to the first id,
-    and a crop of more than 8 bits gets its contrast window from all planes.)
+    file allows it, else the whole layer. (Besides, labels are read and checked as a whole before
+    anything is written, and a crop of more than 8 bits gets its contrast window from all planes.)
 
     ::
 
@@ -73,6 +99,8 @@ def import_volume(
     roi
         Import only ``z0:z1,y0:y1,x0:x1``; the original grid is kept, so that an export puts every
         voxel back.
+    options
+        What the source leaves open.
     overwrite
         Replace an image at `destination`.
     executor, progress
@@ -88,30 +116,112 @@ def import_volume(
     ValueError, OSError
         The source cannot be read, or its files changed since it was opened or the import begun.
     """
-    volume = open_source(source, voxel_size=voxel_size, offset_nm=offset_nm, kind=kind)
+    volume = open_source(
+        source, voxel_size=voxel_size, offset_nm=offset_nm, kind=kind, options=options.source
+    )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
+    dtype, counts = volume.dtype, None
     if volume.kind == "labels":
-        _check_labels(volume, part)
-    cropped = volume.blank(part)
-    request = {"source": volume.identity, "voxel_size": volume.voxel_size, "roi": str(part),
-               "offset_nm": volume.offset_nm, "kind": volume.kind}  # fmt: skip
+        dtype = stored_dtype(volume.dtype, options.unlabelled)
+        refuse_window(options.window, volume)
+        counts = check_labels(volume, part, options.unlabelled)
+    else:
+        _check_image(volume, options)
+    cropped = volume.blank(part, dtype=dtype, padding=volume.padding)
     with new_image(
         destination,
         cropped,
         command="import",
-        request=request,
+        request=_request(volume, part, options),
         sources=[source],
         overwrite=overwrite,
         executor=executor,
         progress=progress,
     ) as output:
-        copy = _Copy(volume, part.offset, output.array, output.path / journal.NAME)
+        counted = _counted_copies(output, volume, part)
+        copy = _Copy(
+            volume,
+            part.offset,
+            output.array,
+            output.path / journal.NAME,
+            counted,
+            options.unlabelled,
+        )
         blocks = copy.blocks(cropped.roi)
         largest = max(block.size for block in blocks) * volume.dtype.itemsize
         output.run(copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * LAYER_BYTES))
-        if volume.kind == "image" and volume.window is None:
-            output.volume = replace(output.volume, window=_window(output, volume, part))
+        if counts is not None:
+            output.facts["voxels"] = counts.shown()
+        elif volume.window is None:
+            window, padding = _grey_values(output, volume, part, counted, blocks)
+            output.volume = replace(output.volume, window=window, padding=padding)
+        if options.window is not None:
+            output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
+
+
+def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any]:
+    """Return what decides the content of an import."""
+    return {
+        "source": volume.identity,
+        "voxel_size": volume.voxel_size,
+        "roi": str(part),
+        "offset_nm": volume.offset_nm,
+        "kind": volume.kind,
+        "channel": options.source.channel,
+        "invert": options.source.invert,
+        "window": options.window,
+        "unlabelled": options.unlabelled,
+    }
+
+
+def _check_image(volume: Volume, options: ImportOptions) -> None:
+    """Refuse what is for labels, and a dtype that no image has."""
+    if options.unlabelled != "auto":
+        raise ValueError(f"{volume.name} is imported as an image; --unlabelled is for labels")
+    if volume.dtype.name not in DTYPES:
+        raise ValueError(f"{volume.name} is {volume.dtype}; images are {', '.join(DTYPES)}")
+    if volume.dtype == np.uint8:
+        refuse_window(options.window, volume)
+    if options.window is not None:
+        black, white = options.window
+        if not np.isfinite(options.window).all() or black >= white:
+            raise ValueError(f"--window {black:g},{white:g}: give black,white, black first")
+
+
+def refuse_window(window: tuple[float, float] | None, volume: Volume) -> None:
+    """Raise ValueError where a window is given for what has none."""
+    if window is not None:
+        what = "labels" if volume.kind == "labels" else "8-bit, which is always 0 to 255"
+        raise ValueError(f"{volume.name} is {what}; --window is for 16-bit and float images")
+
+
+def _counted_copies(output: Output, source: Volume, part: Roi) -> Partials | None:
+    """Return where to count grey values as they are copied, if that is all there is to measure.
+
+    The window of 8 bits is fixed, so that only what is copied is looked at for padding.
+    """
+    measured = source.kind == "image" and source.window is None
+    enough = part == source.roi or source.dtype == np.uint8
+    by_value = is_counted_by_value(source.dtype)
+    return output.partials("grey values") if measured and enough and by_value else None
+
+
+def _grey_values(
+    output: Output,
+    source: Volume,
+    part: Roi,
+    counted: Partials | None,
+    copied: Sequence[Roi],
+) -> tuple[tuple[float, float], tuple[float, ...]]:
+    """Measure contrast window and padding: of the whole source, which a crop shares."""
+    if counted is not None:
+        counts = values_of(counted, copied, source.dtype)
+        eight_bits = source.dtype == np.uint8
+        return (0.0, 255.0) if eight_bits else counts.window(), counts.padding()
+    if part == source.roi:
+        return measure(output, output.volume, output.shards())
+    return measure(output, source, list(layers(source.roi, source.dtype)))
 
 
 @dataclass(frozen=True)
@@ -122,6 +232,8 @@ class _Copy:
     shift: Triple
     target: Stored
     spool: Path
+    counted: Partials | None
+    unlabelled: Unlabelled
 
     def blocks(self, roi: Roi) -> list[Roi]:
         """Cut into bands, or into layers where planes are decoded whole."""
@@ -147,6 +259,8 @@ class _Copy:
 
     def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
         """Write band after band, so that few are encoded at a time; the last one is promised."""
+        if self.counted is not None:
+            self.counted.save(block, counts=count_values(voxels))
         *bands, last = self._bands(block)
         for band in bands:
             self._write_band(band, block, voxels).result()
@@ -154,7 +268,9 @@ class _Copy:
 
     def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
         inside = voxels[band.shift(negative(block.offset)).slices]
-        _check_finite(inside, self.source.name)
+        refuse_not_finite(inside, self.source.name)
+        if self.source.kind == "labels":
+            inside = as_ids(inside, self.target.dtype, self.unlabelled)
         return self.target.write(band.slices, inside)
 
 
@@ -165,85 +281,3 @@ def _file(folder: Path, shape: Triple, dtype: np.dtype[Any]) -> Iterator[npt.NDA
         # A page that finds no space later would kill the process.
         os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * dtype.itemsize)
         yield np.memmap(file, dtype, "r+", shape=shape)
-
-
-def _check_labels(volume: Volume, part: Roi) -> None:
-    """Refuse labels that are no ids, or that name nothing but unknown voxels."""
-    if not np.issubdtype(volume.dtype, np.unsignedinteger):
-        raise ValueError(
-            f"{volume.name} is {volume.dtype}; labels must be unsigned integers (0 background)"
-        )
-    unknown = unknown_id(volume.dtype)
-    only_unknown = False
-    for planes in _layers(part, volume.dtype):
-        voxels = volume.read(planes)
-        if np.any((voxels != 0) & (voxels != unknown)):
-            return
-        only_unknown = only_unknown or bool(voxels.any())
-    if only_unknown:
-        raise ValueError(
-            f"{volume.name} holds only 0 and {unknown}, and {unknown}, the largest value of "
-            f"{volume.dtype}, means unknown; write foreground as 1"
-        )
-
-
-def _layers(roi: Roi, dtype: np.dtype[Any]) -> Iterator[Roi]:
-    """Cut into layers of as many whole planes as are read at a time."""
-    plane = roi.shape[1] * roi.shape[2] * dtype.itemsize
-    return tile(roi, (min(16, max(1, BAND_BYTES // plane)), *roi.shape[1:]))
-
-
-def _check_finite(voxels: npt.NDArray[Any], name: str) -> None:
-    if not np.issubdtype(voxels.dtype, np.integer) and not np.isfinite(voxels).all():
-        raise ValueError(f"{name} holds NaN or infinite values; replace them first")
-
-
-def _window(output: Output, source: Volume, part: Roi) -> tuple[float, float]:
-    """Measure the contrast window of the whole source: a crop has the contrast of the whole.
-
-    Bins that few outliers stretch are made anew around the percentiles they gave, until they
-    resolve the window.
-    """
-    if source.dtype == np.uint8:
-        return 0.0, 255.0
-    if part == source.roi:
-        whole, blocks = output.volume, output.shards()
-    else:
-        whole, blocks = source, list(_layers(source.roi, source.dtype))
-    block_bytes = max(block.size for block in blocks) * (source.dtype.itemsize + 2)
-    extremes = dtype_extremes(source.dtype)
-    if extremes is None:
-        found = output.partials("extremes")
-        work = partial(_extremes, volume=whole, found=found)
-        output.run(work, blocks, stage="extremes", block_bytes=block_bytes)
-        lows, highs = zip(*(found.load(block)["extremes"] for block in blocks), strict=True)
-        extremes = float(min(lows)), float(max(highs))
-    integer = np.issubdtype(source.dtype, np.integer)
-    bins: GreyBins | None = GreyBins.between(*extremes, integer=integer)
-    window: tuple[float, float] | None = None
-    finer = 0
-    while bins is not None and finer < MOST_COUNTS:
-        counted = output.partials(f"contrast {finer}")
-        count = partial(_count, volume=whole, bins=bins, counted=counted)
-        output.run(count, blocks, stage=f"contrast {finer}", block_bytes=block_bytes)
-        counts = np.zeros(BINS, np.int64)
-        for block in blocks:
-            counts += counted.load(block)["counts"]
-        black, white = bins.percentiles(counts)
-        if white > black:
-            window = black, white
-        elif window is None:
-            window = bins.window(counts)
-        bins, finer = bins.finer(counts), finer + 1
-    assert window is not None
-    return window
-
-
-def _extremes(block: Roi, *, volume: Volume, found: Partials) -> None:
-    voxels = volume.read(block)
-    _check_finite(voxels, volume.name)
-    found.save(block, extremes=np.array([voxels.min(), voxels.max()], np.float64))
-
-
-def _count(block: Roi, *, volume: Volume, bins: GreyBins, counted: Partials) -> None:
-    counted.save(block, counts=bins.count(volume.read(block)))

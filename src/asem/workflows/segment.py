@@ -13,6 +13,7 @@ from asem.image.components import VOXEL_BYTES
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
+from asem.workflows.probabilities import check_probability
 
 
 def segment_volume(
@@ -51,7 +52,8 @@ def segment_volume(
         The finished segmentation.
     """
     source = open_volume(probability)
-    _check(source, threshold, min_size)
+    _check(threshold, min_size)
+    check_probability(probability, source, source.roi, least=least_value(threshold))
     sample = open_volume(mask) if mask else None
     if sample is not None:
         source.common(sample)  # refuses a mask that misses
@@ -90,9 +92,7 @@ def least_value(threshold: float) -> int:
     return int(np.ceil(255 * threshold))
 
 
-def _check(source: Volume, threshold: float, min_size: int) -> None:
-    if source.dtype != np.uint8:
-        raise ValueError(f"{source.name} is {source.dtype}; a probability is uint8")
+def _check(threshold: float, min_size: int) -> None:
     if not 0 < threshold <= 1:
         raise ValueError(f"the threshold {threshold} must be above 0 and at most 1")
     if min_size < 0:

@@ -1,0 +1,225 @@
+"""What an import checks of labels: that pixels are ids, and what looks mistaken."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.image.labels import unknown_id
+from asem.volume.contrast import count_values
+from asem.volume.grid import tile
+from asem.volume.roi import Roi
+from asem.volume.volume import Volume
+
+LOG = logging.getLogger(__name__)
+Unlabelled = int | Literal["auto", "none"]
+LAYER_BYTES = 2**27
+"""Read at a time."""
+FEW = 0.01
+"""Ids of fewer voxels than this share of the unlabelled ones look like the rim of a mask."""
+
+
+@dataclass
+class LabelCounts:
+    """How many voxels of labels are what.
+
+    Parameters
+    ----------
+    foreground, background, unlabelled
+        Voxels.
+    ids
+        Voxels of each id that is neither; up to 16 bits only.
+    """
+
+    foreground: int = 0
+    background: int = 0
+    unlabelled: int = 0
+    ids: dict[int, int] = field(default_factory=dict)
+
+    def shown(self) -> dict[str, int]:
+        """Return the three numbers by their names."""
+        return {
+            "foreground": self.foreground,
+            "background": self.background,
+            "unlabelled": self.unlabelled,
+        }
+
+
+def stored_dtype(dtype: np.dtype[Any], unlabelled: Unlabelled) -> np.dtype[Any]:
+    """Return the unsigned dtype that holds all ids of a dtype.
+
+    Of the same size; of twice the size where its largest value is to be an id (``"none"``), since
+    the largest of the stored dtype is unlabelled.
+
+    Examples
+    --------
+    >>> [str(stored_dtype(np.dtype(d), "auto")) for d in ("uint8", "int32", "float64")]
+    ['uint8', 'uint32', 'uint64']
+    """
+    size = dtype.itemsize
+    if unlabelled == "none" and dtype.kind == "u" and size < 8:
+        size *= 2
+    return np.dtype(f"u{size}")
+
+
+def as_ids(
+    voxels: npt.NDArray[Any], dtype: np.dtype[Any], unlabelled: Unlabelled
+) -> npt.NDArray[Any]:
+    """Return pixels as ids of `dtype`, the value `unlabelled` as its largest; all fit."""
+    ids = voxels.astype(dtype, copy=False)
+    if not isinstance(unlabelled, int) or unlabelled == unknown_id(dtype):
+        return ids
+    return np.where(voxels == unlabelled, dtype.type(unknown_id(dtype)), ids)
+
+
+def check_labels(volume: Volume, part: Roi, unlabelled: Unlabelled) -> LabelCounts:
+    """Read labels once, count them, refuse what cannot be meant, warn of what may be mistaken.
+
+    Parameters
+    ----------
+    volume
+        Whole numbers of any dtype, from 0 on.
+    part
+        What is imported.
+    unlabelled
+        Which value is unlabelled; ``"auto"``: the largest of an unsigned dtype; ``"none"``: none.
+
+    Raises
+    ------
+    ValueError
+        A value is no id, or the largest of the dtype looks like the foreground of a mask.
+    """
+    dtype = stored_dtype(volume.dtype, unlabelled)
+    counts = LabelCounts()
+    unsigned = isinstance(unlabelled, int) and volume.dtype.kind == "u"
+    if unsigned and unlabelled not in range(unknown_id(dtype) + 1):
+        raise ValueError(f"--unlabelled {unlabelled} is no value of {volume.dtype}")
+    for layer in layers(part, volume.dtype):
+        voxels = volume.read(layer)
+        _refuse_no_ids(voxels, layer, volume, dtype, unlabelled)
+        _count(as_ids(voxels, dtype, unlabelled), counts)
+    _refuse_masks(volume, counts, unlabelled)
+    _warn(volume, counts, dtype)
+    return counts
+
+
+def layers(roi: Roi, dtype: np.dtype[Any]) -> Iterator[Roi]:
+    """Cut into layers of as many whole planes as are read at a time."""
+    plane = roi.shape[1] * roi.shape[2] * dtype.itemsize
+    return tile(roi, (min(16, max(1, LAYER_BYTES // plane)), *roi.shape[1:]))
+
+
+def _refuse_no_ids(
+    voxels: npt.NDArray[Any],
+    layer: Roi,
+    volume: Volume,
+    dtype: np.dtype[Any],
+    unlabelled: Unlabelled,
+) -> None:
+    if voxels.dtype.kind == "u":
+        return
+    bad = ~(voxels >= 0)  # NaN, too
+    if voxels.dtype.kind == "f":
+        bad |= (voxels >= 2.0 ** (8 * dtype.itemsize)) | (voxels != np.floor(voxels))
+    if isinstance(unlabelled, int):
+        bad &= voxels != unlabelled
+    if not bad.any():
+        return
+    first = np.unravel_index(int(np.argmax(bad)), bad.shape)
+    value = voxels[first].item()
+    where = tuple(int(o + i) for o, i in zip(layer.offset, first, strict=True))
+    advice = f"; if {value} is unlabelled, give --unlabelled {value}" if value == -1 else ""
+    raise ValueError(
+        f"{volume.name} is {volume.dtype} and holds {value} at (z, y, x) = {where}; labels are "
+        f"whole numbers from 0 to {unknown_id(dtype) - 1}{advice}"
+    )
+
+
+def _count(ids: npt.NDArray[Any], counts: LabelCounts) -> None:
+    unknown = unknown_id(ids.dtype)
+    if ids.dtype.itemsize > 2:
+        background, unlabelled = (int(np.count_nonzero(ids == n)) for n in (0, unknown))
+    else:
+        values = count_values(ids)
+        background, unlabelled = int(values[0]), int(values[unknown])
+        for one in np.flatnonzero(values[1:unknown]) + 1:
+            counts.ids[int(one)] = counts.ids.get(int(one), 0) + int(values[one])
+    counts.background += background
+    counts.unlabelled += unlabelled
+    counts.foreground += ids.size - background - unlabelled
+
+
+def _refuse_masks(volume: Volume, counts: LabelCounts, unlabelled: Unlabelled) -> None:
+    """Refuse masks of 0 and the largest value, also if their rims were interpolated."""
+    if unlabelled != "auto" or not counts.unlabelled or volume.dtype.kind != "u":
+        return
+    largest = unknown_id(volume.dtype)
+    decide = (
+        "write foreground as 1, or give --unlabelled none where it is foreground and --unlabelled "
+        f"{largest} where it is not labelled"
+    )
+    if not counts.foreground:
+        raise ValueError(
+            f"{volume.name} holds only {_zero(counts)}{largest}, the largest value of "
+            f"{volume.dtype}, which means unlabelled; {decide}"
+        )
+    if not counts.ids:
+        return
+    top = max(counts.ids)
+    sparse = 2 * len(counts.ids) < top
+    few = counts.foreground < FEW * counts.unlabelled
+    if 2 * top > largest and (sparse or few):
+        raise ValueError(
+            f"{volume.name} holds {counts.unlabelled} voxels of {largest}, the largest value of "
+            f"{volume.dtype}, which means unlabelled, beside {counts.foreground} of ids up to "
+            f"{top}: it looks like a mask of 0 and {largest}; {decide}"
+        )
+
+
+def _zero(counts: LabelCounts) -> str:
+    return "0 and " if counts.background else ""
+
+
+def _warn(volume: Volume, counts: LabelCounts, dtype: np.dtype[Any]) -> None:
+    name, unknown = volume.name, unknown_id(dtype)
+    LOG.info("%s: %s", name, counts.shown())
+    if dtype != volume.dtype:
+        LOG.info(
+            "%s: %s is stored as %s, in which %d means unlabelled",
+            name,
+            volume.dtype,
+            dtype,
+            unknown,
+        )
+    if not counts.foreground:
+        LOG.warning("%s has no foreground: all of it is background or unlabelled", name)
+    elif not counts.background:
+        LOG.warning(
+            "%s has no background (no voxel is 0): nothing but foreground%s. If an id stands for "
+            "the background (ilastik writes 1 and 2), set it to 0 first",
+            name,
+            " and unlabelled voxels" if counts.unlabelled else "",
+        )
+    if counts.unlabelled and (unknown - 1) in counts.ids:
+        LOG.warning(
+            "%s holds %d beside %d: where %d is one more object, its voxels are unlabelled now; "
+            "store more than %d objects in a larger dtype",
+            name,
+            unknown,
+            unknown - 1,
+            unknown,
+            unknown - 1,
+        )
+    elif counts.unlabelled > counts.foreground / FEW:
+        LOG.warning(
+            "%s: %d voxels are unlabelled (%d), only %d foreground; if %d is meant as foreground, "
+            "write it as 1",
+            name,
+            counts.unlabelled,
+            unknown,
+            counts.foreground,
+            unknown,
+        )

@@ -1,0 +1,61 @@
+"""Whether an image is a probability: 255 p in uint8, 128 and more foreground."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from asem.volume import ngff
+from asem.volume.contrast import count_values
+from asem.volume.formats import refuse_labels
+from asem.volume.grid import tile
+from asem.volume.roi import Roi
+from asem.volume.volume import Volume
+
+LOG = logging.getLogger(__name__)
+HALF = 128
+"""Least stored value that is foreground: 255 p of p = 0.5, rounded."""
+BLOCK = (256, 256, 256)
+
+
+def check_probability(path: Path, volume: Volume, part: Roi, *, least: int = HALF) -> None:
+    """Refuse what is no probability, such as a segmentation that was imported as an image.
+
+    What `asem predict` wrote is taken as it is; of other images all of `part` is read.
+
+    Parameters
+    ----------
+    path, volume
+        The image, and what was opened of it.
+    part
+        What is used of it.
+    least
+        Stored value from which on a voxel is foreground.
+
+    Raises
+    ------
+    ValueError
+        It is not uint8, or none of its values is foreground.
+    """
+    refuse_labels(volume)
+    advice = "if it holds labels, import it again with --kind labels"
+    if volume.dtype != np.uint8:
+        raise ValueError(f"{path} is {volume.dtype}; a probability is uint8; {advice}")
+    made = ngff.read_metadata(path)[1].made_by or {}
+    if made.get("command") == "predict":
+        return
+    counts = sum(count_values(volume.read(block)) for block in tile(part, BLOCK))
+    values = np.flatnonzero(counts)
+    if values[-1] < least:
+        raise ValueError(
+            f"{path} is an image with values up to {values[-1]} of 255, and a probability is "
+            f"foreground from {least} on; {advice}"
+        )
+    if values[values > 0].size > 1:
+        LOG.warning(
+            "%s was not written by asem predict; it is taken as a probability, foreground from %d "
+            "of 255 on; %s",
+            path,
+            least,
+            advice,
+        )
