@@ -113,7 +113,7 @@ def _residual_arcs(first, second, capacity, nodes):  # type: ignore[no-untyped-d
             begin[second[e] + 1] += 1
     for v in range(nodes):
         begin[v + 1] += begin[v]
-    free = begin[:-1].copy()
+    free = begin.copy()
     heads = np.empty(begin[nodes], np.int64)
     opposite = np.empty(begin[nodes], np.int64)
     residual = np.empty(begin[nodes], np.float64)
@@ -169,7 +169,8 @@ def _push_flow(  # type: ignore[no-untyped-def]
     the sink.
     """
     nodes = len(level)
-    arc[:] = begin[:-1]
+    for v in range(nodes):
+        arc[v] = begin[v]
     for source in range(nodes):
         if excess[source] <= 0:
             continue
