@@ -42,8 +42,8 @@ class Energy:
     def minimize(self) -> npt.NDArray[np.bool_]:
         """Return the labelling of least energy, True foreground: a minimum cut of the graph.
 
-        Foreground is the side of the source. Of several labellings of least energy, the one with
-        the most foreground: a node is background only if its energy would be higher otherwise.
+        Of several labellings of least energy, the one whose foreground contains that of all others
+        (`asem.annotate.maxflow.source_side`).
 
         Raises
         ------
