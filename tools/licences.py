@@ -33,8 +33,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 STATED = {
-    "bioimageio-core": "MIT",  # its LICENSE file; the metadata name none
-    "bioimageio-spec": "MIT",  # likewise
+    "bioimageio-core": "MIT",  # its LICENSE file
+    "bioimageio-spec": "MIT",  # its LICENSE file
+    "cuda-toolkit": "LicenseRef-NVIDIA-Proprietary",  # no files; requires CUDA's libraries
 }
 """Licences that the metadata of packages do not name, and where they are stated instead."""
 
