@@ -27,7 +27,6 @@ import sys
 sys.modules["maxflow"] = None  # importing it raises ImportError
 import numpy as np
 from asem.annotate.energy import Energy
-from asem.annotate import graphcut, session
 unary = np.array([[0, 3], [1.5, 1], [2, 0.0]])
 bound = np.zeros(3, np.uint8)
 energy = Energy(unary, np.array([0, 1]), np.array([1, 2]), np.array([1.0, 0.25]), bound)
