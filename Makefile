@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test check clean
+.PHONY: demo test check licences clean
 
 demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
@@ -15,6 +15,10 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Each dependency's licence; fails where the core depends on GPL, AGPL or an unknown one.
+licences: .venv/ready
+	$(BIN)/python tools/licences.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

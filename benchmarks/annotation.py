@@ -4,8 +4,10 @@
 
     python benchmarks/annotation.py quality DATA [--planes 1 3 5 9]
     python benchmarks/annotation.py speed DATA
+    python benchmarks/annotation.py cuts DATA
 
-`quality` prints F1 of strokes on k planes, `speed` the seconds of a first cut and of another.
+`quality` prints F1 of strokes on k planes, `speed` the seconds of a first cut and of another,
+`cuts` the seconds and energies of solvers of the minimum cut (`minimum_cuts.py`).
 
 DATA is a folder with `epfl_hippocampus/{raw,mitochondria}.tif` (FIB-SEM, 5 nm, Lucchi et al. 2013)
 and `medulla/{raw,bodies}.tif` (FIB-SEM, 10 nm, Janelia FlyEM).
@@ -28,12 +30,16 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 from skimage.segmentation import random_walker
 
-from asem.annotate.graphcut import GraphCutConfig, cut, prepared
+from asem.annotate import membranes, paper
+from asem.annotate.energy import Energy
+from asem.annotate.graphcut import GraphCutConfig, Region, cut, prepared
+from asem.annotate.marks import binned_strokes, split, without_grazes
 from asem.annotate.paper import PaperConfig, PaperRegion
 from asem.annotate.strokes import KINDS
 from asem.annotate.supervoxels import SupervoxelConfig
 from asem.config import Nm3
 from asem.volume.contrast import to_unit
+from minimum_cuts import compared, random_energy
 
 Bool = npt.NDArray[np.bool_]
 EPFL = (
@@ -162,42 +168,70 @@ def quality(args: argparse.Namespace) -> None:
         print(f"| **median** | {planes} | {told} |")
 
 
-def speed(args: argparse.Namespace) -> None:
-    """Print the seconds of the first cut and of another one with one more stroke."""
-    print("| energy | voxels | pieces | first cut, s | re-cut, s |\n|---|---|---|---|---|")
-    raw = to_unit(tifffile.imread(args.data / "medulla/raw.tif"), GREYS)
-    bodies = tifffile.imread(args.data / "medulla/bodies.tif")
-    warm = np.random.default_rng(0).random((16, 16, 16), np.float32)  # compiles what numba does
-    kinds = np.arange(16**3, dtype=np.uint8).reshape(warm.shape) % 3
-    cut(prepared(warm, (10.0,) * 3), kinds)
+def regions(data: Path) -> Iterator[tuple[int, GraphCutConfig, npt.NDArray[np.float32], Bool]]:
+    """Yield edges, configurations, grey values and truth of 200^3 and 400^3 voxels."""
+    raw = to_unit(tifffile.imread(data / "medulla/raw.tif"), GREYS)
+    bodies = tifffile.imread(data / "medulla/bodies.tif")
     for edge, number in ((200, 4_000), (400, 32_000)):
         pad = [(0, max(0, edge - size)) for size in raw.shape]
         part = np.s_[:edge, :edge, :edge]
         unit = np.ascontiguousarray(np.pad(raw, pad, mode="reflect")[part])
         truth = np.pad(bodies, pad, mode="reflect")[part]
         truth = truth == np.bincount(truth[truth > 0]).argmax()
-        paper = PaperConfig(supervoxels=SupervoxelConfig(number=number))
-        for config in (GraphCutConfig(), GraphCutConfig(energy="paper", paper=paper)):
-            drawn = strokes(truth, 5, np.random.default_rng(0))
-            began = time.perf_counter()
-            region = prepared(unit, (10.0,) * 3, config)
-            pieces = len(cut(region, drawn).margins)
-            first = time.perf_counter() - began
-            plane = edge // 2 + edge // 10  # between two that have strokes
-            drawn[plane] = strokes(truth[plane][None], 1, np.random.default_rng(1))[0]
-            began = time.perf_counter()
-            cut(region, drawn)
-            again = time.perf_counter() - began
-            print(
-                f"| {config.energy} | {edge}^3 | {pieces} | {first:.1f} | {again:.2f} |", flush=True
-            )
+        coarse = PaperConfig(supervoxels=SupervoxelConfig(number=number))
+        for config in (GraphCutConfig(), GraphCutConfig(energy="paper", paper=coarse)):
+            yield edge, config, unit, truth
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Print the seconds of the first cut and of another one with one more stroke."""
+    print("| energy | voxels | pieces | first cut, s | re-cut, s |\n|---|---|---|---|---|")
+    warm = np.random.default_rng(0).random((16, 16, 16), np.float32)  # compiles what numba does
+    kinds = np.arange(16**3, dtype=np.uint8).reshape(warm.shape) % 3
+    cut(prepared(warm, (10.0,) * 3), kinds)
+    for edge, config, unit, truth in regions(args.data):
+        drawn = strokes(truth, 5, np.random.default_rng(0))
+        began = time.perf_counter()
+        region = prepared(unit, (10.0,) * 3, config)
+        pieces = len(cut(region, drawn).margins)
+        first = time.perf_counter() - began
+        plane = edge // 2 + edge // 10  # between two that have strokes
+        drawn[plane] = strokes(truth[plane][None], 1, np.random.default_rng(1))[0]
+        began = time.perf_counter()
+        cut(region, drawn)
+        again = time.perf_counter() - began
+        print(f"| {config.energy} | {edge}^3 | {pieces} | {first:.1f} | {again:.2f} |", flush=True)
+
+
+def energy_of(region: Region, drawn: npt.NDArray[np.uint8]) -> Energy:
+    """Return the energy that a cut minimizes; the paper's without splitting supervoxels."""
+    if isinstance(region, PaperRegion):
+        return paper.energy_of(region, region.pieces, drawn)
+    assert isinstance(region, membranes.MembraneRegion)
+    labels = region.fragments.labels
+    marks = without_grazes(binned_strokes(drawn, region.factors, labels.shape), labels)
+    z, y, x = np.multiply(region.factors, region.voxel_size).tolist()
+    fragments, parents = split(region.fragments, marks, (z, y, x))
+    return membranes.energy_of(fragments, region.features[parents], marks, region.config)
+
+
+def cuts(args: argparse.Namespace) -> None:
+    """Print the seconds of each solver of the minimum cut, and how far its energy is off."""
+    print("| energy | nodes | edges | solver | CPU s | above PyMaxflow's energy by |")
+    print("|---|---|---|---|---|---|")
+    rng = np.random.default_rng(0)
+    compared("200 random ones", [random_energy(rng) for _ in range(200)])
+    for edge, config, unit, truth in regions(args.data):
+        region = prepared(unit, (10.0,) * 3, config)
+        energy = energy_of(region, strokes(truth, 5, np.random.default_rng(0)))
+        compared(f"{config.energy}, {edge}^3", [energy])
 
 
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for function in (quality, speed):
+    for function in (quality, speed, cuts):
         added = commands.add_parser(function.__name__)
         added.set_defaults(function=function)
         added.add_argument("data", type=Path)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -18,6 +20,36 @@ def test_the_cut_is_the_best_of_all_labellings_of_small_graphs(rng):
         energy = random_energy(rng, nodes=8, edges=14)
         best = min(energy.of(np.array(bits)) for bits in product((False, True), repeat=8))
         assert energy.of(energy.minimize()) == pytest.approx(best)
+
+
+WITHOUT_PYMAXFLOW = """
+import sys
+sys.modules["maxflow"] = None  # importing it raises ImportError
+import numpy as np
+from asem.annotate.energy import Energy
+unary = np.array([[0, 3], [1.5, 1], [2, 0.0]])
+bound = np.zeros(3, np.uint8)
+energy = Energy(unary, np.array([0, 1]), np.array([1, 2]), np.array([1.0, 0.25]), bound)
+print(energy.minimize().tolist())
+"""
+
+
+def test_pymaxflow_need_not_be_installed():
+    """It is under the GPL; asem is not."""
+    words = [sys.executable, "-c", WITHOUT_PYMAXFLOW]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.stdout == "[True, True, False]\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("unary", "pair", "message"),
+    [(1.0, -1.0, r"a capacity is -1\.0"), (np.nan, 1.0, "the excess of node 0 is not a number")],
+)
+def test_costs_that_are_none(unary, pair, message):
+    costs, bound = np.array([[unary, 0], [0, 0]]), np.zeros(2, np.uint8)
+    energy = Energy(costs, np.array([0]), np.array([1]), np.array([pair]), bound)
+    with pytest.raises(ValueError, match=message):
+        energy.minimize()
 
 
 def test_a_margin_is_what_the_energy_rises_by(rng):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import maxflow
 import numpy as np
 import numpy.typing as npt
 
+from asem.annotate.maxflow import source_side
 from asem.annotate.strokes import BACKGROUND, FOREGROUND
 from asem.volume.roi import Triple
 
@@ -40,17 +40,20 @@ class Energy:
         return float(costs + self.pair[cut].sum())
 
     def minimize(self) -> npt.NDArray[np.bool_]:
-        """Return the labelling of least energy, True foreground (Boykov and Kolmogorov, 2004)."""
-        ours = self.unary.copy()
-        never = 1 + np.abs(self.unary).sum() + 2 * self.pair.sum()
-        ours[self.bound == BACKGROUND, 0] += never
-        ours[self.bound == FOREGROUND, 1] += never
-        graph = maxflow.GraphFloat(len(ours), len(self.pair))
-        nodes = graph.add_nodes(len(ours))
-        graph.add_edges(self.first, self.second, self.pair, self.pair)
-        graph.add_grid_tedges(nodes, ours[:, 1], ours[:, 0])
-        graph.maxflow()
-        return ~np.asarray(graph.get_grid_segments(nodes), bool)
+        """Return the labelling of least energy, True foreground: a minimum cut of the graph.
+
+        Of several labellings of least energy, the one whose foreground contains that of all others
+        (`asem.annotate.maxflow.source_side`).
+
+        Raises
+        ------
+        ValueError
+            Costs of edges that are negative or not finite, costs of labels that are not numbers.
+        """
+        excess = self.unary[:, 1] - self.unary[:, 0]
+        excess[self.bound == FOREGROUND] = np.inf
+        excess[self.bound == BACKGROUND] = -np.inf
+        return source_side(self.first, self.second, self.pair, excess)
 
     def margins(self, foreground: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return by how much the energy rises where each node, alone, changes sides."""
