@@ -148,7 +148,7 @@ def micro_manager(folder, channels, depth, *, only=None, name="img_c{}_z{:03d}.o
     text = ome((channels, depth, 1), data=data)
     for c, z in places:
         if only is None or c == only:
-            plane = np.full((2, 3), 10 * c + z, np.uint8)
+            plane = np.full((2, 3), (10 * c + z) % 256, np.uint8)
             tifffile.imwrite(folder / name.format(c, z), plane, description=text, metadata=None)
     return folder
 
@@ -187,7 +187,7 @@ def test_what_ome_states_comes_before_the_names(tmp_path):
 def test_channels_in_names_of_plain_files(tmp_path):
     for c in (0, 1):
         for z in range(3):
-            plane = np.full((2, 3), 10 * c + z, np.uint8)
+            plane = np.full((2, 3), (10 * c + z) % 256, np.uint8)
             tifffile.imwrite(tmp_path / f"img_ch{c:02d}_z{z:03d}.tif", plane)
     with pytest.raises(ValueError, match="has the channels 0, 1; choose one with --channel"):
         open_planes(tmp_path)
