@@ -11,8 +11,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from asem.files import replaced, replaced_folder
 from asem.model.config import CheckpointInfo, RunState
 from asem.model.unet import UNet
 
@@ -58,23 +57,11 @@ def save_checkpoint(
         The weights that are trained, where they are not those of `net`.
     """
     folder = checkpoint_folder(run, info.iteration)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
-    save_file({**_moments(optimizer), **own}, partial / MOMENTS)
-    (partial / STATE).write_text(info.model_dump_json(indent=1))
-    for file in partial.iterdir():
-        _sync(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def _sync(file: Path) -> None:
-    """Wait until a file is on the disk, so that its name never stands for half of it."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+    with replaced_folder(folder, replace=True) as partial:
+        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
+        save_file({**_moments(optimizer), **own}, partial / MOMENTS)
+        (partial / STATE).write_text(info.model_dump_json(indent=1))
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -110,13 +97,9 @@ def save_model(
         There is something else, or a checkpoint and no `overwrite`.
     """
     refuse_to_replace(folder, overwrite=overwrite)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
-    (partial / STATE).write_text(info.model_dump_json(indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with replaced_folder(folder, replace=overwrite) as partial:
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
+        (partial / STATE).write_text(info.model_dump_json(indent=1))
 
 
 def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
@@ -231,10 +214,8 @@ def read_run(run: Path) -> RunState:
 
 def write_run(run: Path, state: RunState) -> None:
     """Write `run.json`, whole or not at all."""
-    partial = run / f"{RUN}.partial"
-    partial.write_text(state.model_dump_json(indent=1))
-    _sync(partial)
-    partial.replace(run / RUN)
+    with replaced(run / RUN) as file:
+        file.write(state.model_dump_json(indent=1).encode())
 
 
 def _json(path: Path) -> dict[str, Any]:
