@@ -72,16 +72,19 @@ def replaced_folder(path: Path, *, replace: bool) -> Iterator[Path]:
     ------
     FileExistsError
         There is something at `path`, which may not be replaced.
+    OSError
+        A file cannot be written; the message names it as if it were in `path`.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = temporary_beside(path)
     partial.mkdir()
     try:
-        yield partial
-        for file in filter(Path.is_file, partial.iterdir()):
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
+        with _errors_named(path, partial):
+            yield partial
+            for file in filter(Path.is_file, partial.iterdir()):
+                with file.open("rb") as opened, _errors_named(file, file):
+                    os.fsync(opened.fileno())
         _exchange(partial, path, replace=replace)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -174,11 +177,14 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _errors_named(path: Path, partial: Path) -> Iterator[None]:
-    """Raise an OSError about a temporary file as one about the file that it stands for."""
+    """Raise an OSError about a temporary file or folder as one about what it stands for."""
     try:
         yield
     except OSError as error:
-        about_it = error.filename is None or str(error.filename) == str(partial)
-        if error.errno is None or not about_it:
+        named = Path(os.fsdecode(error.filename)) if error.filename else None
+        if error.errno is None or (named is None and partial.is_dir()):
             raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if named is not None and not named.is_relative_to(partial):
+            raise
+        place = path / named.relative_to(partial) if named is not None else path
+        raise OSError(error.errno, os.strerror(error.errno), str(place)) from error

@@ -24,6 +24,7 @@ from asem.volume.levels import Level, pyramid
 from asem.volume.roi import Roi, Triple
 from asem.volume.volume import Volume
 
+
 @dataclass
 class Output:
     """An image under way; `new_image` makes it.

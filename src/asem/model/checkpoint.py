@@ -11,6 +11,8 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,9 +61,20 @@ def save_checkpoint(
     folder = checkpoint_folder(run, info.iteration)
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
     with replaced_folder(folder, replace=True) as partial:
-        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
-        save_file({**_moments(optimizer), **own}, partial / MOMENTS)
+        _save({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
+        _save({**_moments(optimizer), **own}, partial / MOMENTS)
         (partial / STATE).write_text(info.model_dump_json(indent=1))
+
+
+def _save(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write tensors; OSError that names the file where it cannot be written."""
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(file)) from error
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -98,7 +111,7 @@ def save_model(
     """
     refuse_to_replace(folder, overwrite=overwrite)
     with replaced_folder(folder, replace=overwrite) as partial:
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
+        _save({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
         (partial / STATE).write_text(info.model_dump_json(indent=1))
 
 
