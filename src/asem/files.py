@@ -146,17 +146,20 @@ def is_temporary(name: str) -> bool:
 
 def refuse_undecodable(path: Path) -> None:
     """Raise ValueError where the absolute path is not UTF-8: Zarr and JSON cannot name it."""
-    text = os.path.realpath(path)
-    raw = os.fsencode(text)
+    refuse_undecodable_text(os.path.realpath(path))
+
+
+def refuse_undecodable_text(text: str) -> None:
+    """Raise ValueError where a path as it is written, or a part of one, is not UTF-8."""
     try:
-        same = text.encode() == raw
+        if os.fsencode(text) == text.encode():
+            return
     except UnicodeEncodeError:
-        same = False
-    if not same:
-        raise ValueError(
-            f"{raw.decode('utf-8', 'backslashreplace')}: the path is not UTF-8 text; rename the "
-            "folder or file, or take another place"
-        )
+        pass
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    raise ValueError(
+        f"{shown}: the path is not UTF-8 text; rename the folder or file, or take another place"
+    )
 
 
 def sync(file: IO[bytes]) -> None:

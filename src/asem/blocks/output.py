@@ -189,6 +189,7 @@ def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     BlockingIOError
         Another process is writing it.
     """
+    refuse_undecodable(path)
     if _is_to_be_deleted(path, sources, overwrite=overwrite):
         journal.refuse_if_locked(path)
 

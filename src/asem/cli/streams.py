@@ -129,5 +129,5 @@ class TolerantStream(io.TextIOBase):
         return self._stream.isatty()
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True

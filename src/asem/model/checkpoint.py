@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asem.files import replaced, replaced_folder
+from asem.files import refuse_undecodable, replaced, replaced_folder
 from asem.model.config import CheckpointInfo, RunState
 from asem.model.unet import UNet
 
@@ -117,6 +117,7 @@ def save_model(
 
 def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
     """Refuse a place where `save_model` may not write; an empty folder is free."""
+    refuse_undecodable(folder)
     if not folder.exists() and not folder.is_symlink():
         return
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}
@@ -169,6 +170,7 @@ def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
     ValueError
         It is neither a run nor a checkpoint, or the run has no checkpoint yet.
     """
+    refuse_undecodable(path)
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}")
     if (path / RUN).is_file():

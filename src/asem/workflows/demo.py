@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
-from asem.files import replaced
+from asem.files import refuse_undecodable, replaced
 from asem.model.checkpoint import read_run
 from asem.phantom.cell import make_cell
 from asem.report.figures import as_png, loss_curves, overlay
@@ -143,6 +143,7 @@ def make_stacks(folder: Path) -> dict[str, Path]:
 
 
 def _make_way(folder: Path, *, overwrite: bool) -> None:
+    refuse_undecodable(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not overwrite:
             raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")

@@ -13,7 +13,7 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.journal import is_unfinished
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.files import replaced
+from asem.files import refuse_undecodable, replaced
 from asem.image.cleanup import read_known
 from asem.image.components import VOXEL_BYTES, Objects, find_objects, id_dtype, recode
 from asem.volume.formats import open_labels, open_volume
@@ -61,6 +61,7 @@ def number_objects(
     if sizes is not None and not overwrite and sizes.exists() and not is_unfinished(destination):
         raise FileExistsError(f"{sizes} exists already; give --overwrite to replace it")
     if sizes is not None:
+        refuse_undecodable(destination)
         sizes.parent.mkdir(parents=True, exist_ok=True)
     read = partial(read_known, read=source.read)
     with new_image(
