@@ -13,7 +13,7 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"config", "files"},
+    {"config", "files", "kernel_cache"},
     {"structures", "tables", "provenance", "locks"},
     {"volume"},
     {"blocks"},
@@ -31,6 +31,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
     "config",
     "files",
+    "kernel_cache",
     "locks",
     "structures",
     "provenance",
