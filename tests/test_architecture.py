@@ -13,8 +13,8 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"config"},
-    {"structures", "tables", "provenance"},
+    {"config", "files", "kernel_cache"},
+    {"structures", "tables", "provenance", "locks"},
     {"volume"},
     {"blocks"},
     {"image"},
@@ -30,6 +30,9 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
     "config",
+    "files",
+    "kernel_cache",
+    "locks",
     "structures",
     "provenance",
     "volume",

@@ -1,5 +1,6 @@
 """What made an output: written beside it, so that a result can be traced and made again."""
 
+import os
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asem import __version__
+from asem.files import refuse_undecodable
 
 
 def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, Any]:
@@ -35,8 +37,9 @@ def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, An
 
 def files_identity(path: Path, files: Iterable[Path]) -> str:
     """Identify input without a UUID by its path and by the size and time of change of its files."""
+    refuse_undecodable(path)
     stats = [(file, file.stat()) for file in files]
     states = [f"{file.name} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
-    digest = sha256("\n".join(states).encode()).hexdigest()[:16]
+    digest = sha256(os.fsencode("\n".join(states))).hexdigest()[:16]
     size = sum(stat.st_size for _, stat in stats)
     return f"{path.resolve()} ({len(stats)} files, {size} bytes, sizes and times {digest})"

@@ -2,7 +2,7 @@ from contextlib import closing
 
 import pytest
 
-from asem.blocks.log import AppendedLog, replaced
+from asem.blocks.log import AppendedLog
 
 
 def values(path):
@@ -30,15 +30,3 @@ def test_another_damage_is_named(tmp_path):
     (tmp_path / "log").write_bytes(b"[1]\n[2\n")
     with pytest.raises(ValueError, match="log, line 2: no JSON"):
         values(tmp_path / "log")
-
-
-def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file"
-    with replaced(path) as file:
-        file.write(b"old")
-    with pytest.raises(TypeError), replaced(path) as file:
-        file.writelines([b"ne", 1])
-    assert path.read_bytes() == b"old"
-    with replaced(path) as file:
-        file.write(b"new")
-    assert path.read_bytes() == b"new"

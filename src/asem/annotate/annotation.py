@@ -65,7 +65,7 @@ class Annotation:
         The log is damaged otherwise than by a last line that was cut off.
     """
 
-    def __init__(self, folder: Path, volume: Roi, lock: IO[str]) -> None:
+    def __init__(self, folder: Path, volume: Roi, lock: IO[bytes]) -> None:
         self.folder, self.volume, self._lock = folder, volume, lock
         self._marks: list[Mark] = []
         self._level = 0

@@ -10,7 +10,7 @@ import numpy as np
 from asem.annotate.fragments import Fragments, Touching
 from asem.annotate.graphcut import Region
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
-from asem.blocks.log import replaced
+from asem.files import replaced
 
 LOG = logging.getLogger(__name__)
 FORM = 2

@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 from asem.annotate.annotation import LOG, Annotation
 from asem.blocks.journal import NAME, locked
-from asem.blocks.log import replaced
+from asem.files import refuse_undecodable, replaced
 from asem.volume.roi import Roi, Triple
 
 
@@ -32,7 +32,7 @@ class Session:
         On the folder.
     """
 
-    def __init__(self, folder: Path, volume: Roi, lock: IO[str]) -> None:
+    def __init__(self, folder: Path, volume: Roi, lock: IO[bytes]) -> None:
         self.folder, self.volume, self._lock = folder, volume, lock
         self._annotations: dict[str, Annotation] = {}
 
@@ -56,6 +56,7 @@ class Session:
         ValueError
             It belongs to another raw, or does not say to which.
         """
+        refuse_undecodable(folder)
         volume = Roi.whole(shape)
         raw = json.loads(json.dumps({"raw": raw_identity, "shape": volume.shape}))
         try:

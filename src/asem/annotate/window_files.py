@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.log import replaced
+from asem.files import replaced
 from asem.volume.roi import Roi
 
 

@@ -4,16 +4,20 @@ One JSON document a line, appended and fsynced; a block is recorded after its da
 that a run that was killed goes on where it was. A lock beside it keeps a second run out.
 """
 
-import fcntl
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from asem.blocks.log import AppendedLog
+from asem.files import delete_folder, is_temporary, remove_tree, temporary_beside
+from asem.locks import lock_file
 
-NAME = ".asem"
+NAME, LOCK = ".asem", "lock"
+PATIENCE_S = 1.0
+"""For a process that holds the lock only to see what there is."""
 MOST_LETTERS = 100
 """Of a value in a message; the end is kept, where an identity has its numbers."""
 
@@ -28,6 +32,8 @@ class Journal:
     request
         Everything that decides the content of the output, as JSON values. A journal begun with
         another request is refused.
+    lock
+        Of the folder (`locked`), where it is locked already; it is closed with the journal.
 
     Raises
     ------
@@ -37,13 +43,19 @@ class Journal:
         It belongs to another request.
     """
 
-    def __init__(self, folder: Path, request: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, request: dict[str, Any], lock: IO[bytes] | None = None
+    ) -> None:
         self.path = folder / NAME / "journal.jsonl"
-        self._lock = locked(folder)
-        self._log = AppendedLog(self.path)
+        self._lock = lock or locked(folder)
+        try:
+            self._log = AppendedLog(self.path)
+        except OSError:
+            self._lock.close()
+            raise
         try:
             self.done = self._resume(folder, json.loads(json.dumps(request)))
-        except ValueError:
+        except (OSError, ValueError):
             self.close()
             raise
 
@@ -146,13 +158,38 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / NAME / "journal.jsonl").exists()
 
 
+def is_vacant(folder: Path) -> bool:
+    """Whether nothing is kept at `folder`: it is empty, or has only what a killed process left."""
+    if not folder.is_dir():
+        return not folder.exists() and not folder.is_symlink()
+    kept = {name for name in _names(folder) if not is_temporary(name)}
+    return kept <= {NAME} and _is_bare(folder)
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether the journal's folder holds nothing but a lock, or does not exist."""
+    return all(name.startswith(LOCK) for name in _names(folder / NAME))
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names in a folder; none where it does not exist (any more)."""
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+
+
 def refuse_if_locked(folder: Path) -> None:
     """Raise BlockingIOError if another process is writing the output in `folder`."""
-    if (folder / NAME).exists():
-        locked(folder).close()
+    try:
+        lock_file(folder / NAME / LOCK, PATIENCE_S).close()
+    except FileNotFoundError:  # there is no output under way
+        return
+    except BlockingIOError as error:
+        raise _is_being_written(folder) from error
 
 
-def locked(folder: Path) -> IO[str]:
+def locked(folder: Path) -> IO[bytes]:
     """Lock `folder` against other processes until the returned file is closed.
 
     Raises
@@ -160,11 +197,73 @@ def locked(folder: Path) -> IO[str]:
     BlockingIOError
         Another process holds the lock.
     """
-    (folder / NAME).mkdir(parents=True, exist_ok=True)
-    lock = (folder / NAME / "lock").open("w")
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        (folder / NAME).mkdir(parents=True, exist_ok=True)
+        try:
+            return lock_file(folder / NAME / LOCK, end - time.monotonic())
+        except BlockingIOError as error:
+            raise _is_being_written(folder) from error
+        except FileNotFoundError:  # the one that held it has finished, and taken its folder away
+            if time.monotonic() >= end:
+                raise
+
+
+def _is_being_written(folder: Path) -> BlockingIOError:
+    return BlockingIOError(f"another process is writing {folder}; wait for it")
+
+
+def claim(folder: Path, check: Callable[[], bool]) -> IO[bytes]:
+    """Lock an output that is to be written, and delete what is there if that is allowed.
+
+    ::
+
+        check  ->  lock  ->  check again  ->  (delete, and begin anew)  ->  locked
+
+    Another process may finish, delete or begin the output at any moment before the lock is held, so
+    that only the second check counts; the first one leaves no trace where it refuses.
+
+    Parameters
+    ----------
+    folder
+        The output.
+    check
+        Raises where nothing may be written; returns True where what is there is to be deleted.
+
+    Returns
+    -------
+    file
+        Unlocks when it is closed.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process is writing it.
+    """
+    check()
+    while True:
+        lock = locked(folder)
+        try:
+            delete = check()
+        except (OSError, ValueError):
+            if _is_bare(folder):
+                finish(folder)  # another process has just finished; nothing but the lock is ours
+            lock.close()
+            raise
+        if not delete:
+            return lock
+        try:
+            delete_folder(folder)
+        finally:
+            lock.close()
+
+
+def finish(folder: Path) -> None:
+    """Delete the journal of an output, whose lock this process holds; `close` unlocks it."""
+    inner = folder / NAME
+    doomed = temporary_beside(inner, "deleted")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise BlockingIOError(f"another process is writing {folder}; wait for it") from error
-    return lock
+        inner.rename(doomed)  # at once, so that nobody takes what is left of it for a journal
+    except FileNotFoundError:
+        return
+    remove_tree(doomed)

@@ -1,6 +1,6 @@
-"""Files that a crash cannot spoil: a log that is only added to, and files replaced as a whole.
+"""A log that a crash cannot spoil: it is only added to.
 
-A log has one JSON value a line, fsynced. A line counts once its newline is on disk; what stands
+It has one JSON value a line, fsynced. A line counts once its newline is on disk; what stands
 behind the last one was cut off in mid-write and is dropped::
 
     {"done": "a"}
@@ -11,9 +11,8 @@ behind the last one was cut off in mid-write and is dropped::
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 
 class AppendedLog:
@@ -67,28 +66,3 @@ class AppendedLog:
     def close(self) -> None:
         """Close it."""
         self._file.close()
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of `path` once the block has written all of it.
-
-    Until then, and if the block fails, `path` is what it was.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    with suppress(OSError):  # some network file systems cannot; the file itself is on disk
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until a name that was given in `folder` is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

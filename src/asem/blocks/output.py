@@ -1,7 +1,5 @@
 """A volume being written: created, filled block by block, declared finished at the end."""
 
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.partials import Partials
 from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run import Progress, run_blocks, silent
+from asem.files import refuse_undecodable
 from asem.provenance import made_by
 from asem.volume import ngff
 from asem.volume.arrays import SHARD, Promise, Stored, create_level, create_scratch
@@ -161,11 +160,12 @@ def new_image(
         Something finished, or something else, lies at `path`.
     """
     name, path = str(path), path.resolve()  # workers may stand in another folder
-    make_way(path, sources, overwrite=overwrite)
+    refuse_undecodable(path)
     plan = pyramid(template.shape, template.voxel_size, template.offset_nm)
-    with journal.Journal(path, {"command": command, **request}) as record:
-        if ngff.is_image(path):  # another run finished it just now
-            shutil.rmtree(path / journal.NAME)
+    lock = journal.claim(path, lambda: _is_to_be_deleted(path, sources, overwrite=overwrite))
+    with journal.Journal(path, {"command": command, **request}, lock) as record:
+        if ngff.is_image(path):  # it was killed between its metadata and its end
+            journal.finish(path)
             raise FileExistsError(f"{name} exists already; give --overwrite to replace it")
         labels = template.kind == "labels"
         arrays = [create_level(path, level, template.dtype, labels=labels) for level in plan]
@@ -175,20 +175,7 @@ def new_image(
         build_pyramid(arrays, plan, kind=template.kind, run=output.run)
         made = made_by(command, request, **output.facts)
         ngff.write_metadata(path, output.volume, plan, made)
-        shutil.rmtree(path / journal.NAME)
-
-
-def discard(folder: Path) -> None:
-    """Delete a folder under another name, so that half of it never looks like the whole."""
-    doomed = folder.resolve()
-    shutil.rmtree(doomed.rename(doomed.with_name(f".{doomed.name}.deleted-{uuid.uuid4().hex}")))
-
-
-def make_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to write where something lies (`check_way`), or delete it if `overwrite` allows."""
-    check_way(path, sources, overwrite=overwrite)
-    if overwrite and not _is_empty(path):
-        discard(path)
+        journal.finish(path)
 
 
 def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
@@ -202,32 +189,36 @@ def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     BlockingIOError
         Another process is writing it.
     """
+    refuse_undecodable(path)
+    if _is_to_be_deleted(path, sources, overwrite=overwrite):
+        journal.refuse_if_locked(path)
+
+
+def _is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) -> bool:
+    """Whether an image is to be deleted before another is written; raises as `check_way` does."""
     if not overwrite:
         refuse_finished(path)
-        return
-    if _is_empty(path):
-        return
+        return False
+    if journal.is_vacant(path):
+        return False
     for source in sources:
         if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
             raise FileExistsError(f"{path} holds the input {source}; write to another place")
     if not journal.is_unfinished(path) and not ngff.is_image(path):
         raise FileExistsError(f"{path} is no image; it is not replaced")
-    others = [entry.name for entry in path.iterdir() if not _is_part(entry)]
+    others = [entry.name for entry in path.iterdir() if not _is_part(entry.name)]
     if others:
         raise FileExistsError(f"{path} holds more than an image ({others[0]}); it is not replaced")
-    journal.refuse_if_locked(path)
+    return True
 
 
 def refuse_finished(path: Path) -> None:
     """Raise FileExistsError where something lies at `path` that is not an unfinished output."""
-    if not _is_empty(path) and not journal.is_unfinished(path):
+    if not journal.is_vacant(path) and not journal.is_unfinished(path):
         raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
 
 
-def _is_empty(path: Path) -> bool:
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
-
-
-def _is_part(entry: Path) -> bool:
+def _is_part(name: str) -> bool:
     """Whether an entry of an image group is a level, its metadata or its journal."""
-    return entry.name.isdigit() or entry.name in ("zarr.json", "zarr.json.partial", journal.NAME)
+    own = name.startswith(journal.NAME)  # the journal, a lock, what a killed process left
+    return own or name.isdigit() or name in ("zarr.json", "zarr.json.partial")

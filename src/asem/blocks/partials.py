@@ -1,7 +1,5 @@
 """What each block found out, kept in files until all blocks are put together."""
 
-import os
-import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asem.files import replaced
 from asem.volume.roi import Roi
 
 
@@ -30,12 +29,8 @@ class Partials:
         """Keep `arrays` for `block`; the file appears when it is complete."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(block)
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-        with partial.open("wb") as file:
+        with replaced(path) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     def find(self, block: Roi) -> dict[str, npt.NDArray[Any]] | None:
         """Return what was kept for `block`; None where nothing was."""

@@ -11,6 +11,8 @@ from rich.logging import RichHandler
 from asem import __version__
 from asem.blocks.memory import one_heap
 from asem.cli import learn, models, predict, prepare, volumes
+from asem.cli.streams import tolerant_streams
+from asem.files import refuse_undecodable_text
 
 FAILED, INTERRUPTED = 2, 130
 
@@ -54,12 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 for a fault, told in one line on stderr; 130 when interrupted.
+        0; 2 for a fault, told in one line on stderr; 130 when interrupted. Streams that cannot be
+        written change none of these.
     """
+    with tolerant_streams():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: list[str]) -> int:
     one_heap()
-    words = list(sys.argv[1:] if arguments is None else arguments)
     _log("-v" in words or "--verbose" in words)
     try:
+        for word in words:
+            refuse_undecodable_text(word)
         build()(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(str(error))

@@ -12,7 +12,7 @@
 import hashlib
 import json
 import os
-import shutil
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from asem.files import refuse_undecodable, replaced, replaced_folder
 from asem.model.config import CheckpointInfo, RunState
 from asem.model.unet import UNet
 
@@ -58,23 +59,22 @@ def save_checkpoint(
         The weights that are trained, where they are not those of `net`.
     """
     folder = checkpoint_folder(run, info.iteration)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
-    save_file({**_moments(optimizer), **own}, partial / MOMENTS)
-    (partial / STATE).write_text(info.model_dump_json(indent=1))
-    for file in partial.iterdir():
-        _sync(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with replaced_folder(folder, replace=True) as partial:
+        _save({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
+        _save({**_moments(optimizer), **own}, partial / MOMENTS)
+        (partial / STATE).write_text(info.model_dump_json(indent=1))
 
 
-def _sync(file: Path) -> None:
-    """Wait until a file is on the disk, so that its name never stands for half of it."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+def _save(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write tensors; OSError that names the file where it cannot be written."""
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(file)) from error
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -110,17 +110,14 @@ def save_model(
         There is something else, or a checkpoint and no `overwrite`.
     """
     refuse_to_replace(folder, overwrite=overwrite)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
-    (partial / STATE).write_text(info.model_dump_json(indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with replaced_folder(folder, replace=overwrite) as partial:
+        _save({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
+        (partial / STATE).write_text(info.model_dump_json(indent=1))
 
 
 def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
     """Refuse a place where `save_model` may not write; an empty folder is free."""
+    refuse_undecodable(folder)
     if not folder.exists() and not folder.is_symlink():
         return
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}
@@ -173,6 +170,7 @@ def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
     ValueError
         It is neither a run nor a checkpoint, or the run has no checkpoint yet.
     """
+    refuse_undecodable(path)
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}")
     if (path / RUN).is_file():
@@ -231,10 +229,8 @@ def read_run(run: Path) -> RunState:
 
 def write_run(run: Path, state: RunState) -> None:
     """Write `run.json`, whole or not at all."""
-    partial = run / f"{RUN}.partial"
-    partial.write_text(state.model_dump_json(indent=1))
-    _sync(partial)
-    partial.replace(run / RUN)
+    with replaced(run / RUN) as file:
+        file.write(state.model_dump_json(indent=1).encode())
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from asem.files import replaced
+
 ROWS = {"exclusion_zone": "outside of the exclusion zone", "all": "all voxels"}
 
 
@@ -46,4 +48,5 @@ def write_page(
     page = environment.get_template("page.html").render(
         title=title, summary=summary, rows=rows, zone=scores["zone"], pictures=pictures
     )
-    path.write_text(page)
+    with replaced(path) as file:
+        file.write(page.encode())

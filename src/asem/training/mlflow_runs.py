@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from asem.files import replaced
 from asem.model.checkpoint import checkpoint_folder
 from asem.training.run import Run
 from asem.training.tracking import CURVES, METRICS, Told
@@ -131,7 +132,8 @@ def _begun(client: Any, run: Run, artifacts: str | None) -> str:
     number = str(client.create_run(experiment, run_name=run.folder.name).info.run_id)
     for key, value in _flat(run.info.model_dump(mode="json")).items():
         client.log_param(number, key, str(value)[:MOST_LETTERS])
-    note.write_text(number)
+    with replaced(note) as file:
+        file.write(number.encode())
     return number
 
 

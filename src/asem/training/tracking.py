@@ -4,11 +4,13 @@ import csv
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
+from asem.files import replaced
 from asem.training.run import Run
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +53,9 @@ def tracking(run: Run, *, also: Sequence[Told] = ()) -> Iterator[Told]:
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the metrics as CSV, one row a validation."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    table = StringIO()
+    writer = csv.DictWriter(table, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with replaced(path) as file:
+        file.write(table.getvalue().encode())

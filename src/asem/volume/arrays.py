@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore as ts
 
+from asem.files import refuse_undecodable
 from asem.volume.levels import Level
 from asem.volume.roi import Triple
 
@@ -85,7 +86,8 @@ def _create(path: Path, metadata: dict[str, Any]) -> "Stored":
 
 
 def _kvstore(array: Path) -> dict[str, str]:
-    """Name a folder to tensorstore, which takes neither `..` nor a relative path."""
+    """Name a folder to tensorstore, which takes neither `..` nor a relative path, only UTF-8."""
+    refuse_undecodable(array)
     return {"driver": "file", "path": f"{array.resolve()}/"}
 
 

@@ -21,10 +21,15 @@ from pydantic import ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
+from asem.files import replaced
+from asem.locks import exclusive
 from asem.provenance import files_identity
 from asem.volume.arrays import DTYPES, open_array
 from asem.volume.levels import Level
 from asem.volume.volume import Kind, OriginalGrid, Volume
+
+GROUP_LOCK = ".asem.lock"
+"""In a group, while its metadata is read and written again."""
 
 
 def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[str, Any]) -> None:
@@ -63,7 +68,8 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
     )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
     _write_groups_above(image, labels=volume.kind == "labels")
-    _write_group(image, {"ome": metadata, "asem": own.model_dump(mode="json")})
+    attributes = {"ome": metadata, "asem": own.model_dump(mode="json")}
+    _write_group(image, {"attributes": attributes})
 
 
 def _dataset(level: Level) -> v05.Dataset:
@@ -87,12 +93,10 @@ def _omero(volume: Volume) -> v05.Omero | None:
     return v05.Omero(channels=[channel])
 
 
-def _write_group(path: Path, attributes: Mapping[str, Any]) -> None:
-    path.mkdir(parents=True, exist_ok=True)
-    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    partial = path / "zarr.json.partial"
-    partial.write_text(json.dumps(document, indent=1))
-    partial.replace(path / "zarr.json")
+def _write_group(path: Path, document: Mapping[str, Any]) -> None:
+    document = {"zarr_format": 3, "node_type": "group", **document}
+    with replaced(path / "zarr.json") as file:
+        file.write(json.dumps(document, indent=1).encode())
 
 
 def _write_groups_above(image: Path, *, labels: bool) -> None:
@@ -101,28 +105,54 @@ def _write_groups_above(image: Path, *, labels: bool) -> None:
     parents = list(image.parents)
     containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
     for parent in parents[: containers[-1] + 1] if containers else []:
-        attributes = _attributes(parent)
-        if parent == image.parent and parent.name == "labels" and labels:
-            listed = attributes.get("ome", {}).get("labels", [])
-            group = v05.LabelsGroup(labels=sorted({*listed, image.name}))
-            attributes = {**attributes, "ome": group.model_dump(mode="json")}
-        elif (parent / "zarr.json").exists():
-            continue
-        _write_group(parent, attributes)
+        listed = (
+            image.name if labels and parent == image.parent and parent.name == "labels" else None
+        )
+        parent.mkdir(parents=True, exist_ok=True)
+        if not (parent / "zarr.json").exists() or listed not in (None, *_listed(parent)):
+            with exclusive(parent / GROUP_LOCK):
+                _update_group(parent, listed)
+
+
+def _update_group(group: Path, label: str | None) -> None:
+    """Make a group, and list one of its label images; what other programs wrote there stays."""
+    document = _document(group)
+    attributes = document.get("attributes", {})
+    if label is not None:
+        names = sorted({*_listed(group), label})
+        ome = {"version": "0.5", **attributes.get("ome", {}), "labels": names}
+        attributes = {**attributes, "ome": ome}
+    if label is not None or not document:
+        _write_group(group, {**document, "attributes": attributes})
+
+
+def _listed(group: Path) -> list[str]:
+    """Return the label images that a group lists."""
+    names = _attributes(group).get("ome", {}).get("labels", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{group / 'zarr.json'} is no Zarr metadata: labels must be names")
+    return names
 
 
 def _attributes(group: Path) -> dict[str, Any]:
     """Return a Zarr 3 group's attributes; empty where there is no group."""
-    document = group / "zarr.json"
-    if not document.exists():
+    attributes: dict[str, Any] = _document(group).get("attributes", {})
+    return attributes
+
+
+def _document(group: Path) -> dict[str, Any]:
+    """Return the metadata of a Zarr 3 group; empty where there is no group."""
+    path = group / "zarr.json"
+    if not path.exists():
         return {}
     try:
-        attributes = json.loads(document.read_text()).get("attributes", {})
+        document: dict[str, Any] = json.loads(path.read_text())
+        attributes = document.get("attributes", {})
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f"{document} is no Zarr metadata: {error}") from error
+        raise ValueError(f"{path} is no Zarr metadata: {error}") from error
     if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
-        raise ValueError(f"{document} is no Zarr metadata: attributes must be tables")
-    return attributes
+        raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
+    return document
 
 
 def is_image(path: Path) -> bool:

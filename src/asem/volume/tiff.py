@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,16 @@ def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float,
         Shape (y, x).
     voxel_size_yx
         nm.
+
+    Raises
+    ------
+    OSError
+        The disk is full, for instance; names the file, of which nothing is left.
     """
     per_cm = tuple(1e7 / size for size in reversed(voxel_size_yx))
+    encoded = BytesIO()  # the library writes arrays to files in a way that hides the system's error
     tifffile.imwrite(
-        path,
+        encoded,
         plane,
         photometric="minisblack",
         resolution=(per_cm[0], per_cm[1]),
@@ -177,6 +184,12 @@ def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float,
         software=SOFTWARE,
         metadata=None,
     )
+    try:
+        with path.open("wb") as file:
+            file.write(encoded.getbuffer())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def is_own_plane(path: Path) -> bool:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
+from asem.files import refuse_undecodable, replaced
 from asem.model.checkpoint import read_run
 from asem.phantom.cell import make_cell
 from asem.report.figures import as_png, loss_curves, overlay
@@ -94,7 +95,8 @@ def run_demo(
     import_volume(stacks["raw"], raw, voxel_size=VOXEL_SIZE, progress=progress)
     import_volume(stacks["mito"], labels, voxel_size=VOXEL_SIZE, kind="labels", progress=progress)
     training_file = folder / "train.toml"
-    training_file.write_text(TRAINING_FILE.format(train=TRAIN, validate=VALIDATE))
+    with replaced(training_file) as file:
+        file.write(TRAINING_FILE.format(train=TRAIN, validate=VALIDATE).encode())
     run = folder / "run"
     train_model(training_file, out=run, progress=progress)
     probability = cell / "predictions" / "mito" / "probability"
@@ -141,6 +143,7 @@ def make_stacks(folder: Path) -> dict[str, Path]:
 
 
 def _make_way(folder: Path, *, overwrite: bool) -> None:
+    refuse_undecodable(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not overwrite:
             raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")

@@ -1,11 +1,10 @@
 """Export: an image to TIFF planes on the grid of the microscope."""
 
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from asem.blocks.run import Progress, silent
+from asem.files import refuse_undecodable, replaced_folder
 from asem.volume import tiff
 from asem.volume.arrays import CHUNK
 from asem.volume.formats import open_volume
@@ -64,17 +63,11 @@ def export_volume(
         name=f"the original grid of {like or source}",
     )
     canvas.common(volume)  # refuses a grid that misses
-    _make_way_for_planes(destination, overwrite=overwrite)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
-    try:
-        _write_planes(partial, source.resolve().name, canvas, volume, progress)
-        if destination.exists():
-            shutil.rmtree(destination)
-        partial.chmod(0o755)
-        partial.rename(destination)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    refuse_undecodable(destination)
+    _check_destination(destination, overwrite=overwrite)
+    with replaced_folder(destination, replace=overwrite) as folder:
+        _write_planes(folder, source.resolve().name, canvas, volume, progress)
+        _check_destination(destination, overwrite=overwrite)  # what is there by now
     return canvas.shape[0]
 
 
@@ -92,7 +85,7 @@ def _write_planes(
         progress("export", layer.end[0] * height * width, canvas.roi.size)
 
 
-def _make_way_for_planes(destination: Path, *, overwrite: bool) -> None:
+def _check_destination(destination: Path, *, overwrite: bool) -> None:
     """Refuse what exists already; with `overwrite`, all but folders of planes that asem wrote."""
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise FileExistsError(f"{destination} is a file or a link; name a folder to make")

@@ -2,6 +2,7 @@
 
 import csv
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.journal import is_unfinished
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
+from asem.files import refuse_undecodable, replaced
 from asem.image.cleanup import read_known
 from asem.image.components import VOXEL_BYTES, Objects, find_objects, id_dtype, recode
 from asem.volume.formats import open_labels, open_volume
@@ -59,6 +61,7 @@ def number_objects(
     if sizes is not None and not overwrite and sizes.exists() and not is_unfinished(destination):
         raise FileExistsError(f"{sizes} exists already; give --overwrite to replace it")
     if sizes is not None:
+        refuse_undecodable(destination)
         sizes.parent.mkdir(parents=True, exist_ok=True)
     read = partial(read_known, read=source.read)
     with new_image(
@@ -89,11 +92,11 @@ def _write_sizes(
     path: Path, objects: Objects, ids: npt.NDArray[np.int64], voxel_nm3: float
 ) -> None:
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        table = csv.writer(file)
+    with replaced(path) as file:
+        text = TextIOWrapper(file, newline="")
+        table = csv.writer(text)
         table.writerow(["id", "voxels", "volume_nm3"])
         for one in order:
             size = int(objects.sizes[one])
             table.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])
-    partial.replace(path)
+        text.detach()  # flushes, and leaves the file open

@@ -1,7 +1,6 @@
 """One training from its checks to its end, in one process or several."""
 
 import json
-import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from asem.blocks.journal import NAME, locked, refuse_if_locked
+from asem.blocks.journal import NAME, claim, finish, is_vacant
 from asem.blocks.memory import keep_memory
-from asem.blocks.output import discard
 from asem.blocks.run import Progress
+from asem.files import is_temporary, refuse_undecodable, replaced
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.device import memory_advice
@@ -108,6 +107,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
     config, folder = job.config, job.folder
     if overwrite and going_on.asked:
         raise ValueError(f"--overwrite would delete the run {folder} that --resume goes on with")
+    refuse_undecodable(folder)
     patch_output(config)
     if job.mlflow is not None:
         refuse_without_mlflow(job.mlflow)
@@ -116,8 +116,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
         loaded = job.load()
         run = loaded.run
         _refuse_inputs_within(job)
-        _make_way(run, overwrite=overwrite, going_on=going_on)
-        with locked(folder):
+        with claim(folder, lambda: _make_way(run, overwrite=overwrite, going_on=going_on)):
             if going_on.at is not None:
                 run.back_to(going_on.at)
             if run.iteration > config.iterations:
@@ -138,7 +137,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
             write_table(folder / METRICS, run.rows)
             _draw(run)
             run.save("finished")
-            shutil.rmtree(folder / NAME)
+            finish(folder)
     best = next(row for row in run.rows if row["iteration"] == run.best)
     return {
         "run": str(folder),
@@ -152,7 +151,9 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
 def _draw(run: Run) -> None:
     """Draw the curves of a run into its folder."""
     fit = run.fit and (run.fit.first, run.fit.last)
-    loss_curves(run.rows, fit=fit or None, best=run.best).savefig(run.folder / CURVES)
+    figure = loss_curves(run.rows, fit=fit or None, best=run.best)
+    with replaced(run.folder / CURVES) as file:
+        figure.savefig(file, format=Path(CURVES).suffix[1:])
 
 
 def _train_part(fabric: Fabric, job: Job, progress: Progress) -> None:
@@ -197,18 +198,17 @@ def _refuse_inputs_within(job: Job) -> None:
             raise ValueError(f"{job.folder} holds {path}, which is read; give another --out")
 
 
-def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
-    """Refuse a finished run, or one of other settings or data; with `overwrite` delete it.
+def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> bool:
+    """Refuse a finished run, or one of other settings or data; True where it is to be deleted.
 
     An interrupted run may go on with another device or number of threads, a resumed one with what
     `MAY_CHANGE` lists. Sets `run` to where the one there stopped.
     """
     folder = run.folder
-    begun = {NAME, f"{checkpoint.RUN}.partial"}
-    if not folder.exists() or (folder.is_dir() and {p.name for p in folder.iterdir()} <= begun):
+    if is_vacant(folder):
         if going_on.asked:
             raise FileNotFoundError(f"there is no run at {folder} to go on with")
-        return
+        return False
     if not (folder / checkpoint.RUN).is_file():
         raise FileExistsError(f"{folder} exists and is no run directory; give another --out")
     found = checkpoint.read_run(folder)
@@ -219,9 +219,7 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
                 f"{folder} holds more than a run ({others[0]}); move that away, or give another "
                 "--out"
             )
-        refuse_if_locked(folder)
-        discard(folder)
-        return
+        return True
     if found.state == "finished" and not going_on.asked:
         raise FileExistsError(
             f"{folder} is a finished run; give another --out, --resume to go on with it, or "
@@ -236,12 +234,17 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> None:
             "give another --out, or --overwrite"
         )
     run.take_up(found)
+    return False
 
 
 def _is_part(name: str) -> bool:
     """Whether a file or folder in a run directory was made by a training."""
     parts = {checkpoint.RUN, checkpoint.CHECKPOINTS, METRICS, CURVES, MLFLOW_RUN, NAME}
-    return name.removesuffix(".partial") in parts or name.startswith("events.out.tfevents")
+    return (
+        name.removesuffix(".partial") in parts
+        or is_temporary(name)
+        or name.startswith("events.out.tfevents")
+    )
 
 
 def differences(mine: CheckpointInfo, theirs: CheckpointInfo) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 
 from asem import __version__
 from asem.config import Nm3
+from asem.files import refuse_undecodable
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
@@ -156,6 +157,7 @@ def export_model(
     _require_extra()
     if format == "onnx" and (authors or license_id):
         raise ValueError("--author and --license stand in packages: give --format bioimageio")
+    refuse_undecodable(destination)
     if destination.is_dir() or (destination.exists() and not overwrite):
         advice = "give a file" if destination.is_dir() else "give --overwrite to replace it"
         raise FileExistsError(f"{destination} exists already; {advice}")

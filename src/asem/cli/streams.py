@@ -1,0 +1,133 @@
+"""Standard streams that fail without stopping the work: closed, broken, full, not UTF-8.
+
+::
+
+    asem info raw >&-            closed: what is printed is dropped
+    asem info raw | head -0      broken: likewise
+    asem info raw > /dev/full    not writable: said once on stderr
+"""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+NAMES = {1: "stdout", 2: "stderr"}
+GONE = frozenset({errno.EPIPE, errno.EBADF})
+"""Whoever reads has closed it, and knows."""
+
+
+@contextmanager
+def tolerant_streams() -> Iterator[None]:
+    """Let nothing that is printed in the block raise; faults of stdout are said on stderr."""
+    open_missing_descriptors()
+    before = sys.stdout, sys.stderr
+    output, errors = (TolerantStream(stream, name) for stream, name in _streams())
+    sys.stdout, sys.stderr = output, errors
+    try:
+        yield
+    finally:
+        output.flush()
+        if output.fault is not None:
+            errors.write(f"asem: the output could not be printed: {output.fault}\n")
+        errors.flush()
+        sys.stdout, sys.stderr = before
+
+
+def open_missing_descriptors() -> None:
+    """Open ``/dev/null`` where the process was started without stdin, stdout or stderr.
+
+    The next files that are opened would get their numbers, and what is printed would be written
+    into data.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+
+
+def _streams() -> Iterator[tuple[TextIO, str]]:
+    """Return stdout and stderr; those that Python found closed print nowhere."""
+    for name in NAMES.values():
+        stream = getattr(sys, name)
+        yield io.StringIO() if stream is None or stream.closed else stream, name
+
+
+class TolerantStream(io.TextIOBase):
+    """A text stream that drops what cannot be written.
+
+    Parameters
+    ----------
+    stream
+        What is written to.
+    name
+        ``"stdout"`` or ``"stderr"``.
+    """
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name = stream, name
+        self.fault: OSError | None = None
+        """Why the stream is not written any more, where its reader does not know."""
+
+    def write(self, text: str) -> int:
+        """Write what can be; characters that the encoding lacks are written as escapes."""
+        with self._tolerance():
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush."""
+        with self._tolerance():
+            self._stream.flush()
+
+    @contextmanager
+    def _tolerance(self) -> Iterator[None]:
+        """Drop what follows, also what Python flushes in the end, once the stream has failed."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in GONE:
+                self.fault = error
+            with suppress(OSError, io.UnsupportedOperation):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+        except ValueError:  # it was closed
+            self._stream = io.StringIO()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream."""
+        return self._stream.encoding or "utf-8"
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """Of the stream."""
+        return self._stream.errors
+
+    def fileno(self) -> int:
+        """Return the number of the stream's file."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True

@@ -1,0 +1,156 @@
+"""Installations and homes that cannot be written, and folders that others have made."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import asem
+from asem import kernel_cache
+from asem.kernel_cache import OWN, VARIABLE, choose_cache, is_private, private_folder
+
+# Root may write anywhere; without capabilities it is a user like any other.
+UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+KERNELS = """
+import importlib, os, pkgutil, sys
+import asem
+for module in pkgutil.walk_packages(asem.__path__, "asem."):
+    path = module.module_finder.find_spec(module.name).origin
+    if "from numba import" in open(path).read():
+        importlib.import_module(module.name)
+print(asem.__file__)
+print(os.environ.get("NUMBA_CACHE_DIR"))
+"""
+
+
+@pytest.fixture
+def fixed(tmp_path):
+    """A folder that cannot be written, with an installation and an empty home in it."""
+    place = tmp_path / "fixed"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(asem.__file__).parent, place / "site/asem", ignore=ignored)
+    (place / "home").mkdir()
+    folders = [place, *(path for path in place.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield place
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def run(code, fixed, temporary, **environment):
+    own = {
+        **os.environ,
+        "PYTHONPATH": str(fixed / "site"),
+        "HOME": str(fixed / "home/nobody"),
+        "TMPDIR": str(temporary),
+        **environment,
+    }
+    for name in (VARIABLE, OWN, "XDG_CACHE_HOME"):
+        own.pop(name, None)
+    own |= environment
+    return subprocess.run(
+        [*UNPRIVILEGED, sys.executable, *code], env=own, cwd=temporary, capture_output=True,
+        text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def temporary(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir(mode=0o755)
+    return folder
+
+
+def test_a_read_only_installation_without_a_home_keeps_kernels_in_a_private_folder(
+    fixed, temporary
+):
+    done = run(["-c", KERNELS],
+               fixed, temporary)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    package, cache = done.stdout.splitlines()
+    assert Path(package).is_relative_to(fixed)
+    assert Path(cache) == temporary / f"asem-{os.geteuid()}"
+    assert Path(cache).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_command_runs_there_and_so_do_its_workers(fixed, temporary):
+    tifffile.imwrite(temporary / "s.tif", np.zeros((30, 300, 270), np.uint8))
+    for words in ([], ["--workers", "1"]):
+        done = run(["-m", "asem", "import", "s.tif", f"raw{len(words)}", "--voxel-size", "5",
+                    *words], fixed, temporary)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert list(temporary.glob("asem-*/*/*.nbi"))
+    assert not (temporary / "~").exists()
+
+
+def test_a_folder_that_another_user_could_fill_is_not_taken(fixed, temporary):
+    planted = temporary / f"asem-{os.geteuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
+    code = ["-c", "import os, asem; print(os.environ['NUMBA_CACHE_DIR'])"]
+    # Neither by its name, nor where a parent process on another machine names it.
+    for given in ({}, {VARIABLE: str(planted), OWN: str(planted)}):
+        done = run(code, fixed, temporary, **given)
+        taken = Path(done.stdout.strip())
+        assert taken != planted
+        assert not list(planted.iterdir())
+    (temporary / "real").mkdir(mode=0o700)
+    planted.rmdir()
+    planted.symlink_to("real")
+    assert Path(run(code, fixed, temporary).stdout.strip()) != planted
+
+
+def test_nothing_changes_where_numba_can_write(fixed, temporary):
+    code = ["-c", "import os, asem; print(os.environ.get('NUMBA_CACHE_DIR'))"]
+    done = run(code, fixed, temporary, HOME=str(temporary))
+    assert done.stdout == "None\n"
+    assert (temporary / ".cache/numba").is_dir()
+    done = run(code, fixed, temporary, NUMBA_CACHE_DIR=str(temporary / "mine"))
+    assert done.stdout == f"{temporary / 'mine'}\n"
+    assert not list(temporary.glob("asem-*"))
+
+
+def test_numba_that_was_loaded_before_is_told(fixed, temporary):
+    code = ["-c", "import numba, asem; from numba.core import config; print(config.CACHE_DIR)"]
+    done = run(code, fixed, temporary)
+    assert done.stdout == f"{temporary / f'asem-{os.geteuid()}'}\n"
+
+
+def test_what_is_private(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = private_folder()
+    assert is_private(folder)
+    assert folder == tmp_path / f"asem-{os.geteuid()}"
+    folder.chmod(0o750)
+    assert not is_private(folder)
+    assert not is_private(tmp_path / "nothing")
+    tmp_path.chmod(0o777)  # others could rename what is made here
+    assert not kernel_cache._is_safe(tmp_path)
+    tmp_path.chmod(0o1777)
+    assert kernel_cache._is_safe(tmp_path)
+
+
+def test_a_full_place_is_none(tmp_path):
+    (tmp_path / "small").mkdir()
+    code = (
+        "from pathlib import Path; from asem.kernel_cache import _has_space; "
+        "print(_has_space(Path('small').resolve()), _has_space(Path('small')))"
+    )
+    script = f'mount -t tmpfs -o size=16k none small; {sys.executable} -c "{code}"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "bash", "-euc", script],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "False False\n", done.stderr
+
+
+def test_importing_changes_nothing_here(monkeypatch):
+    before = dict(os.environ)
+    choose_cache()
+    assert dict(os.environ) == before
