@@ -127,7 +127,7 @@ def test_mask(tmp_path, rng):
     store(tmp_path / "raw", grey, size=size)
     config = MaskConfig(opening_nm=5, closing_nm=10, largest_hole_nm3=6e3, smallest_nm3=1e4)
     mask_volume(tmp_path / "raw", tmp_path / "mask", config=config)
-    small, wide = ellipsoid((1, 1, 1)), ellipsoid((2, 2, 2))
+    small, wide = ellipsoid((1, 1, 1)), ellipsoid((2, 2, 3))  # 10 nm at 4 nm: half up
     coarse = ndimage.binary_dilation(
         ndimage.binary_erosion((grey > 2) & (grey < 180), small, border_value=1), small
     )
@@ -166,6 +166,27 @@ def test_labels_and_zone(tmp_path, rng, shape):
         expected, inside, border_value=1
     )
     assert (read(tmp_path / "zone") == zone).all()
+
+
+def test_labels_of_thick_planes(tmp_path, rng, caplog):
+    """15 nm is nothing at planes of 50 nm; the zone of 5 nm is a voxel of 16 nm, in the plane."""
+    mask = blobs(rng)
+    store(tmp_path / "a", mask.astype(np.uint8), kind="labels", size=(50.0, 10.0, 16.0))
+    preset = Structure(name="x", dilation_nm=15, zone_out_nm=4, zone_in_nm=4)
+    zone = tmp_path / "zone"
+    label_volume(tmp_path / "a", tmp_path / "b", preset, exclusion_zone=zone)
+    z, y, x = np.ogrid[:1, -2:3, -1:2]
+    expected = ndimage.binary_dilation(mask, np.abs(y) / 2 + np.abs(x) + z <= 1)
+    assert (read(tmp_path / "b") == expected).all()
+    row = np.ones((1, 3, 1), bool)
+    border = ndimage.binary_erosion(expected, row, border_value=1)
+    assert (read(zone) == ndimage.binary_dilation(expected, row) & ~border).all()
+    lost = [record.message for record in caplog.records]
+    assert len(lost) == 3
+    assert lost[0].startswith(
+        "x: dilation of 15 nm is less than half a voxel along z (voxels of 50"
+    )
+    assert "outside of 4 nm is less than half a voxel along z (voxels of 50 nm), x (" in lost[1]
 
 
 def test_labels_with_ids_and_unknown_voxels(tmp_path):

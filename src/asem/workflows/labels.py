@@ -10,8 +10,8 @@ from asem.blocks.output import Output, new_image, refuse_finished
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import cleaned
 from asem.image.components import VOXEL_BYTES
-from asem.image.labels import write_grown, write_zone
-from asem.image.morphology import ElementShape, radii_of
+from asem.image.labels import warn_of_lost_zone, write_grown, write_zone
+from asem.image.morphology import ElementShape, radii_of, warn_of_lost_width, zone_radii
 from asem.structures import Structure
 from asem.volume import ngff
 from asem.volume.formats import open_labels, open_volume
@@ -82,10 +82,9 @@ def label_volume(
             _write_labels(output, annotation, structure)
     labels = open_volume(destination)
     if exclusion_zone is not None:
-        outside, inside = (
-            radii_of(width, labels.voxel_size)
-            for width in (structure.zone_out_nm, structure.zone_in_nm)
-        )
+        widths = structure.zone_out_nm, structure.zone_in_nm
+        outside, inside = (zone_radii(width, labels.voxel_size) for width in widths)
+        warn_of_lost_zone(structure.name, *widths, labels.voxel_size)
         with new_image(
             exclusion_zone,
             labels.blank(labels.roi, dtype=np.uint8),
@@ -113,7 +112,9 @@ def _write_labels(output: Output, annotation: Volume, structure: Structure) -> N
         largest_hole_nm3=structure.largest_hole_nm3,
         smallest_nm3=structure.smallest_nm3,
     )
-    radii = radii_of(structure.dilation_nm, annotation.voxel_size)
+    width, voxel_size = structure.dilation_nm, annotation.voxel_size
+    radii = radii_of(width, voxel_size)
+    warn_of_lost_width(f"{structure.name}: dilation", width, voxel_size, radii)
     if max(radii) == 0:
         output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES)
         return
