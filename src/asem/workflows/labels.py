@@ -32,7 +32,9 @@ def label_volume(
     """Clean labels and correct their bias (paper, Data preprocessing, steps 4, 6 and 7).
 
     Holes are filled, small objects dropped, the rest dilated by a diamond; the zone around the
-    borders of the result is what scores leave out. Nothing else in asem changes labels.
+    borders of the result is what scores leave out. Nothing else in asem changes labels. A small
+    object at the border of the annotation, or beside unlabelled voxels, is kept: its true size is
+    not known.
 
     Parameters
     ----------
@@ -111,6 +113,7 @@ def _write_labels(output: Output, annotation: Volume, structure: Structure) -> N
         annotation,
         largest_hole_nm3=structure.largest_hole_nm3,
         smallest_nm3=structure.smallest_nm3,
+        keep_cut=True,
     )
     width, voxel_size = structure.dilation_nm, annotation.voxel_size
     radii = radii_of(width, voxel_size)
