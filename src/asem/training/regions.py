@@ -53,7 +53,11 @@ class Sample:
     known
         Number of voxels that are background or foreground.
     inputs
-        Identity of raw, labels and mask.
+        Identity of raw, labels and mask, each behind its name.
+    foreground
+        Number of voxels that are foreground.
+    name
+        How messages call it: raw, labels and roi.
     """
 
     raw: Volume
@@ -63,6 +67,8 @@ class Sample:
     origin: Triple
     known: int
     inputs: tuple[str, ...]
+    foreground: int
+    name: str
 
     def around(self, margin: Triple) -> Roi:
         """Return target grown by `margin` voxels, as far as raw goes."""
@@ -114,7 +120,7 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         # Read as labels: how many voxels of a bin are sample, not how bright they are.
         sample = _on_bins(fine, mask.like(mask.array, kind="labels"), config)
         sources.append(mask)
-    place, target, known = _labelled(Target(raw, codes, sample, roi), config.devices)
+    place, target, (known, foreground) = _labelled(Target(raw, codes, sample, roi), config.devices)
     if known == 0:
         raise ValueError(f"{labels.name} names no voxel of {region.raw}: all are unknown or masked")
     return Sample(
@@ -125,22 +131,24 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         add(place, raw.original_offset),
         known,
         tuple(f"{volume.name}: {volume.identity}" for volume in sources),
+        foreground,
+        f"{fine.name} with {labels.name}{f' within {region.roi}' if region.roi else ''}",
     )
 
 
-def _labelled(target: Target, processes: int) -> tuple[Triple, Lazy, int]:
-    """Cut a target to what is labelled: its place in raw, its codes, and how many are known.
+def _labelled(target: Target, processes: int) -> tuple[Triple, Lazy, tuple[int, int]]:
+    """Cut a target to what is labelled: its place in raw, its codes, known and foreground voxels.
 
     In memory, where they fit with ease.
     """
     fit = target.roi.size * processes < MOST_TARGET * free_memory()
     held = np.empty(target.shape, np.uint8) if fit else None
-    known, part = known_part(target, held)
+    counts, part = known_part(target, held)
     roi = part.shift(target.roi.offset)
     if held is None:
-        return roi.offset, replace(target, roi=roi), known
+        return roi.offset, replace(target, roi=roi), counts
     inner = held[part.slices]
-    return roi.offset, inner if part.shape == target.shape else inner.copy(), known
+    return roi.offset, inner if part.shape == target.shape else inner.copy(), counts
 
 
 def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
