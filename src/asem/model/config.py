@@ -1,5 +1,6 @@
 """Settings of the network and its training; the defaults are the paper's. Loads no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,8 @@ from asem.config import Config, Nm3, read_toml
 from asem.model.recipes import completed
 from asem.structures import Structure, structure
 
+TABLES = ("model", "optimizer", "sampling", "augment")
+"""Tables of a training file that its recipe completes."""
 Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 CutOn = Literal["processor", "device"]
 """Where patches are cut: both draw the same, but not the same noise."""
@@ -33,7 +36,12 @@ class ModelConfig(Config):
 
 
 class OptimizerConfig(Config):
-    """How the weights move (paper, Training: Pipeline details)."""
+    """How the weights move (paper, Training: Pipeline details).
+
+    The defaults here are the paper's. In a training, what is left out of the optimizer that the
+    recipe names is the recipe's; of another one it is what that optimizer was tuned to, never
+    numbers of another optimizer (`asem.model.recipes.OPTIMIZERS`).
+    """
 
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 3e-5
@@ -100,16 +108,12 @@ class AugmentConfig(Config):
 
     @classmethod
     def off(cls, **changes: Any) -> Self:
-        """Return settings that change nothing, but for `changes`."""
-        nothing = {
-            "mirror": False,
-            "transpose": False,
-            "rotate_p": 0,
-            "elastic_p": 0,
-            "shift_p": 0,
-            "contrast": 0,
-            "brightness": 0,
-        }
+        """Return settings that change nothing, but for `changes`; no recipe adds to them."""
+        amplitudes = (
+            *("rotate_p", "scale", "elastic_p", "shift_p", "contrast", "brightness"),
+            *("drift", "gamma", "noise", "blur_nm"),
+        )
+        nothing = {"mirror": False, "transpose": False, **dict.fromkeys(amplitudes, 0)}
         return cls(**{**nothing, **changes})
 
 
@@ -124,10 +128,16 @@ class Region(Config):
     """Where the sample is; what lies outside counts for nothing."""
 
 
+class Resolved(dict[str, Any]):
+    """The settings of a training as they were written: no recipe changes or completes them."""
+
+
 class TrainConfig(Config):
     """A training file; paths are relative to it.
 
-    The defaults here are the paper's. What a training file leaves out its `recipe` sets.
+    The defaults here are the paper's. What a training file leaves out its `recipe` sets; the same
+    holds for keyword arguments in Python, where a table is a dict or its `Config`, of which the
+    fields that were set are those of a table in a file. All fields of a table are set afterwards.
     """
 
     recipe: Literal["paper", "fast"] = "fast"
@@ -170,7 +180,14 @@ class TrainConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _by_recipe(cls, data: Any) -> Any:
-        return completed(data) if isinstance(data, dict) else data
+        if not isinstance(data, dict) or isinstance(data, Resolved):
+            return data
+        full = completed(data)
+        for table in TABLES:
+            given, default = full.get(table, {}), cls.model_fields[table].default
+            if isinstance(given, Mapping):
+                full[table] = {**default.model_dump(), **given}
+        return full
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Self:
@@ -246,13 +263,18 @@ class CheckpointInfo(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _before_recipes(cls, data: Any) -> Any:
-        """Read what was written when there were no recipes, and nothing was warped."""
+    def _as_written(cls, data: Any) -> Any:
+        """Read a training as it was, whatever the recipes are by now.
+
+        What was written when there were no recipes warps nothing.
+        """
         training = data.get("training") if isinstance(data, dict) else None
-        if not isinstance(training, dict) or "recipe" in training:
+        if not isinstance(training, dict):
             return data
-        augment = {"rotate_p": 0, "elastic_p": 0, "shift_p": 0, **training.get("augment", {})}
-        return {**data, "training": {**training, "recipe": "paper", "augment": augment}}
+        if "recipe" not in training:
+            augment = {"rotate_p": 0, "elastic_p": 0, "shift_p": 0, **training.get("augment", {})}
+            training = {**training, "recipe": "paper", "augment": augment}
+        return {**data, "training": Resolved(training)}
 
 
 class RunState(Config):
