@@ -1,13 +1,13 @@
 """Settings of the network and its training; the defaults are the paper's. Loads no torch."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from asem.config import Config, Nm3, read_toml
-from asem.model.recipes import completed
+from asem.model.recipes import Resolved, completed
+from asem.model.voxel_range import VoxelSizeRange, checked_range
 from asem.structures import Structure, structure
 
 TABLES = ("model", "optimizer", "sampling", "augment")
@@ -38,9 +38,8 @@ class ModelConfig(Config):
 class OptimizerConfig(Config):
     """How the weights move (paper, Training: Pipeline details).
 
-    The defaults here are the paper's. In a training, what is left out of the optimizer that the
-    recipe names is the recipe's; of another one it is what that optimizer was tuned to, never
-    numbers of another optimizer (`asem.model.recipes.OPTIMIZERS`).
+    The defaults are the paper's; those of a training are each optimizer's own
+    (`asem.model.recipes.OPTIMIZERS`).
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -128,10 +127,6 @@ class Region(Config):
     """Where the sample is; what lies outside counts for nothing."""
 
 
-class Resolved(dict[str, Any]):
-    """The settings of a training as they were written: no recipe changes or completes them."""
-
-
 class TrainConfig(Config):
     """A training file; paths are relative to it.
 
@@ -147,6 +142,10 @@ class TrainConfig(Config):
     a table."""
     voxel_size: Voxel
     """nm, of the model; data of another voxel size is resampled."""
+    voxel_size_range: VoxelSizeRange | None = None
+    """The smallest and the largest voxel size, nm: data within is used as it is, not resampled, in
+    training and by the network afterwards (METHOD, Network and training: 5.2 x 4 x 4 with
+    3.2 x 4 x 4 nm). Lengths of augmentation are those of `voxel_size`."""
     resample: bool = True
     """False: data of another voxel size is refused."""
     train: tuple[Region, ...] = Field(min_length=1)
@@ -182,15 +181,12 @@ class TrainConfig(Config):
     def _by_recipe(cls, data: Any) -> Any:
         if not isinstance(data, dict) or isinstance(data, Resolved):
             return data
-        full = completed(data)
-        for table in TABLES:
-            given, default = full.get(table, {}), cls.model_fields[table].default
-            if isinstance(given, Mapping):
-                full[table] = {**default.model_dump(), **given}
-        return full
+        tables = {name: cls.model_fields[name].default.model_dump() for name in TABLES}
+        return completed(data, tables)
 
     @model_validator(mode="after")
-    def _parts_are_equal(self) -> Self:
+    def _settings_fit(self) -> Self:
+        checked_range(self.voxel_size, self.voxel_size_range)
         if self.batch % (self.devices * self.accumulate):
             raise ValueError(
                 f"'batch': {self.batch} blocks are not shared evenly by 'devices' ({self.devices}) "
@@ -249,6 +245,8 @@ class CheckpointInfo(Config):
     """Iterations of training; 0 for a converted model, whose training is not known."""
     structure: str
     voxel_size: Nm3
+    voxel_size_range: VoxelSizeRange | None = None
+    """Data of these voxel sizes is not resampled; None: of `voxel_size` only."""
     model: ModelConfig
     training: TrainConfig | None = None
     """None for a converted model."""

@@ -42,10 +42,22 @@ FINETUNE: dict[str, dict[str, Any]] = {
 }
 
 
-def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+class Resolved(dict[str, Any]):
+    """The settings of a training as they were written: no recipe changes or completes them."""
+
+
+def completed(
+    settings: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """Return the settings of a training with what its recipe states for those left out.
 
-    A table may be a `Config`: the fields that were set are those of a table in a file.
+    Parameters
+    ----------
+    settings
+        Of a file or of Python, where a table may be a `Config`: the fields that were set are those
+        of a table in a file.
+    tables
+        Tables with all that a recipe may leave out, too, so that all of it is stated.
 
     Examples
     --------
@@ -58,7 +70,12 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
         key: value.model_dump(exclude_unset=True) if isinstance(value, Config) else value
         for key, value in settings.items()
     }
-    return merged(recipe, given)
+    full = merged(recipe, given)
+    for name, defaults in (tables or {}).items():
+        table = full.get(name, {})
+        if isinstance(table, Mapping):
+            full[name] = {**defaults, **table}
+    return full
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
