@@ -15,6 +15,7 @@ import torch
 
 import funlib
 from asem.blocks.executors import SERIAL
+from asem.model import checkpoint as checkpoints
 from asem.model.checkpoint import find_checkpoint, load_checkpoint
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.published import PREPARATIONS, PUBLISHED, published_model
@@ -342,6 +343,36 @@ def test_exports_replace_nothing_by_accident(converted, tmp_path):
     assert (tmp_path / "m").read_text() == "mine"
     export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
     onnx.checker.check_model(onnx.load(tmp_path / "m"))
+
+
+def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_path, monkeypatch):
+    """Neither an export nor a conversion replaces it; folders of a similar name stay, too."""
+    run_onnx = models._run
+
+    def and_then(file, raw):
+        (tmp_path / "m.onnx").write_text("theirs")
+        return run_onnx(file, raw)
+
+    monkeypatch.setattr(models, "_run", and_then)
+    with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
+        export_model(converted, tmp_path / "m.onnx", format="onnx")
+    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    (tmp_path / "m.partial").mkdir()
+    (tmp_path / "m.partial/notes").write_text("theirs")
+    save = checkpoints.save_file
+
+    def and_make(*args):
+        save(*args)
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m/notes").write_text("theirs")
+
+    monkeypatch.setattr(checkpoints, "save_file", and_make)
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="m exists and is no converted model"):
+            convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=overwrite)
+    assert (tmp_path / "m/notes").read_text() == "theirs"
+    assert (tmp_path / "m.partial/notes").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m.onnx", "m.partial"]
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "bioimageio"])

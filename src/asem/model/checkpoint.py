@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,13 +111,17 @@ def save_model(
         There is something else, or a checkpoint and no `overwrite`.
     """
     refuse_to_replace(folder, overwrite=overwrite)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     partial.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
-    (partial / STATE).write_text(info.model_dump_json(indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
+        (partial / STATE).write_text(info.model_dump_json(indent=1))
+        refuse_to_replace(folder, overwrite=overwrite)  # what appeared meanwhile stays
+        if overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)  # refused where something but an empty folder lies
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:

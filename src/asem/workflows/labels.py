@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, new_image, refuse_finished
+from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import cleaned
 from asem.image.components import VOXEL_BYTES
@@ -70,8 +70,8 @@ def label_volume(
     if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
         raise ValueError("SRC, DST and the exclusion zone must be three different images")
     only_zone = not overwrite and exclusion_zone is not None and _was_made(destination, request)
-    if exclusion_zone is not None and not overwrite:
-        refuse_finished(exclusion_zone)
+    if exclusion_zone is not None:  # before anything is deleted
+        check_way(exclusion_zone, [source, destination], overwrite=overwrite)
     if not only_zone:
         with new_image(
             destination,

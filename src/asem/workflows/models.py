@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from asem import __version__
+from asem.blocks.side_file import give_name
 from asem.config import Nm3
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
@@ -207,7 +208,10 @@ def export_model(
                 authors=authors,
                 license_id=license_id,
             )
-        made.replace(destination)
+        if overwrite:
+            made.replace(destination)
+        else:
+            give_name(made, destination)
     return {
         "file": str(destination),
         "format": format,
