@@ -85,8 +85,8 @@ def levels(image):
 
 def run_killed(words, *, after):
     code = KILLED.format(edge=EDGE, after=after)
-    tests = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(tests)}
+    paths = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment
     )
