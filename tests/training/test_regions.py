@@ -187,7 +187,7 @@ def regions(tmp_path, raw):
 
 def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
     """Where memory is short, each patch reads its own box."""
-    settings = config(augment=AugmentConfig(scale=0.1))
+    settings = config(recipe="paper", augment=AugmentConfig(scale=0.1))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
     sample = load_sample(regions, settings)
     (on_disk,) = kept_grey([sample], (30, 30, 30))
@@ -208,7 +208,7 @@ def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
 
 
 def test_the_device_cuts_what_the_processor_cuts(regions):
-    settings = config(augment=AugmentConfig(scale=0.1))
+    settings = config(recipe="paper", augment=AugmentConfig(scale=0.1))
     samples = kept_grey([load_sample(regions, settings)], (30, 30, 30))
     sampler = Sampler(samples, settings)
     for seed in range(5):
@@ -236,7 +236,7 @@ def test_a_run_that_goes_on_cuts_where_it_did(regions, monkeypatch, caplog):
 
 @pytest.mark.gpu
 def test_a_gpu_cuts_what_the_processor_cuts(regions):
-    settings = config(augment=AugmentConfig(scale=0.1))
+    settings = config(recipe="paper", augment=AugmentConfig(scale=0.1))
     samples = kept_grey([load_sample(regions, settings)], (30, 30, 30))
     sampler, gpu = Sampler(samples, settings), make_cutter(samples, torch.device("cuda:0"))
     assert isinstance(gpu, DeviceCutter)
