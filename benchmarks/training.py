@@ -83,7 +83,9 @@ def one_sample(raw: np.ndarray[Any, np.dtype[np.uint8]]) -> Sample:
     target = (raw > 128).astype(np.uint8)
     around = np.pad(raw, MARGIN, mode="reflect")
     place = (MARGIN, MARGIN, MARGIN)
-    return Sample(Volume(around, VOXEL), target, (0.0, 255.0), place, (0, 0, 0), raw.size, ())
+    raw_volume, foreground = Volume(around, VOXEL), int(target.sum())
+    window = (0.0, 255.0)
+    return Sample(raw_volume, target, window, place, (0, 0, 0), raw.size, (), foreground, "sample")
 
 
 def settings(augment: AugmentConfig, **changes: Any) -> TrainConfig:

@@ -10,6 +10,9 @@ from asem.config import Config
 class Structure(Config):
     """One kind of organelle; lengths and volumes hold at every voxel size.
 
+    In voxels, lengths are rounded half up along each axis (`asem.image.morphology`): dilation may
+    be 0 voxels along an axis, a zone is at least 1 along the finest.
+
     The presets are the paper's numbers (Data preprocessing, steps 4, 6 and 7), which it gives in
     voxels of 5 nm.
     """
@@ -17,7 +20,8 @@ class Structure(Config):
     name: str
     """Name in commands and training files."""
     smallest_nm3: float = Field(0, ge=0)
-    """Annotated objects of less are dropped."""
+    """Annotated objects of less are dropped, but for those that the border or unlabelled voxels cut
+    off."""
     largest_hole_nm3: float = Field(0, ge=0)
     """Holes of less are filled."""
     dilation_nm: float = Field(0, ge=0)

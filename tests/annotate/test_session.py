@@ -404,7 +404,7 @@ def test_guesses(annotation):
     assert annotation.guess(HERE) is None
 
 
-def test_who_began_a_window_is_kept_with_its_labels(annotation):
+def test_who_began_a_window_is_kept_with_its_labels(annotation, caplog):
     by = {"network": "runs/mito", "weights": "ab12"}
     annotation.accept(HERE, np.ones(HERE.shape, bool), by)
     annotation.accept(BESIDE, np.ones(BESIDE.shape, bool))
@@ -414,6 +414,27 @@ def test_who_began_a_window_is_kept_with_its_labels(annotation):
     np.savez(annotation.accepted[HERE], foreground=np.ones(HERE.shape, bool))  # an older file
     assert annotation.labels(HERE).all()
     assert annotation.begun_by(HERE) is None
+    assert not caplog.records
+    with pytest.raises(ValueError, match=r"the window 2:4,3:5,4:6 is not accepted"):
+        annotation.begun_by(Roi((2, 3, 4), (2, 2, 2)))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "text", "list"])
+def test_a_file_that_lost_who_began_its_window_is_named(annotation, caplog, damage):
+    annotation.accept(HERE, np.ones(HERE.shape, bool), {"network": "runs/mito"})
+    file = annotation.accepted[HERE]
+    if damage == "gone":
+        file.unlink()
+    elif damage == "cut":
+        file.write_bytes(file.read_bytes()[:-30])
+    else:
+        by = {"text": "{", "list": "[1]"}[damage]
+        np.savez(file, foreground=np.ones(HERE.shape, bool), begun_by=np.array(by))
+    assert annotation.begun_by(HERE) is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert str(file) in record.getMessage()
+    assert "accept the window 0:2,0:3,0:4 again" in record.getMessage()
 
 
 def test_marks_outside_the_volume(annotation):

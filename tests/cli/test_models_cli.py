@@ -35,11 +35,14 @@ def test_list(asem):
         "structure": "mito",
         "preparation": "HPFS",
         "voxel_size": [4, 4, 4],
+        "voxel_size_range": [[3.2, 4, 4], [5.24, 4, 4]],
     }
+    assert result["models"][0]["voxel_size_range"] is None
     assert result["published_at"].startswith("https://open.quiltdata.com/b/asem-project")
     code, out, _ = asem("models", "list")
     assert code == 0
     assert "1986 ccp HPFS 5 x 5 x 5" in " ".join(out.split())
+    assert "1675 mito HPFS 3.2-5.24 x 4 x 4" in " ".join(out.split())
     assert "HPFS: high-pressure freezing and freeze substitution" in out
 
 

@@ -5,10 +5,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from asem.image.morphology import closed, eroded, grown, near, opened, radii_of
+from asem.image.morphology import (
+    closed,
+    eroded,
+    grown,
+    near,
+    opened,
+    radii_of,
+    warn_of_lost_width,
+    zone_radii,
+)
 
 small = st.tuples(*[st.integers(1, 7)] * 3)
-radii_3d = st.tuples(*[st.integers(1, 4)] * 3)
+radii_3d = st.tuples(*[st.integers(0, 4)] * 3)
+"""0: no reach along that axis."""
 CROSS = ndimage.generate_binary_structure(3, 1)
 
 
@@ -18,7 +28,7 @@ def diamond(radii):
     return sum(np.abs(a) / max(r, 1) for a, r in zip(axes, radii, strict=True)) <= 1 + 1e-9
 
 
-@given(arrays(bool, small), st.tuples(*[st.integers(1, 4)] * 3))
+@given(arrays(bool, small), radii_3d)
 def test_the_diamond_is_its_structuring_element(source, radii):
     expected = ndimage.binary_dilation(source, diamond(radii)) if source.any() else source
     assert (near(source, radii) == expected).all()
@@ -32,7 +42,7 @@ def test_the_isotropic_diamond_is_the_iterated_cross(source, width):
 
 def ball(radii):
     axes = np.ogrid[tuple(slice(-r, r + 1) for r in radii)]
-    return sum((a / r) ** 2 for a, r in zip(axes, radii, strict=True)) <= 1 + 1e-9
+    return sum((a / max(r, 1)) ** 2 for a, r in zip(axes, radii, strict=True)) <= 1 + 1e-9
 
 
 @given(arrays(bool, small), radii_3d)
@@ -66,7 +76,8 @@ def nearest(labels, radii, unknown, distance):
     places = np.argwhere((labels != 0) & (labels != unknown))
     out = labels.copy()
     for voxel in np.argwhere(labels == 0):
-        steps = np.abs(places - voxel) / np.array(radii)
+        apart = np.abs(places - voxel)
+        steps = np.where(apart <= radii, apart / np.maximum(radii, 1), 2)
         reach = steps.sum(1) if distance == "diamond" else (steps**2).sum(1)
         close = [
             (round(r, 9), labels[tuple(p)])
@@ -81,15 +92,53 @@ def nearest(labels, radii, unknown, distance):
 @pytest.mark.parametrize("shape", ["diamond", "ball"])
 @given(
     labels=arrays(np.uint16, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 3)),
-    radii=st.tuples(*[st.integers(1, 3)] * 3),
+    radii=st.tuples(*[st.integers(0, 3)] * 3),
 )
 def test_objects_grow_into_the_nearest_background(shape, labels, radii):
     expected = nearest(labels, radii, 3, shape)
     assert (grown(labels, radii, 3, shape) == expected).all()
 
 
-def test_radii_follow_the_voxel_size():
-    assert radii_of(20, (5.0, 5.0, 5.0)) == (4, 4, 4)
-    assert radii_of(20, (15.0, 16.0, 8.0)) == (1, 1, 2)
-    assert radii_of(5, (50.0, 10.0, 10.0)) == (1, 1, 1)
-    assert radii_of(0, (5.0, 5.0, 5.0)) == (0, 0, 0)
+@pytest.mark.parametrize(
+    ("width", "voxel_size", "expected"),
+    [
+        (20, (5.0, 5.0, 5.0), (4, 4, 4)),
+        (20, (15.0, 16.0, 8.0), (1, 1, 3)),  # 2.5: half up
+        (7.5, (5.0, 5.0, 5.0), (2, 2, 2)),
+        (15, (10.0, 10.0, 10.0), (2, 2, 2)),
+        (15, (50.0, 5.0, 5.0), (0, 3, 3)),
+        (5, (10.0, 10.1, 9.9), (1, 0, 1)),
+        (0.3, (0.2, 0.2, 0.2), (2, 2, 2)),  # 0.3 / 0.2 is 1.4999999999999998
+        (15, (10.000001, 9.999999, 6.0), (2, 2, 3)),  # noise of a stored voxel size
+        (2.4, (5.0, 5.0, 5.0), (0, 0, 0)),
+        (0, (5.0, 5.0, 5.0), (0, 0, 0)),
+    ],
+)
+def test_radii_are_widths_in_voxels_rounded_half_up(width, voxel_size, expected):
+    assert radii_of(width, voxel_size) == expected
+
+
+@pytest.mark.parametrize(
+    ("width", "voxel_size", "expected"),
+    [
+        (20, (50.0, 5.0, 5.0), (0, 4, 4)),
+        (5, (50.0, 20.0, 12.0), (0, 0, 1)),
+        (5, (50.0, 20.0, 20.0), (0, 1, 1)),  # both are the finest
+        (5, (20.0, 20.0, 20.0 * (1 + 1e-9)), (1, 1, 1)),
+        (5, (4.0, 4.0, 8.0), (1, 1, 1)),
+        (0, (5.0, 5.0, 5.0), (0, 0, 0)),
+    ],
+)
+def test_a_zone_has_one_voxel_along_the_finest_axes_at_least(width, voxel_size, expected):
+    assert zone_radii(width, voxel_size) == expected
+
+
+def test_a_warning_names_the_axes_along_which_a_width_is_lost(caplog):
+    size = (50.0, 40.0, 5.0)
+    warn_of_lost_width("mito: dilation", 15, size, radii_of(15, size))
+    assert "mito: dilation of 15 nm" in caplog.text
+    assert "z (voxels of 50 nm), y (voxels of 40 nm)" in caplog.text
+    caplog.clear()
+    for width in (0, 15):
+        warn_of_lost_width("mito: dilation", width, (5.0,) * 3, radii_of(width, (5.0,) * 3))
+    assert not caplog.records

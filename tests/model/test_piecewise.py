@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from asem.model import piecewise
 from asem.model.config import ModelConfig
+from asem.model.device import describe
 from asem.model.extent import flops_of, memory_of, needed
 from asem.model.folded import Weights
 from asem.model.piecewise import logits
@@ -36,6 +38,28 @@ def test_it_is_what_the_network_gives(config, piece, rng):
     assert expected.std() > 0.01
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_a_card_without_the_fused_convolution_is_named_once(monkeypatch, caplog):
+    """cuDNN then says that it finds no engine; any other fault is one."""
+    x, layer = torch.zeros(1, 1, 4, 4, 4), (torch.zeros(1, 1, 3, 3, 3), torch.zeros(1))
+
+    def refuse(*_):
+        raise RuntimeError(f"{reason}\nmore")
+
+    for name in ("cudnn_convolution_relu", "cudnn_convolution_add_relu"):
+        monkeypatch.setattr(torch, name, refuse)
+    piecewise._warn_of_fallback.cache_clear()
+    reason = "FIND was unable to find an engine to execute this computation"
+    assert piecewise._fused(x, layer, None) is None
+    assert piecewise._fused(x, layer, x) is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert describe(x.device) in record.getMessage()
+    assert "no fused convolution" in record.getMessage()
+    reason = "an illegal memory access was encountered"
+    with pytest.raises(RuntimeError, match="illegal"):
+        piecewise._fused(x, layer, None)
 
 
 @pytest.mark.parametrize("config", NETS)

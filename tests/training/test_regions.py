@@ -56,6 +56,23 @@ def test_labels_are_placed_by_world_position(tmp_path, raw):
     assert (np.asarray(there.raw.array) == raw[2:18, 2:]).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "seen"), [((5.2, 4.0, 4.0), (5.2, 4.0, 4.0)), ((5.3, 4.0, 4.0), (4.0, 4.0, 4.0))]
+)
+def test_voxel_sizes_in_the_range_are_trained_on_as_they_are(tmp_path, raw, size, seen):
+    region = Region(
+        raw=store(tmp_path, "raw", raw, voxel_size=size),
+        labels=store(tmp_path, "labels", (raw > 99).astype(np.uint8), voxel_size=size),
+    )
+    own = {"voxel_size": (4, 4, 4), "voxel_size_range": ((3.2, 4, 4), (5.24, 4, 4))}
+    sample = load_sample(region, config(**own, resample=seen != size))
+    assert sample.raw.voxel_size == pytest.approx(seen)
+    if seen == size:
+        assert (sample.target == (raw > 99)).all()
+    with pytest.raises(ValueError, match=r"'voxel_size_range': 3.2-5.24 x 4 x 4 nm does not hold"):
+        config(**own | {"voxel_size": (5, 5, 5)})
+
+
 def test_coarse_bins_lie_wholly_inside_the_roi(tmp_path, raw):
     labels = np.ones(raw.shape, np.uint8)
     region = Region(
@@ -170,7 +187,7 @@ def regions(tmp_path, raw):
 
 def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
     """Where memory is short, each patch reads its own box."""
-    settings = config(augment=AugmentConfig(scale=0.1))
+    settings = config(recipe="paper", augment=AugmentConfig(scale=0.1))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
     sample = load_sample(regions, settings)
     (on_disk,) = kept_grey([sample], (30, 30, 30))
@@ -191,7 +208,7 @@ def test_patches_from_disk_are_those_from_memory(regions, monkeypatch, caplog):
 
 
 def test_the_device_cuts_what_the_processor_cuts(regions):
-    settings = config(augment=AugmentConfig(scale=0.1))
+    settings = config(recipe="paper", augment=AugmentConfig(scale=0.1))
     samples = kept_grey([load_sample(regions, settings)], (30, 30, 30))
     sampler = Sampler(samples, settings)
     for seed in range(5):
@@ -219,7 +236,7 @@ def test_a_run_that_goes_on_cuts_where_it_did(regions, monkeypatch, caplog):
 
 @pytest.mark.gpu
 def test_a_gpu_cuts_what_the_processor_cuts(regions):
-    settings = config(augment=AugmentConfig(scale=0.1))
+    settings = config(recipe="paper", augment=AugmentConfig(scale=0.1))
     samples = kept_grey([load_sample(regions, settings)], (30, 30, 30))
     sampler, gpu = Sampler(samples, settings), make_cutter(samples, torch.device("cuda:0"))
     assert isinstance(gpu, DeviceCutter)

@@ -30,13 +30,15 @@ def config(**changes):
     return TrainConfig.model_validate(settings)
 
 
-def plain_sample(target):
+def plain_sample(target, name="sample"):
     """Return a sample of a volume that is white where its foreground is, with some black around."""
     target = np.asarray(target, np.uint8)
     raw = np.pad(np.where(target == FOREGROUND, 255, 0).astype(np.uint8), 12)
     volume = Volume(raw, (10.0, 10.0, 10.0))
     known = int(np.count_nonzero(target < BEYOND))
-    return Sample(volume, target, (0.0, 255.0), (12, 12, 12), (0, 0, 0), known, ())
+    foreground = int(np.count_nonzero(target == FOREGROUND))
+    place, window = (12, 12, 12), (0.0, 255.0)
+    return Sample(volume, target, window, place, (0, 0, 0), known, (), foreground, name)
 
 
 def outputs(samples, settings, number, *, start=0):
@@ -143,11 +145,39 @@ def test_patches_of_unknown_voxels_are_always_rejected():
         Sampler([plain_sample(target)], config())
 
 
-def test_samples_are_drawn_by_their_known_voxels():
-    samples = [plain_sample(np.zeros((20, 20, 20))), plain_sample(np.ones((20, 20, 60)))]
-    settings = config(sampling=SamplingConfig(reject=0))
-    share = np.mean([one.any() for one in outputs(samples, settings, 400)])
-    assert share == pytest.approx(0.75, abs=0.07)
+def shares(samples, settings, number=2000):
+    """Return how often each sample is drawn."""
+    sampler = Sampler(samples, settings)
+    draws = [sampler.draw(np.random.default_rng(n)).sample for n in range(number)]
+    return np.bincount(draws, minlength=len(samples)) / number
+
+
+@pytest.mark.parametrize("reject", [0, 0.9])
+def test_samples_are_drawn_by_their_known_voxels(reject):
+    """However rich they are: places are rejected inside the sample that was drawn."""
+    settings = config(sampling=SamplingConfig(reject=reject))
+    poor, rich = np.zeros((20, 20, 20)), np.ones((20, 20, 20))
+    poor[8, 8, 8] = 1
+    equal = shares([plain_sample(poor), plain_sample(rich)], settings)
+    assert equal == pytest.approx([0.5, 0.5], abs=0.04)
+    larger = shares([plain_sample(np.zeros((20, 20, 60))), plain_sample(rich)], settings)
+    assert larger == pytest.approx([0.75, 0.25], abs=0.04)
+    masked = np.ones((20, 20, 40))
+    masked[:, :, 20:] = UNKNOWN
+    equal = shares([plain_sample(poor), plain_sample(masked)], settings)
+    assert equal == pytest.approx([0.5, 0.5], abs=0.04)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_sample_without_an_acceptable_place_is_left_out(caplog, order):
+    thin = np.full((20, 20, 20), UNKNOWN)
+    thin[:, :, :5] = 1
+    samples = [plain_sample(thin, "thin"), plain_sample(np.ones((20, 20, 20)), "full")][::order]
+    drawn = shares(samples, config(), 200)
+    assert drawn.tolist() == [0, 1][::order]
+    (record,) = caplog.records
+    assert "[[train]] thin is left out: no block of 10^3 voxels in it" in record.message
+    assert Sampler(samples, config()).drawn == [1, 0][::order][:1]
 
 
 def test_a_patch_that_does_not_fit_is_told_with_one_that_does():

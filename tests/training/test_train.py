@@ -460,6 +460,26 @@ def test_a_structure_of_ones_own(cell, tmp_path):
     assert tuned.structure == info.training.structure
 
 
+def test_fine_tuning_takes_over_the_range_of_voxel_sizes(cell, run, tmp_path):
+    shutil.copytree(run / "checkpoints/00000006", tmp_path / "model")
+    state = json.loads((tmp_path / "model" / checkpoint.STATE).read_text())
+    accepted = [[9.0, 10.0, 10.0], [12.0, 10.0, 10.0]]
+    state |= {"training": None, "voxel_size_range": accepted}
+    (tmp_path / "model" / checkpoint.STATE).write_text(json.dumps(state))
+    for name in ("raw", "labels"):
+        kind = "image" if name == "raw" else "labels"
+        size = (11.0, 10.0, 10.0)
+        import_volume(cell / f"{name}.tif", tmp_path / name, voxel_size=size, kind=kind)
+    (tmp_path / "t.toml").write_text(
+        'iterations = 1\npatch = 28\ndevice = "cpu"\nresample = false\n'
+        '[[train]]\nraw = "raw"\nlabels = "labels"\n'
+    )
+    finetune_model(tmp_path / "model", tmp_path / "t.toml", out=tmp_path / "tuned")
+    info = checkpoint.read_info(tmp_path / "tuned/checkpoints/00000001")
+    assert info.voxel_size == (10, 10, 10)
+    assert info.voxel_size_range == info.training.voxel_size_range == ((9, 10, 10), (12, 10, 10))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

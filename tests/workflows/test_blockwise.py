@@ -56,6 +56,16 @@ def large(mask, smallest):
     return (sizes >= smallest)[ids]
 
 
+def cut_off(mask, unlabelled):
+    """Objects at the border of the array, or with a face at an unlabelled voxel."""
+    ids, _ = ndimage.label(mask)
+    ends = ndimage.binary_dilation(unlabelled, CROSS)
+    for axis in range(3):
+        planes = np.moveaxis(ends, axis, 0)
+        planes[[0, -1]] = True
+    return mask & np.isin(ids, np.unique(ids[ends]))
+
+
 def cleaned(mask, holes, objects):
     return large(~large(~mask, holes), objects)
 
@@ -127,7 +137,7 @@ def test_mask(tmp_path, rng):
     store(tmp_path / "raw", grey, size=size)
     config = MaskConfig(opening_nm=5, closing_nm=10, largest_hole_nm3=6e3, smallest_nm3=1e4)
     mask_volume(tmp_path / "raw", tmp_path / "mask", config=config)
-    small, wide = ellipsoid((1, 1, 1)), ellipsoid((2, 2, 2))
+    small, wide = ellipsoid((1, 1, 1)), ellipsoid((2, 2, 3))  # 10 nm at 4 nm: half up
     coarse = ndimage.binary_dilation(
         ndimage.binary_erosion((grey > 2) & (grey < 180), small, border_value=1), small
     )
@@ -153,7 +163,9 @@ def test_labels_and_zone(tmp_path, rng, shape):
     )  # fmt: skip
     zone = tmp_path / "zone"
     label_volume(tmp_path / "a", tmp_path / "b", preset, exclusion_zone=zone, zone_shape=shape)
-    clean = cleaned(mask, 30, 40)
+    filled = ~large(~mask, 30)
+    clean = large(filled, 40) | cut_off(filled, np.zeros_like(mask))
+    assert (clean != large(filled, 40)).any()
     expected = ndimage.binary_dilation(clean, CROSS, iterations=2)
     assert (read(tmp_path / "b") == expected).all()
     assert (clean != mask).any()
@@ -168,6 +180,27 @@ def test_labels_and_zone(tmp_path, rng, shape):
     assert (read(tmp_path / "zone") == zone).all()
 
 
+def test_labels_of_thick_planes(tmp_path, rng, caplog):
+    """15 nm is nothing at planes of 50 nm; the zone of 5 nm is a voxel of 16 nm, in the plane."""
+    mask = blobs(rng)
+    store(tmp_path / "a", mask.astype(np.uint8), kind="labels", size=(50.0, 10.0, 16.0))
+    preset = Structure(name="x", dilation_nm=15, zone_out_nm=4, zone_in_nm=4)
+    zone = tmp_path / "zone"
+    label_volume(tmp_path / "a", tmp_path / "b", preset, exclusion_zone=zone)
+    z, y, x = np.ogrid[:1, -2:3, -1:2]
+    expected = ndimage.binary_dilation(mask, np.abs(y) / 2 + np.abs(x) + z <= 1)
+    assert (read(tmp_path / "b") == expected).all()
+    row = np.ones((1, 3, 1), bool)
+    border = ndimage.binary_erosion(expected, row, border_value=1)
+    assert (read(zone) == ndimage.binary_dilation(expected, row) & ~border).all()
+    lost = [record.message for record in caplog.records]
+    assert len(lost) == 3
+    assert lost[0].startswith(
+        "x: dilation of 15 nm is less than half a voxel along z (voxels of 50"
+    )
+    assert "outside of 4 nm is less than half a voxel along z (voxels of 50 nm), x (" in lost[1]
+
+
 def test_labels_with_ids_and_unknown_voxels(tmp_path):
     ids = np.zeros((6, 30, 30), np.uint16)
     ids[1:5, 2:20, 2:20] = 7
@@ -176,7 +209,8 @@ def test_labels_with_ids_and_unknown_voxels(tmp_path):
     ids[2:4, 19:21, 5:7] = 0  # a hole between 7 and 3
     ids[2:4, 23:25, 10:13] = 0
     ids[2, 22, 10] = 65_535  # beside a hole in 3: it may be larger than it seems
-    ids[0, 0, 29] = 5  # a speck
+    ids[2, 1, 28] = 5  # a speck
+    ids[0, 29, 29] = 5  # one that the border cuts
     ids[5, 29, 29] = 65_535
     store(tmp_path / "a", ids, kind="labels")
     preset = Structure(name="x", smallest_nm3=2 * 125, largest_hole_nm3=20 * 125)
@@ -185,24 +219,67 @@ def test_labels_with_ids_and_unknown_voxels(tmp_path):
     expected[2:4, 10:13, 10:13] = 7
     expected[2:4, 19:21, 5:7] = 3
     expected[2, 22, 10] = 65_535
-    expected[0, 0, 29] = 0
+    expected[2, 1, 28] = 0
     assert (read(tmp_path / "b") == expected).all()
 
 
 def test_sizes_at_the_limit_stay(tmp_path):
     """As in scikit-image: smaller ones go."""
-    ids = np.zeros((3, 20, 20), np.uint8)
-    ids[:, 2:18, 2:18] = 1
-    ids[1, 5, 4:14] = 0  # ten voxels
-    ids[1, 8, 4:13] = 0  # nine
-    ids[0, 0, :10] = ids[0, 19, :9] = 1
+    ids = np.zeros((5, 24, 24), np.uint8)
+    ids[1:4, 4:20, 4:20] = 1
+    ids[2, 7, 6:16] = 0  # ten voxels
+    ids[2, 10, 6:15] = 0  # nine
+    ids[1, 1, 1:11] = ids[1, 22, 1:10] = 1
     store(tmp_path / "a", ids, kind="labels")
     preset = Structure(name="x", largest_hole_nm3=10 * 125, smallest_nm3=10 * 125)
     label_volume(tmp_path / "a", tmp_path / "b", preset)
     expected = ids.copy()
-    expected[1, 8, 4:13] = 1
-    expected[0, 19, :9] = 0
+    expected[2, 10, 6:15] = 1
+    expected[1, 22, 1:10] = 0
     assert (read(tmp_path / "b") == expected).all()
+
+
+def test_objects_that_are_cut_off_stay(tmp_path, rng):
+    """By unlabelled voxels or the border: their true size is not known. Holes are as before."""
+    mask = blobs(rng, sigma=0.8, share=0.25)
+    unlabelled = ndimage.gaussian_filter(rng.random(SHAPE), 3)
+    unlabelled = unlabelled > np.quantile(unlabelled, 0.8)
+    labels = np.where(unlabelled, 65_535, mask).astype(np.uint16)
+    store(tmp_path / "a", labels, kind="labels")
+    label_volume(tmp_path / "a", tmp_path / "b", Structure(name="x", smallest_nm3=50 * 125))
+    mask &= ~unlabelled
+    kept = large(mask, 50) | cut_off(mask, unlabelled)
+    assert (read(tmp_path / "b") == np.where(unlabelled, 65_535, kept)).all()
+    assert large(mask, 50).sum() < kept.sum() < mask.sum()
+
+
+def test_one_that_touches_by_a_corner_is_whole(tmp_path):
+    ids = np.zeros((7, 9, 9), np.uint8)
+    ids[3, 3, 2] = ids[3, 6, 6] = 1
+    ids[4, 4, 2] = 255  # by an edge
+    ids[3, 6, 7] = 255  # by a face
+    ids[5, 1:3, 1] = 1
+    ids[6, 2, 1] = 2  # at the border; the object of another id beside it is whole
+    store(tmp_path / "a", ids, kind="labels")
+    label_volume(tmp_path / "a", tmp_path / "b", Structure(name="x", smallest_nm3=9 * 125))
+    expected = ids.copy()
+    expected[3, 3, 2] = 0
+    expected[5, 1:3, 1] = 0
+    assert (read(tmp_path / "b") == expected).all()
+
+
+def test_segmentations_and_masks_drop_what_the_border_cuts(tmp_path):
+    grey = np.full((9, 20, 20), 200, np.uint8)
+    grey[0, 0, 0:4] = 100
+    grey[2:7, 4:16, 4:16] = 100
+    store(tmp_path / "raw", grey)
+    config = MaskConfig(opening_nm=0, closing_nm=0, largest_hole_nm3=0, smallest_nm3=1e4)
+    mask_volume(tmp_path / "raw", tmp_path / "mask", config=config)
+    expected = (grey == 100) & large(grey == 100, 80)
+    assert (read(tmp_path / "mask") == expected).all()
+    store(tmp_path / "p", 255 - grey)
+    segment_volume(tmp_path / "p", tmp_path / "s", min_size=80)
+    assert (read(tmp_path / "s") == expected).all()
 
 
 def test_large_ids_fill_holes_as_they_are(tmp_path):

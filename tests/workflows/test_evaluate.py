@@ -59,6 +59,20 @@ def test_labels_beyond_the_prediction_make_zone_inside_it(store):
     assert scores["exclusion_zone"]["voxels"] == 2
 
 
+def test_a_zone_thinner_than_half_a_plane_leaves_planes_alone(store, caplog):
+    """20 nm at planes of 50 nm: voxels of the planes above and below an object are scored."""
+    labels = np.zeros((3, 1, 12), np.uint8)
+    labels[1] = 1
+    size = {"voxel_size": (50.0, 5.0, 5.0)}
+    truth, guess = store("t", labels, **size), store("p", labels, **size)
+    scores = evaluate_volume(guess, truth, structure_name="mito")
+    assert scores["exclusion_zone"]["voxels"] == labels.size
+    (warning, inside) = [record.message for record in caplog.records]
+    assert "mito: the exclusion zone outside of 20 nm" in warning
+    assert "along z (voxels of 50 nm)" in warning
+    assert "inside" in inside
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

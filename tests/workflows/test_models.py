@@ -14,14 +14,18 @@ import pytest
 import torch
 
 import funlib
+from asem.blocks.executors import SERIAL
+from asem.model import checkpoint as checkpoints
 from asem.model.checkpoint import find_checkpoint, load_checkpoint
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.published import PREPARATIONS, PUBLISHED, published_model
 from asem.structures import STRUCTURES
 from asem.volume.formats import open_volume
 from asem.workflows import models
+from asem.workflows.importing import import_volume
 from asem.workflows.models import convert_model, export_model
 from asem.workflows.predict import predict_volume
+from asem.workflows.predict_plan import Plan, one_job
 
 TEN = (10.0, 10.0, 10.0)
 # In a process of its own, for it leaves files open; nothing may be asked of the net.
@@ -65,15 +69,18 @@ def converted(checkpoint):
 
 
 def test_the_seven_published_models():
-    found = {(m.number, m.structure, m.preparation, m.voxel_size) for m in PUBLISHED}
+    found = {
+        (m.number, m.structure, m.preparation, m.voxel_size, m.voxel_size_range) for m in PUBLISHED
+    }
+    mixed = ((3.2, 4, 4), (5.24, 4, 4))  # Hela cells 19 and 20
     assert found == {
-        (1847, "mito", "CF", (5, 5, 5)),
-        (1837, "golgi", "CF", (5, 5, 5)),
-        (1841, "er", "CF", (5, 5, 5)),
-        (1675, "mito", "HPFS", (4, 4, 4)),
-        (1669, "er", "HPFS", (4, 4, 4)),
-        (1986, "ccp", "HPFS", (5, 5, 5)),
-        (2000, "npc", "HPFS", (5, 5, 5)),
+        (1847, "mito", "CF", (5, 5, 5), None),
+        (1837, "golgi", "CF", (5, 5, 5), None),
+        (1841, "er", "CF", (5, 5, 5), None),
+        (1675, "mito", "HPFS", (4, 4, 4), mixed),
+        (1669, "er", "HPFS", (4, 4, 4), mixed),
+        (1986, "ccp", "HPFS", (5, 5, 5), None),
+        (2000, "npc", "HPFS", (5, 5, 5), None),
     }
     assert {m.structure for m in PUBLISHED} <= set(STRUCTURES)
     assert {m.preparation for m in PUBLISHED} == set(PREPARATIONS)
@@ -130,8 +137,8 @@ def test_checkpoints_written_before_are_still_read(run):
         ({"structure": "mitos", "voxel_size": TEN}, "unknown structure 'mitos'"),
         ({"structure": "mito", "voxel_size": (5, 0, 5)}, "--voxel-size 5,0,5: .* be positive"),
         ({"published": 1}, "unknown published model 1"),
-        ({"published": 1847, "structure": "er"}, "1847 is --structure mito --voxel-size 5,5,5"),
-        ({"published": 1675, "voxel_size": TEN}, "1675 is --structure mito --voxel-size 4,4,4"),
+        ({"published": 1847, "structure": "mitos"}, "unknown structure 'mitos'"),
+        ({"published": 1847, "voxel_size": (5, -5, 5)}, "must be positive"),
     ],
 )
 def test_what_a_checkpoint_means_must_be_said(checkpoint, tmp_path, options, message):
@@ -140,9 +147,79 @@ def test_what_a_checkpoint_means_must_be_said(checkpoint, tmp_path, options, mes
     assert not list(tmp_path.iterdir())
 
 
-def test_saying_the_same_twice_is_allowed(checkpoint, tmp_path):
+def test_saying_the_same_twice_is_allowed(checkpoint, tmp_path, caplog):
     same = {"structure": "mito", "voxel_size": (5.0, 5.0, 5.0)}
     assert convert_model(checkpoint, tmp_path / "m", published=1847, **same)["structure"] == "mito"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "said"),
+    [
+        ({}, ("mito", [4, 4, 4], [[3.2, 4, 4], [5.24, 4, 4]]), []),
+        ({"structure": "er"}, ("er", [4, 4, 4], [[3.2, 4, 4], [5.24, 4, 4]]), ["finds, mito"]),
+        (
+            {"voxel_size": (4.0, 4.0, 4.0)},
+            ("mito", [4, 4, 4], None),
+            ["--voxel-size 4,4,4 overrides what the published model 1675 was trained on, 3.2-5.24"],
+        ),
+        (
+            {"structure": "golgi", "voxel_size": TEN},
+            ("golgi", [10, 10, 10], None),
+            ["--structure golgi overrides", "--voxel-size 10,10,10 overrides"],
+        ),
+    ],
+)
+def test_options_override_what_a_published_model_states(
+    checkpoint, tmp_path, caplog, options, expected, said
+):
+    result = convert_model(checkpoint, tmp_path / "m", published=1675, **options)
+    keys = ("structure", "voxel_size", "voxel_size_range")
+    assert tuple(result[key] for key in keys) == expected
+    info = load_checkpoint(tmp_path / "m")[1]
+    assert json.loads(info.model_dump_json(include=set(keys))) == {key: result[key] for key in keys}
+    assert len(caplog.records) == len(said)
+    assert all(text in one for text, one in zip(said, caplog.messages, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((5.2, 4.0, 4.0), (5.2, 4.0, 4.0)),
+        ((5.24, 4.0, 4.0), (5.24, 4.0, 4.0)),
+        ((3.2, 4.0, 4.0), (3.2, 4.0, 4.0)),
+        ((3.24, 4.0, 4.0), (3.24, 4.0, 4.0)),
+        ((4.0, 4.0, 4.0), (4.0, 4.0, 4.0)),
+        ((5.3, 4.0, 4.0), (4.0, 4.0, 4.0)),
+        ((3.1, 4.0, 4.0), (4.0, 4.0, 4.0)),
+        ((5.2, 4.0, 5.0), (4.0, 4.0, 4.0)),
+        ((2.0, 2.0, 2.0), (4.0, 4.0, 4.0)),
+    ],
+)
+def test_a_stack_within_the_range_is_not_resampled(checkpoint, cell, tmp_path, caplog, size, seen):
+    convert_model(checkpoint, tmp_path / "m", published=1669)
+    import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size, roi=":12,:14,:16")
+    options = {"tile": 8, "device": "cpu", "precision": "32"}
+    job = one_job(tmp_path / "m", tmp_path / "raw", tmp_path / "p", tile=8, precision="32")
+    with caplog.at_level("INFO", logger="asem"):
+        plan = Plan.of(job, device="cpu", overwrite=False, executor=SERIAL)
+    assert plan.models[0].network.voxel_size == seen
+    used = seen == size and size != (4.0, 4.0, 4.0)
+    assert (
+        "are used as they are; the network was trained on 3.2-5.24 x 4 x 4" in caplog.text
+    ) == used
+    interpolated = "are interpolated to the model's" in caplog.text
+    assert interpolated == (seen != size and size != (2.0, 2.0, 2.0))
+    if not used:
+        return
+    # As a model of exactly this voxel size predicts it, also where resampling is refused.
+    convert_model(checkpoint, tmp_path / "own", structure="er", voxel_size=size)
+    for name in ("m", "own"):
+        predict_volume(
+            tmp_path / name, tmp_path / "raw", tmp_path / f"p_{name}", resample=False, **options
+        )
+    found = [open_volume(tmp_path / f"p_{name}") for name in ("m", "own")]
+    assert (found[0].read(found[0].roi) == found[1].read(found[1].roi)).all()
 
 
 def test_nothing_is_replaced_by_accident(checkpoint, converted, run, tmp_path):
@@ -266,6 +343,36 @@ def test_exports_replace_nothing_by_accident(converted, tmp_path):
     assert (tmp_path / "m").read_text() == "mine"
     export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
     onnx.checker.check_model(onnx.load(tmp_path / "m"))
+
+
+def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_path, monkeypatch):
+    """Neither an export nor a conversion replaces it; folders of a similar name stay, too."""
+    run_onnx = models._run
+
+    def and_then(file, raw):
+        (tmp_path / "m.onnx").write_text("theirs")
+        return run_onnx(file, raw)
+
+    monkeypatch.setattr(models, "_run", and_then)
+    with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
+        export_model(converted, tmp_path / "m.onnx", format="onnx")
+    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    (tmp_path / "m.partial").mkdir()
+    (tmp_path / "m.partial/notes").write_text("theirs")
+    save = checkpoints.save_file
+
+    def and_make(*args):
+        save(*args)
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m/notes").write_text("theirs")
+
+    monkeypatch.setattr(checkpoints, "save_file", and_make)
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="m exists and is no converted model"):
+            convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=overwrite)
+    assert (tmp_path / "m/notes").read_text() == "theirs"
+    assert (tmp_path / "m.partial/notes").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m.onnx", "m.partial"]
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "bioimageio"])

@@ -12,6 +12,7 @@ hold; those above it were undone, can be redone, and are gone when one draws::
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,10 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.annotate.strokes import MOST_LETTERS, Mark, mark_of
-from asem.annotate.window_files import window_arrays, window_file, window_path
+from asem.annotate.window_files import (
+    window_arrays,
+    window_file,
+    window_path,
+    window_table,
+)
 from asem.blocks.log import AppendedLog
 from asem.volume.roi import Roi, parse_roi
 
+LOGGER = logging.getLogger(__name__)
 LOG = "log.jsonl"
 ACCEPTED, GUESSES = "accepted", "guesses"
 """Folders of arrays, a file for each window."""
@@ -201,13 +208,18 @@ class Annotation:
         return foreground
 
     def begun_by(self, window: Roi) -> dict[str, Any] | None:
-        """Return the network whose guess an accepted window began with, as far as is known."""
+        """Return the network whose guess an accepted window began with; None for strokes alone.
+
+        A file that is gone or damaged is named in a warning. ValueError if it is not accepted.
+        """
+        path = self._accepted_path(window)
         try:
-            (by,) = window_arrays(self._accepted_path(window), "", "begun_by")
-            found = json.loads(str(by))
-        except (OSError, ValueError):
+            return window_table(path, "begun_by", f"accept the window {window} again")
+        except OSError as error:
+            LOGGER.warning(
+                "it is not known which network the window %s began with: %s", window, error
+            )
             return None
-        return found if isinstance(found, dict) else None
 
     def reopen(self, window: Roi) -> None:
         """Take a window's acceptance back; ValueError if it has none.

@@ -1,8 +1,9 @@
 """Arrays of windows on disk, a file for each: labels of finished ones, guesses of networks."""
 
+import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -36,9 +37,31 @@ def window_file(path: Path) -> Iterator[IO[bytes]]:
 
 def window_arrays(path: Path, advice: str, *names: str) -> list[npt.NDArray[Any]]:
     """Read arrays; OSError where the file is gone or damaged, with advice what to do."""
+    with _opened(path, advice) as stored:
+        return [stored[name] for name in names]
+
+
+def window_table(path: Path, name: str, advice: str) -> dict[str, Any] | None:
+    """Read a table that is stored as JSON; None where it is null, or the file of before it existed.
+
+    Raises
+    ------
+    OSError
+        The file is gone or damaged; with advice what to do.
+    """
+    with _opened(path, advice) as stored:
+        found = json.loads(str(stored[name])) if name in stored else None
+        if not isinstance(found, dict | None):
+            raise ValueError(f"{name} is no table")
+        return found
+
+
+@contextmanager
+def _opened(path: Path, advice: str) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Open a file of arrays; what fails while it is read becomes an OSError with advice."""
     try:
         with path.open("rb") as file, np.load(file) as stored:
-            return [stored[name] for name in names]
+            yield stored
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is gone; {advice}") from error
     except (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:

@@ -22,8 +22,13 @@ def build() -> App:
 
 
 def list_(*, shown: Shown = PLAIN) -> None:
-    """List the published models: number, structure, preparation of the cells, voxel size."""
+    """List the published models: number, structure, preparation of the cells, voxel size.
+
+    A voxel size with a range, 3.2-5.24 x 4 x 4 nm, is that of data which is predicted without
+    resampling.
+    """
     from asem.model.published import PREPARATIONS, PUBLISHED, WHERE
+    from asem.model.voxel_range import range_text
 
     if shown.json:
         models = [
@@ -32,6 +37,7 @@ def list_(*, shown: Shown = PLAIN) -> None:
                 "structure": model.structure,
                 "preparation": model.preparation,
                 "voxel_size": list(model.voxel_size),
+                "voxel_size_range": model.voxel_size_range and list(model.voxel_size_range),
             }
             for model in PUBLISHED
         ]
@@ -40,7 +46,7 @@ def list_(*, shown: Shown = PLAIN) -> None:
         return
     table = Table("number", "structure", "preparation", "voxel size, nm", box=None, pad_edge=False)
     for model in PUBLISHED:
-        size = " x ".join(f"{nm:g}" for nm in model.voxel_size)
+        size = range_text(model.voxel_size, model.voxel_size_range)
         table.add_row(str(model.number), model.structure, model.preparation, size)
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
@@ -72,9 +78,11 @@ def convert(
     structure
         What it finds: mito, golgi, er, npc, ccp, or a TOML file.
     voxel_size
-        Of the images that it was trained on, nm: z,y,x or one number.
+        Of the images that it was trained on, nm: z,y,x or one number. Data of any other is
+        resampled.
     published
-        Number of the published model that it is (asem models list): instead of the two above.
+        Number of the published model that it is (asem models list): states the two above, which
+        override it where they are given.
     overwrite
         Replace a converted model at DESTINATION.
     """

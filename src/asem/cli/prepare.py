@@ -166,6 +166,9 @@ def labels(
 ) -> None:
     """Make training labels of annotations: drop specks, fill holes, dilate; and the zone.
 
+    Specks at the border or beside unlabelled voxels stay: their true size is not known. Widths in
+    nm are rounded half up to voxels along each axis; a warning names what becomes 0.
+
     Parameters
     ----------
     source
@@ -225,7 +228,8 @@ def instances(
     min_size
         Leave out objects of fewer voxels.
     sizes
-        Write a table (CSV): id, voxels, volume in cubic nm.
+        Write a table (CSV): id, voxels, volume in cubic nm. No file but one that an interrupted
+        run wrote is replaced.
     overwrite
         Replace the image at DESTINATION and the table.
     """

@@ -17,7 +17,8 @@ from asem.blocks.partials import Partials
 from asem.config import Nm3
 from asem.image.components import Read, find_objects, recode
 from asem.image.labels import is_foreground, unknown_id
-from asem.volume.roi import Roi
+from asem.image.morphology import near
+from asem.volume.roi import Roi, negative
 from asem.volume.volume import Volume
 
 
@@ -33,7 +34,12 @@ def voxels_of(volume_nm3: float, voxel_size: Nm3) -> int:
 
 
 def cleaned(
-    output: Output, source: Volume, *, largest_hole_nm3: float, smallest_nm3: float
+    output: Output,
+    source: Volume,
+    *,
+    largest_hole_nm3: float,
+    smallest_nm3: float,
+    keep_cut: bool = False,
 ) -> Read:
     """Fill small holes, then drop small objects.
 
@@ -45,6 +51,9 @@ def cleaned(
         Labels on disk, of the shape of the output.
     largest_hole_nm3, smallest_nm3
         Holes and objects of less are small.
+    keep_cut
+        Keep small objects whose true size is not known (`drop_objects`). For annotations, which
+        cover a part of what there is; not for masks and segmentations.
 
     Returns
     -------
@@ -53,7 +62,8 @@ def cleaned(
     """
     size = source.voxel_size
     filled = fill_holes(output, source, smaller=voxels_of(largest_hole_nm3, size))
-    return drop_objects(output, filled, smaller=voxels_of(smallest_nm3, size))
+    smaller = voxels_of(smallest_nm3, size)
+    return drop_objects(output, filled, smaller=smaller, cut_in=source if keep_cut else None)
 
 
 def fill_holes(output: Output, source: Volume, *, smaller: int) -> Read:
@@ -157,10 +167,19 @@ def _smallest_beside(components, labels, start, number, unknown):  # type: ignor
     return found
 
 
-def drop_objects(output: Output, read: Read, *, smaller: int) -> Read:
+def drop_objects(output: Output, read: Read, *, smaller: int, cut_in: Volume | None = None) -> Read:
     """Drop objects of fewer than `smaller` voxels.
 
-    An object is a connected part of one label (6 neighbours). Unknown voxels stay.
+    An object is a connected part of one label (6 neighbours). Unlabelled voxels stay. With `cut_in`
+    so does an object of which a voxel shares a face with an unlabelled one or lies at the border of
+    the volume: it may be larger than it seems.
+
+    ::
+
+        1 . . . .        1 . . . .
+        . . 2 . .   ->   . . . . .        smaller: 2; ? is unlabelled
+        . . . . 3        . . . . 3
+        . 4 ? . .        . 4 ? . .
 
     Parameters
     ----------
@@ -170,14 +189,42 @@ def drop_objects(output: Output, read: Read, *, smaller: int) -> Read:
         The labels of a block.
     smaller
         In voxels.
+    cut_in
+        The labels, with the unlabelled voxels of what is read; on disk, of the shape of the output.
+        None: objects that are cut off are dropped as any other.
     """
     if smaller <= 1:
         return read
     known = partial(read_known, read=read)
-    objects = find_objects(output, known, stage="objects")
+    more = None if cut_in is None else partial(_cut_off, source=cut_in)
+    stage = "objects" if cut_in is None else "objects and borders"
+    objects = find_objects(output, known, stage=stage, more=more)
+    keep = objects.sizes >= smaller
+    if cut_in is not None:
+        records = output.partials(stage)
+        cut = np.concatenate([records.load(block)["cut"] for block in objects.places])
+        keep[objects.of[cut]] = True
     kept = output.partials("kept objects")
-    objects.save(kept, (objects.sizes >= smaller).astype(np.uint8))
+    objects.save(kept, keep.astype(np.uint8))
     return _Dropped(read, kept)
+
+
+def _cut_off(
+    block: Roi, components: npt.NDArray[Any], *, source: Volume
+) -> dict[str, npt.NDArray[Any]]:
+    """Return for each component of a block whether it is cut off there, also by the next blocks."""
+    read = block.grow((1, 1, 1)).intersect(source.roi)
+    unlabelled = source.read(read) == unknown_id(source.dtype)
+    ends = near(unlabelled, (1, 1, 1))[block.shift(negative(read.offset)).slices]
+    for axis, (first, stop, size) in enumerate(
+        zip(block.offset, block.end, source.shape, strict=True)
+    ):
+        planes = np.moveaxis(ends, axis, 0)
+        planes[0] |= first == 0
+        planes[-1] |= stop == size
+    cut = np.zeros(int(components.max(initial=0)) + 1, bool)
+    cut[components[ends]] = True
+    return {"cut": cut[1:]}
 
 
 def read_known(block: Roi, *, read: Read) -> npt.NDArray[Any]:

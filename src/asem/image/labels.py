@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.output import Output
+from asem.config import Nm3
 from asem.image.halo import write_mapped
-from asem.image.morphology import ElementShape, grown, near
+from asem.image.morphology import ElementShape, grown, near, warn_of_lost_width, zone_radii
 from asem.volume.roi import Triple
 from asem.volume.volume import Volume
 
@@ -42,7 +43,7 @@ def exclusion_zone(
     labels
         Shape (z, y, x), unsigned; the dtype's maximum is unknown.
     outside, inside
-        Widths in voxels along each axis (`asem.image.morphology.radii_of`).
+        Widths in voxels along each axis (`asem.image.morphology.zone_radii`).
     shape
         ``"diamond"``: abs(dz) / nz + abs(dy) / ny + abs(dx) / nx <= 1, the iterated cross where
         isotropic. ``"ball"``: the Euclidean counterpart, which is wider.
@@ -55,6 +56,23 @@ def zone_halo(outside: Triple, inside: Triple) -> Triple:
     """Return how far around a block its zone depends on the labels."""
     z, y, x = (max(a, b) for a, b in zip(outside, inside, strict=True))
     return z, y, x
+
+
+def warn_of_lost_zone(name: str, out_nm: float, in_nm: float, voxel_size: Nm3) -> None:
+    """Log a warning where a zone is 0 voxels wide along an axis; call it once for each command.
+
+    Parameters
+    ----------
+    name
+        Of the structure.
+    out_nm, in_nm
+        Widths outside and inside of the borders.
+    voxel_size
+        nm.
+    """
+    for side, width_nm in (("outside", out_nm), ("inside", in_nm)):
+        what = f"{name}: the exclusion zone {side}"
+        warn_of_lost_width(what, width_nm, voxel_size, zone_radii(width_nm, voxel_size))
 
 
 def write_zone(

@@ -12,7 +12,7 @@ from asem.image.cleanup import cleaned
 from asem.image.components import VOXEL_BYTES
 from asem.image.halo import write_mapped
 from asem.image.lookup import look_up
-from asem.image.morphology import closed, opened, radii_of
+from asem.image.morphology import closed, opened, radii_of, warn_of_lost_width
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.roi import Triple, add
 from asem.volume.volume import Volume
@@ -22,7 +22,9 @@ class MaskConfig(Config):
     """What counts as the cell; the paper tunes the numbers for each data set by eye.
 
     The defaults are those of its published code, there in voxels of 5 nm: opening by a ball of 3,
-    closing by a ball of 2, holes and objects of less than 100,000.
+    closing by a ball of 2, holes and objects of less than 100,000. Radii in voxels are rounded half
+    up along each axis; along an axis whose voxels are more than twice as large as the radius,
+    nothing is opened or closed, and a warning names it.
     """
 
     above: float = Field(2, ge=0, le=255)
@@ -98,6 +100,9 @@ def write_mask(output: Output, raw: Volume, config: MaskConfig) -> None:
     """
     window, voxel_size = window_of(raw), raw.voxel_size
     coarse = output.scratch_volume("coarse", np.uint8)
+    for what, radius_nm in (("opening", config.opening_nm), ("closing", config.closing_nm)):
+        lost = radii_of(radius_nm, voxel_size)
+        warn_of_lost_width(f"mask: {what} by a ball", radius_nm, voxel_size, lost)
 
     def threshold(grey: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return coarse_mask(grey, window, voxel_size, config)

@@ -7,9 +7,11 @@ along its axis, the least of what lies within reach and the cost to get there::
     ball      (dz / nz)^2 + (dy / ny)^2 + (dx / nx)^2 <= 1                an ellipsoid
 
 in whole numbers, multiplied by the least common multiple of the radii n. Nothing lies outside of an
-array: its border neither erodes nor dilates, as in scikit-image.
+array: its border neither erodes nor dilates, as in scikit-image. Along an axis whose radius is 0
+there is no reach: the element is one voxel thick.
 """
 
+import logging
 import math
 from typing import Any, Literal
 
@@ -20,22 +22,71 @@ from numba import njit, prange
 from asem.config import Nm3
 from asem.volume.roi import Triple
 
+LOG = logging.getLogger(__name__)
+ROUNDING = 1e-6
+"""Relative error of voxel sizes, as for `asem.volume.volume.same_voxel_size`."""
 Mask = npt.NDArray[np.bool_]
 ElementShape = Literal["diamond", "ball"]
 
 
 def radii_of(width_nm: float, voxel_size: Nm3) -> Triple:
-    """Return a width in voxels along each axis, at least 1 where it is wider than 0.
+    """Return a width in voxels along each axis: rounded to the nearest, half up.
+
+    The rule of dilations and of the radii of openings and closings. Less than half a voxel is 0:
+    there is no reach along that axis (`warn_of_lost_width`).
 
     Examples
     --------
-    >>> radii_of(20, (50, 4.6, 4.6))
-    (1, 4, 4)
+    >>> radii_of(15, (50, 10, 4.6))
+    (0, 2, 3)
+    """
+    z, y, x = (math.floor(width_nm / size * (1 + ROUNDING) + 0.5) for size in voxel_size)
+    return z, y, x
+
+
+def zone_radii(width_nm: float, voxel_size: Nm3) -> Triple:
+    """Return the width of an exclusion zone in voxels along each axis.
+
+    As `radii_of`, but at least 1 along the finest axis (along all axes that are as fine), so that a
+    zone that is asked for is never empty.
+
+    Examples
+    --------
+    >>> zone_radii(5, (50, 16, 16))
+    (0, 1, 1)
     """
     if width_nm == 0:
         return (0, 0, 0)
-    z, y, x = (max(1, round(width_nm / size)) for size in voxel_size)
+    finest = min(voxel_size) * (1 + ROUNDING)
+    each = zip(radii_of(width_nm, voxel_size), voxel_size, strict=True)
+    z, y, x = (max(radius, int(size <= finest)) for radius, size in each)
     return z, y, x
+
+
+def warn_of_lost_width(what: str, width_nm: float, voxel_size: Nm3, radii: Triple) -> None:
+    """Log a warning where a width is 0 voxels along an axis; call it once for each command.
+
+    Parameters
+    ----------
+    what
+        Begins the message: what the width is of, with the structure.
+    width_nm, voxel_size
+        In nm.
+    radii
+        The width in voxels.
+    """
+    lost = [
+        f"{axis} (voxels of {size:.6g} nm)"
+        for axis, size, radius in zip("zyx", voxel_size, radii, strict=True)
+        if radius == 0
+    ]
+    if width_nm > 0 and lost:
+        LOG.warning(
+            "%s of %g nm is less than half a voxel along %s and is left out there",
+            what,
+            width_nm,
+            ", ".join(lost),
+        )
 
 
 def near(source: Mask, radii: Triple, shape: ElementShape = "diamond") -> Mask:

@@ -113,6 +113,7 @@ def save_model(
     with replaced_folder(folder, replace=overwrite) as partial:
         _save({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
         (partial / STATE).write_text(info.model_dump_json(indent=1))
+        refuse_to_replace(folder, overwrite=overwrite)  # what appeared meanwhile stays
 
 
 def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:

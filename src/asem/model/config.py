@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from asem.config import Config, Nm3, read_toml
-from asem.model.recipes import completed
+from asem.model.recipes import Resolved, completed
+from asem.model.voxel_range import VoxelSizeRange, checked_range
 from asem.structures import Structure, structure
 
+TABLES = ("model", "optimizer", "sampling", "augment")
+"""Tables of a training file that its recipe completes."""
 Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 CutOn = Literal["processor", "device"]
 """Where patches are cut: both draw the same, but not the same noise."""
@@ -33,7 +36,11 @@ class ModelConfig(Config):
 
 
 class OptimizerConfig(Config):
-    """How the weights move (paper, Training: Pipeline details)."""
+    """How the weights move (paper, Training: Pipeline details).
+
+    The defaults are the paper's; those of a training are each optimizer's own
+    (`asem.model.recipes.OPTIMIZERS`).
+    """
 
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: PositiveFloat = 3e-5
@@ -100,16 +107,12 @@ class AugmentConfig(Config):
 
     @classmethod
     def off(cls, **changes: Any) -> Self:
-        """Return settings that change nothing, but for `changes`."""
-        nothing = {
-            "mirror": False,
-            "transpose": False,
-            "rotate_p": 0,
-            "elastic_p": 0,
-            "shift_p": 0,
-            "contrast": 0,
-            "brightness": 0,
-        }
+        """Return settings that change nothing, but for `changes`; no recipe adds to them."""
+        amplitudes = (
+            *("rotate_p", "scale", "elastic_p", "shift_p", "contrast", "brightness"),
+            *("drift", "gamma", "noise", "blur_nm"),
+        )
+        nothing = {"mirror": False, "transpose": False, **dict.fromkeys(amplitudes, 0)}
         return cls(**{**nothing, **changes})
 
 
@@ -127,7 +130,9 @@ class Region(Config):
 class TrainConfig(Config):
     """A training file; paths are relative to it.
 
-    The defaults here are the paper's. What a training file leaves out its `recipe` sets.
+    The defaults here are the paper's. What a training file leaves out its `recipe` sets; the same
+    holds for keyword arguments in Python, where a table is a dict or its `Config`, of which the
+    fields that were set are those of a table in a file. All fields of a table are set afterwards.
     """
 
     recipe: Literal["paper", "fast"] = "fast"
@@ -137,6 +142,10 @@ class TrainConfig(Config):
     a table."""
     voxel_size: Voxel
     """nm, of the model; data of another voxel size is resampled."""
+    voxel_size_range: VoxelSizeRange | None = None
+    """The smallest and the largest voxel size, nm: data within is used as it is, not resampled, in
+    training and by the network afterwards (METHOD, Network and training: 5.2 x 4 x 4 with
+    3.2 x 4 x 4 nm). Lengths of augmentation are those of `voxel_size`."""
     resample: bool = True
     """False: data of another voxel size is refused."""
     train: tuple[Region, ...] = Field(min_length=1)
@@ -170,10 +179,14 @@ class TrainConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _by_recipe(cls, data: Any) -> Any:
-        return completed(data) if isinstance(data, dict) else data
+        if not isinstance(data, dict) or isinstance(data, Resolved):
+            return data
+        tables = {name: cls.model_fields[name].default.model_dump() for name in TABLES}
+        return completed(data, tables)
 
     @model_validator(mode="after")
-    def _parts_are_equal(self) -> Self:
+    def _settings_fit(self) -> Self:
+        checked_range(self.voxel_size, self.voxel_size_range)
         if self.batch % (self.devices * self.accumulate):
             raise ValueError(
                 f"'batch': {self.batch} blocks are not shared evenly by 'devices' ({self.devices}) "
@@ -232,6 +245,8 @@ class CheckpointInfo(Config):
     """Iterations of training; 0 for a converted model, whose training is not known."""
     structure: str
     voxel_size: Nm3
+    voxel_size_range: VoxelSizeRange | None = None
+    """Data of these voxel sizes is not resampled; None: of `voxel_size` only."""
     model: ModelConfig
     training: TrainConfig | None = None
     """None for a converted model."""
@@ -246,13 +261,18 @@ class CheckpointInfo(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _before_recipes(cls, data: Any) -> Any:
-        """Read what was written when there were no recipes, and nothing was warped."""
+    def _as_written(cls, data: Any) -> Any:
+        """Read a training as it was, whatever the recipes are by now.
+
+        What was written when there were no recipes warps nothing.
+        """
         training = data.get("training") if isinstance(data, dict) else None
-        if not isinstance(training, dict) or "recipe" in training:
+        if not isinstance(training, dict):
             return data
-        augment = {"rotate_p": 0, "elastic_p": 0, "shift_p": 0, **training.get("augment", {})}
-        return {**data, "training": {**training, "recipe": "paper", "augment": augment}}
+        if "recipe" not in training:
+            augment = {"rotate_p": 0, "elastic_p": 0, "shift_p": 0, **training.get("augment", {})}
+            training = {**training, "recipe": "paper", "augment": augment}
+        return {**data, "training": Resolved(training)}
 
 
 class RunState(Config):

@@ -11,20 +11,24 @@ processor, and of each level just what the output needs (`asem.model.extent`)::
 The numbers are those of `UNet.forward` but for rounding.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from asem.model.config import ModelConfig
+from asem.model.device import describe
 from asem.model.extent import Cut, grown, inputs_of, needed, read_of, twice
 from asem.model.folded import Layer, Up, Weights
 from asem.model.unet import KERNEL, crops
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, negative
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,16 +162,37 @@ def _relu_of(x: Tensor, layer: Layer, added: Tensor | None = None) -> Tensor:
     """
     weight, bias = layer
     if x.is_cuda and torch.version.hip is None:
-        how = bias, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1  # stride, padding, dilation, groups
-        try:
-            if added is None:
-                return torch.cudnn_convolution_relu(x, weight, *how)
-            return torch.cudnn_convolution_add_relu(x, weight, added, 1.0, *how)
-        except RuntimeError as error:
-            if "engine" not in str(error):
-                raise  # else cuDNN has none for this card, or no memory for it
+        fused = _fused(x, layer, added)
+        if fused is not None:
+            return fused
     out = functional.conv3d(x, weight, bias)
     return (out if added is None else out.add_(added)).relu_()
+
+
+def _fused(x: Tensor, layer: Layer, added: Tensor | None) -> Tensor | None:
+    """Convolve, add and set what is negative to 0 in one step; None where cuDNN has no such one."""
+    weight, bias = layer
+    how = bias, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1  # stride, padding, dilation, groups
+    try:
+        if added is None:
+            return torch.cudnn_convolution_relu(x, weight, *how)
+        return torch.cudnn_convolution_add_relu(x, weight, added, 1.0, *how)
+    except RuntimeError as error:
+        if "engine" not in str(error):
+            raise  # else cuDNN has none for this card, or no memory for it
+        _warn_of_fallback(describe(x.device), str(x.dtype))
+        return None
+
+
+@lru_cache
+def _warn_of_fallback(card: str, dtype: str) -> None:
+    """Log, once in a process for each card and dtype, that there is no fused convolution."""
+    LOG.warning(
+        "cuDNN finds no fused convolution, bias and ReLU for %s on %s: they run one after the "
+        "other, with the same result but slower",
+        dtype,
+        card,
+    )
 
 
 def _convolved_from(

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.memory import free_memory
+from asem.config import Nm3
 from asem.model.config import Region, TrainConfig
+from asem.model.voxel_range import seen_voxel_size
 from asem.training.targets import BLOCK, Coded, Target, known_part
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_labels, open_volume
@@ -53,7 +55,11 @@ class Sample:
     known
         Number of voxels that are background or foreground.
     inputs
-        Identity of raw, labels and mask.
+        Identity of raw, labels and mask, each behind its name.
+    foreground
+        Number of voxels that are foreground.
+    name
+        How messages call it: raw, labels and roi.
     """
 
     raw: Volume
@@ -63,6 +69,8 @@ class Sample:
     origin: Triple
     known: int
     inputs: tuple[str, ...]
+    foreground: int
+    name: str
 
     def around(self, margin: Triple) -> Roi:
         """Return target grown by `margin` voxels, as far as raw goes."""
@@ -90,7 +98,7 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
     region
         Where raw, labels and mask lie.
     config
-        The model's voxel size.
+        The model's voxel size, and the range of those that are used as they are.
 
     Raises
     ------
@@ -98,23 +106,24 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         Labels miss raw, voxel sizes do not fit, nothing is labelled.
     """
     fine = open_volume(region.raw)
-    raw = at_voxel_size(fine, config.voxel_size, resample=config.resample)
-    warn_of_resampling(fine, config.voxel_size)
+    voxel_size = seen_voxel_size(fine.voxel_size, config.voxel_size, config.voxel_size_range)
+    raw = at_voxel_size(fine, voxel_size, resample=config.resample)
+    warn_of_resampling(fine, voxel_size)
     labels = open_labels(region.labels)
     covered = fine.common(labels)
     inside = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
     roi = voxels_within(covered.intersect(inside), fine, raw)
     if roi.size == 0:
         raise ValueError(f"{region.raw} and {labels.name} have no voxel in common{_within(region)}")
-    codes = _on_bins(fine, labels.like(Coded(labels.array)), config)
+    codes = _on_bins(fine, labels.like(Coded(labels.array)), voxel_size)
     sources, sample = [fine, labels], None
     if region.mask is not None:
         mask = open_volume(region.mask)
         fine.common(mask)
         # Read as labels: how many voxels of a bin are sample, not how bright they are.
-        sample = _on_bins(fine, mask.like(mask.array, kind="labels"), config)
+        sample = _on_bins(fine, mask.like(mask.array, kind="labels"), voxel_size)
         sources.append(mask)
-    place, target, known = _labelled(Target(raw, codes, sample, roi), config.devices)
+    place, target, (known, foreground) = _labelled(Target(raw, codes, sample, roi), config.devices)
     if known == 0:
         raise ValueError(f"{labels.name} names no voxel of {region.raw}: all are unknown or masked")
     return Sample(
@@ -125,22 +134,24 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         add(place, raw.original_offset),
         known,
         tuple(f"{volume.name}: {volume.identity}" for volume in sources),
+        foreground,
+        f"{fine.name} with {labels.name}{f' within {region.roi}' if region.roi else ''}",
     )
 
 
-def _labelled(target: Target, processes: int) -> tuple[Triple, Lazy, int]:
-    """Cut a target to what is labelled: its place in raw, its codes, and how many are known.
+def _labelled(target: Target, processes: int) -> tuple[Triple, Lazy, tuple[int, int]]:
+    """Cut a target to what is labelled: its place in raw, its codes, known and foreground voxels.
 
     In memory, where they fit with ease.
     """
     fit = target.roi.size * processes < MOST_TARGET * free_memory()
     held = np.empty(target.shape, np.uint8) if fit else None
-    known, part = known_part(target, held)
+    counts, part = known_part(target, held)
     roi = part.shift(target.roi.offset)
     if held is None:
-        return roi.offset, replace(target, roi=roi), known
+        return roi.offset, replace(target, roi=roi), counts
     inner = held[part.slices]
-    return roi.offset, inner if part.shape == target.shape else inner.copy(), known
+    return roi.offset, inner if part.shape == target.shape else inner.copy(), counts
 
 
 def kept(samples: Sequence[Sample], margin: Triple, *, processes: int = 1) -> list[Sample]:
@@ -220,6 +231,6 @@ def _within(region: Region) -> str:
     return f" within {region.roi}" if region.roi else " that fills one of the model"
 
 
-def _on_bins(raw: Volume, other: Volume, config: TrainConfig) -> Volume:
-    """View labels or a mask at the model's voxel size, with bins on raw's original grid."""
-    return at_voxel_size(other.like(other.array, original=raw.grid), config.voxel_size)
+def _on_bins(raw: Volume, other: Volume, voxel_size: Nm3) -> Volume:
+    """View labels or a mask at the voxel size of training, with bins on raw's original grid."""
+    return at_voxel_size(other.like(other.array, original=raw.grid), voxel_size)

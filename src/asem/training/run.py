@@ -177,6 +177,7 @@ def begin(
         iteration=0,
         structure=config.structure.name,
         voxel_size=config.voxel_size,
+        voxel_size_range=config.voxel_size_range,
         model=config.model,
         training=config,
         inputs=tuple(dict.fromkeys(inputs)),

@@ -4,6 +4,7 @@ Every place where a patch may lie is weighed once, from sums of the labels over 
 drawing one is then a look-up, however rare the places that are accepted.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from asem.training.targets import FOREGROUND, UNKNOWN
 from asem.volume.roi import Roi
 from asem.volume.volume import Lazy
 
+LOG = logging.getLogger(__name__)
 MOST_PLACES = 1 << 22
 """Of one sample; in a larger one every 2nd, 4th ... voxel is weighed and stands for the next."""
 ROWS = 32
@@ -171,7 +173,11 @@ def _counts(
 
 
 class Sampler:
-    """Draws training patches from samples, each in proportion to its known voxels.
+    """Draws training patches: a sample in proportion to its known voxels, then a place in it.
+
+    Places are rejected inside the sample that was drawn (METHOD, Network and training), so that a
+    sample of little foreground is drawn as often as a rich one of its size. A sample without any
+    acceptable place is left out, with a warning.
 
     Parameters
     ----------
@@ -179,6 +185,11 @@ class Sampler:
         What to draw from.
     config
         Patch size, sampling rules and augmentation.
+
+    Attributes
+    ----------
+    drawn
+        Numbers of the samples that are drawn from.
 
     Raises
     ------
@@ -191,15 +202,23 @@ class Sampler:
         self.edge = patch_output(config)
         rules = config.sampling
         self.places = [weigh(sample.target, self.edge, rules) for sample in samples]
-        pairs = zip(self.places, samples, strict=True)
-        shares = np.cumsum([places.below[-1] * sample.known for places, sample in pairs])
-        if not shares[-1] > 0:
-            raise ValueError(
-                f"no block of {self.edge}^3 voxels may be trained on: more than "
-                f"{rules.max_outside:.0%} of each is unknown or masked; label larger pieces, take "
-                "a smaller `patch` or a larger `sampling.max_outside`"
-            )
-        self.below = shares / shares[-1]
+        self.drawn = [n for n, places in enumerate(self.places) if places.below[-1] > 0]
+        why = f"more than {rules.max_outside:.0%} of each is unlabelled or masked"
+        advice = "label larger pieces, take a smaller `patch` or a larger `sampling.max_outside`"
+        if not self.drawn:
+            raise ValueError(f"no block of {self.edge}^3 voxels may be trained on: {why}; {advice}")
+        for number, sample in enumerate(samples):
+            if number not in self.drawn:
+                LOG.warning(
+                    "[[train]] %s is left out: no block of %d^3 voxels in it may be trained on "
+                    "(%s); %s",
+                    sample.name,
+                    self.edge,
+                    why,
+                    advice,
+                )
+        known = [one.known if n in self.drawn else 0 for n, one in enumerate(samples)]
+        self.below = np.cumsum(known) / sum(known)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Draw one patch."""

@@ -83,7 +83,7 @@ class Target:
         return codes
 
 
-def known_part(target: Lazy, into: Codes | None = None) -> tuple[int, Roi]:
+def known_part(target: Lazy, into: Codes | None = None) -> tuple[tuple[int, int], Roi]:
     """Look through a target once.
 
     Parameters
@@ -95,12 +95,12 @@ def known_part(target: Lazy, into: Codes | None = None) -> tuple[int, Roi]:
 
     Returns
     -------
-    known
-        Number of voxels that are background or foreground.
+    counts
+        Number of voxels that are background or foreground, and of those that are foreground.
     part
         The smallest box that holds them all; empty where there is none.
     """
-    count = 0
+    count = foreground = 0
     low, high = np.array(target.shape), np.zeros(3, int)
     for block in tile(Roi.whole(target.shape), BLOCK):
         codes = np.asarray(target[block.slices])
@@ -110,8 +110,9 @@ def known_part(target: Lazy, into: Codes | None = None) -> tuple[int, Roi]:
         if (number := int(np.count_nonzero(known))) == 0:
             continue
         count += number
+        foreground += int(np.count_nonzero(codes == FOREGROUND))
         for axis in range(3):
             there = np.flatnonzero(known.any(tuple(a for a in range(3) if a != axis)))
             low[axis] = min(low[axis], block.offset[axis] + there[0])
             high[axis] = max(high[axis], block.offset[axis] + there[-1] + 1)
-    return count, Roi.between(np.minimum(low, high).tolist(), high.tolist())
+    return (count, foreground), Roi.between(np.minimum(low, high).tolist(), high.tolist())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asem.image.labels import exclusion_zone, zone_halo
-from asem.image.morphology import radii_of
+from asem.image.morphology import zone_radii
 from asem.measure.overlap import Overlap, overlap
 from asem.model.config import ModelConfig, TrainConfig
 from asem.model.inference import Runner, default_tile, input_roi, plan_tiles
@@ -45,10 +45,10 @@ def validate(
     """
     zone, loss_of = config.structure, loss_named(config.loss)
     counts, loss, weight = Overlap(), 0.0, 0
-    outside = radii_of(zone.zone_out_nm, config.voxel_size)
-    inside = radii_of(zone.zone_in_nm, config.voxel_size)
-    halo = zone_halo(outside, inside)
     for sample in samples:
+        widths = zone.zone_out_nm, zone.zone_in_nm
+        outside, inside = (zone_radii(width, sample.raw.voxel_size) for width in widths)
+        halo = zone_halo(outside, inside)
         whole = Roi.whole(sample.target.shape)
         for tile, logits in _tiles(runner, sample):
             read = tile.grow(halo).intersect(whole)

@@ -8,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.run import Progress, silent
-from asem.image.labels import exclusion_zone, is_foreground, unknown_id, zone_halo
-from asem.image.morphology import ElementShape, radii_of
+from asem.image.labels import (
+    exclusion_zone,
+    is_foreground,
+    unknown_id,
+    warn_of_lost_zone,
+    zone_halo,
+)
+from asem.image.morphology import ElementShape, zone_radii
 from asem.measure.overlap import Overlap, overlap
 from asem.structures import find_structure
 from asem.volume.formats import open_labels, open_volume
@@ -72,6 +78,8 @@ def evaluate_volume(
         raise ValueError("prediction, labels, mask and roi have no voxel in common")
     if predicted.kind == "image":
         check_probability(prediction, predicted, common)
+    if widths is not None:
+        warn_of_lost_zone(structure_name or "evaluate", *widths, predicted.voxel_size)
     scorer = _Scorer(predicted, truth, widths, zone_shape, sample)
     zoned, whole, done = Overlap(), Overlap(), 0
     for block in tile(common, BLOCK):
@@ -119,8 +127,8 @@ class _Scorer:
             read     |-- halo --|--- block ---|-- halo --|    labels, as far as they reach
         """
         out_nm, in_nm = self.widths or (0.0, 0.0)
-        outside = radii_of(out_nm, self.predicted.voxel_size)
-        inside = radii_of(in_nm, self.predicted.voxel_size)
+        outside = zone_radii(out_nm, self.predicted.voxel_size)
+        inside = zone_radii(in_nm, self.predicted.voxel_size)
         place = self.predicted.place_of(self.truth)
         read = block.grow(zone_halo(outside, inside)).intersect(place)
         labels = self.truth.read(read.shift(negative(place.offset)))

@@ -2,7 +2,6 @@
 
 import csv
 from functools import partial
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.journal import is_unfinished
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.files import refuse_undecodable, replaced
+from asem.blocks.side_file import SideFile
 from asem.image.cleanup import read_known
 from asem.image.components import VOXEL_BYTES, Objects, find_objects, id_dtype, recode
 from asem.volume.formats import open_labels, open_volume
@@ -44,7 +42,8 @@ def number_objects(
     min_size
         Objects of fewer voxels get no id.
     sizes
-        A CSV file to write: ``id, voxels, volume_nm3``.
+        A CSV file to write: ``id, voxels, volume_nm3``. Without `overwrite` no file is replaced
+        but the one that this run wrote before it was interrupted.
     overwrite
         Replace an image at `destination` and a file at `sizes`.
     executor, progress
@@ -58,11 +57,9 @@ def number_objects(
     source = open_labels(segmentation)
     if min_size < 0:
         raise ValueError(f"the smallest size {min_size} must not be negative")
-    if sizes is not None and not overwrite and sizes.exists() and not is_unfinished(destination):
-        raise FileExistsError(f"{sizes} exists already; give --overwrite to replace it")
-    if sizes is not None:
-        refuse_undecodable(destination)
-        sizes.parent.mkdir(parents=True, exist_ok=True)
+    table = None if sizes is None else SideFile(sizes, destination.resolve(), overwrite)
+    if table is not None:
+        table.check()
     read = partial(read_known, read=source.read)
     with new_image(
         destination,
@@ -74,6 +71,8 @@ def number_objects(
         executor=executor,
         progress=progress,
     ) as output:
+        if table is not None:
+            table.begin()
         objects = find_objects(output, read, stage="objects")
         ids, kept = objects.numbered(min_size), output.partials("ids")
         objects.save(kept, ids)
@@ -83,20 +82,18 @@ def number_objects(
 
         output.fill(numbered, stage="instances", voxel_bytes=VOXEL_BYTES)
         output.facts["objects"] = int(ids.max(initial=0))
-        if sizes is not None:
-            _write_sizes(sizes, objects, ids, float(np.prod(source.voxel_size)))
+        if table is not None:
+            _write_sizes(table, objects, ids, float(np.prod(source.voxel_size)))
     return open_volume(destination)
 
 
 def _write_sizes(
-    path: Path, objects: Objects, ids: npt.NDArray[np.int64], voxel_nm3: float
+    table: SideFile, objects: Objects, ids: npt.NDArray[np.int64], voxel_nm3: float
 ) -> None:
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
-    with replaced(path) as file:
-        text = TextIOWrapper(file, newline="")
-        table = csv.writer(text)
-        table.writerow(["id", "voxels", "volume_nm3"])
+    with table.write() as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "voxels", "volume_nm3"])
         for one in order:
             size = int(objects.sizes[one])
-            table.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])
-        text.detach()  # flushes, and leaves the file open
+            rows.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])

@@ -12,12 +12,14 @@ from asem.blocks.journal import NAME, claim, finish, is_vacant
 from asem.blocks.memory import keep_memory
 from asem.blocks.run import Progress
 from asem.files import is_temporary, refuse_undecodable, replaced
+from asem.image.labels import warn_of_lost_zone
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.device import memory_advice
 from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
+from asem.training.checks import check_regions
 from asem.training.mlflow_runs import MLFLOW_RUN, mlflow_told, refuse_without_mlflow
 from asem.training.parallel import launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
@@ -115,6 +117,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
     with memory_advice(ADVICE):
         loaded = job.load()
         run = loaded.run
+        _check_regions(loaded)
         _refuse_inputs_within(job)
         with claim(folder, lambda: _make_way(run, overwrite=overwrite, going_on=going_on)):
             if going_on.at is not None:
@@ -146,6 +149,14 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
         "first_fit": run.fit and run.fit.first,
         "metrics": best,
     }
+
+
+def _check_regions(loaded: Loaded) -> None:
+    """Refuse what nothing can be learned from; log warnings for scores that would mislead."""
+    check_regions([loaded.training[n] for n in loaded.sampler.drawn], loaded.validation)
+    zone = loaded.run.config.structure
+    for voxel_size in dict.fromkeys(sample.raw.voxel_size for sample in loaded.validation):
+        warn_of_lost_zone(zone.name, zone.zone_out_nm, zone.zone_in_nm, voxel_size)
 
 
 def _draw(run: Run) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, new_image, refuse_finished
+from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import cleaned
 from asem.image.components import VOXEL_BYTES
-from asem.image.labels import write_grown, write_zone
-from asem.image.morphology import ElementShape, radii_of
+from asem.image.labels import warn_of_lost_zone, write_grown, write_zone
+from asem.image.morphology import ElementShape, radii_of, warn_of_lost_width, zone_radii
 from asem.structures import Structure
 from asem.volume import ngff
 from asem.volume.formats import open_labels, open_volume
@@ -32,7 +32,9 @@ def label_volume(
     """Clean labels and correct their bias (paper, Data preprocessing, steps 4, 6 and 7).
 
     Holes are filled, small objects dropped, the rest dilated by a diamond; the zone around the
-    borders of the result is what scores leave out. Nothing else in asem changes labels.
+    borders of the result is what scores leave out. Nothing else in asem changes labels. A small
+    object at the border of the annotation, or beside unlabelled voxels, is kept: its true size is
+    not known.
 
     Parameters
     ----------
@@ -68,8 +70,8 @@ def label_volume(
     if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
         raise ValueError("SRC, DST and the exclusion zone must be three different images")
     only_zone = not overwrite and exclusion_zone is not None and _was_made(destination, request)
-    if exclusion_zone is not None and not overwrite:
-        refuse_finished(exclusion_zone)
+    if exclusion_zone is not None:  # before anything is deleted
+        check_way(exclusion_zone, [source, destination], overwrite=overwrite)
     if not only_zone:
         with new_image(
             destination,
@@ -82,10 +84,9 @@ def label_volume(
             _write_labels(output, annotation, structure)
     labels = open_volume(destination)
     if exclusion_zone is not None:
-        outside, inside = (
-            radii_of(width, labels.voxel_size)
-            for width in (structure.zone_out_nm, structure.zone_in_nm)
-        )
+        widths = structure.zone_out_nm, structure.zone_in_nm
+        outside, inside = (zone_radii(width, labels.voxel_size) for width in widths)
+        warn_of_lost_zone(structure.name, *widths, labels.voxel_size)
         with new_image(
             exclusion_zone,
             labels.blank(labels.roi, dtype=np.uint8),
@@ -112,8 +113,11 @@ def _write_labels(output: Output, annotation: Volume, structure: Structure) -> N
         annotation,
         largest_hole_nm3=structure.largest_hole_nm3,
         smallest_nm3=structure.smallest_nm3,
+        keep_cut=True,
     )
-    radii = radii_of(structure.dilation_nm, annotation.voxel_size)
+    width, voxel_size = structure.dilation_nm, annotation.voxel_size
+    radii = radii_of(width, voxel_size)
+    warn_of_lost_width(f"{structure.name}: dilation", width, voxel_size, radii)
     if max(radii) == 0:
         output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES)
         return

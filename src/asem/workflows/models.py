@@ -1,6 +1,7 @@
 """Models from and for elsewhere: convert published checkpoints, export to ONNX and bioimage.io."""
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,18 +12,21 @@ import numpy as np
 import torch
 
 from asem import __version__
+from asem.blocks.side_file import give_name
 from asem.config import Nm3
 from asem.files import refuse_undecodable
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
-from asem.model.published import published_model
+from asem.model.published import PublishedModel, published_model
 from asem.model.unet import UNet, context, lattice, valid_input
+from asem.model.voxel_range import VoxelSizeRange, range_text
 from asem.structures import find_structure
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+LOG = logging.getLogger(__name__)
 Format = Literal["onnx", "bioimageio"]
 TOLERANCE = 1e-4
 """Largest difference in probability between a network and its export."""
@@ -49,24 +53,25 @@ def convert_model(
     structure
         What the network finds: a preset's name, or a TOML file with a preset.
     voxel_size
-        nm, of the images that it was trained on.
+        nm, of the images that it was trained on; data of any other is resampled.
     published
-        Number of a published model (`asem.model.published`), which says both.
+        Number of a published model (`asem.model.published`), which says both, and the range of
+        voxel sizes that are not resampled; `structure` and `voxel_size` override it.
     overwrite
         Replace a converted model at `destination`.
 
     Returns
     -------
     dict
-        ``model`` (the folder), ``structure``, ``voxel_size``, ``network`` (its shape) and
-        ``parameters``.
+        ``model`` (the folder), ``structure``, ``voxel_size``, ``voxel_size_range``, ``network``
+        (its shape) and ``parameters``.
 
     Raises
     ------
     FileExistsError, FileNotFoundError, ValueError
-        Something is missing, contradicts the published model, or is no such checkpoint.
+        Something is missing, or is no such checkpoint.
     """
-    name, size = _meaning(structure, voxel_size, published)
+    name, size, accepted = _meaning(structure, voxel_size, published)
     refuse_to_replace(destination, overwrite=overwrite)
     config, weights = read_published(file)
     with file.open("rb") as stream:
@@ -76,6 +81,7 @@ def convert_model(
         iteration=0,
         structure=name,
         voxel_size=size,
+        voxel_size_range=accepted,
         model=config,
         inputs=(),
         device=UNKNOWN,
@@ -87,6 +93,7 @@ def convert_model(
         "model": str(destination),
         "structure": name,
         "voxel_size": list(size),
+        "voxel_size_range": accepted and [list(end) for end in accepted],
         "network": config.model_dump(),
         "parameters": sum(value.numel() for value in weights.values()),
     }
@@ -94,27 +101,48 @@ def convert_model(
 
 def _meaning(
     structure: str | None, voxel_size: Nm3 | None, published: int | None
-) -> tuple[str, Nm3]:
-    """Return structure and voxel size, as given or as those of a published model."""
+) -> tuple[str, Nm3, VoxelSizeRange | None]:
+    """Return structure, voxel size and accepted range: as given, else those of a published model.
+
+    A voxel size that is given is the only one that is not resampled.
+    """
     name = None if structure is None else find_structure(structure).name
     if voxel_size is not None and min(voxel_size) <= 0:
         given = ",".join(f"{size:g}" for size in voxel_size)
         raise ValueError(f"--voxel-size {given}: the sizes of a voxel in nm must be positive")
+    accepted = None
     if published is not None:
         model = published_model(published)
-        nm = ",".join(f"{size:g}" for size in model.voxel_size)
-        if name not in (None, model.structure) or voxel_size not in (None, model.voxel_size):
-            raise ValueError(
-                f"the published model {published} is --structure {model.structure} --voxel-size "
-                f"{nm}; leave these out, or --published"
-            )
-        return model.structure, model.voxel_size
+        _warn_of_override(model, name, voxel_size)
+        name = name or model.structure
+        if voxel_size is None:
+            voxel_size, accepted = model.voxel_size, model.voxel_size_range
     if name is None or voxel_size is None:
         raise ValueError(
             "a checkpoint does not say what it finds; give --structure NAME and --voxel-size "
             "z,y,x, or --published NUMBER (`asem models list`)"
         )
-    return name, voxel_size
+    return name, voxel_size, accepted
+
+
+def _warn_of_override(model: PublishedModel, name: str | None, voxel_size: Nm3 | None) -> None:
+    """Log a warning where options say something else than the published model."""
+    sizes = range_text(model.voxel_size, model.voxel_size_range)
+    if name not in (None, model.structure):
+        LOG.warning(
+            "--structure %s overrides what the published model %d finds, %s",
+            name,
+            model.number,
+            model.structure,
+        )
+    if voxel_size is not None and range_text(voxel_size, None) != sizes:
+        LOG.warning(
+            "--voxel-size %s overrides what the published model %d was trained on, %s nm; data of "
+            "any other voxel size will be resampled",
+            ",".join(f"{size:g}" for size in voxel_size),
+            model.number,
+            sizes,
+        )
 
 
 def export_model(
@@ -182,7 +210,10 @@ def export_model(
                 authors=authors,
                 license_id=license_id,
             )
-        made.replace(destination)
+        if overwrite:
+            made.replace(destination)
+        else:
+            give_name(made, destination)
     return {
         "file": str(destination),
         "format": format,
@@ -235,7 +266,8 @@ def _run(model: Path, raw: "npt.NDArray[np.float32]") -> "npt.NDArray[np.float32
 
 def _facts(info: CheckpointInfo) -> dict[str, str]:
     """Return what stands in the ONNX file's metadata."""
-    return {
+    accepted = {"voxel_size_range": range_text(info.voxel_size, info.voxel_size_range)}
+    return (accepted if info.voxel_size_range else {}) | {
         "structure": info.structure,
         "voxel_size": ",".join(f"{size:g}" for size in info.voxel_size),
         "voxel_size_unit": "nm, z,y,x",

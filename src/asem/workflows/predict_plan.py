@@ -19,19 +19,21 @@ from pydantic import Field
 from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
 from asem.blocks.output import check_way
-from asem.config import Config, read_toml
+from asem.config import Config, Nm3, read_toml
 from asem.image.clahe import ClaheConfig
 from asem.model.checkpoint import find_checkpoint, read_info, weights_hash
+from asem.model.config import CheckpointInfo
 from asem.model.deployment import Devices, Network, free_on
 from asem.model.device import Precision, resolve_devices, resolve_precision
 from asem.model.inference import fitting_tile, plan_tiles
 from asem.model.unet import lattice
+from asem.model.voxel_range import range_text, seen_voxel_size
 from asem.volume import ngff
 from asem.volume.arrays import SHARD
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.roi import Roi, parse_roi
-from asem.volume.volume import Volume
+from asem.volume.volume import Volume, nm, same_voxel_size
 from asem.volume.voxel_size import at_voxel_size, warn_of_resampling
 from asem.workflows.segment import least_value
 
@@ -296,7 +298,8 @@ def _planned(
     """Return how a network is used on raw, and what of that its request says."""
     folder = find_checkpoint(job.checkpoint)
     info, weights = read_info(folder), weights_hash(folder)
-    at_voxel_size(raw, info.voxel_size, resample=resample)
+    voxel_size = _seen_voxel_size(raw, info)
+    at_voxel_size(raw, voxel_size, resample=resample)
     begun = {} if overwrite else request_of(job.out)  # as it was begun it is gone on with
     precision: Precision = job.precision
     if precision == "auto":
@@ -321,12 +324,12 @@ def _planned(
             )
     step = lattice(info.model)
     plan_tiles(info.model, Roi((0, 0, 0), (step, step, step)), tile)  # refuses a bad tile
-    warn_of_resampling(raw, info.voxel_size)
+    warn_of_resampling(raw, voxel_size)
     network = Network(
         folder=folder.resolve(),
         weights=weights,
         config=info.model,
-        voxel_size=info.voxel_size,
+        voxel_size=voxel_size,
         precision=precision,
         tile=tile,
         least=None if job.threshold is None else least_value(job.threshold),
@@ -340,6 +343,19 @@ def _planned(
         "tile": tile,
         "precision": precision,
     }
+
+
+def _seen_voxel_size(raw: Volume, info: CheckpointInfo) -> Nm3:
+    """Return the voxel size at which a network sees raw; log it where it is not the network's."""
+    size = seen_voxel_size(raw.voxel_size, info.voxel_size, info.voxel_size_range)
+    if not same_voxel_size(size, info.voxel_size):
+        LOG.info(
+            "%s: voxels of %s nm are used as they are; the network was trained on %s nm",
+            raw.name,
+            nm(size),
+            range_text(info.voxel_size, info.voxel_size_range),
+        )
+    return size
 
 
 def _precision(offers: Sequence[Offer]) -> Precision:

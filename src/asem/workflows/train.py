@@ -105,9 +105,9 @@ def finetune_model(
     start
         A run directory, one of its checkpoints, or a converted model.
     config_file
-        A training file. `structure`, `voxel_size` and ``[model]`` may be left out; they are those
-        of `start`, and so is what it says besides of training, but for `iterations` (15,000 at most
-        in the paper) and `validate_every`.
+        A training file. `structure`, `voxel_size`, `voxel_size_range` and ``[model]`` may be left
+        out; they are those of `start`, and so is what it says besides of training, but for
+        `iterations` (15,000 at most in the paper) and `validate_every`.
     out, overwrite, resume, resample, mlflow, progress
         As `train_model` takes them.
 
@@ -147,7 +147,7 @@ def _like(config_file: Path, info: CheckpointInfo) -> TrainConfig:
     if recipe != before["recipe"]:
         before = {"recipe": recipe}
     before |= FINETUNE.get(recipe, {})
-    before |= json.loads(info.model_dump_json(include={"voxel_size", "model"}))
+    before |= json.loads(info.model_dump_json(include={"voxel_size", "voxel_size_range", "model"}))
     before["structure"] = info.structure if info.training is None else info.training.structure
     if "structure" in given:
         before.pop("structure")

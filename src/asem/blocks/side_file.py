@@ -1,0 +1,148 @@
+"""A file beside an image, such as the table of its objects: no file of others is replaced.
+
+A run that is resumed may replace what it was told to overwrite when it began, and what it wrote
+itself before it was interrupted; both are recorded, by path and SHA-256, in the folder of the
+output's journal, and gone with it::
+
+    out/.asem/beside.json    {"/data/sizes.csv": ["sha256 of the file to overwrite", "... written"]}
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from asem.blocks.journal import NAME
+from asem.files import replaced, temporary_beside
+
+
+@dataclass(frozen=True)
+class SideFile:
+    """A file that is written together with an output.
+
+    Parameters
+    ----------
+    path
+        The file.
+    output
+        The folder of the output that it belongs to.
+    overwrite
+        Whether this call may replace any file at `path`.
+    """
+
+    path: Path
+    output: Path
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Refuse a path at which something lies that may not be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            A folder, or a file that neither `overwrite` nor the record allows to replace.
+        """
+        if self.path.is_dir():
+            raise FileExistsError(f"{self.path} is a folder; name a file")
+        if _exists(self.path) and not (self.overwrite or self._is_ours()):
+            raise FileExistsError(
+                f"{self.path} exists already and was not written by this run; give another name, "
+                "or --overwrite to begin again and replace it"
+            )
+
+    def begin(self) -> None:
+        """Check again, record what is to be overwritten, and make the folder.
+
+        Called with the output's journal open, which keeps other runs out.
+        """
+        self.check()
+        if self.overwrite and self.path.exists():
+            self._record(_digest(self.path))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def write(self) -> Iterator[IO[str]]:
+        """Yield a text file that appears at `path`, whole, when the block ends without an error.
+
+        Raises
+        ------
+        FileExistsError
+            Something appeared at `path` meanwhile; it stays, and nothing is written.
+        """
+        partial = temporary_beside(self.path)
+        try:
+            with partial.open("w", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            self.check()
+            if _exists(self.path):
+                self._record(_digest(partial))
+                partial.replace(self.path)
+            else:
+                self._record(_digest(partial))
+                give_name(partial, self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        allowed = self._recorded().get(str(self.path.resolve()), [])
+        return bool(allowed) and self.path.is_file() and _digest(self.path) in allowed
+
+    def _recorded(self) -> dict[str, list[str]]:
+        file = self.output / NAME / "beside.json"
+        if not file.is_file():
+            return {}
+        try:
+            found: dict[str, list[str]] = json.loads(file.read_text())
+        except ValueError as error:
+            raise OSError(f"{file} is damaged; begin again with --overwrite") from error
+        return found
+
+    def _record(self, digest: str) -> None:
+        """Allow to replace a file of this content, also after an interruption."""
+        found, key = self._recorded(), str(self.path.resolve())
+        found[key] = [*found.get(key, []), digest]
+        with replaced(self.output / NAME / "beside.json") as file:
+            file.write(json.dumps(found).encode())
+
+
+def give_name(finished: Path, path: Path) -> None:
+    """Give a finished file its name; never instead of something that has it already.
+
+    Parameters
+    ----------
+    finished
+        On the same file system; it has only the new name afterwards.
+    path
+        The name.
+
+    Raises
+    ------
+    FileExistsError
+        Something lies at `path`.
+    """
+    told = f"{path} appeared while it was being made; it is not replaced: move it away"
+    try:
+        os.link(finished, path)
+    except FileExistsError as error:
+        raise FileExistsError(told) from error
+    except OSError:  # a file system without hard links
+        if _exists(path):
+            raise FileExistsError(told) from None
+        finished.replace(path)
+    with suppress(FileNotFoundError):
+        finished.unlink()
+
+
+def _exists(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,118 @@
+"""`asem instances --sizes`: the table is written, and no other file is ever replaced."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.structures import Structure
+from asem.volume import ngff
+from asem.workflows.importing import import_volume
+from asem.workflows.instances import number_objects
+from asem.workflows.labels import label_volume
+from shards import small_shards
+
+HEADER = "id,voxels,volume_nm3"
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_in(stage):
+    def progress(name, done, total):
+        if name.startswith(stage) and done:
+            raise Stop
+
+    return progress
+
+
+@pytest.fixture
+def segmentation(tmp_path, monkeypatch):
+    small_shards(8, monkeypatch.setattr)
+    voxels = np.zeros((9, 16, 16), np.uint8)
+    voxels[1, 2:4, 3] = voxels[5, 9, 2:13] = 1
+    tifffile.imwrite(tmp_path / "s.tif", voxels, photometric="minisblack")
+    import_volume(tmp_path / "s.tif", tmp_path / "s", voxel_size=(5.0,) * 3, kind="labels")
+    return tmp_path / "s"
+
+
+@pytest.fixture
+def table(tmp_path):
+    return tmp_path / "tables/sizes.csv"
+
+
+def interrupt(segmentation, sizes, stage, **options):
+    out = segmentation.parent / "out"
+    with pytest.raises(Stop):
+        number_objects(segmentation, out, sizes=sizes, progress=stop_in(stage), **options)
+    return out
+
+
+@pytest.mark.parametrize("stage", ["objects", "instances", "level"])
+def test_an_interrupted_run_writes_its_table_at_the_end(segmentation, table, stage):
+    out = interrupt(segmentation, table, stage)
+    assert table.exists() == (stage == "level")
+    number_objects(segmentation, out, sizes=table)
+    rows = table.read_text().split()
+    assert rows == [HEADER, "1,2,250", "2,11,1375"]
+    assert [path.name for path in table.parent.iterdir()] == [table.name]
+
+
+@pytest.mark.parametrize("stage", ["objects", "level"])
+def test_a_resumed_run_spares_a_foreign_table(segmentation, table, tmp_path, stage):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("precious")
+    for named in (None, table):
+        out = interrupt(segmentation, named, stage)
+        with pytest.raises(FileExistsError, match=r"mine.csv exists already and was not written"):
+            number_objects(segmentation, out, sizes=mine)
+        assert mine.read_text() == "precious"
+    number_objects(segmentation, out, sizes=table)
+    assert table.read_text().startswith(HEADER)
+
+
+def test_a_table_that_changed_since_is_spared(segmentation, table):
+    out = interrupt(segmentation, table, "level")
+    table.write_text("corrected by hand")
+    with pytest.raises(FileExistsError, match="was not written by this run"):
+        number_objects(segmentation, out, sizes=table)
+    assert table.read_text() == "corrected by hand"
+
+
+def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
+    def progress(name, done, total):
+        if name == "instances" and done == total:
+            table.write_text("theirs")
+
+    out = segmentation.parent / "out"
+    with pytest.raises(FileExistsError, match="was not written by this run"):
+        number_objects(segmentation, out, sizes=table, progress=progress)
+    assert table.read_text() == "theirs"
+    assert not ngff.is_image(out)
+    table.unlink()
+    number_objects(segmentation, out, sizes=table)
+    assert table.read_text().startswith(HEADER)
+
+
+def test_overwriting_goes_on_after_an_interruption(segmentation, table):
+    table.parent.mkdir()
+    table.write_text("old")
+    with pytest.raises(FileExistsError, match="or --overwrite to begin again and replace it"):
+        number_objects(segmentation, segmentation.parent / "out", sizes=table)
+    assert not (segmentation.parent / "out").exists()
+    out = interrupt(segmentation, table, "instances", overwrite=True)
+    assert table.read_text() == "old"
+    number_objects(segmentation, out, sizes=table)
+    assert table.read_text().startswith(HEADER)
+
+
+def test_nothing_is_deleted_where_the_zone_cannot_be_written(segmentation, tmp_path):
+    """Both outputs of `asem labels` are looked at before either is replaced."""
+    preset, labels = Structure(name="x", zone_out_nm=5), tmp_path / "labels"
+    label_volume(segmentation, labels, preset)
+    (tmp_path / "zone").mkdir()
+    (tmp_path / "zone/notes").write_text("theirs")
+    with pytest.raises(FileExistsError, match="zone is no image; it is not replaced"):
+        label_volume(segmentation, labels, preset, exclusion_zone=tmp_path / "zone", overwrite=True)
+    assert ngff.is_image(labels)
+    assert (tmp_path / "zone/notes").read_text() == "theirs"
