@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from asem.blocks import journal
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, new_image
+from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
@@ -124,6 +124,7 @@ def import_volume(
     if volume.kind == "labels":
         dtype = stored_dtype(volume.dtype, options.unlabelled)
         refuse_window(options.window, volume)
+        check_way(destination, [source], overwrite=overwrite)
         counts = check_labels(volume, part, options.unlabelled)
     else:
         _check_image(volume, options)
@@ -138,26 +139,25 @@ def import_volume(
         executor=executor,
         progress=progress,
     ) as output:
-        counted = _counted_copies(output, volume, part)
-        copy = _Copy(
-            volume,
-            part.offset,
-            output.array,
-            output.path / journal.NAME,
-            counted,
-            options.unlabelled,
-        )
-        blocks = copy.blocks(cropped.roi)
-        largest = max(block.size for block in blocks) * volume.dtype.itemsize
-        output.run(copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * LAYER_BYTES))
         if counts is not None:
             output.facts["voxels"] = counts.shown()
-        elif volume.window is None:
-            window, padding = _grey_values(output, volume, part, counted, blocks)
-            output.volume = replace(output.volume, window=window, padding=padding)
-        if options.window is not None:
-            output.volume = replace(output.volume, window=options.window)
+        _copy(output, volume, part, options)
     return ngff.open_image(destination)
+
+
+def _copy(output: Output, volume: Volume, part: Roi, options: ImportOptions) -> None:
+    """Copy a part of a volume to an output, and measure what an image lacks."""
+    counted = _counted_copies(output, volume, part)
+    folder = output.path / journal.NAME
+    copy = _Copy(volume, part.offset, output.array, folder, counted, options.unlabelled)
+    blocks = copy.blocks(output.volume.roi)
+    largest = max(block.size for block in blocks) * volume.dtype.itemsize
+    output.run(copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * LAYER_BYTES))
+    if volume.kind == "image" and volume.window is None:
+        window, padding = _grey_values(output, volume, part, counted, blocks)
+        output.volume = replace(output.volume, window=window, padding=padding)
+    if options.window is not None:
+        output.volume = replace(output.volume, window=options.window)
 
 
 def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from asem.volume.volume import Volume
 
 LOG = logging.getLogger(__name__)
 Unlabelled = int | Literal["auto", "none"]
-LAYER_BYTES = 2**27
+LAYER_BYTES = 2**28
 """Read at a time."""
 FEW = 0.01
 """Ids of fewer voxels than this share of the unlabelled ones look like the rim of a mask."""
@@ -109,7 +109,7 @@ def check_labels(volume: Volume, part: Roi, unlabelled: Unlabelled) -> LabelCoun
 def layers(roi: Roi, dtype: np.dtype[Any]) -> Iterator[Roi]:
     """Cut into layers of as many whole planes as are read at a time."""
     plane = roi.shape[1] * roi.shape[2] * dtype.itemsize
-    return tile(roi, (min(16, max(1, LAYER_BYTES // plane)), *roi.shape[1:]))
+    return tile(roi, (max(1, LAYER_BYTES // plane), *roi.shape[1:]))
 
 
 def _refuse_no_ids(
