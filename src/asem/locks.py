@@ -21,10 +21,8 @@ from asem.files import temporary_beside
 LOCK_TIMEOUT_S = 30.0
 """How long `exclusive` waits for a section of milliseconds."""
 POLL_S = 0.02
-NO_FLOCK = frozenset(
-    {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
-)
-"""What file systems without locks answer."""
+NO_FLOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""Errors of file systems without locks."""
 
 
 @contextmanager

@@ -62,6 +62,18 @@ def test_names_that_count_nothing(names, message):
         in_order([Path("folder", name) for name in names])
 
 
+def test_a_number_that_may_be_a_channel_is_warned_of(caplog):
+    files = [Path("folder", f"img_c{c}.tif") for c in (0, 1)]
+    assert in_order(files) == files
+    assert "--channel takes one of them as a channel" in caplog.text
+    assert in_order(files, "1") == files[1:]
+
+
+def test_what_only_begins_like_a_unit_is_counted():
+    with pytest.raises(ValueError, match="lacks 1 of its planes: number 3"):
+        in_order([Path(f"a_000{n}nmda.tif") for n in (1, 2, 4)])
+
+
 def test_the_planes_of_a_channel_have_no_gap():
     files = [Path(f"c{c}_{z}.tif") for c in (0, 1) for z in (4, 5, 6)]
     assert in_order(files, "1") == files[3:]

@@ -60,10 +60,20 @@ def test_a_channel_that_is_the_only_one(tmp_path):
         open_pages(tmp_path / "s.tif", CHANNEL_1)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"axes": "TYX"}])
-def test_planes_that_are_called_channels_or_times_are_planes(tmp_path, caplog, metadata):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"imagej": True},
+        {"imagej": True, "metadata": {"axes": "TYX"}},
+        {"ome": True},
+        {"ome": True, "metadata": {"axes": "CYX"}},
+        {"ome": True, "metadata": {"axes": "TYX"}},
+        {"metadata": {"axes": "CYX"}},
+    ],
+)
+def test_planes_that_are_called_channels_or_times_are_planes(tmp_path, caplog, options):
     """Python programs write a stack of planes as channels, ImageJ users as frames."""
-    tifffile.imwrite(tmp_path / "s.tif", numbered(5), imagej=True, metadata=metadata)
+    tifffile.imwrite(tmp_path / "s.tif", numbered(5), photometric="minisblack", **options)
     assert values(tmp_path / "s.tif") == [0, 1, 2, 3, 4]
     assert "are taken as planes along z" in caplog.text
 

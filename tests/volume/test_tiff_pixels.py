@@ -1,13 +1,15 @@
 """What a TIFF file states about its pixels: bit order, WhiteIsZero, palettes, samples, damage."""
 
 import logging
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from asem.volume import planes, tiff_stack
+from asem.volume import planes, tiff_pages, tiff_stack
 from asem.volume.tiff import open_pages, open_planes
 from asem.volume.tiff_stack import AS_STORED, TiffOptions
 
@@ -73,10 +75,10 @@ def test_planes_of_one_bit_follow_their_own_tags(tmp_path):
 
 
 def test_true_that_tifffile_wrote_is_one(tmp_path):
-    tifffile.imwrite(tmp_path / "p.tif", SQUARE)
+    tifffile.imwrite(tmp_path / "p.tif", np.stack([SQUARE] * 3))
     with tifffile.TiffFile(tmp_path / "p.tif") as file:
         assert file.pages[0].aspage().photometric == 0
-    assert (read(tmp_path / "p.tif")[0] == SQUARE).all()
+    assert (read(tmp_path / "p.tif") == SQUARE).all()
 
 
 @pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65_535)])
@@ -200,9 +202,41 @@ def test_a_fault_of_our_own_is_not_called_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(planes, "_grey", broken)
     with pytest.raises(KeyError, match="a mistake"):
         _ = stack[:, :, :]
-    monkeypatch.setattr(tiff_stack, "_plane", broken)
-    with pytest.raises(KeyError, match="a mistake"):
-        open_pages(tmp_path / "s.tif")
+    for module, name in ((tiff_stack, "_plane"), (tiff_pages, "_page"), (tiff_pages, "_per_unit")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, broken)
+            with pytest.raises(KeyError, match="a mistake"):
+                open_pages(tmp_path / "s.tif")
+
+
+def test_what_the_system_refuses_is_not_called_damage(tmp_path):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, np.zeros((2, 14, 14), np.uint8))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) - 1, hard)
+    )
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            open_pages(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("H", 250), ("f", 250.0), ("2I", (1000, 4))])
+def test_resolutions_of_any_type_are_numbers(tmp_path, kind, value):
+    path = tmp_path / "s.tif"
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 0.005}
+    tags = [(60_000 + code, kind, 1, value, True) for code in (282, 283)]
+    voxels = np.zeros((2, 14, 14), np.uint8)
+    tifffile.imwrite(path, voxels, imagej=True, metadata=metadata, extratags=tags)
+    data = path.read_bytes()
+    for code in (282, 283):  # instead of those that the library writes, if any
+        there = code.to_bytes(2, "little" if data[:2] == b"II" else "big")
+        own = (60_000 + code).to_bytes(2, "little" if data[:2] == b"II" else "big")
+        data = data.replace(there + b"\x05\x00", b"\x01\xff\x05\x00").replace(own, there)
+    path.write_bytes(data)
+    assert open_pages(path).voxel_size == pytest.approx((5, 4, 4))
 
 
 def test_the_librarys_own_log_is_heard_again(tmp_path):

@@ -52,6 +52,11 @@ def filled(*values, dtype=np.uint8):
         (filled((254, 1), 255), "1023 voxels of 255, .* beside 1 of ids up to 254: it looks like"),
         (filled((0, 512), (254, 200), 255), "looks like a mask of 0 and 255"),
         (filled((0, 512), (128, 1), (3, 2), (240, 2), 255), "looks like a mask of 0 and 255"),
+        (filled((0, 512), (127, 2), 255), "looks like a mask of 0 and 255"),
+        (
+            filled((0, 512), (2**32 - 2, 3), 2**32 - 1, dtype=np.uint32),
+            "a mask of 0 and 4294967295",
+        ),
         (filled((0, 512), (65_534, 9), 65_535, dtype=np.uint16), "a mask of 0 and 65535"),
         (filled((0, 512), 65_535, dtype=np.uint16), "holds only 0 and 65535"),
     ],
@@ -88,8 +93,10 @@ def test_a_partly_labelled_volume_is_what_it_was(tmp_path, voxels, caplog):
         (filled(1), "has no background"),
         (filled((1, 500), 255), "has no background .* and unlabelled voxels"),
         (filled(0), "has no foreground"),
-        (filled((0, 10), 255).clip(0, 0), "has no foreground"),
-        (np.arange(1024).reshape(8, 8, 16).astype(np.uint8), "holds 255 beside 254"),
+        (
+            np.arange(1024).reshape(8, 8, 16).astype(np.uint8),
+            "holds 255 beside 254, .* soft border",
+        ),
         (filled((0, 9), (1, 2), 255), "1013 voxels are unlabelled .* only 2 foreground"),
     ],
 )
@@ -138,9 +145,10 @@ def test_any_value_may_be_the_unlabelled_one(tmp_path):
     voxels = filled((-1, 300), (0, 300), 7, dtype=np.int32)
     found = read(labels(tmp_path, voxels, -1))
     assert (found == np.where(voxels == -1, 2**32 - 1, voxels.astype(np.int64))).all()
-    voxels = filled((0, 300), (1, 300), 2)
-    found = read(labels(tmp_path, voxels, 0))
-    assert (found == np.where(voxels == 0, 255, voxels)).all()
+    voxels = filled((0, 300), (254, 300), 255)
+    for value in (0, 254):  # 255 then is one more object
+        found = read(labels(tmp_path, voxels, value))
+        assert (found == np.where(voxels == value, 65_535, voxels.astype(int))).all()
     with pytest.raises(ValueError, match="--unlabelled 300 is no value of uint8"):
         labels(tmp_path, voxels, 300)
     with pytest.raises(ValueError, match="imported as an image; --unlabelled is for labels"):
@@ -152,9 +160,7 @@ def test_a_segmentation_that_was_imported_as_an_image_has_no_score_of_zero(tmp_p
     labels(tmp_path, truth, name="truth")
     for value in (1, 2, 100):
         imported(tmp_path, truth * value, "wrong")
-        with pytest.raises(
-            ValueError, match=r"never|values up to .* import it again with --kind la"
-        ):
+        with pytest.raises(ValueError, match=r"values up to .* import it again with --kind la"):
             evaluate_volume(tmp_path / "wrong", tmp_path / "truth")
         with pytest.raises(ValueError, match="import it again with --kind labels"):
             segment_volume(tmp_path / "wrong", tmp_path / "segmentation")
@@ -283,3 +289,57 @@ def test_an_image_takes_no_tiff_options(tmp_path):
     options = ImportOptions(SourceOptions(channel="0"))
     with pytest.raises(ValueError, match="is an OME-Zarr image; --channel and --invert are for"):
         import_volume(tmp_path / "out", tmp_path / "again", options=options)
+
+
+def test_labels_that_are_labels_already_are_not_taken_for_a_mask(tmp_path):
+    voxels = filled((0, 100), (1, 400), 255)
+    labels(tmp_path, voxels)
+    crop = import_volume(tmp_path / "out", tmp_path / "crop", roi="4:,:,:")
+    assert set(np.unique(read(crop))) == {255}
+    assert crop.kind == "labels"
+
+
+def test_a_taken_destination_is_refused_before_labels_are_read(tmp_path):
+    labels(tmp_path, filled((0, 100), 1))
+    stages = []
+    with pytest.raises(FileExistsError, match="exists already"):
+        import_volume(
+            tmp_path / "out.tif",
+            tmp_path / "out",
+            voxel_size=SIZE,
+            kind="labels",
+            progress=lambda *step: stages.append(step),
+        )
+    assert stages == []
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"])
+def test_images_of_every_dtype_have_a_window(tmp_path, rng, dtype):
+    voxels = rng.normal(60, 9, (4, 20, 30)).astype(dtype)
+    found = imported(tmp_path, voxels)
+    assert (read(found) == voxels).all()
+    low, high = (0, 255) if dtype == "u1" else np.percentile(voxels, [0.1, 99.9])
+    assert found.window == pytest.approx((low, high), abs=2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_crop_has_the_padding_of_the_whole(tmp_path, rng, dtype):
+    voxels = rng.normal(120, 20, (4, 30, 40)).astype(dtype)
+    voxels[2:] = np.clip(rng.normal(10, 30, (2, 30, 40)), 0, 255)  # 0 is sample, too
+    voxels[0, :3] = 0
+    whole = imported(tmp_path, voxels, "whole")
+    crop = imported(tmp_path, voxels, "crop", roi=":1,:,:")
+    assert crop.padding == whole.padding == ()
+
+
+def test_another_voxel_size_keeps_the_original_grid(tmp_path):
+    imported(tmp_path, filled(3), roi="2:,1:,:")
+    kept = import_volume(tmp_path / "out", tmp_path / "kept", voxel_size=(5.0000001, 5.0, 5.0))
+    assert kept.grid == open_volume(tmp_path / "out").grid
+    options = ImportOptions(SourceOptions(voxel_size_override=True))
+    other = import_volume(
+        tmp_path / "out", tmp_path / "other", voxel_size=(6.0, 4.0, 5.0), options=options
+    )
+    assert other.grid.shape == (8, 8, 16)
+    assert other.original_offset == (2, 1, 0)
+    assert other.offset_nm == (10.0, 5.0, 0.0)

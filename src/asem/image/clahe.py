@@ -135,8 +135,9 @@ def histograms(voxels: npt.NDArray[Any], mappings: Mappings) -> npt.NDArray[np.i
     kernel = np.array(mappings.kernel)
     counts = _histograms(*binned(voxels, mappings.window), kernel)
     for value in mappings.padding:
-        padded = voxels == (value if voxels.dtype.kind == "f" else int(value))
-        (bin_of_padding,) = _bins(np.array([value]), mappings.window)
+        own = np.array([value if voxels.dtype.kind == "f" else int(value)], voxels.dtype)
+        padded = voxels == own
+        (bin_of_padding,) = _bins(own, mappings.window)
         counts[..., bin_of_padding] -= _histograms(padded.view(np.uint8), _EVERY_BIN, kernel)[
             ..., 1
         ]

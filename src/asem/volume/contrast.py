@@ -47,7 +47,7 @@ def window_of(volume: Volume) -> tuple[float, float]:
     if volume.window is not None:
         return volume.window
     raise ValueError(
-        f"{volume.name} is {volume.dtype} and has no contrast window; import it with "
+        f"{volume.name} is {volume.dtype} and has no contrast window; import it (again) with "
         "`asem import`, which measures one"
     )
 
@@ -134,11 +134,12 @@ class GreyBins:
 
     def near(self, counts: npt.NDArray[np.int64], value: float, reach: float) -> int:
         """Return the number of voxels within `reach` of a grey value, to one bin."""
-        first, last = (
-            int(np.floor((edge - self.low) / self.width + 0.5))
-            for edge in (value - reach, value + reach)
-        )
-        return int(counts[max(0, first) : max(0, last + 1)].sum())
+        with np.errstate(over="ignore"):  # infinitely far is far
+            edges = np.floor(
+                (np.array([value - reach, value + reach]) - self.low) / self.width + 0.5
+            )
+        first, last = np.clip(edges, -1, BINS).astype(np.int64)
+        return int(counts[max(0, first) : last + 1].sum())
 
     def _bins(self, grey: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         return np.clip(np.rint((grey - self.low) / self.width), 0, BINS - 1).astype(np.int64)
@@ -230,6 +231,8 @@ class GreyCounts:
         reach = max(self.bins.width, NEAR * (white - black))
         found = []
         for value, number in self.candidates.items():
+            if not number:
+                continue
             near = self.bins.near(self.counts, value, reach)
             peak = number > max(LEAST_TIMES * near, LEAST_PADDING * (total + number))
             if peak and near <= MOST_NEAR * total:

@@ -9,7 +9,7 @@ from asem.provenance import files_identity
 from asem.volume import ngff, tiff
 from asem.volume.planes import PlaneStack
 from asem.volume.tiff_stack import TiffOptions
-from asem.volume.volume import Kind, Volume, nm
+from asem.volume.volume import Kind, OriginalGrid, Volume, nm, same_voxel_size
 
 LOG = logging.getLogger(__name__)
 MOST_DIFFERENCE = 0.01
@@ -113,9 +113,15 @@ def open_source(
     warn_of_voxel_size(size, str(path))
     if isinstance(array, PlaneStack):
         return volume.like(array, voxel_size=size, offset_nm=offset_nm or (0.0, 0.0, 0.0))
-    if size == volume.voxel_size:
-        return volume
-    return volume.like(array, voxel_size=size, original=None)  # its grid has the other voxels
+    return volume if same_voxel_size(size, volume.voxel_size) else _resized(volume, size)
+
+
+def _resized(volume: Volume, voxel_size: Nm3) -> Volume:
+    """Return a volume with voxels of another size at the same place of its original grid."""
+    steps = zip(volume.offset_nm, volume.original_offset, voxel_size, strict=True)
+    z, y, x = (offset - index * size for offset, index, size in steps)
+    grid = OriginalGrid(volume.grid.shape, (z, y, x))
+    return volume.like(volume.array, voxel_size=voxel_size, original=grid)
 
 
 def _open_image(path: Path, kind: Kind | None, options: SourceOptions) -> Volume:

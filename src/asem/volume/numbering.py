@@ -22,7 +22,7 @@ NUMBER = re.compile(r"((?:(?<==)[-+])?\d+(?:\.\d+)?)")
 DIGITS = re.compile(r"(\d+)")
 SUFFIX = re.compile(r"(\.ome)?\.tiff?$", re.IGNORECASE)
 CHANNEL = re.compile(r"(^|[^a-z])(c|ch|chan|channel|w|wavelength)[ _=-]?$", re.IGNORECASE)
-LENGTH = re.compile(r"^ ?(nm|um|µm|μm|mm)", re.IGNORECASE)
+LENGTH = re.compile(r"^ ?(nm|um|µm|μm|mm)(?![a-zµμ])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,11 @@ def _of_channel(
     files: list[Path], varying: list[_Column], channel: str | None
 ) -> tuple[list[Path], list[_Column]]:
     """Take the files of one channel, where a number of the names is one."""
-    number = next(
-        (n for n, c in enumerate(varying) if CHANNEL.search(c.before) and not c.is_distinct), None
-    )
+    number = next((n for n, c in enumerate(varying) if CHANNEL.search(c.before)), None)
     if number is None:
+        return files, varying
+    if channel is None and varying[number].is_distinct:
+        _warn_of_channels(files, varying)
         return files, varying
     of = varying.pop(number).values
     names = {int(value): str(int(value)) for value in sorted(set(of))}
@@ -145,6 +146,18 @@ def _of_channel(
     places = [n for n, value in enumerate(of) if value == one]
     parts = [column.part(places) for column in varying]
     return [files[n] for n in places], [c for c in parts if len(set(c.values)) > 1]
+
+
+def _warn_of_channels(files: Sequence[Path], varying: Sequence[_Column]) -> None:
+    """Log a warning where the only number may be a channel's: ``img_c0.tif``, not ``c0.tif``."""
+    match = CHANNEL.search(varying[0].before)
+    if len(varying) == 1 and match is not None and match[1]:
+        LOG.warning(
+            "%s: the numbers after %r are taken as those of planes; --channel takes one of them as "
+            "a channel",
+            files[0].parent,
+            varying[0].before,
+        )
 
 
 def _counting(varying: Sequence[_Column]) -> _Column | None:

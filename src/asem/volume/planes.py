@@ -1,5 +1,6 @@
 """Equal planes in TIFF files as one array, each read once and only where it is wanted."""
 
+import errno
 import logging
 import os
 import struct
@@ -214,6 +215,8 @@ def damage_named(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EOVERFLOW):
+            raise  # of the system: the file is not to blame
         raise ValueError(
             f"{path} is no readable TIFF file, or damaged ({error}); copy it again"
         ) from error

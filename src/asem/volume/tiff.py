@@ -184,8 +184,9 @@ def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float,
         software=SOFTWARE,
         metadata=None,
     )
+    file = path.open("wb")
     try:
-        with path.open("wb") as file:
+        with file:
             file.write(encoded.getbuffer())
     except OSError as error:
         path.unlink(missing_ok=True)

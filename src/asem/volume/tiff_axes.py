@@ -64,12 +64,12 @@ class Stated:
         return prod(self.sizes[axis] for axis in AXES)
 
     def with_channels_along_z(self, name: str) -> "Stated":
-        """Return it with ImageJ's channels of one plane each as planes along z.
+        """Return it with channels of one plane each as planes along z.
 
-        Python programs often write a stack so, since their default axis of a third dimension is
-        the channel; a single plane of several channels is no stack.
+        Python programs often write a stack so, since they name the first of three axes C; a single
+        plane of several channels is no stack.
         """
-        if self.by != "ImageJ" or self.number != self.sizes["C"] or self.number == 1:
+        if self.number != self.sizes["C"] or self.number == 1:
             return self
         LOG.warning(
             "%s: its %d channels of one plane each are taken as planes along z; give --channel to "
@@ -77,7 +77,10 @@ class Stated:
             name,
             self.number,
         )
-        return replace(self, sizes={"C": 1, "Z": self.number, "T": 1})
+        planes = self.planes
+        if planes is not None:
+            planes = {(0, c, t): place for (c, _, t), place in planes.items()}
+        return replace(self, sizes={"C": 1, "Z": self.number, "T": 1}, channels=(), planes=planes)
 
     def places(self) -> Iterator[Place]:
         """Yield (c, z, t) in `order`."""
@@ -283,7 +286,7 @@ def chosen(
 def choose_channel(
     numbers: Iterable[int], names: Sequence[str], channel: str | None, name: str
 ) -> int:
-    """Return the number of the channel that is meant by its number or name.
+    """Return the number of the channel that is meant by its number, or else its name.
 
     Raises
     ------
@@ -293,7 +296,8 @@ def choose_channel(
     known = {n: names[n] if n < len(names) else str(n) for n in numbers}
     if channel is None and len(known) == 1:
         return next(iter(known))
-    found = [n for n, called in known.items() if channel in (called, str(n))]
+    numbered = [n for n in known if channel == str(n)]
+    found = numbered or [n for n, called in known.items() if channel == called]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(

@@ -5,6 +5,7 @@ becomes one ValueError; errors of the code that works on the facts afterwards st
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,6 @@ class Page:
         Bits of a sample.
     photometric
         Value of the tag PhotometricInterpretation; BlackIsZero where there is none.
-    stores_truth
-        Whether True is stored as 1 in 1 bit although it is WhiteIsZero, as tifffile does.
     grey_palette
         Whether its palette maps each index to the grey of that value.
     orientation
@@ -59,7 +58,6 @@ class Page:
     dtype: np.dtype[Any] | None
     bits: int
     photometric: int
-    stores_truth: bool
     grey_palette: bool
     orientation: int
     offset: int | None
@@ -95,6 +93,8 @@ class File:
         Of the first page: OME-XML, ImageJ's lines, other text.
     imagej, shaped
         ImageJ's or tifffile's own metadata, if there are any.
+    software
+        That wrote the first page.
     per_unit
         Pixels per unit along (y, x) of the first page (tags YResolution, XResolution), if stated.
     """
@@ -107,6 +107,7 @@ class File:
     description: str = ""
     imagej: dict[str, Any] | None = None
     shaped: dict[str, Any] | None = None
+    software: str = ""
     per_unit: tuple[float, float] | None = None
 
 
@@ -128,49 +129,73 @@ def read_file(path: Path, *, described: bool = True) -> File:
     before = state(path)
     with quiet(), opened(path) as file, damage_named(path):
         pages = [page.aspage() for page in file.pages]
-        every = [_page(page, n, before[0]) for n, page in enumerate(pages)]
-        return File(
-            path,
-            before,
-            file.byteorder == ">",
-            tuple(page for page in every if not page.reduced),
-            _chain_ends(file, pages[-1]),
-            **(_metadata(pages[0]) if described else {}),
-        )
+        raw = [_raw_page(page) for page in pages]
+        complete, big_endian = _chain_ends(file, pages[-1]), file.byteorder == ">"
+        metadata = _raw_metadata(pages[0], described=described)
+    every = [_page(facts, n, before[0]) for n, facts in enumerate(raw)]
+    return File(
+        path,
+        before,
+        big_endian,
+        tuple(page for page in every if not page.reduced),
+        complete,
+        **metadata | {"per_unit": _per_unit(metadata["per_unit"])},
+    )
 
 
-def _metadata(page: tifffile.TiffPage) -> dict[str, Any]:
-    """Return what a page states about the whole stack, as fields of `File`."""
+def _raw_metadata(page: tifffile.TiffPage, *, described: bool) -> dict[str, Any]:
+    """Return what a page states about the whole stack, as fields of `File`; resolutions as stored.
+
+    Called where every error is taken for damage: it accesses the library and does nothing else.
+    """
+    found: dict[str, Any] = {
+        "software": page.software,
+        "per_unit": [tag and tag.value for tag in (page.tags.get(code) for code in (283, 282))],
+    }
     text = page.tags.get(270)
-    if text is None or text.count > MOST_METADATA:
-        return {"per_unit": _per_unit(page)}
+    if text is None or text.count > MOST_METADATA or not described:
+        return found
     imagej, shaped = page.imagej_description, page.shaped_description
-    return {
+    return found | {
         "description": page.description or "",
         "imagej": tifffile.tifffile.imagej_description_metadata(imagej) if imagej else None,
         "shaped": tifffile.tifffile.shaped_description_metadata(shaped) if shaped else None,
-        "per_unit": _per_unit(page),
     }
 
 
-def _page(page: tifffile.TiffPage, index: int, file_size: int) -> Page:
-    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+def _raw_page(page: tifffile.TiffPage) -> dict[str, Any]:
+    """Return what a page stores, as the library gives it; called as `_raw_metadata` is."""
     photometric, orientation = (page.tags.get(code) for code in (262, 274))
-    palette = page.colormap if page.photometric == PALETTE else None
-    in_rows = page.is_final and not page.is_tiled and page.dtype != np.bool_
+    return {
+        "shape": tuple(page.shape),
+        "axes": page.axes,
+        "dtype": page.dtype,
+        "bits": page.bitspersample,
+        "photometric": photometric.value if photometric is not None else BLACK_IS_ZERO,
+        "palette": page.colormap if page.photometric == PALETTE else None,
+        "orientation": orientation.value if orientation is not None else 1,
+        "in_rows": page.is_final and not page.is_tiled,
+        "segments": list(zip(page.dataoffsets, page.databytecounts, strict=True)),
+        "reduced": page.is_reduced or page.is_mask,
+    }
+
+
+def _page(facts: dict[str, Any], index: int, file_size: int) -> Page:
+    """Make a page of what `_raw_page` returned."""
+    segments, palette = facts["segments"], facts["palette"]
+    in_rows = facts["in_rows"] and facts["dtype"] != np.bool_
     return Page(
         index,
-        tuple(page.shape),
-        page.axes,
-        page.dtype,
-        int(np.max(page.bitspersample)),
-        int(photometric.value) if photometric is not None else BLACK_IS_ZERO,
-        page.dtype == np.bool_ and (page.software or "").startswith("tifffile"),
+        facts["shape"],
+        facts["axes"],
+        facts["dtype"],
+        int(np.max(facts["bits"])),
+        int(facts["photometric"]),
         palette is not None and _is_grey_ramp(palette),
-        int(orientation.value) if orientation is not None else 1,
-        int(page.dataoffsets[0]) if segments and in_rows else None,
+        int(facts["orientation"]),
+        int(segments[0][0]) if segments and in_rows else None,
         not segments or any(start + length > file_size for start, length in segments),
-        bool(page.is_reduced or page.is_mask),
+        bool(facts["reduced"]),
     )
 
 
@@ -196,12 +221,21 @@ def _chain_ends(file: tifffile.TiffFile, last: tifffile.TiffPage) -> bool:
     return bool(following == 0)
 
 
-def _per_unit(page: tifffile.TiffPage) -> tuple[float, float] | None:
-    tags = [page.tags.get(code) for code in (283, 282)]
-    if any(tag is None for tag in tags):
-        return None
-    y, x = (tag.value[0] / tag.value[1] if tag.value[1] else 0.0 for tag in tags if tag)
-    return y, x
+def _per_unit(stored: Sequence[Any]) -> tuple[float, float] | None:
+    """Return pixels per unit along (y, x) of tags that hold a number or a fraction each.
+
+    Examples
+    --------
+    >>> _per_unit([(1, 4), 250]), _per_unit([None, 72]), _per_unit([(1, 0), (1, 4)])
+    ((0.25, 250.0), None, (0.0, 0.25))
+    """
+    found = []
+    for value in stored:
+        if value is None:
+            return None
+        over, under = (*value, 1)[:2] if isinstance(value, tuple) else (value, 1)
+        found.append(float(over) / float(under) if under else 0.0)
+    return found[0], found[1]
 
 
 def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:

@@ -93,7 +93,10 @@ def white_values(sources: Sequence[Source], invert: bool | None) -> list[int | N
     ValueError
         Only some pages of grey values are WhiteIsZero, or floats are to be inverted.
     """
-    tagged = [page.photometric == WHITE_IS_ZERO and not page.stores_truth for _, page in sources]
+    tagged = [
+        page.photometric == WHITE_IS_ZERO and not (page.bits == 1 and _stores_truth(file))
+        for file, page in sources
+    ]
     first = sources[tagged.index(True)][0] if any(tagged) else sources[0][0]
     bits = sources[0][1].bits
     if invert is None and bits == 1:
@@ -118,6 +121,11 @@ def white_values(sources: Sequence[Source], invert: bool | None) -> list[int | N
         raise ValueError(f"{first.path} is {dtype}, which has no white; --invert takes integers")
     white = -1 if dtype is not None and dtype.kind == "i" else 2**bits - 1
     return [white] * len(sources)
+
+
+def _stores_truth(file: File) -> bool:
+    """Whether its writer stores True as 1 in 1 bit and yet states WhiteIsZero."""
+    return file.software.startswith("tifffile")
 
 
 def _warn_of_orientation(sources: Sequence[Source]) -> None:

@@ -77,7 +77,7 @@ def evaluate_volume(
     if common.size == 0:
         raise ValueError("prediction, labels, mask and roi have no voxel in common")
     if predicted.kind == "image":
-        check_probability(prediction, predicted, common)
+        check_probability(prediction, predicted, common, progress=progress)
     if widths is not None:
         warn_of_lost_zone(structure_name or "evaluate", *widths, predicted.voxel_size)
     scorer = _Scorer(predicted, truth, widths, zone_shape, sample)

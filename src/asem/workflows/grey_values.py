@@ -42,10 +42,8 @@ def count_block(block: Roi, *, volume: Volume, counted: Partials) -> None:
     counted.save(block, counts=count_values(volume.read(block)))
 
 
-def measure(
-    output: Output, volume: Volume, blocks: Sequence[Roi]
-) -> tuple[tuple[float, float], tuple[float, ...]]:
-    """Measure the contrast window and the padding of a volume in passes of its own.
+def measure(output: Output, volume: Volume, blocks: Sequence[Roi]) -> GreyCounts:
+    """Count the grey values of a volume in passes of its own.
 
     Bins that few outliers stretch are made anew around the percentiles they gave, until they
     resolve the window.
@@ -64,11 +62,10 @@ def measure(
         counted = output.partials("grey values")
         work = partial(count_block, volume=volume, counted=counted)
         output.run(work, blocks, stage="grey values", block_bytes=block_bytes)
-        counts = values_of(counted, blocks, volume.dtype)
-        return counts.window(), counts.padding()
+        return values_of(counted, blocks, volume.dtype)
     found = output.partials("extremes")
-    look = partial(_extremes, volume=volume, found=found)
-    output.run(look, blocks, stage="extremes", block_bytes=block_bytes)
+    search = partial(_extremes, volume=volume, found=found)
+    output.run(search, blocks, stage="extremes", block_bytes=block_bytes)
     candidates = padding_candidates(volume.dtype)
     every = [found.load(block) for block in blocks]
     numbers = np.array([part["candidates"] for part in every]).sum(0)
@@ -81,8 +78,7 @@ def measure(
         np.zeros(BINS, np.int64),
         dict(zip(candidates, numbers.tolist(), strict=True)),
     )
-    counts = _refined(output, volume, blocks, counts, block_bytes)
-    return counts.window(), counts.padding()
+    return _refined(output, volume, blocks, counts, block_bytes)
 
 
 def _ends_of_all(

@@ -17,10 +17,11 @@ from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
+from asem.image.labels import unknown_id
 from asem.volume import ngff
 from asem.volume.arrays import DTYPES, SHARD, Promise, Stored
 from asem.volume.contrast import count_values
-from asem.volume.formats import AS_STATED, SourceOptions, open_source
+from asem.volume.formats import AS_STATED, SourceOptions, is_tiff, open_source, open_volume
 from asem.volume.grid import tile
 from asem.volume.planes import PlaneStack
 from asem.volume.roi import Roi, Triple, negative, parse_roi
@@ -79,7 +80,7 @@ def import_volume(
 
     Each plane is read once, whatever its size: the rows of one layer of shards at a time where the
     file allows it, else the whole layer. (Besides, labels are read and checked as a whole before
-    anything is written, and a crop of more than 8 bits gets its contrast window from all planes.)
+    anything is written, and an image's crop gets its contrast window and padding from all planes.)
 
     ::
 
@@ -120,12 +121,13 @@ def import_volume(
         source, voxel_size=voxel_size, offset_nm=offset_nm, kind=kind, options=options.source
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
-    dtype, counts = volume.dtype, None
+    dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
     if volume.kind == "labels":
-        dtype = stored_dtype(volume.dtype, options.unlabelled)
+        unlabelled = _unlabelled(source, volume, options)
+        dtype = stored_dtype(volume.dtype, unlabelled)
         refuse_window(options.window, volume)
         check_way(destination, [source], overwrite=overwrite)
-        counts = check_labels(volume, part, options.unlabelled)
+        counts = check_labels(volume, part, unlabelled, progress=progress)
     else:
         _check_image(volume, options)
     cropped = volume.blank(part, dtype=dtype, padding=volume.padding)
@@ -141,23 +143,30 @@ def import_volume(
     ) as output:
         if counts is not None:
             output.facts["voxels"] = counts.shown()
-        _copy(output, volume, part, options)
+        _copy(output, volume, part, unlabelled)
+        if options.window is not None:
+            output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
 
 
-def _copy(output: Output, volume: Volume, part: Roi, options: ImportOptions) -> None:
+def _unlabelled(source: Path, volume: Volume, options: ImportOptions) -> Unlabelled:
+    """Return which value of labels is unlabelled: the largest of an image that states labels."""
+    if options.unlabelled != "auto" or is_tiff(source) or open_volume(source).kind != "labels":
+        return options.unlabelled
+    return unknown_id(volume.dtype)
+
+
+def _copy(output: Output, volume: Volume, part: Roi, unlabelled: Unlabelled) -> None:
     """Copy a part of a volume to an output, and measure what an image lacks."""
     counted = _counted_copies(output, volume, part)
     folder = output.path / journal.NAME
-    copy = _Copy(volume, part.offset, output.array, folder, counted, options.unlabelled)
+    copy = _Copy(volume, part.offset, output.array, folder, counted, unlabelled)
     blocks = copy.blocks(output.volume.roi)
     largest = max(block.size for block in blocks) * volume.dtype.itemsize
     output.run(copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * LAYER_BYTES))
     if volume.kind == "image" and volume.window is None:
         window, padding = _grey_values(output, volume, part, counted, blocks)
         output.volume = replace(output.volume, window=window, padding=padding)
-    if options.window is not None:
-        output.volume = replace(output.volume, window=options.window)
 
 
 def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any]:
@@ -197,14 +206,10 @@ def refuse_window(window: tuple[float, float] | None, volume: Volume) -> None:
 
 
 def _counted_copies(output: Output, source: Volume, part: Roi) -> Partials | None:
-    """Return where to count grey values as they are copied, if that is all there is to measure.
-
-    The window of 8 bits is fixed, so that only what is copied is looked at for padding.
-    """
+    """Return where to count grey values as they are copied, if that is all there is to measure."""
     measured = source.kind == "image" and source.window is None
-    enough = part == source.roi or source.dtype == np.uint8
     by_value = is_counted_by_value(source.dtype)
-    return output.partials("grey values") if measured and enough and by_value else None
+    return output.partials("copied") if measured and by_value and part == source.roi else None
 
 
 def _grey_values(
@@ -217,11 +222,12 @@ def _grey_values(
     """Measure contrast window and padding: of the whole source, which a crop shares."""
     if counted is not None:
         counts = values_of(counted, copied, source.dtype)
-        eight_bits = source.dtype == np.uint8
-        return (0.0, 255.0) if eight_bits else counts.window(), counts.padding()
-    if part == source.roi:
-        return measure(output, output.volume, output.shards())
-    return measure(output, source, list(layers(source.roi, source.dtype)))
+    elif part == source.roi:
+        counts = measure(output, output.volume, output.shards())
+    else:
+        counts = measure(output, source, list(layers(source.roi, source)))
+    window = (0.0, 255.0) if source.dtype == np.uint8 else counts.window()
+    return window, counts.padding()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from asem.blocks.run import Progress, silent
 from asem.image.labels import unknown_id
+from asem.volume.arrays import SHARD
 from asem.volume.contrast import count_values
 from asem.volume.grid import tile
+from asem.volume.planes import PlaneStack
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
@@ -18,6 +21,8 @@ LOG = logging.getLogger(__name__)
 Unlabelled = int | Literal["auto", "none"]
 LAYER_BYTES = 2**28
 """Read at a time."""
+MOST_CLASSES = 16
+"""Ids up to this may stand for classes, of which only some are there."""
 FEW = 0.01
 """Ids of fewer voxels than this share of the unlabelled ones look like the rim of a mask."""
 
@@ -30,14 +35,17 @@ class LabelCounts:
     ----------
     foreground, background, unlabelled
         Voxels.
+    largest_id
+        0 where there is none.
     ids
-        Voxels of each id that is neither; up to 16 bits only.
+        Those that there are; of up to 16 bits only.
     """
 
     foreground: int = 0
     background: int = 0
     unlabelled: int = 0
-    ids: dict[int, int] = field(default_factory=dict)
+    largest_id: int = 0
+    ids: set[int] = field(default_factory=set)
 
     def shown(self) -> dict[str, int]:
         """Return the three numbers by their names."""
@@ -51,16 +59,18 @@ class LabelCounts:
 def stored_dtype(dtype: np.dtype[Any], unlabelled: Unlabelled) -> np.dtype[Any]:
     """Return the unsigned dtype that holds all ids of a dtype.
 
-    Of the same size; of twice the size where its largest value is to be an id (``"none"``), since
-    the largest of the stored dtype is unlabelled.
+    Of the same size; of twice the size where the largest value of an unsigned one is to be an id,
+    since the largest of the stored dtype is unlabelled.
 
     Examples
     --------
     >>> [str(stored_dtype(np.dtype(d), "auto")) for d in ("uint8", "int32", "float64")]
     ['uint8', 'uint32', 'uint64']
+    >>> [str(stored_dtype(np.dtype("uint8"), value)) for value in ("none", 0, 255)]
+    ['uint16', 'uint16', 'uint8']
     """
     size = dtype.itemsize
-    if unlabelled == "none" and dtype.kind == "u" and size < 8:
+    if dtype.kind == "u" and size < 8 and unlabelled not in ("auto", unknown_id(dtype)):
         size *= 2
     return np.dtype(f"u{size}")
 
@@ -75,7 +85,9 @@ def as_ids(
     return np.where(voxels == unlabelled, dtype.type(unknown_id(dtype)), ids)
 
 
-def check_labels(volume: Volume, part: Roi, unlabelled: Unlabelled) -> LabelCounts:
+def check_labels(
+    volume: Volume, part: Roi, unlabelled: Unlabelled, *, progress: Progress = silent
+) -> LabelCounts:
     """Read labels once, count them, refuse what cannot be meant, warn of what may be mistaken.
 
     Parameters
@@ -86,6 +98,8 @@ def check_labels(volume: Volume, part: Roi, unlabelled: Unlabelled) -> LabelCoun
         What is imported.
     unlabelled
         Which value is unlabelled; ``"auto"``: the largest of an unsigned dtype; ``"none"``: none.
+    progress
+        Called after each layer that is read.
 
     Raises
     ------
@@ -97,8 +111,11 @@ def check_labels(volume: Volume, part: Roi, unlabelled: Unlabelled) -> LabelCoun
     unsigned = isinstance(unlabelled, int) and volume.dtype.kind == "u"
     if unsigned and unlabelled not in range(unknown_id(dtype) + 1):
         raise ValueError(f"--unlabelled {unlabelled} is no value of {volume.dtype}")
-    for layer in layers(part, volume.dtype):
+    done = 0
+    for layer in layers(part, volume):
         voxels = volume.read(layer)
+        done += layer.size
+        progress("labels", done, part.size)
         _refuse_no_ids(voxels, layer, volume, dtype, unlabelled)
         _count(as_ids(voxels, dtype, unlabelled), counts)
     _refuse_masks(volume, counts, unlabelled)
@@ -106,9 +123,11 @@ def check_labels(volume: Volume, part: Roi, unlabelled: Unlabelled) -> LabelCoun
     return counts
 
 
-def layers(roi: Roi, dtype: np.dtype[Any]) -> Iterator[Roi]:
-    """Cut into layers of as many whole planes as are read at a time."""
-    plane = roi.shape[1] * roi.shape[2] * dtype.itemsize
+def layers(roi: Roi, volume: Volume) -> Iterator[Roi]:
+    """Cut into what is read at a time: whole planes of TIFF, whole chunks of arrays on disk."""
+    if not isinstance(volume.array, PlaneStack):
+        return tile(roi, SHARD)
+    plane = roi.shape[1] * roi.shape[2] * volume.dtype.itemsize
     return tile(roi, (max(1, LAYER_BYTES // plane), *roi.shape[1:]))
 
 
@@ -142,18 +161,24 @@ def _count(ids: npt.NDArray[Any], counts: LabelCounts) -> None:
     unknown = unknown_id(ids.dtype)
     if ids.dtype.itemsize > 2:
         background, unlabelled = (int(np.count_nonzero(ids == n)) for n in (0, unknown))
+        largest = int(ids.max(initial=0, where=ids != unknown))
     else:
         values = count_values(ids)
         background, unlabelled = int(values[0]), int(values[unknown])
-        for one in np.flatnonzero(values[1:unknown]) + 1:
-            counts.ids[int(one)] = counts.ids.get(int(one), 0) + int(values[one])
+        counts.ids.update((np.flatnonzero(values[1:unknown]) + 1).tolist())
+        largest = max(counts.ids, default=0)
+    counts.largest_id = max(counts.largest_id, largest)
     counts.background += background
     counts.unlabelled += unlabelled
     counts.foreground += ids.size - background - unlabelled
 
 
 def _refuse_masks(volume: Volume, counts: LabelCounts, unlabelled: Unlabelled) -> None:
-    """Refuse masks of 0 and the largest value, also if their rims were interpolated."""
+    """Refuse masks of 0 and the largest value, also if their rims were interpolated.
+
+    Ids count objects or classes, from 1 on; grey values of a rim are few among the possible ones,
+    or have few voxels.
+    """
     if unlabelled != "auto" or not counts.unlabelled or volume.dtype.kind != "u":
         return
     largest = unknown_id(volume.dtype)
@@ -166,12 +191,10 @@ def _refuse_masks(volume: Volume, counts: LabelCounts, unlabelled: Unlabelled) -
             f"{volume.name} holds only {_zero(counts)}{largest}, the largest value of "
             f"{volume.dtype}, which means unlabelled; {decide}"
         )
-    if not counts.ids:
-        return
-    top = max(counts.ids)
-    sparse = 2 * len(counts.ids) < top
-    few = counts.foreground < FEW * counts.unlabelled
-    if 2 * top > largest and (sparse or few):
+    top = counts.largest_id
+    sparse = bool(counts.ids) and 2 * len(counts.ids) < top and top > MOST_CLASSES
+    few = not counts.ids or counts.foreground < FEW * counts.unlabelled
+    if sparse or (few and 2 * top > largest):
         raise ValueError(
             f"{volume.name} holds {counts.unlabelled} voxels of {largest}, the largest value of "
             f"{volume.dtype}, which means unlabelled, beside {counts.foreground} of ids up to "
@@ -203,15 +226,15 @@ def _warn(volume: Volume, counts: LabelCounts, dtype: np.dtype[Any]) -> None:
             name,
             " and unlabelled voxels" if counts.unlabelled else "",
         )
-    if counts.unlabelled and (unknown - 1) in counts.ids:
+    if counts.unlabelled and counts.largest_id == unknown - 1:
         LOG.warning(
-            "%s holds %d beside %d: where %d is one more object, its voxels are unlabelled now; "
-            "store more than %d objects in a larger dtype",
+            "%s holds %d beside %d, and %d means unlabelled. Where it is one more object, give "
+            "--unlabelled none; where the values are the soft border of a mask, write foreground "
+            "as 1",
             name,
             unknown,
             unknown - 1,
             unknown,
-            unknown - 1,
         )
     elif counts.unlabelled > counts.foreground / FEW:
         LOG.warning(

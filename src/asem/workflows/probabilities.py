@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from asem.blocks.run import Progress, silent
 from asem.volume import ngff
-from asem.volume.contrast import count_values
+from asem.volume.arrays import SHARD
+from asem.volume.contrast import BINS, count_values
 from asem.volume.formats import refuse_labels
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
@@ -15,10 +17,11 @@ from asem.volume.volume import Volume
 LOG = logging.getLogger(__name__)
 HALF = 128
 """Least stored value that is foreground: 255 p of p = 0.5, rounded."""
-BLOCK = (256, 256, 256)
 
 
-def check_probability(path: Path, volume: Volume, part: Roi, *, least: int = HALF) -> None:
+def check_probability(
+    path: Path, volume: Volume, part: Roi, *, least: int = HALF, progress: Progress = silent
+) -> None:
     """Refuse what is no probability, such as a segmentation that was imported as an image.
 
     What `asem predict` wrote is taken as it is; of other images all of `part` is read.
@@ -31,6 +34,8 @@ def check_probability(path: Path, volume: Volume, part: Roi, *, least: int = HAL
         What is used of it.
     least
         Stored value from which on a voxel is foreground.
+    progress
+        Called after each block that is read.
 
     Raises
     ------
@@ -44,7 +49,11 @@ def check_probability(path: Path, volume: Volume, part: Roi, *, least: int = HAL
     made = ngff.read_metadata(path)[1].made_by or {}
     if made.get("command") == "predict":
         return
-    counts = sum(count_values(volume.read(block)) for block in tile(part, BLOCK))
+    counts, done = np.zeros(BINS, np.int64), 0
+    for block in tile(part, SHARD):
+        counts += count_values(volume.read(block))
+        done += block.size
+        progress("values", done, part.size)
     values = np.flatnonzero(counts)
     if values[-1] < least:
         raise ValueError(

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import new_image
+from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import drop_objects
 from asem.image.components import VOXEL_BYTES
@@ -53,11 +53,12 @@ def segment_volume(
     """
     source = open_volume(probability)
     _check(threshold, min_size)
-    check_probability(probability, source, source.roi, least=least_value(threshold))
+    check_way(destination, [probability], overwrite=overwrite)
+    least = least_value(threshold)
+    check_probability(probability, source, source.roi, least=least, progress=progress)
     sample = open_volume(mask) if mask else None
     if sample is not None:
         source.common(sample)  # refuses a mask that misses
-    least = least_value(threshold)
 
     def foreground(block: Roi) -> npt.NDArray[np.uint8]:
         found = source.read(block) >= least
