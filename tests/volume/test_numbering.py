@@ -69,6 +69,21 @@ def test_a_number_that_may_be_a_channel_is_warned_of(caplog):
     assert in_order(files, "1") == files[1:]
 
 
+def test_a_decimal_is_no_channel():
+    names = [f"s{n:03d}_w{5.0 if n < 6 else 5.5}.tif" for n in range(12)]
+    assert in_order([Path(name) for name in names[::-1]]) == [Path(name) for name in names]
+    names = [f"s{n:03d}_w{4.98 if n < 6 else 4.99}.tif" for n in range(12)]
+    assert in_order([Path(name) for name in names[::-1]]) == [Path(name) for name in names]
+
+
+def test_times_order_planes(caplog):
+    names = [
+        f"Merlin-6257_21-05-13_{time}.tif" for time in ("094551", "094718", "095002", "110000")
+    ]
+    assert in_order([Path(name) for name in names[::-1]]) == [Path(name) for name in names]
+    assert "ordered by the time in their names" in caplog.text
+
+
 def test_what_only_begins_like_a_unit_is_counted():
     with pytest.raises(ValueError, match="lacks 1 of its planes: number 3"):
         in_order([Path(f"a_000{n}nmda.tif") for n in (1, 2, 4)])

@@ -194,6 +194,30 @@ def test_what_ome_states_comes_before_the_names(tmp_path):
     assert values(folder) == [0, 1, 2, 3, 3]  # not all files are listed: the names count
 
 
+def test_a_set_that_lacks_its_end_is_warned_of(tmp_path, caplog):
+    folder = micro_manager(tmp_path / "set", 1, 6)
+    for z in (0, 5):
+        (folder / f"img_c0_z{z:03d}.ome.tif").unlink()
+    assert values(folder) == [1, 2, 3, 4]
+    assert "holds 4 of the 6 planes along z that OME-XML lists" in caplog.text
+
+
+def test_planes_of_imagej_that_state_other_pixel_sizes_are_warned_of(tmp_path, caplog):
+    for number, per_unit in enumerate((0.25, 0.25, 0.125)):
+        options = in_imagej((per_unit, per_unit), unit="nm", spacing=5)
+        options["metadata"]["axes"] = "YX"
+        tifffile.imwrite(tmp_path / f"p_{number}.tif", numbered(1)[0], **options)
+    open_planes(tmp_path)
+    assert "p_2.tif states another pixel size than p_0.tif, which counts" in caplog.text
+
+
+def test_planes_of_either_byte_order_make_a_stack(tmp_path):
+    for number, byteorder in enumerate("<><"):
+        plane = np.full((12, 13), 300 + number, np.uint16)
+        tifffile.imwrite(tmp_path / f"p_{number}.tif", plane, byteorder=byteorder)
+    assert values(tmp_path) == [300, 301, 302]
+
+
 def test_channels_in_names_of_plain_files(tmp_path):
     for c in (0, 1):
         for z in range(3):

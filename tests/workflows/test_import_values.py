@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from asem.cli import main
 from asem.image.clahe import ClaheConfig
@@ -94,7 +95,7 @@ def test_a_partly_labelled_volume_is_what_it_was(tmp_path, voxels, caplog):
         (filled((1, 500), 255), "has no background .* and unlabelled voxels"),
         (filled(0), "has no foreground"),
         (
-            np.arange(1024).reshape(8, 8, 16).astype(np.uint8),
+            np.repeat(np.arange(256), 4).reshape(8, 8, 16).astype(np.uint8),
             "holds 255 beside 254, .* soft border",
         ),
         (filled((0, 9), (1, 2), 255), "1013 voxels are unlabelled .* only 2 foreground"),
@@ -171,15 +172,24 @@ def test_a_segmentation_that_was_imported_as_an_image_has_no_score_of_zero(tmp_p
     assert evaluate_volume(tmp_path / "right", tmp_path / "truth")["all"]["f1"] == 1
 
 
-def test_instances_that_were_imported_as_an_image_are_warned_of(tmp_path, caplog):
-    truth = filled((0, 600), (1, 200), 200)
+@pytest.mark.parametrize(
+    "truth",
+    [filled((0, 600), (1, 200), 200), filled((0, 600), (1, 200), 255), filled((3, 9), (190, 9), 7)],
+)
+def test_labels_that_were_imported_as_an_image_are_refused(tmp_path, truth):
     labels(tmp_path, truth, name="truth")
     imported(tmp_path, truth, "wrong")
-    evaluate_volume(tmp_path / "wrong", tmp_path / "truth")
-    assert (
-        "is taken as a probability, foreground from 128 of 255 on; if it holds labels"
-        in caplog.text
-    )
+    equal = r"neighbouring values are equal, as ids are.* --kind labels|values up to"
+    with pytest.raises(ValueError, match=equal):
+        evaluate_volume(tmp_path / "wrong", tmp_path / "truth")
+
+
+def test_a_probability_of_another_program_is_warned_of(tmp_path, rng, caplog):
+    truth = filled((0, 600), 1)
+    labels(tmp_path, truth, name="truth")
+    imported(tmp_path, rng.integers(0, 255, truth.shape).astype(np.uint8), "other")
+    evaluate_volume(tmp_path / "other", tmp_path / "truth")
+    assert "is taken as a probability, foreground from 128 of 255 on; if it" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32, np.float32])
@@ -343,3 +353,52 @@ def test_another_voxel_size_keeps_the_original_grid(tmp_path):
     assert other.grid.shape == (8, 8, 16)
     assert other.original_offset == (2, 1, 0)
     assert other.offset_nm == (10.0, 5.0, 0.0)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("scale", [1, 1.5])
+@pytest.mark.parametrize("largest", [255, 65_535])
+def test_masks_with_soft_borders_are_not_taken_for_labels(tmp_path, order, scale, largest):
+    z, y, x = np.indices((24, 64, 64))
+    mask = 255.0 * (((z - 12) ** 2 * 4 + (y - 32) ** 2 + (x - 32) ** 2) < 400)
+    turned = np.array([[scale, 0, 0], [0, 0.98, 0.17], [0, -0.17, 0.98]])
+    soft = ndimage.affine_transform(mask, turned, offset=(0.3, -4.3, 6.1), order=order)
+    dtype = np.uint8 if largest == 255 else np.uint16
+    voxels = np.clip(np.rint(soft / 255 * largest), 0, largest).astype(dtype)
+    with pytest.raises(ValueError, match="looks like a mask of 0 and"):
+        labels(tmp_path, voxels)
+
+
+def test_touching_objects_are_no_grey_values(tmp_path, rng, caplog):
+    z, y, x = np.indices((24, 64, 64))
+    voxels = (1 + (z // 8) * 64 + (y // 8) * 8 + x // 8).astype(np.uint8)
+    voxels[:, :5] = 255
+    found = labels(tmp_path, voxels)
+    assert (read(found) == voxels).all()
+    assert "grey values" not in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i4", "u4", "f4", "f8"])
+@pytest.mark.parametrize("values", [(0, 1), (0, 1000), (3, 900)])
+def test_two_values_are_black_and_white(tmp_path, dtype, values):
+    assert imported(tmp_path, filled((values[0], 700), values[1], dtype=dtype)).window == values
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("f4", 65_535), ("f4", 1e6), ("f4", -1), ("u2", 1), ("u2", 4095), ("i4", -7), ("f8", 0)],
+)
+def test_padding_with_an_end_of_what_there_is(tmp_path, rng, dtype, value):
+    voxels = rng.normal(2500, 200, (6, 70, 90)).astype(dtype)
+    expected = np.percentile(voxels[:, 9:], [0.1, 99.9])
+    voxels[:, :9] = value
+    found = imported(tmp_path, voxels)
+    assert found.padding == (value,)
+    assert found.window == pytest.approx(expected, abs=3)
+
+
+def test_float_grey_values_that_are_clipped_at_zero_are_sample(tmp_path, rng):
+    voxels = np.clip(np.rint(rng.normal(20, 30, (6, 70, 90))), 0, None).astype(np.float32)
+    found = imported(tmp_path, voxels)
+    assert found.padding == ()
+    assert found.window[0] == 0

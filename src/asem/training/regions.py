@@ -14,7 +14,7 @@ from asem.model.config import Region, TrainConfig
 from asem.model.voxel_range import seen_voxel_size
 from asem.training.targets import BLOCK, Coded, Target, known_part
 from asem.volume.contrast import to_unit, window_of
-from asem.volume.formats import open_labels, open_volume
+from asem.volume.formats import open_labels, open_volume, refuse_labels
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, Triple, add, negative, parse_roi
 from asem.volume.volume import Lazy, Volume
@@ -106,6 +106,7 @@ def load_sample(region: Region, config: TrainConfig) -> Sample:
         Labels miss raw, voxel sizes do not fit, nothing is labelled.
     """
     fine = open_volume(region.raw)
+    refuse_labels(fine)
     voxel_size = seen_voxel_size(fine.voxel_size, config.voxel_size, config.voxel_size_range)
     raw = at_voxel_size(fine, voxel_size, resample=config.resample)
     warn_of_resampling(fine, voxel_size)

@@ -1,8 +1,8 @@
 """Grey values to [0, 1] through a volume's contrast window; how a window is measured.
 
 A window runs from the 0.1 to the 99.9 percentile of the sample. What was padded, as around planes
-that were shifted to fit, is no sample: a lone peak of one exact value at an end of the dtype or at
-zero, far from all other grey values::
+that were shifted to fit, is no sample: a lone peak of one exact value, at zero, at an end of the
+dtype or of what there is, far from all other grey values::
 
     voxels |                                       _
            |                                     _| |_
@@ -28,8 +28,9 @@ NEAR = 0.02
 """Share of the window within which other voxels are near a peak."""
 MOST_NEAR, LEAST_TIMES = 0.01, 10
 """A lone peak has at most this share of the others near it, and so many times as many voxels."""
-LEAST_PADDING = 1e-4
-"""Share of all voxels; fewer are dead or hot pixels, which percentiles bear."""
+LEAST_PADDING, LEAST_END = 1e-4, 1e-3
+"""Share of all voxels that padding has, with a usual value and with an end of what there is; fewer
+are dead or hot pixels, which percentiles bear."""
 EXACT_BITS = 24
 """Whole numbers of up to so many bits are exact in float32."""
 
@@ -203,12 +204,15 @@ class GreyCounts:
     counts
         Voxels in each of them.
     candidates
-        Voxels of each of `padding_candidates`, by value.
+        Voxels of each value that may be padding.
+    usual
+        Those of them that planes are usually padded with (`padding_candidates`).
     """
 
     bins: GreyBins
     counts: npt.NDArray[np.int64]
     candidates: dict[float, int]
+    usual: tuple[float, ...]
 
     @classmethod
     def of_values(cls, counts: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> Self:
@@ -216,17 +220,19 @@ class GreyCounts:
         extremes = dtype_extremes(dtype)
         assert extremes is not None
         bins, others = GreyBins.between(*extremes, integer=True), counts.copy()
+        places = np.flatnonzero(counts)
+        ends = (places[[0, -1]] + int(bins.low)).tolist() if places.size else []
         candidates = {}
-        for value in padding_candidates(dtype):
+        for value in sorted({*padding_candidates(dtype), *ends}):
             place = int(value - bins.low)
             candidates[value], others[place] = int(counts[place]), 0
-        return cls(bins, others, candidates)
+        return cls(bins, others, candidates, padding_candidates(dtype))
 
     def padding(self) -> tuple[float, ...]:
         """Return the candidates that are lone peaks (the drawing above)."""
         total = int(self.counts.sum())
         black, white = self.bins.window(self.counts) if total else (0.0, 0.0)
-        if not total or np.count_nonzero(self.counts) < 2:
+        if np.count_nonzero(self.counts) < 2:
             return ()
         reach = max(self.bins.width, NEAR * (white - black))
         found = []
@@ -234,7 +240,8 @@ class GreyCounts:
             if not number:
                 continue
             near = self.bins.near(self.counts, value, reach)
-            peak = number > max(LEAST_TIMES * near, LEAST_PADDING * (total + number))
+            share = LEAST_PADDING if value in self.usual else LEAST_END
+            peak = number > max(LEAST_TIMES * near, share * (total + number))
             if peak and near <= MOST_NEAR * total:
                 found.append(value)
         return tuple(found)

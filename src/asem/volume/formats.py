@@ -194,7 +194,7 @@ def decide_voxel_size(
 def warn_of_voxel_size(voxel_size: Nm3, name: str) -> None:
     """Log a warning where voxels are smaller or larger than those of any electron microscope."""
     low, high = USUAL_NM
-    if min(voxel_size) < low or max(voxel_size) > high:
+    if 0 < min(voxel_size) < low or max(voxel_size) > high:
         LOG.warning(
             "%s: voxels of %s nm are outside of %g to %g nm; voxel sizes are nm, not micrometres "
             "(5 nm = 0.005 um)",

@@ -24,6 +24,9 @@ SUFFIX = re.compile(r"(\.ome)?\.tiff?$", re.IGNORECASE)
 CHANNEL = re.compile(r"(^|[^a-z])(c|ch|chan|channel|w|wavelength)[ _=-]?$", re.IGNORECASE)
 LENGTH = re.compile(r"^ ?(nm|um|µm|μm|mm)(?![a-zµμ])", re.IGNORECASE)
 
+TIME_DIGITS, TIME_GAPS = 6, 10
+"""A time, ``094551`` or ``20240101093000``, has so many digits, and so many gaps for each plane."""
+
 
 @dataclass(frozen=True)
 class _Column:
@@ -53,6 +56,12 @@ class _Column:
     @property
     def is_length(self) -> bool:
         return LENGTH.match(self.behind) is not None
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is no counter but a time: long numbers, most of those between not there."""
+        long = all(len(text) >= TIME_DIGITS for text in self.texts)
+        return self.is_whole and long and self.lacking > TIME_GAPS * len(self.texts)
 
     @property
     def is_distinct(self) -> bool:
@@ -109,7 +118,13 @@ def in_order(files: Sequence[Path], channel: str | None = None) -> list[Path]:
         raise ValueError(_ambiguous(files, varying))
     order = sorted(range(len(files)), key=counting.values.__getitem__)
     ordered = [files[n] for n in order]
-    if counting.is_whole:
+    if counting.is_time:
+        LOG.warning(
+            "%s: the planes are ordered by the time in their names; a plane that lacks is not "
+            "noticed",
+            files[0].parent,
+        )
+    elif counting.is_whole:
         _refuse_gaps([int(counting.values[n]) for n in order], ordered)
     return ordered
 
@@ -134,7 +149,8 @@ def _of_channel(
     files: list[Path], varying: list[_Column], channel: str | None
 ) -> tuple[list[Path], list[_Column]]:
     """Take the files of one channel, where a number of the names is one."""
-    number = next((n for n, c in enumerate(varying) if CHANNEL.search(c.before)), None)
+    named = (n for n, c in enumerate(varying) if c.is_whole and CHANNEL.search(c.before))
+    number = next(named, None)
     if number is None:
         return files, varying
     if channel is None and varying[number].is_distinct:

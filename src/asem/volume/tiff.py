@@ -35,7 +35,7 @@ def open_planes(folder: Path, options: TiffOptions = AS_STORED) -> PlaneStack:
     """
     folder = folder.resolve()  # workers may stand in another folder
     paths = [entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES]
-    paths = sorted(entry for entry in paths if not entry.name.startswith("."))
+    paths = sorted(path for path in paths if not (path.name.startswith(".") or path.is_dir()))
     if not paths:
         raise ValueError(f"{folder} holds no TIFF file (*.tif, *.tiff)")
     if len(paths) == 1:
@@ -52,9 +52,28 @@ def open_planes(folder: Path, options: TiffOptions = AS_STORED) -> PlaneStack:
     else:
         stated, places = listed
         ordered = chosen(places, stated, options.channel, str(folder))
+        if len(ordered) < stated.sizes["Z"]:
+            LOG.warning(
+                "%s holds %d of the %d planes along z that OME-XML lists",
+                folder,
+                len(ordered),
+                stated.sizes["Z"],
+            )
+    _warn_of_pixel_sizes([files[path] for path in ordered], stated)
     if len(ordered) < len(paths):  # what is left is one channel
         options = replace(options, channel=None)
     return stack_of([(files[path], files[path].pages[0]) for path in ordered], options, stated)
+
+
+def _warn_of_pixel_sizes(files: Sequence[File], stated: Stated | None) -> None:
+    """Log a warning where files of ImageJ state other pixel sizes than the first."""
+    if stated is None or stated.by != "ImageJ" or stated.voxel_size[2] is None:
+        return
+    other = next((file for file in files if file.per_unit != files[0].per_unit), None)
+    if other is not None:
+        LOG.warning(
+            "%s states another pixel size than %s, which counts", other.path, files[0].path.name
+        )
 
 
 def _listed_by_ome(

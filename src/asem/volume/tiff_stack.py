@@ -148,7 +148,7 @@ def _refuse_unequal(planes: Sequence[Plane]) -> None:
                 f"{where} has {plane.shape[0]} x {plane.shape[1]} pixels, but {first.path} has "
                 f"{first.shape[0]} x {first.shape[1]}; all planes must have one size"
             )
-        if plane.dtype != first.dtype:
+        if plane.dtype.newbyteorder("=") != first.dtype.newbyteorder("="):
             raise ValueError(
                 f"{where} is {plane.dtype}, but {first.path} is {first.dtype}; all planes must "
                 "have one dtype"

@@ -39,6 +39,8 @@ class LabelCounts:
         0 where there is none.
     ids
         Those that there are; of up to 16 bits only.
+    pairs, alike
+        Neighbours along x that both have an id, and how many of these pairs have the same.
     """
 
     foreground: int = 0
@@ -46,6 +48,13 @@ class LabelCounts:
     unlabelled: int = 0
     largest_id: int = 0
     ids: set[int] = field(default_factory=set)
+    pairs: int = 0
+    alike: int = 0
+
+    @property
+    def looks_grey(self) -> bool:
+        """Whether most neighbours differ, as grey values do and the ids of objects do not."""
+        return 2 * self.alike < self.pairs
 
     def shown(self) -> dict[str, int]:
         """Return the three numbers by their names."""
@@ -109,7 +118,7 @@ def check_labels(
     dtype = stored_dtype(volume.dtype, unlabelled)
     counts = LabelCounts()
     unsigned = isinstance(unlabelled, int) and volume.dtype.kind == "u"
-    if unsigned and unlabelled not in range(unknown_id(dtype) + 1):
+    if unsigned and unlabelled not in range(unknown_id(volume.dtype) + 1):
         raise ValueError(f"--unlabelled {unlabelled} is no value of {volume.dtype}")
     done = 0
     for layer in layers(part, volume):
@@ -118,6 +127,8 @@ def check_labels(
         progress("labels", done, part.size)
         _refuse_no_ids(voxels, layer, volume, dtype, unlabelled)
         _count(as_ids(voxels, dtype, unlabelled), counts)
+    if unlabelled == "none" and counts.unlabelled:
+        raise ValueError(f"{volume.name} holds {unknown_id(dtype)}, for which no dtype has an id")
     _refuse_masks(volume, counts, unlabelled)
     _warn(volume, counts, dtype)
     return counts
@@ -168,9 +179,26 @@ def _count(ids: npt.NDArray[Any], counts: LabelCounts) -> None:
         counts.ids.update((np.flatnonzero(values[1:unknown]) + 1).tolist())
         largest = max(counts.ids, default=0)
     counts.largest_id = max(counts.largest_id, largest)
+    pairs, alike = neighbours(ids, unknown)
+    counts.pairs += pairs
+    counts.alike += alike
     counts.background += background
     counts.unlabelled += unlabelled
     counts.foreground += ids.size - background - unlabelled
+
+
+def neighbours(values: npt.NDArray[Any], largest: int) -> tuple[int, int]:
+    """Count the pairs of neighbours along x that are neither 0 nor `largest`, and the equal ones.
+
+    Examples
+    --------
+    >>> neighbours(np.array([[[0, 3, 3, 4, 255]]], np.uint8), 255)
+    (2, 1)
+    """
+    inner = (values != 0) & (values != largest)
+    both = inner[..., 1:] & inner[..., :-1]
+    equal = values[..., 1:] == values[..., :-1]
+    return int(np.count_nonzero(both)), int(np.count_nonzero(both & equal))
 
 
 def _refuse_masks(volume: Volume, counts: LabelCounts, unlabelled: Unlabelled) -> None:
@@ -194,7 +222,7 @@ def _refuse_masks(volume: Volume, counts: LabelCounts, unlabelled: Unlabelled) -
     top = counts.largest_id
     sparse = bool(counts.ids) and 2 * len(counts.ids) < top and top > MOST_CLASSES
     few = not counts.ids or counts.foreground < FEW * counts.unlabelled
-    if sparse or (few and 2 * top > largest):
+    if sparse or counts.looks_grey or (few and 2 * top > largest):
         raise ValueError(
             f"{volume.name} holds {counts.unlabelled} voxels of {largest}, the largest value of "
             f"{volume.dtype}, which means unlabelled, beside {counts.foreground} of ids up to "
@@ -226,6 +254,8 @@ def _warn(volume: Volume, counts: LabelCounts, dtype: np.dtype[Any]) -> None:
             name,
             " and unlabelled voxels" if counts.unlabelled else "",
         )
+    if counts.looks_grey:
+        LOG.warning("%s: most neighbouring voxels differ; are these grey values, not ids?", name)
     if counts.unlabelled and counts.largest_id == unknown - 1:
         LOG.warning(
             "%s holds %d beside %d, and %d means unlabelled. Where it is one more object, give "

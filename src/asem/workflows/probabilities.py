@@ -13,8 +13,12 @@ from asem.volume.formats import refuse_labels
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
+from asem.workflows.label_values import neighbours
 
 LOG = logging.getLogger(__name__)
+WHITE = 255
+MOST_ALIKE = 0.9
+"""Of neighbours that are neither 0 nor 255, as the voxels of an object are that has an id."""
 HALF = 128
 """Least stored value that is foreground: 255 p of p = 0.5, rounded."""
 
@@ -40,7 +44,7 @@ def check_probability(
     Raises
     ------
     ValueError
-        It is not uint8, or none of its values is foreground.
+        It is not uint8, none of its values is foreground, or they look like ids.
     """
     refuse_labels(volume)
     advice = "if it holds labels, import it again with --kind labels"
@@ -49,9 +53,12 @@ def check_probability(
     made = ngff.read_metadata(path)[1].made_by or {}
     if made.get("command") == "predict":
         return
-    counts, done = np.zeros(BINS, np.int64), 0
+    counts, done, pairs, alike = np.zeros(BINS, np.int64), 0, 0, 0
     for block in tile(part, SHARD):
-        counts += count_values(volume.read(block))
+        voxels = volume.read(block)
+        counts += count_values(voxels)
+        more = neighbours(voxels, WHITE)
+        pairs, alike = pairs + more[0], alike + more[1]
         done += block.size
         progress("values", done, part.size)
     values = np.flatnonzero(counts)
@@ -59,6 +66,11 @@ def check_probability(
         raise ValueError(
             f"{path} is an image with values up to {values[-1]} of 255, and a probability is "
             f"foreground from {least} on; {advice}"
+        )
+    if alike > MOST_ALIKE * pairs:
+        raise ValueError(
+            f"{path} is an image in which neighbouring values are equal, as ids are and a "
+            f"probability is not; {advice}"
         )
     if values[values > 0].size > 1:
         LOG.warning(
