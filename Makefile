@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN = .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test check clean
+.PHONY: demo test screen check clean
 
 demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
 
-test: .venv/ready
+test: .venv/ready screen
 	$(BIN)/pytest --numprocesses $(WORKERS)
+
+screen:
+	@bash .ci/screen
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

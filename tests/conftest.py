@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from hypothesis import settings
 
+import window_parts
 from asem.phantom.cell import make_cell
 from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
@@ -20,6 +21,33 @@ from asem.workflows.train import train_model
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.
 settings.register_profile("asem", deadline=None)
 settings.load_profile("asem")
+
+IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
+
+
+def pytest_runtest_setup(item):
+    """Skip tests of windows where a part that they need is missing."""
+    if item.get_closest_marker("gui") and window_parts.missing():
+        pytest.skip(window_parts.missing())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return refused((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return refused((yield))
+
+
+def refused(report):
+    """Turn what is skipped into a failure where CI=true."""
+    if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        why = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"{why} (with CI=true nothing may be skipped)"
+    return report
+
 
 TINY_TRAINING = """
 structure = "mito"
