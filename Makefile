@@ -7,6 +7,7 @@ WORKERS ?= 2
 
 demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
+	@echo 'For the commands above: source $(BIN)/activate'
 
 test: .venv/ready screen
 	$(BIN)/pytest --numprocesses $(WORKERS)
@@ -20,7 +21,7 @@ check: .venv/ready
 	$(BIN)/mypy
 
 .venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { echo 'On Debian and Ubuntu: sudo apt-get install python3-venv'; exit 1; }
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 

@@ -13,41 +13,29 @@ import pytest
 import tifffile
 from hypothesis import settings
 
-import window_parts
 from asem.phantom.cell import make_cell
 from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
+from installed import install_wheel
+from suite import (
+    pytest_collection_modifyitems,
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+    pytest_xdist_make_scheduler,
+)
 
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.
 settings.register_profile("asem", deadline=None)
 settings.load_profile("asem")
 
-IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
-
-
-def pytest_runtest_setup(item):
-    """Skip tests of windows where a part that they need is missing."""
-    if item.get_closest_marker("gui") and window_parts.missing():
-        pytest.skip(window_parts.missing())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    return refused((yield))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector):
-    return refused((yield))
-
-
-def refused(report):
-    """Turn what is skipped into a failure where CI=true."""
-    if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
-        why = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.outcome, report.longrepr = "failed", f"{why} (with CI=true nothing may be skipped)"
-    return report
-
+__all__ = [  # hooks
+    "pytest_collection_modifyitems",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+    "pytest_runtest_setup",
+    "pytest_xdist_make_scheduler",
+]
 
 TINY_TRAINING = """
 structure = "mito"
@@ -115,3 +103,18 @@ def run(cell):
     """A finished run of train.toml."""
     train_model(cell / "train.toml", out=cell / "run")
     return cell / "run"
+
+
+@pytest.fixture(scope="session")
+def asem(tmp_path_factory):
+    """The command `asem` of a wheel made of this source, beside the packages that are installed."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def demo(asem, tmp_path_factory):
+    """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py)."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    done = asem("demo", folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout

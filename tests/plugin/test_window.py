@@ -128,6 +128,12 @@ def test_each_package_is_named_once():
     assert line.endswith("sudo apt-get install libglib2.0-0")
 
 
+def test_many_libraries_are_counted_and_all_packages_named():
+    line = describe_missing([f"lib{name}.so.1" for name in "abcdef"])
+    assert "liba.so.1, libb.so.1, libc.so.1, libd.so.1 and 2 more libraries" in line
+    assert line.endswith("liba1 libb1 libc1 libd1 libe1 libf1")
+
+
 def test_other_screens_are_not_asked_for():
     check_screen({"QT_QPA_PLATFORM": "offscreen"})
     check_screen({"DISPLAY": ":98765", "WAYLAND_DISPLAY": "wayland-0"})

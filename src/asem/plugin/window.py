@@ -14,6 +14,8 @@ OTHER_SCREENS = ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 FIRST_PORT = 6000
 PATIENCE = 5.0
 """Seconds."""
+SHOWN = 4
+"""Libraries that a message names; their packages are named all."""
 PROBE_TIMEOUT_S = 120.0
 ODD_PACKAGES = {
     "libGLdispatch.so.0": "libglvnd0",
@@ -104,8 +106,9 @@ def describe_missing(libraries: Sequence[str]) -> str:
     'Qt needs libxcb-cursor.so.0 of the system; Debian, Ubuntu: sudo apt-get install libxcb-cursor0'
     """
     packages = sorted({debian_package(name) for name in libraries})
+    more = f" and {len(libraries) - SHOWN} more libraries" if len(libraries) > SHOWN else ""
     return (
-        f"Qt needs {', '.join(libraries)} of the system; "
+        f"Qt needs {', '.join(libraries[:SHOWN])}{more} of the system; "
         f"Debian, Ubuntu: sudo apt-get install {' '.join(packages)}"
     )
 
