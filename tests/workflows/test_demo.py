@@ -30,9 +30,7 @@ def test_the_demo_says_what_to_open_next(demo, asem):
     assert "The demo is finished" in words.splitlines()[0]
     paths = re.findall(rf"{re.escape(str(folder))}\S*", words.replace(";", " "))
     assert len(paths) == 5
-    assert all(
-        open_volume(path) for path in paths if path.endswith("segmentation") and "zarr" in path
-    )
+    assert all(Path(path).exists() for path in paths)
     (command,) = re.findall(r"^ +asem (info .*)$", words, flags=re.MULTILINE)
     assert asem(*command.split()).returncode == 0
     training_file = tomllib.loads((folder / "train.toml").read_text())
