@@ -52,6 +52,18 @@ class Stop(Exception):
     pass
 
 
+@pytest.fixture
+def curves():
+    """For a test in which the curves of the loss are drawn."""
+
+
+@pytest.fixture(autouse=True)
+def no_curves(request, monkeypatch):
+    """Draw no curves, which takes longer than all else here; those of `run` are drawn."""
+    if "curves" not in request.fixturenames:
+        monkeypatch.setattr("asem.workflows.jobs._draw", lambda run: None)
+
+
 def stop(stage, done, total):
     if done == 5:
         raise Stop
@@ -479,7 +491,7 @@ def test_fine_tuning_of_another_kind_is_refused(cell, run, tmp_path, line, messa
     assert not (tmp_path / "tuned").exists()
 
 
-def test_mlflow_is_told(cell, tmp_path):
+def test_mlflow_is_told(curves, cell, tmp_path):
     import mlflow
 
     with pytest.raises(Stop):

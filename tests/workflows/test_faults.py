@@ -20,30 +20,11 @@ from asem.volume.formats import open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi
 from asem.workflows.importing import import_volume
+from killed import run_killed
 from shards import small_shards
 
 SHAPE = (40, 50, 60)
 EDGE = 16
-# Runs a command with small shards and kills itself as a number of blocks is recorded.
-KILLED = """
-import os, signal, sys
-from shards import small_shards
-from asem.blocks.journal import Journal
-from asem.cli import main
-
-small_shards({edge})
-left, record = {after}, Journal.record
-
-def record_and_die(journal, *blocks):
-    global left
-    left -= len(blocks)
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    record(journal, *blocks)
-
-Journal.record = record_and_die
-sys.exit(main(sys.argv[1:]))
-"""
 COMMANDS = {
     "import": ["import", "raw.tif", "out", "--voxel-size", "5", "--roi", "1:,:,:"],
     "clahe": ["clahe", "raw", "out", "--kernel", "16"],
@@ -83,15 +64,6 @@ def levels(image):
     return {str(path.relative_to(image)): path.read_bytes() for path in files}
 
 
-def run_killed(words, *, after):
-    code = KILLED.format(edge=EDGE, after=after)
-    tests = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(tests)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment
-    )
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     command, inputs, tmp_path, monkeypatch, capsys
@@ -101,11 +73,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     small_shards(EDGE, monkeypatch.setattr)
     words, done, finished = COMMANDS[command], -1, False
     for after in (5, 70, 100):  # in the first stage, in the middle, near the end
-        killed = run_killed(words, after=after)
-        if killed.returncode == 0:
+        code = run_killed(words, edge=EDGE, after=after, log=tmp_path / "log")
+        if code == 0:
             finished = True
             break
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert code == -signal.SIGKILL, (tmp_path / "log").read_text()
         records = list(Path().glob("*/.asem/journal.jsonl"))
         before, done = done, sum(len(path.read_text().splitlines()) for path in records)
         assert done > before or command == "zone"
@@ -122,7 +94,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
 def test_only_what_was_in_flight_is_done_again(inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(inputs / "raw", "raw")
-    assert run_killed(["clahe", "raw", "out", "--kernel", "16"], after=10).returncode < 0
+    words = ["clahe", "raw", "out", "--kernel", "16"]
+    assert run_killed(words, edge=EDGE, after=10, log=tmp_path / "log") == -signal.SIGKILL
     small_shards(EDGE, monkeypatch.setattr)
     first = Path("out/.asem/journal.jsonl").read_text().splitlines()
     assert len(first) == 11  # and the request
