@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: threads that wait for each other's cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
 from installed import install_wheel
 from suite import (
+    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_make_collect_report,
     pytest_runtest_makereport,
@@ -30,6 +32,7 @@ settings.register_profile("asem", deadline=None)
 settings.load_profile("asem")
 
 __all__ = [  # hooks
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",

@@ -1,5 +1,6 @@
 """Which tests are run where, in which order, and what may be skipped: hooks of pytest."""
 
+import gc
 import os
 
 import pytest
@@ -10,7 +11,19 @@ import window_parts
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 DEMO = "demo"
 """Tests with this in their name or file run on one worker, which runs the demo once."""
-SLOW: list[str] = []
+SLOW = (
+    "tests/training/test_train.py",
+    "tests/workflows/test_predict_jobs.py",
+    "tests/plugin/test_annotate.py",
+    "tests/workflows/test_blockwise.py",
+    "tests/blocks/test_cluster.py",
+    "tests/workflows/test_faults.py",
+    "tests/workflows/test_models.py",
+    "tests/test_readme.py",
+    "tests/workflows/test_annotation.py",
+    "tests/cli/test_cli.py",
+    "tests/plugin/test_window.py",
+)
 """Files that take longest, which therefore come first."""
 
 
@@ -37,6 +50,12 @@ def pytest_collection_modifyitems(items):
     """Begin with what takes longest, so that no worker is left with it at the end."""
     first = {name: number for number, name in enumerate([DEMO, *SLOW])}
     items.sort(key=lambda item: first.get(scope_of(item.nodeid), len(first)))
+
+
+def pytest_collection_finish():
+    """Leave what has been loaded to no garbage collection: each would go through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):

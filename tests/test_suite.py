@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from suite import SLOW, pytest_collection_modifyitems, scope_of
 
 TESTS = Path(__file__).parent
 A_FILE = """
@@ -53,3 +56,12 @@ def test_what_is_skipped(tmp_path, ci, begins, code, counts):
     for test, why in zip(NAMED, ("no such part", "no other part", "no module"), strict=True):
         (line,) = [line for line in named if f" {test} " in line]
         assert why in line
+
+
+def test_the_demo_comes_first_on_one_worker_and_then_slow_files():
+    items = [SimpleNamespace(nodeid=f"{file}::test") for file in ("tests/a.py", *reversed(SLOW))]
+    items.append(SimpleNamespace(nodeid="tests/test_readme.py::test_the_demo_leaves"))
+    pytest_collection_modifyitems(items)
+    scopes = [scope_of(item.nodeid) for item in items]
+    assert scopes == ["demo", *SLOW, "tests/a.py"]
+    assert all((TESTS.parent / file).is_file() for file in SLOW)
