@@ -46,6 +46,7 @@ def test_what_is_skipped(tmp_path, ci, begins, code, counts):
     words += ["-ra", "--no-fold-skipped", "--continue-on-collection-errors", "--rootdir", tmp_path]
     paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     environ = {**os.environ, "CI": ci, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environ.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,

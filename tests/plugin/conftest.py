@@ -78,7 +78,7 @@ class Hands:
         self.wait(lambda: self.window.width() == WIDTH)
         self.do("windowfocus", str(int(self.window.winId())))
 
-    def wait(self, until, seconds=30.0):
+    def wait(self, until, seconds=120.0):
         end = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < end, f"waited {seconds} s; status: {self.desk.status}"
