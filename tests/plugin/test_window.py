@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from asem.cli import main
+from asem.plugin import qt_probe
 from asem.plugin.qt_probe import binding_folder, missing_libraries, plugin_files
 from asem.plugin.window import (
     OTHER_SCREENS,
@@ -65,7 +66,7 @@ def no_egl(monkeypatch, tmp_path):
 def test_a_library_of_the_platform_plugin_is_missing(screen, no_cursor, raw, capfd):
     assert main(["annotate", str(raw)]) == 2
     assert capfd.readouterr().err == (
-        "asem: Qt needs libxcb-absent.so.0 of the system; "
+        "asem: a window needs libxcb-absent.so.0; "
         "Debian, Ubuntu: sudo apt-get install libxcb-absent0\n"
     )
     assert not (raw.parent / "annotations").exists()
@@ -75,8 +76,22 @@ def test_a_library_of_the_platform_plugin_is_missing(screen, no_cursor, raw, cap
 def test_a_library_of_the_binding_is_missing(no_egl, raw, capfd):
     assert main(["annotate", str(raw)]) == 2
     assert capfd.readouterr().err == (
-        "asem: Qt needs libEGG.so.1 of the system; Debian, Ubuntu: sudo apt-get install libegg1\n"
+        "asem: a window needs libEGG.so.1; Debian, Ubuntu: sudo apt-get install libegg1\n"
     )
+
+
+@pytest.mark.gui
+def test_kernels_in_two_threads_need_openmp(monkeypatch):
+    """Numba's own threads end the process where napari and a cut run kernels at a time."""
+
+    def refuse(name, *args, **kwargs):
+        raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(qt_probe.ctypes, "CDLL", refuse)
+    monkeypatch.setitem(sys.modules, "numba.np.ufunc.tbbpool", None)
+    assert qt_probe.OPENMP.findall(qt_probe.load_threads()) == ["libgomp.so.1"]
+    monkeypatch.undo()
+    assert qt_probe.load_threads() == ""
 
 
 @pytest.mark.gui

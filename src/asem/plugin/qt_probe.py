@@ -1,7 +1,7 @@
-"""Load Qt in a process of its own, because Qt ends the process in which it cannot start.
+"""Load what a window needs in a process of its own, because Qt ends the process without it.
 
 ``python -m asem.plugin.qt_probe [--start]`` prints one JSON object: ``missing``, the names of
-shared libraries that Qt needs and the loader does not find, and ``error``, what Python or the
+shared libraries that are needed and the loader does not find, and ``error``, what Python or the
 loader reports; both are empty where Qt loads. With ``--start`` Qt is started, too: where no window
 can be opened, Qt writes why on stderr and the process ends by SIGABRT.
 """
@@ -9,15 +9,18 @@ can be opened, Qt writes why on stderr and the process ends by SIGABRT.
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 BINDINGS = ("PySide6", "PyQt6")
 MODULES = ("QtGui", "QtWidgets", "QtOpenGL", "QtOpenGLWidgets", "QtSvg")
 NOT_FOUND = "=> not found"
+OPENMP = re.compile(r"libgomp\.so\.1")
 PR_SET_DUMPABLE = 4
 """Option of ``prctl(2)``: whether the process may leave a core file."""
 
@@ -107,6 +110,22 @@ def load(environ: Mapping[str, str]) -> str:
     return error
 
 
+def load_threads() -> str:
+    """Return why no threading layer of numba loads in which two threads may run kernels at a time.
+
+    They do in a window: those of napari in one thread, those of the graph cut in another. Numba's
+    own layer would end the process.
+    """
+    try:
+        ctypes.CDLL("libgomp.so.1.0.0")  # as numba names it
+    except OSError as missing:
+        try:
+            import_module("numba.np.ufunc.tbbpool")
+        except ImportError:
+            return str(missing)
+    return ""
+
+
 def start() -> None:
     """Start Qt, without leaving a core file where it ends the process."""
     from qtpy.QtWidgets import QApplication
@@ -117,12 +136,13 @@ def start() -> None:
 
 def main() -> None:
     """Load Qt, start it if that is asked for, and print what was found."""
-    error, missing = load(os.environ), []
+    error, missing = load(os.environ) or load_threads(), []
     if error:
         binding = binding_folder()
         plugins = [plugin_files(binding, name)[:1] for name in platform_names(os.environ)]
         # Of several platforms the last is the one to fall back on.
         missing = missing_libraries(library_files(plugins[-1]))
+        missing += OPENMP.findall(load_threads())
     elif "--start" in sys.argv:
         start()
     sys.stdout.write(json.dumps({"missing": missing, "error": error}) + "\n")

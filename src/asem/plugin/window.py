@@ -103,12 +103,12 @@ def describe_missing(libraries: Sequence[str]) -> str:
     """Return the line that names missing libraries and the packages that have them.
 
     >>> describe_missing(["libxcb-cursor.so.0"])
-    'Qt needs libxcb-cursor.so.0 of the system; Debian, Ubuntu: sudo apt-get install libxcb-cursor0'
+    'a window needs libxcb-cursor.so.0; Debian, Ubuntu: sudo apt-get install libxcb-cursor0'
     """
     packages = sorted({debian_package(name) for name in libraries})
     more = f" and {len(libraries) - SHOWN} more libraries" if len(libraries) > SHOWN else ""
     return (
-        f"Qt needs {', '.join(libraries[:SHOWN])}{more} of the system; "
+        f"a window needs {', '.join(libraries[:SHOWN])}{more}; "
         f"Debian, Ubuntu: sudo apt-get install {' '.join(packages)}"
     )
 
