@@ -1,7 +1,9 @@
 """Which tests are run where, in which order, and what may be skipped: hooks of pytest."""
 
 import gc
+import itertools
 import os
+from collections import OrderedDict
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -32,6 +34,25 @@ class ByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid):
         return scope_of(nodeid)
+
+    def remove_node(self, node):
+        """Return the test that ended a worker; the rest of its files goes to the others.
+
+        The scheduler of xdist runs that test again, and may then wait for ever.
+        """
+        files = self.assigned_work[node].items()
+        left = {file: [test for test, done in tests.items() if not done] for file, tests in files}
+        crashed = next(itertools.chain.from_iterable(left.values()), None)
+        self.assigned_work[node] = OrderedDict()
+        super().remove_node(node)
+        for file, tests in left.items():
+            unit = OrderedDict((test, False) for test in tests if test != crashed)
+            if unit:
+                self.workqueue[file] = unit
+        if crashed is not None:
+            for other in self.assigned_work:
+                self._reschedule(other)
+        return crashed
 
 
 def scope_of(nodeid):

@@ -56,14 +56,16 @@ def test_where_all_is_there_nothing_is_done_or_said(screen, uid):
 def test_root_installs(screen, simulate):
     code, said, installed = screen(uid=0, simulate=simulate)
     assert (code, installed) == (0, True)
-    assert "installing xvfb xdotool" in said
+    assert "installing g++ python3-dev xvfb xdotool" in said
 
 
 def test_others_are_told_the_one_line(screen):
     code, said, installed = screen(uid=1000, simulate=MISSING, sudo=True)
     assert (code, installed) == (0, False)
     (line,) = [line for line in said.splitlines() if "apt-get install" in line]
-    assert line.startswith("sudo apt-get install --no-install-recommends xvfb xdotool ")
+    assert line.startswith(
+        "sudo apt-get install --no-install-recommends g++ python3-dev xvfb xdotool "
+    )
     assert "libxcb-cursor0" in line
 
 

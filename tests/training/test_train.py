@@ -3,8 +3,10 @@ import os
 import shutil
 import signal
 import sys
+import sysconfig
 import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -50,6 +52,9 @@ INFO = CheckpointInfo(
 
 class Stop(Exception):
     pass
+
+
+HEADERS = Path(sysconfig.get_paths()["include"]) / "Python.h"
 
 
 @pytest.fixture
@@ -393,6 +398,10 @@ def test_the_mean_of_weights(cell, tmp_path):
     assert not same(weights(tmp_path / "run0"), weights(tmp_path / "run0.9"))
 
 
+@pytest.mark.skipif(
+    shutil.which("g++") is None or not HEADERS.exists(),
+    reason="PyTorch compiles with g++ and Python's headers: apt-get install g++ python3-dev",
+)
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 def test_compiled_training_learns_the_same(cell, tmp_path, run):
     (cell / "compiled.toml").write_text(
