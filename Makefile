@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN = .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test check licences clean
+.PHONY: demo test screen check licences clean
 
 demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
+	@echo 'For the commands above: source $(BIN)/activate'
 
-test: .venv/ready
+test: .venv/ready screen
 	$(BIN)/pytest --numprocesses $(WORKERS)
+
+screen:
+	@bash .ci/screen
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
@@ -21,7 +25,7 @@ licences: .venv/ready
 	$(BIN)/python tools/licences.py
 
 .venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { echo 'On Debian and Ubuntu: sudo apt-get install python3-venv'; exit 1; }
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 

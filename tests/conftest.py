@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: threads that wait for each other's cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pathlib import Path
 
@@ -16,10 +17,28 @@ from hypothesis import settings
 from asem.phantom.cell import make_cell
 from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
+from installed import install_wheel
+from suite import (
+    pytest_collection_finish,
+    pytest_collection_modifyitems,
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+    pytest_xdist_make_scheduler,
+)
 
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.
 settings.register_profile("asem", deadline=None)
 settings.load_profile("asem")
+
+__all__ = [  # hooks
+    "pytest_collection_finish",
+    "pytest_collection_modifyitems",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+    "pytest_runtest_setup",
+    "pytest_xdist_make_scheduler",
+]
 
 TINY_TRAINING = """
 structure = "mito"
@@ -87,3 +106,18 @@ def run(cell):
     """A finished run of train.toml."""
     train_model(cell / "train.toml", out=cell / "run")
     return cell / "run"
+
+
+@pytest.fixture(scope="session")
+def asem(tmp_path_factory):
+    """The command `asem` of a wheel made of this source, beside the packages that are installed."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def demo(asem, tmp_path_factory):
+    """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py)."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    done = asem("demo", folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,20 @@ def test_make_has_the_targets_and_ci_calls_the_test_command():
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in targets)
     assert "\nmake test\n" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_what_start_says(demo, asem):
+    folder, words = demo
+    page = re.findall(r"leaves `\.demo/(.*?)` with pictures, loss curve and scores", README)
+    assert page == ["report.html"]
+    assert str(folder / page[0]) in words
+    assert asem("demo", folder).returncode == 2
+
+
+def test_users_install_a_wheel_as_the_demo_does(asem):
+    assert "pip install asem " in README
+    assert asem("--version").stdout.strip() == metadata.version("asem")
 
 
 def test_every_relative_link_leads_somewhere():

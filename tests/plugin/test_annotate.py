@@ -312,7 +312,7 @@ def test_closing_the_window_ends_it_well(screen, raw):
     try:
         found = xdotool("search", "--sync", "--onlyvisible", "--name", "asem annotate").split()[-1]
         xdotool("windowfocus", found)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < end:
             xdotool("sleep", 1, "key", "ctrl+q")  # twice: napari asks whether one is sure
         assert process.wait(20) == 0
@@ -325,10 +325,10 @@ def test_closing_the_window_ends_it_well(screen, raw):
 
 def xdotool(*words):
     words = ["xdotool", *map(str, words)]
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
-def wait_for(until, seconds=60):
+def wait_for(until, seconds=120):
     end = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < end

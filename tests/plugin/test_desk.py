@@ -36,7 +36,7 @@ class Screen:
         self.posted, self.changes = queue.Queue(), []
 
     def settle(self, desk):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while desk.busy or desk.predicting or not self.posted.empty():
             assert time.monotonic() < end, desk.status
             try:
@@ -327,7 +327,7 @@ def test_saving_tells_what_came_of_it(drawn, raw, screen_thread):
     path = raw.parent / "labels/mito"
     for status in ("not saved: no window of mito is accepted", "saved as cell.zarr/labels/mito"):
         drawn.save(path).exception()
-        screen_thread.posted.get(timeout=10)()
+        screen_thread.posted.get(timeout=60)()
         assert drawn.status.startswith(status)
         drawn.accept()
     labels = open_labels(path)

@@ -3,8 +3,10 @@ import os
 import shutil
 import signal
 import sys
+import sysconfig
 import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -50,6 +52,21 @@ INFO = CheckpointInfo(
 
 class Stop(Exception):
     pass
+
+
+HEADERS = Path(sysconfig.get_paths()["include"]) / "Python.h"
+
+
+@pytest.fixture
+def curves():
+    """For a test in which the curves of the loss are drawn."""
+
+
+@pytest.fixture(autouse=True)
+def no_curves(request, monkeypatch):
+    """Draw no curves, which takes longer than all else here; those of `run` are drawn."""
+    if "curves" not in request.fixturenames:
+        monkeypatch.setattr("asem.workflows.jobs._draw", lambda run: None)
 
 
 def stop(stage, done, total):
@@ -381,6 +398,10 @@ def test_the_mean_of_weights(cell, tmp_path):
     assert not same(weights(tmp_path / "run0"), weights(tmp_path / "run0.9"))
 
 
+@pytest.mark.skipif(
+    shutil.which("g++") is None or not HEADERS.exists(),
+    reason="PyTorch compiles with g++ and Python's headers: apt-get install g++ python3-dev",
+)
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 def test_compiled_training_learns_the_same(cell, tmp_path, run):
     (cell / "compiled.toml").write_text(
@@ -499,7 +520,7 @@ def test_fine_tuning_of_another_kind_is_refused(cell, run, tmp_path, line, messa
     assert not (tmp_path / "tuned").exists()
 
 
-def test_mlflow_is_told(cell, tmp_path):
+def test_mlflow_is_told(curves, cell, tmp_path):
     import mlflow
 
     with pytest.raises(Stop):

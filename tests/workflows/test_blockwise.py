@@ -27,7 +27,7 @@ SIZE = (5.0, 5.0, 5.0)
 CROSS = ndimage.generate_binary_structure(3, 1)
 
 
-@pytest.fixture(params=[12, 16, 64], autouse=True)
+@pytest.fixture(params=[(12, 20, 24), 16, 64], autouse=True, ids=str)
 def edge(request, monkeypatch):
     small_shards(request.param, monkeypatch.setattr)
     return request.param

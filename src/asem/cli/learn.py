@@ -1,5 +1,6 @@
 """The verbs that make a network and score it: demo, train, finetune, evaluate."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,14 @@ def demo(directory: Path, /, *, overwrite: Flag = False, shown: Shown = PLAIN) -
     overwrite
         Replace the demo that lies there.
     """
-    from asem.workflows.demo import run_demo
+    from asem.workflows.demo import describe_demo, run_demo
 
     with progress() as told:
         result = run_demo(directory, overwrite=overwrite, progress=told)
-    show(result, as_json=shown.json)
+    if shown.json:
+        show(result, as_json=True)
+    else:
+        sys.stdout.write(describe_demo(result))
 
 
 def train(

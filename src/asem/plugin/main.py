@@ -1,21 +1,16 @@
 """`asem annotate`: a window of napari with the annotation in it."""
 
 import os
-import socket
-import sys
-from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from asem.plugin.window import NOT_INSTALLED, check_window
 
 if TYPE_CHECKING:
     from asem.plugin.desk import Desk
 
 FIRST_STRUCTURE = "mito"
-OTHER_SCREENS = ("WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-"""Where a window may open instead of DISPLAY."""
-FIRST_PORT = 6000
-PATIENCE = 5.0
-"""Seconds."""
 
 
 def annotate(raw: Path, session: Path | None = None, structure: str = FIRST_STRUCTURE) -> None:
@@ -35,57 +30,24 @@ def annotate(raw: Path, session: Path | None = None, structure: str = FIRST_STRU
     ValueError
         `raw` is no image, the session that of another one, or napari is not installed.
     OSError
-        There is no screen, or the session is open elsewhere.
+        The system lacks a library that Qt needs, there is no screen, or the session is open
+        elsewhere.
     """
+    if find_spec("napari") is None:
+        raise ValueError(NOT_INSTALLED)
+    check_window(os.environ)
     try:
         import napari
 
         from asem.plugin.annotate import open_desk
     except ImportError as error:
-        raise ValueError(
-            f"annotation needs napari and Qt: pip install 'asem[napari]' ({error})"
-        ) from error
-    check_screen(os.environ)
+        raise ValueError(f"{NOT_INSTALLED} ({error})") from error
     desk = open_desk(raw, session, structure)
     try:
         show(desk)
         napari.run()
     finally:
         desk.close()
-
-
-def check_screen(environ: Mapping[str, str]) -> None:
-    """Raise OSError where there is no screen, on which Qt would end the process."""
-    display = environ.get("DISPLAY", "")
-    if sys.platform != "linux" or any(environ.get(name) for name in OTHER_SCREENS):
-        return
-    if not display:
-        raise OSError("there is no screen: annotation opens a window (DISPLAY is not set)")
-    if not answers(display):
-        raise OSError(f"there is no screen: no X server answers at DISPLAY={display}")
-
-
-def answers(display: str) -> bool:
-    """Whether an X server can be reached; display N is a socket, or port 6000 + N of a host."""
-    host, _, place = display.rpartition(":")
-    number = place.partition(".")[0]
-    if not number.isdigit():
-        return False
-    if any(sign in host for sign in "/["):  # a protocol or an address, which Qt may know
-        return True
-    path = f"/tmp/.X11-unix/X{number}"
-    local = host in ("", "unix")
-    # The kernel has names of sockets that are no files; they begin with a 0.
-    ways = [f"\0{path}", path] if local else [(host, FIRST_PORT + int(number))]
-    for way in ways:
-        with socket.socket(socket.AF_UNIX if local else socket.AF_INET) as server:
-            server.settimeout(PATIENCE)
-            try:
-                server.connect(way)
-            except OSError:
-                continue
-            return True
-    return False
 
 
 def show(desk: "Desk") -> Any:

@@ -1,7 +1,9 @@
 """The demo: a synthetic cell through every step, by the same verbs that a user calls."""
 
+import shlex
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ TRAIN, VALIDATE, SCORE = ":,:,:248", ":,:,248:288", ":,:,288:"
 SMALLEST_OBJECT = 1000
 SEED = 7
 MARKER = "demo.txt"
+FIGURES = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU"}
 
 TRAINING_FILE = """\
 # A small network, trained for the time of a coffee. A real one: README, "Use it on your data".
@@ -84,8 +87,9 @@ def run_demo(
     Returns
     -------
     dict
-        ``report`` (the page), ``f1`` (outside of the exclusion zone, on the part kept back),
-        ``scores`` and ``seconds``.
+        ``report`` (the page), ``cell``, ``segmentation``, ``planes`` (of the segmentation, TIFF)
+        and ``training_file``, as paths; ``f1`` (outside of the exclusion zone, on the part kept
+        back), ``scores`` and ``seconds``.
     """
     _make_way(folder, overwrite=overwrite)
     started = time.monotonic()
@@ -106,7 +110,8 @@ def run_demo(
     scores = evaluate_volume(
         segmentation, labels, structure_name="mito", roi=SCORE, progress=progress
     )
-    export_volume(segmentation, folder / "tiff" / "segmentation", progress=progress)
+    planes = folder / "tiff" / "segmentation"
+    export_volume(segmentation, planes, progress=progress)
     seconds = time.monotonic() - started
     page = folder / "report.html"
     write_page(
@@ -118,10 +123,51 @@ def run_demo(
     )
     return {
         "report": str(page),
+        "cell": str(cell),
+        "segmentation": str(segmentation),
+        "planes": str(planes),
+        "training_file": str(training_file),
         "f1": scores["exclusion_zone"]["f1"],
         "scores": scores,
         "seconds": round(seconds, 1),
     }
+
+
+def describe_demo(result: Mapping[str, Any]) -> str:
+    """Return in words what the demo made and what to open next.
+
+    Parameters
+    ----------
+    result
+        From `run_demo`.
+    """
+    zoned, whole = result["scores"]["exclusion_zone"], result["scores"]["all"]
+    figures = ", ".join(f"{name} {_figure(zoned[key])}" for key, name in FIGURES.items())
+    all_voxels = _figure(whole["f1"])
+    minutes = result["seconds"] / 60
+    return f"""\
+The demo is finished: a synthetic cell went through the whole method in {minutes:.1f} minutes.
+In the part of the cell that the network never saw, its mitochondria score
+    {figures}
+outside of the exclusion zone around the labels' borders. In all voxels F1 is {all_voxels}.
+
+Open next:
+    {result["report"]}
+        the report in a browser: pictures, loss curves, scores
+    asem info {shlex.quote(result["segmentation"])}
+        what the segmentation is, and what made it
+    napari {shlex.quote(result["cell"])}
+        raw, labels and prediction in 3D; needs pip install 'asem[napari]'
+    {result["planes"]}
+        the segmentation as TIFF planes, for Fiji and others
+
+Your own data: follow "Use it on your data" in README; {result["training_file"]} is the
+training file of this demo.
+"""
+
+
+def _figure(score: float | None) -> str:
+    return "undefined" if score is None else f"{score:.3f}"
 
 
 def make_stacks(folder: Path) -> dict[str, Path]:

@@ -1,0 +1,104 @@
+"""Which tests are run where, in which order, and what may be skipped: hooks of pytest."""
+
+import gc
+import itertools
+import os
+from collections import OrderedDict
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+import window_parts
+
+IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
+DEMO = "demo"
+"""Tests with this in their name or file run on one worker, which runs the demo once."""
+SLOW = (
+    "tests/training/test_train.py",
+    "tests/workflows/test_predict_jobs.py",
+    "tests/plugin/test_annotate.py",
+    "tests/workflows/test_blockwise.py",
+    "tests/blocks/test_cluster.py",
+    "tests/workflows/test_faults.py",
+    "tests/workflows/test_models.py",
+    "tests/test_readme.py",
+    "tests/workflows/test_annotation.py",
+    "tests/cli/test_cli.py",
+    "tests/plugin/test_window.py",
+)
+"""Files that take longest, which therefore come first."""
+
+
+class ByFile(LoadFileScheduling):
+    """Give whole files to workers, so that what the tests of a file share is made once."""
+
+    def _split_scope(self, nodeid):
+        return scope_of(nodeid)
+
+    def remove_node(self, node):
+        """Return the test that ended a worker; the rest of its files goes to the others.
+
+        The scheduler of xdist runs that test again, and may then wait for ever.
+        """
+        files = self.assigned_work[node].items()
+        left = {file: [test for test, done in tests.items() if not done] for file, tests in files}
+        crashed = next(itertools.chain.from_iterable(left.values()), None)
+        self.assigned_work[node] = OrderedDict()
+        super().remove_node(node)
+        for file, tests in left.items():
+            unit = OrderedDict((test, False) for test in tests if test != crashed)
+            if unit:
+                self.workqueue[file] = unit
+        if crashed is not None:
+            for other in self.assigned_work:
+                self._reschedule(other)
+        return crashed
+
+
+def scope_of(nodeid):
+    """Return what a test shares a worker with."""
+    return DEMO if DEMO in nodeid else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests among the workers in their order."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that no worker is left with it at the end."""
+    first = {name: number for number, name in enumerate([DEMO, *SLOW])}
+    items.sort(key=lambda item: first.get(scope_of(item.nodeid), len(first)))
+
+
+def pytest_collection_finish():
+    """Leave what has been loaded to no garbage collection: each would go through all of it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup(item):
+    """Skip tests of windows where a part that they need is missing."""
+    if item.get_closest_marker("gui") and window_parts.missing():
+        pytest.skip(window_parts.missing())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Report a skipped test as failed where CI=true."""
+    return fail_where_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """Report a skipped file as failed where CI=true."""
+    return fail_where_skipped((yield))
+
+
+def fail_where_skipped(report):
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"{why}; where CI=true, nothing may be skipped"
+    return report

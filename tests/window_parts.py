@@ -1,0 +1,27 @@
+"""What tests of windows need of the system."""
+
+import os
+import shutil
+import sys
+from functools import cache
+
+from asem.plugin.window import probe_qt
+
+COMMANDS = ("Xvfb", "xdotool", "setpriv")
+SHOWN = 4
+
+
+@cache
+def missing():
+    """Return what is missing, in one line, or nothing; Qt is loaded in another process for it."""
+    if sys.platform != "linux":
+        return "tests of windows need an X server without a monitor (Xvfb), on Linux"
+    try:
+        report = probe_qt({**os.environ, "QT_QPA_PLATFORM": "xcb"}, start=False)
+    except ValueError as error:
+        return str(error)
+    parts = [name for name in COMMANDS if shutil.which(name) is None] + list(report.missing)
+    if parts:
+        more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
+        return f"not installed: {', '.join(parts[:SHOWN])}{more}; `bash .ci/screen` says what to do"
+    return f"Qt does not load: {report.error}" if report.error else ""
