@@ -209,11 +209,11 @@ def installed_for(
         if needed.marker and not any(needed.marker.evaluate({"extra": e}) for e in extras):
             continue
         name = canonicalize_name(needed.name)
-        asked = frozenset({"", *needed.extras})
-        if seen >= {(name, extra) for extra in asked}:
+        wanted = frozenset({"", *needed.extras})
+        if seen >= {(name, extra) for extra in wanted}:
             continue
         first = (name, "") not in seen
-        seen |= {(name, extra) for extra in asked}
+        seen |= {(name, extra) for extra in wanted}
         try:
             found = find(needed.name)
         except metadata.PackageNotFoundError:
@@ -221,7 +221,7 @@ def installed_for(
             continue
         if first:
             yield package_of(found)
-        todo += [(Requirement(line), asked) for line in found.requires or []]
+        todo += [(Requirement(line), wanted) for line in found.requires or []]
 
 
 def groups_of(pyproject: Path) -> dict[str, list[str]]:

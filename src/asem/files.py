@@ -129,7 +129,7 @@ def remove_tree(folder: Path, attempts: int = 20) -> None:
 
 
 def temporary_beside(path: Path, kind: str = "partial") -> Path:
-    """Return a name in the folder of `path` that nobody else uses."""
+    """Return a name in the folder of `path` that no other process uses."""
     return path.with_name(f".asem-{uuid.uuid4().hex}.{kind}")
 
 

@@ -1,7 +1,7 @@
 """Where numba keeps compiled kernels if it can write neither beside the code nor in the home.
 
 numba stops at the first kernel then. What it reads from a cache is unpickled, so that the folder
-must be one that nobody else can write: of this user, closed to others, in a place where others
+must be one that no other user can write: of this user, closed to others, in a place where others
 cannot rename it.
 """
 
@@ -46,7 +46,7 @@ def choose_cache() -> None:
 def private_folder() -> Path | None:
     """Return a folder that this user alone can write; None where there is no place for one.
 
-    The same one each time, as long as nobody else has taken its name; else a new one that is
+    The same one each time, as long as no other user has taken its name; else a new one that is
     deleted when this process ends.
     """
     with suppress(OSError):

@@ -161,7 +161,7 @@ class _OwnedFile(BufferedWriter):
     def _delete(self, owner: bytes) -> None:
         """Delete the file, if it still is that of `owner`."""
         dead = temporary_beside(self.path, "deleted")
-        with suppress(FileNotFoundError, FileExistsError):  # another process was faster
+        with suppress(FileNotFoundError, FileExistsError):  # another process has done it
             self.path.rename(dead)
             if dead.read_bytes() != owner:
                 dead.rename(self.path)

@@ -263,7 +263,7 @@ def finish(folder: Path) -> None:
     inner = folder / NAME
     doomed = temporary_beside(inner, "deleted")
     try:
-        inner.rename(doomed)  # at once, so that nobody takes what is left of it for a journal
+        inner.rename(doomed)  # at once, so that no process takes a part of it for a journal
     except FileNotFoundError:
         return
     remove_tree(doomed)

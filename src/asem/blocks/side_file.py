@@ -1,6 +1,6 @@
 """A file beside an image, such as the table of its objects: no file of others is replaced.
 
-A run that is resumed may replace what it was told to overwrite when it began, and what it wrote
+A run that is resumed may replace the file that it was to overwrite when it began, and what it wrote
 itself before it was interrupted; both are recorded, by path and SHA-256, in the folder of the
 output's journal, and gone with it::
 
@@ -126,14 +126,14 @@ def give_name(finished: Path, path: Path) -> None:
     FileExistsError
         Something lies at `path`.
     """
-    told = f"{path} appeared while it was being made; it is not replaced: move it away"
+    appeared = f"{path} appeared while it was being made; it is not replaced: move it away"
     try:
         os.link(finished, path)
     except FileExistsError as error:
-        raise FileExistsError(told) from error
+        raise FileExistsError(appeared) from error
     except OSError:  # a file system without hard links
         if _exists(path):
-            raise FileExistsError(told) from None
+            raise FileExistsError(appeared) from None
         finished.replace(path)
     with suppress(FileNotFoundError):
         finished.unlink()

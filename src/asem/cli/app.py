@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 for a fault, told in one line on stderr; 130 when interrupted. Streams that cannot be
+        0; 2 for a fault, with one line on stderr; 130 when interrupted. Streams that cannot be
         written change none of these.
     """
     with tolerant_streams():

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 NAMES = {1: "stdout", 2: "stderr"}
 GONE = frozenset({errno.EPIPE, errno.EBADF})
-"""Whoever reads has closed it, and knows."""
+"""The reader has closed the stream, so that no message is due."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ class TolerantStream(io.TextIOBase):
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
         self.fault: OSError | None = None
-        """Why the stream is not written any more, where its reader does not know."""
+        """Why the stream is not written any more, where its reader did not close it."""
 
     def write(self, text: str) -> int:
         """Write what can be; characters that the encoding lacks are written as escapes."""

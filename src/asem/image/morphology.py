@@ -48,7 +48,7 @@ def zone_radii(width_nm: float, voxel_size: Nm3) -> Triple:
     """Return the width of an exclusion zone in voxels along each axis.
 
     As `radii_of`, but at least 1 along the finest axis (along all axes that are as fine), so that a
-    zone that is asked for is never empty.
+    zone that is requested is never empty.
 
     Examples
     --------

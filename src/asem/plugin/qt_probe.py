@@ -135,7 +135,7 @@ def start() -> None:
 
 
 def main() -> None:
-    """Load Qt, start it if that is asked for, and print what was found."""
+    """Load Qt, start it if that is requested, and print what was found."""
     error, missing = load(os.environ) or load_threads(), []
     if error:
         binding = binding_folder()

@@ -18,7 +18,7 @@ from asem.volume.tiff_axes import choose_channel
 
 LOG = logging.getLogger(__name__)
 NUMBER = re.compile(r"((?:(?<==)[-+])?\d+(?:\.\d+)?)")
-"""A whole number, or one with a decimal point; a sign counts behind ``=`` only."""
+"""A whole number, or one with a decimal point; a sign counts after ``=`` only."""
 DIGITS = re.compile(r"(\d+)")
 SUFFIX = re.compile(r"(\.ome)?\.tiff?$", re.IGNORECASE)
 CHANNEL = re.compile(r"(^|[^a-z])(c|ch|chan|channel|w|wavelength)[ _=-]?$", re.IGNORECASE)
@@ -36,13 +36,13 @@ class _Column:
     ----------
     texts
         One for each file.
-    before, behind
+    before, after
         What stands around it in all names.
     """
 
     texts: tuple[str, ...]
     before: str
-    behind: str
+    after: str
 
     @property
     def values(self) -> list[float]:
@@ -55,7 +55,7 @@ class _Column:
 
     @property
     def is_length(self) -> bool:
-        return LENGTH.match(self.behind) is not None
+        return LENGTH.match(self.after) is not None
 
     @property
     def is_time(self) -> bool:
@@ -74,7 +74,7 @@ class _Column:
         return max(whole) - min(whole) + 1 - len(whole)
 
     def part(self, places: Sequence[int]) -> "_Column":
-        return _Column(tuple(self.texts[n] for n in places), self.before, self.behind)
+        return _Column(tuple(self.texts[n] for n in places), self.before, self.after)
 
 
 def in_order(files: Sequence[Path], channel: str | None = None) -> list[Path]:
@@ -88,7 +88,7 @@ def in_order(files: Sequence[Path], channel: str | None = None) -> list[Path]:
     files
         All of one folder; their suffixes may differ.
     channel
-        Which one to take where a number behind ``c``, ``ch``, ``channel`` or ``w`` numbers several.
+        Which one to take where a number after ``c``, ``ch``, ``channel`` or ``w`` numbers several.
 
     Raises
     ------

@@ -115,7 +115,7 @@ def open_pages(path: Path, options: TiffOptions = AS_STORED) -> PlaneStack:
     """
     file = read_file(path.resolve())
     if not file.pages or not file.complete:
-        raise ValueError(f"{path} is truncated behind page {len(file.pages)}; copy it again")
+        raise ValueError(f"{path} is truncated after page {len(file.pages)}; copy it again")
     stated = _stated(file)
     pages = _with_headless(file, stated)
     for number, page in enumerate(pages, 1):

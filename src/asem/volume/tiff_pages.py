@@ -47,7 +47,7 @@ class Page:
     offset
         Where its pixels lie in one piece, uncompressed, in the order of the rows; else None.
     truncated
-        Whether pixels end behind the file.
+        Whether pixels end after the file.
     reduced
         Whether it is a thumbnail or a transparency mask of another page.
     """
@@ -251,7 +251,7 @@ def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:
         Whether one of several samples is chosen.
     """
     if page.truncated:
-        return "is truncated: its pixels end behind the file's; copy it again"
+        return "is truncated: its pixels end after the file's end; copy it again"
     if page.axes not in ("YX", "YXS", "SYX"):
         return f"has the axes {page.axes} of {page.shape}; save it as one plane a page"
     if page.samples > 1 and not channel:

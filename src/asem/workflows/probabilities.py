@@ -67,7 +67,8 @@ def check_probability(
             f"{path} is an image with values up to {values[-1]} of 255, and a probability is "
             f"foreground from {least} on; {advice}"
         )
-    if alike > MOST_ALIKE * pairs:
+    lost = values[(values > 0) & (values < least)]
+    if lost.size and alike > MOST_ALIKE * pairs:
         raise ValueError(
             f"{path} is an image in which neighbouring values are equal, as ids are and a "
             f"probability is not; {advice}"
