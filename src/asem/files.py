@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -23,12 +23,19 @@ TEMPORARY = re.compile(r"\.asem-[0-9a-f]{32}\.(partial|deleted)")
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[IO[bytes]]:
+def replaced(path: Path, finish: Callable[[Path], None] | None = None) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path` once the block has written all of it.
 
     Until then, and if the block fails, `path` is what it was. It is on disk when this returns, with
     the rights that `open` gives. A symbolic link stays one, its target is replaced; a device or a
     pipe is written directly.
+
+    Parameters
+    ----------
+    path
+        The file.
+    finish
+        Gives the complete file, which it is called with, its name; None: it replaces `path`.
 
     Raises
     ------
@@ -47,11 +54,42 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
             with file:
                 yield file
                 sync(file)
-            partial.replace(target)
+            if finish is not None:
+                finish(partial)
+            else:
+                partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def give_name(finished: Path, path: Path) -> None:
+    """Give a finished file its name; never instead of something that has it already.
+
+    Parameters
+    ----------
+    finished
+        On the same file system; it has only the new name afterwards.
+    path
+        The name.
+
+    Raises
+    ------
+    FileExistsError
+        Something lies at `path`.
+    """
+    appeared = f"{path} appeared while it was being made; it is not replaced: move it away"
+    try:
+        os.link(finished, path)
+    except FileExistsError as error:
+        raise FileExistsError(appeared) from error
+    except OSError:  # a file system without hard links
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(appeared) from None
+        finished.replace(path)
+    with suppress(FileNotFoundError):
+        finished.unlink()
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from asem.blocks.side_file import SideFile, give_name
+from asem.blocks.side_file import SideFile
+from asem.files import give_name
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ output's journal, and gone with it::
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO
 
 from asem.blocks.journal import NAME
-from asem.files import replaced, temporary_beside
+from asem.files import give_name, replaced
 
 
 @dataclass(frozen=True)
@@ -73,21 +73,20 @@ class SideFile:
         FileExistsError
             Something appeared at `path` meanwhile; it stays, and nothing is written.
         """
-        partial = temporary_beside(self.path)
-        try:
-            with partial.open("w", newline="") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            self.check()
-            if _exists(self.path):
-                self._record(_digest(partial))
-                partial.replace(self.path)
-            else:
-                self._record(_digest(partial))
-                give_name(partial, self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replaced(self.path, finish=self._give_name) as file:
+            text = TextIOWrapper(file, newline="")
+            yield text
+            text.detach()  # flushes, and leaves the file open
+
+    def _give_name(self, finished: Path) -> None:
+        """Give the finished file its name, unless something that is not ours has it by now."""
+        self.check()
+        replace = _exists(self.path)
+        self._record(_digest(finished))
+        if replace:
+            finished.replace(self.path)
+        else:
+            give_name(finished, self.path)
 
     def _is_ours(self) -> bool:
         allowed = self._recorded().get(str(self.path.resolve()), [])
@@ -109,34 +108,6 @@ class SideFile:
         found[key] = [*found.get(key, []), digest]
         with replaced(self.output / NAME / "beside.json") as file:
             file.write(json.dumps(found).encode())
-
-
-def give_name(finished: Path, path: Path) -> None:
-    """Give a finished file its name; never instead of something that has it already.
-
-    Parameters
-    ----------
-    finished
-        On the same file system; it has only the new name afterwards.
-    path
-        The name.
-
-    Raises
-    ------
-    FileExistsError
-        Something lies at `path`.
-    """
-    appeared = f"{path} appeared while it was being made; it is not replaced: move it away"
-    try:
-        os.link(finished, path)
-    except FileExistsError as error:
-        raise FileExistsError(appeared) from error
-    except OSError:  # a file system without hard links
-        if _exists(path):
-            raise FileExistsError(appeared) from None
-        finished.replace(path)
-    with suppress(FileNotFoundError):
-        finished.unlink()
 
 
 def _exists(path: Path) -> bool:

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from asem import __version__
-from asem.blocks.side_file import give_name
 from asem.config import Nm3
-from asem.files import refuse_undecodable
+from asem.files import give_name, refuse_undecodable
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
