@@ -50,17 +50,15 @@ def replaced(path: Path, finish: Callable[[Path], None] | None = None) -> Iterat
     partial = temporary_beside(target)
     try:
         with _errors_named(path, partial):
-            file = partial.open("xb")
-            with file:
+            with partial.open("xb") as file:
                 yield file
                 sync(file)
             if finish is not None:
                 finish(partial)
             else:
                 partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    finally:
+        partial.unlink(missing_ok=True)  # where it has not got its name
     sync_folder(target.parent)
 
 
