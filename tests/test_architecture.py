@@ -13,7 +13,9 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"config", "files", "kernel_cache"},
+    {"files", "kernel_cache"},
+    {"documents"},
+    {"config"},
     {"structures", "tables", "provenance", "locks"},
     {"volume"},
     {"blocks"},
@@ -30,6 +32,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
     "config",
+    "documents",
     "files",
     "kernel_cache",
     "locks",

@@ -1,10 +1,11 @@
 """The base of every configuration: frozen, strict, read from TOML, faults in one line."""
 
-import tomllib
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from asem.documents import read_toml
 
 MOST_FAULTS = 3
 Nm3 = tuple[float, float, float]
@@ -41,26 +42,6 @@ class Config(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise ValueError(f"{source}: {_one_line(error, cls)}") from error
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file as it is, with or without a byte order mark.
-
-    Raises
-    ------
-    ValueError
-        It is not TOML, or in another encoding than UTF-8; one line.
-    """
-    raw = path.read_bytes()
-    try:
-        if b"\0" in raw:  # of UTF-16 or UTF-32; TOML allows none
-            raise UnicodeDecodeError("utf-8", raw, raw.index(b"\0"), raw.index(b"\0") + 1, "zero")
-        return tomllib.loads(raw.decode("utf-8-sig").replace("\r\n", "\n"))
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
 
 
 def _one_line(error: ValidationError, cls: type[BaseModel]) -> str:

@@ -4,6 +4,7 @@
 
     replaced(path)          a file that appears as a whole, under a temporary name of its own
     replaced_folder(path)   the same for a folder
+    open_regular(path)      a file to read that has an end
 
 A temporary name is unique: no process writes or deletes one that another process has made. Those
 that a killed process left are harmless; `is_temporary` recognizes them.
@@ -13,6 +14,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -178,6 +180,24 @@ def is_temporary(name: str) -> bool:
     (True, False)
     """
     return TEMPORARY.fullmatch(name) is not None
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file to read; never a pipe or a device, which may have no end, or wait for ever.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is no regular file.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(number).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(number)
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        what = "is a folder" if stat.S_ISDIR(mode) else "is a pipe, a socket or a device"
+        raise OSError(code, f"{what}; a regular file is needed", str(path))
+    return os.fdopen(number, "rb")
 
 
 def refuse_undecodable(path: Path) -> None:

@@ -10,18 +10,17 @@
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from asem.documents import read_json
 from asem.files import refuse_undecodable, replaced, replaced_folder
 from asem.model.config import CheckpointInfo, RunState
 from asem.model.unet import UNet
@@ -206,7 +205,7 @@ def load_checkpoint(folder: Path) -> tuple[UNet, CheckpointInfo]:
 
 def read_info(folder: Path) -> CheckpointInfo:
     """Return what stands beside the weights of a checkpoint; ValueError where it is damaged."""
-    return CheckpointInfo.checked(_json(folder / STATE), source=str(folder / STATE))
+    return CheckpointInfo.checked(read_json(folder / STATE), source=str(folder / STATE))
 
 
 def load_weights(folder: Path, net: UNet) -> None:
@@ -225,20 +224,10 @@ def weights_hash(folder: Path) -> str:
 
 def read_run(run: Path) -> RunState:
     """Return what `run.json` holds; ValueError where it is damaged or something else."""
-    return RunState.checked(_json(run / RUN), source=str(run / RUN))
+    return RunState.checked(read_json(run / RUN), source=str(run / RUN))
 
 
 def write_run(run: Path, state: RunState) -> None:
     """Write `run.json`, whole or not at all."""
     with replaced(run / RUN) as file:
         file.write(state.model_dump_json(indent=1).encode())
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} is damaged: it holds no table")
-    return document

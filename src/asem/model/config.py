@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from asem.config import Config, Nm3, read_toml
+from asem.config import Config, Nm3
+from asem.documents import read_toml
 from asem.model.recipes import Resolved, completed
 from asem.model.voxel_range import VoxelSizeRange, checked_range
 from asem.structures import Structure, structure

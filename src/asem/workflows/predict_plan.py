@@ -19,7 +19,8 @@ from pydantic import Field
 from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
 from asem.blocks.output import check_way
-from asem.config import Config, Nm3, read_toml
+from asem.config import Config, Nm3
+from asem.documents import read_toml
 from asem.image.clahe import ClaheConfig
 from asem.model.checkpoint import find_checkpoint, read_info, weights_hash
 from asem.model.config import CheckpointInfo

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asem.blocks.run import Progress, silent
-from asem.config import read_toml
+from asem.documents import read_toml
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.recipes import FINETUNE, merged
