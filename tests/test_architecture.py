@@ -13,10 +13,12 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"files", "kernel_cache"},
+    {"names", "signals", "kernel_cache"},
+    {"files"},
     {"documents"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
+    {"folders"},
     {"volume"},
     {"blocks"},
     {"image"},
@@ -34,8 +36,11 @@ TORCH_FREE = {
     "config",
     "documents",
     "files",
+    "folders",
     "kernel_cache",
     "locks",
+    "names",
+    "signals",
     "structures",
     "provenance",
     "volume",

@@ -1,15 +1,13 @@
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from asem.files import (
-    delete_folder,
-    is_temporary,
-    refuse_undecodable,
-    replaced,
-    replaced_folder,
-)
+from asem import files
+from asem.files import is_temporary, refuse_undecodable, replaced
 
 
 def names(folder):
@@ -74,46 +72,46 @@ def test_a_fault_names_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("mask", [0o002, 0o077])
-def test_rights_are_those_of_open_and_mkdir(tmp_path, mask):
+def test_rights_are_those_of_open(tmp_path, mask):
     tmp_path.chmod(0o2777)
     before = os.umask(mask)
     try:
         with replaced(tmp_path / "file") as file:
             file.write(b"")
-        with replaced_folder(tmp_path / "folder", replace=False):
-            pass
-        (tmp_path / "plain").mkdir()
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
-    assert (tmp_path / "folder").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def fill(path, text, *, replace=False):
-    with replaced_folder(path, replace=replace) as folder:
-        (folder / "file").write_text(text)
-
-
-def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "a/folder"
-    fill(path, "old")
-    with pytest.raises(FileExistsError, match="another process made"):
-        fill(path, "other")
-    with pytest.raises(ZeroDivisionError), replaced_folder(path, replace=True) as folder:
-        (folder / "file").write_text(str(1 / 0))
-    assert (path / "file").read_text() == "old"
-    fill(path, "new", replace=True)
-    assert (path / "file").read_text() == "new"
-    (tmp_path / "empty").mkdir()
-    fill(tmp_path / "empty", "text")
-    assert names(tmp_path / "a") == ["folder"]
-    delete_folder(path)
-    assert names(tmp_path / "a") == []
 
 
 def test_temporary_names_are_known():
     assert is_temporary(f".asem-{'0' * 32}.partial")
+    assert is_temporary(f".asem-{'0' * 32}.lock")
     assert not is_temporary("zarr.json.partial")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from asem.files import replaced
+with replaced(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "file")]
+    assert subprocess.run(words).returncode == -signal.SIGKILL
+    assert names(tmp_path) == []
+
+
+def test_a_file_system_without_unnamed_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_unnamed", lambda folder: None)
+    with replaced(tmp_path / "file") as file:
+        file.write(b"text")
+        assert all(map(is_temporary, names(tmp_path)))
+    assert names(tmp_path) == ["file"]
 
 
 def test_a_path_that_is_no_text_is_refused(tmp_path, monkeypatch):

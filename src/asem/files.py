@@ -2,15 +2,16 @@
 
 ::
 
-    replaced(path)          a file that appears as a whole, under a temporary name of its own
-    replaced_folder(path)   the same for a folder
+    replaced(path)          a file that appears as a whole
     open_regular(path)      a file to read that has an end
 
-A temporary name is unique: no process writes or deletes one that another process has made. Those
-that a killed process left are harmless; `is_temporary` recognizes them.
+While it is written, a file has no name, so that nothing is left of a process that is killed; where
+the file system cannot do that, it has a temporary one. A temporary name is unique: no process
+writes or deletes one that another process has made. `is_temporary` recognizes them.
 """
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -21,7 +22,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-TEMPORARY = re.compile(r"\.asem-[0-9a-f]{32}\.(partial|deleted)")
+TEMPORARY = re.compile(r"\.asem-[0-9a-f]{32}\.(partial|deleted|lock|lock\.owner)")
+DESCRIPTORS = Path("/proc/self/fd")
+"""Links to the files that this process has open."""
 
 
 @contextmanager
@@ -51,10 +54,13 @@ def replaced(path: Path, finish: Callable[[Path], None] | None = None) -> Iterat
         return
     partial = temporary_beside(target)
     try:
-        with _errors_named(path, partial):
-            with partial.open("xb") as file:
+        with errors_named(path, partial):
+            unnamed = _unnamed(partial.parent)
+            with partial.open("xb") if unnamed is None else unnamed as file:
                 yield file
                 sync(file)
+                if unnamed is not None:
+                    _give_first_name(file, partial)
             if finish is not None:
                 finish(partial)
             else:
@@ -64,91 +70,26 @@ def replaced(path: Path, finish: Callable[[Path], None] | None = None) -> Iterat
     sync_folder(target.parent)
 
 
-def give_name(finished: Path, path: Path) -> None:
-    """Give a finished file its name; never instead of something that has it already.
-
-    Parameters
-    ----------
-    finished
-        On the same file system; it has only the new name afterwards.
-    path
-        The name.
-
-    Raises
-    ------
-    FileExistsError
-        Something lies at `path`.
-    """
-    appeared = f"{path} appeared while it was being made; it is not replaced: move it away"
+def _unnamed(folder: Path) -> IO[bytes] | None:
+    """Return a new file in a folder that has no name yet; None where the system has none."""
+    kind = getattr(os, "O_TMPFILE", None)
+    if kind is None or not DESCRIPTORS.is_dir():
+        return None
     try:
-        os.link(finished, path)
-    except FileExistsError as error:
-        raise FileExistsError(appeared) from error
-    except OSError:  # a file system without hard links
-        if path.exists() or path.is_symlink():
-            raise FileExistsError(appeared) from None
-        finished.replace(path)
-    with suppress(FileNotFoundError):
-        finished.unlink()
+        return os.fdopen(os.open(folder, kind | os.O_WRONLY | os.O_CLOEXEC, 0o666), "wb")
+    except OSError:  # the file system cannot, as NFS, or what is to be written cannot be
+        return None
 
 
-@contextmanager
-def replaced_folder(path: Path, *, replace: bool) -> Iterator[Path]:
-    """Yield a folder that takes the place of `path` once the block has filled it.
-
-    Until then, and if the block fails, `path` is what it was and nothing is left of the new folder.
-    It has the rights that `mkdir` gives; its parents are made.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    replace
-        Delete what is at `path` in the end; else only an empty folder may be there.
-
-    Raises
-    ------
-    FileExistsError
-        There is something at `path`, which may not be replaced.
-    OSError
-        A file cannot be written; the message names it as if it were in `path`.
-    """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = temporary_beside(path)
-    partial.mkdir()
-    try:
-        with _errors_named(path, partial):
-            yield partial
-            for file in filter(Path.is_file, partial.iterdir()):
-                with file.open("rb") as opened, _errors_named(file, file):
-                    os.fsync(opened.fileno())
-        _exchange(partial, path, replace=replace)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    sync_folder(path.parent)
-
-
-def _exchange(new: Path, path: Path, *, replace: bool) -> None:
-    """Give a folder the name `path`; with `replace`, delete what had it."""
-    old = path.rename(temporary_beside(path, "deleted")) if replace and path.exists() else None
-    try:
-        new.rename(path)
+def _give_first_name(file: IO[bytes], path: Path) -> None:
+    """Give the open file from `_unnamed` a name that is free."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:  # a folder must be given, or the link itself is named, not the file that it leads to
+        os.link(DESCRIPTORS / str(file.fileno()), path.name, dst_dir_fd=folder)
     except OSError as error:
-        if old is not None:
-            with suppress(OSError):  # another process made one meanwhile
-                old.rename(path)
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise
-        raise FileExistsError(f"another process made {path} meanwhile") from error
-    if old is not None:
-        remove_tree(old)
-
-
-def delete_folder(folder: Path) -> None:
-    """Delete a folder under another name, so that half of it never passes for the whole."""
-    folder = folder.resolve()
-    remove_tree(folder.rename(temporary_beside(folder, "deleted")))
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(folder)
 
 
 def remove_tree(folder: Path, attempts: int = 20) -> None:
@@ -168,7 +109,12 @@ def remove_tree(folder: Path, attempts: int = 20) -> None:
 
 def temporary_beside(path: Path, kind: str = "partial") -> Path:
     """Return a name in the folder of `path` that no other process uses."""
-    return path.with_name(f".asem-{uuid.uuid4().hex}.{kind}")
+    return path.with_name(f"{temporary_prefix(path)}{uuid.uuid4().hex[:16]}.{kind}")
+
+
+def temporary_prefix(path: Path) -> str:
+    """Return what all names of `temporary_beside` for `path` begin with, and no others."""
+    return f".asem-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}"
 
 
 def is_temporary(name: str) -> bool:
@@ -235,7 +181,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _errors_named(path: Path, partial: Path) -> Iterator[None]:
+def errors_named(path: Path, partial: Path) -> Iterator[None]:
     """Raise an OSError about a temporary file or folder as one about what it stands for."""
     try:
         yield

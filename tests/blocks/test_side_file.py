@@ -1,11 +1,8 @@
 """Files beside an output: those of others stay."""
 
-import os
-
 import pytest
 
 from asem.blocks.side_file import SideFile
-from asem.files import give_name
 
 
 @pytest.fixture
@@ -87,17 +84,3 @@ def test_a_damaged_record_is_told(output, tmp_path):
         SideFile(tmp_path / "t.csv", output).check()
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_a_name_that_is_taken_is_not_given(tmp_path, monkeypatch, links):
-    def refuse(*_):
-        raise PermissionError("this file system has no hard links")
-
-    if not links:
-        monkeypatch.setattr(os, "link", refuse)
-    (tmp_path / "a").write_text("a")
-    give_name(tmp_path / "a", tmp_path / "b")
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
-    (tmp_path / "c").write_text("c")
-    with pytest.raises(FileExistsError, match="b appeared while it was being made"):
-        give_name(tmp_path / "c", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "a"

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from asem.blocks.log import AppendedLog
-from asem.files import delete_folder, is_temporary, remove_tree, temporary_beside
+from asem.files import is_temporary, remove_tree, temporary_beside
+from asem.folders import Check, delete_folder, remove_leftovers
 from asem.locks import lock_file
 
 NAME, LOCK = ".asem", "lock"
@@ -213,7 +214,7 @@ def _is_being_written(folder: Path) -> BlockingIOError:
     return BlockingIOError(f"another process is writing {folder}; wait for it")
 
 
-def claim(folder: Path, check: Callable[[], bool]) -> IO[bytes]:
+def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = None) -> IO[bytes]:
     """Lock an output that is to be written, and delete what is there if that is allowed.
 
     ::
@@ -229,6 +230,9 @@ def claim(folder: Path, check: Callable[[], bool]) -> IO[bytes]:
         The output.
     check
         Raises where nothing may be written; returns True where what is there is to be deleted.
+    may_delete
+        Called with what is to be deleted once it has left its place; raises where it must return
+        there, because another program has added something meanwhile.
 
     Returns
     -------
@@ -240,6 +244,7 @@ def claim(folder: Path, check: Callable[[], bool]) -> IO[bytes]:
     BlockingIOError
         Another process is writing it.
     """
+    remove_leftovers(folder, may_delete)
     check()
     while True:
         lock = locked(folder)
@@ -253,7 +258,7 @@ def claim(folder: Path, check: Callable[[], bool]) -> IO[bytes]:
         if not delete:
             return lock
         try:
-            delete_folder(folder)
+            delete_folder(folder, may_delete)
         finally:
             lock.close()
 

@@ -221,4 +221,4 @@ def refuse_finished(path: Path) -> None:
 def _is_part(name: str) -> bool:
     """Whether an entry of an image group is a level, its metadata or its journal."""
     own = name.startswith(journal.NAME)  # the journal, a lock, what a killed process left
-    return own or name.isdigit() or name in ("zarr.json", "zarr.json.partial")
+    return own or name.isdigit() or name == "zarr.json"

@@ -6,6 +6,7 @@ from typing import Any
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the one that was started."""
+    """Leave what reaches all processes of a terminal to the one that was started."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C, and the end of the terminal
+            signal.signal(number, signal.SIG_IGN)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks.journal import NAME
-from asem.files import give_name, replaced
+from asem.files import replaced
+from asem.names import give_name
 
 
 @dataclass(frozen=True)

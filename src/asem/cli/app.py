@@ -13,8 +13,9 @@ from asem.blocks.memory import one_heap
 from asem.cli import learn, models, predict, prepare, volumes
 from asem.cli.streams import tolerant_streams
 from asem.files import refuse_undecodable_text
+from asem.signals import exit_code, raised_signals
 
-FAILED, INTERRUPTED = 2, 130
+FAILED = 2
 
 
 def build() -> App:
@@ -56,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 for a fault, with one line on stderr; 130 when interrupted. Streams that cannot be
-        written change none of these.
+        0; 2 for a fault, with one line on stderr; when interrupted 130 (Ctrl-C), 143 (SIGTERM) or
+        129 (SIGHUP). Streams that cannot be written change none of these.
     """
     with tolerant_streams():
         return _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -67,20 +68,21 @@ def _run(words: list[str]) -> int:
     one_heap()
     _log("-v" in words or "--verbose" in words)
     try:
-        for word in words:
-            refuse_undecodable_text(word)
-        build()(words, exit_on_error=False, print_error=False)
+        with raised_signals():
+            for word in words:
+                refuse_undecodable_text(word)
+            build()(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(str(error))
     except (ValueError, OSError) as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         without = " without --overwrite" if "--overwrite" in words else ""
         _say(
             f"asem: interrupted; give the same command again{without}, and it goes on (demo, "
             "evaluate and export begin anew)"
         )
-        return INTERRUPTED
+        return exit_code(error)
     return 0
 
 

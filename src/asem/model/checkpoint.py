@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,9 +22,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asem.documents import read_json
-from asem.files import refuse_undecodable, replaced, replaced_folder
+from asem.files import is_temporary, refuse_undecodable, replaced
+from asem.folders import replaced_folder
 from asem.model.config import CheckpointInfo, RunState
 from asem.model.unet import UNet
+from asem.names import refuse_link
 
 WEIGHTS, MOMENTS, STATE, RUN = (
     "model.safetensors",
@@ -56,13 +59,35 @@ def save_checkpoint(
         Its moments are kept, to go on training.
     trained
         The weights that are trained, where they are not those of `net`.
+
+    Raises
+    ------
+    FileExistsError
+        There is something else at its place, or more than a checkpoint.
     """
     folder = checkpoint_folder(run, info.iteration)
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
-    with replaced_folder(folder, replace=True) as partial:
-        _save({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
-        _save({**_moments(optimizer), **own}, partial / MOMENTS)
-        (partial / STATE).write_text(info.model_dump_json(indent=1))
+    with replaced_folder(folder, refuse_more_than_checkpoint) as made:
+        _save({k: v.contiguous() for k, v in net.state_dict().items()}, made / WEIGHTS)
+        _save({**_moments(optimizer), **own}, made / MOMENTS)
+        (made / STATE).write_text(info.model_dump_json(indent=1))
+
+
+def refuse_more_than_checkpoint(folder: Path) -> None:
+    """Raise FileExistsError where anything but a checkpoint of a run lies at `folder`."""
+    others = [folder.name]
+    if folder.is_dir() and not folder.is_symlink():
+        others = [file.name for file in folder.iterdir() if not is_checkpoint_part(file)]
+    if others:
+        raise FileExistsError(
+            f"{folder} holds more than a checkpoint ({others[0]}); move that away"
+        )
+
+
+def is_checkpoint_part(file: Path) -> bool:
+    """Whether a file in the folder of a checkpoint is one that `save_checkpoint` writes."""
+    own = file.name in (WEIGHTS, MOMENTS, STATE) or is_temporary(file.name)
+    return own and file.is_file() and not file.is_symlink()
 
 
 def _save(tensors: dict[str, Tensor], file: Path) -> None:
@@ -108,17 +133,17 @@ def save_model(
     FileExistsError
         There is something else, or a checkpoint and no `overwrite`.
     """
-    refuse_to_replace(folder, overwrite=overwrite)
-    with replaced_folder(folder, replace=overwrite) as partial:
-        _save({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
-        (partial / STATE).write_text(info.model_dump_json(indent=1))
-        refuse_to_replace(folder, overwrite=overwrite)  # what appeared meanwhile stays
+    refuse_undecodable(folder)
+    with replaced_folder(folder, partial(refuse_to_replace, overwrite=overwrite)) as made:
+        _save({name: value.contiguous() for name, value in weights.items()}, made / WEIGHTS)
+        (made / STATE).write_text(info.model_dump_json(indent=1))
 
 
 def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
     """Refuse a place where `save_model` may not write; an empty folder is free."""
     refuse_undecodable(folder)
-    if not folder.exists() and not folder.is_symlink():
+    refuse_link(folder)
+    if not folder.exists():
         return
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}
     if held and held != {WEIGHTS, STATE}:

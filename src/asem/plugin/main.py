@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asem.plugin.window import NOT_INSTALLED, check_window
+from asem.signals import handled_as_interrupt
 
 if TYPE_CHECKING:
     from asem.plugin.desk import Desk
@@ -45,7 +46,8 @@ def annotate(raw: Path, session: Path | None = None, structure: str = FIRST_STRU
     desk = open_desk(raw, session, structure)
     try:
         show(desk)
-        napari.run()
+        with handled_as_interrupt():
+            napari.run()
     finally:
         desk.close()
 

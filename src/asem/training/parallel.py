@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from asem.blocks.run import Progress
 from asem.model.config import TrainConfig
 from asem.model.device import resolve_device, resolve_precision
+from asem.signals import ENDING, SAME_REQUEST_S, Terminated
 
 LOG = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(days=1)
@@ -71,7 +73,7 @@ def launch(
     work: Callable[[Fabric, Any, Progress], None],
     job: Any,
     progress: Progress,
-) -> None:
+) -> "Stop":
     """Call ``work(fabric, job, told)`` in a new process for each device, and wait for all.
 
     Parameters
@@ -84,6 +86,11 @@ def launch(
         Anything that can be pickled.
     progress
         Told, here, what the first process tells.
+
+    Returns
+    -------
+    Stop
+        Set where a signal came; the processes have stopped by themselves then.
 
     Raises
     ------
@@ -105,12 +112,14 @@ def launch(
         if kind:
             raise FAULTS[kind](text) from error
         if stop.is_set():  # before they heeded it themselves: nothing was trained yet
-            raise KeyboardInterrupt from error
+            raise stop.interruption() from error
         if isinstance(error, ProcessExitedException):
             raise ValueError(
                 f"a process of the training ended (out of memory?): {error}"
             ) from error
         raise
+    else:
+        return stop
     finally:
         queue.put(None)
         teller.join()
@@ -148,27 +157,47 @@ def _tell(queue: Any, progress: Progress, faults: list[tuple[str, str]]) -> None
             progress(*news)
 
 
-@contextmanager
-def stopping(*, processes: bool = False) -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a flag; the second one acts as ever.
+class Stop(threading.Event):
+    """Set by a signal that ends a training."""
 
-    With `processes` it is handed on to those that this one started.
+    number = int(signal.SIGINT)
+    """Of the signal."""
+    at = 0.0
+    """When it came, by the monotonic clock, s."""
+
+    def interruption(self) -> KeyboardInterrupt:
+        """Return what the training raises once it has stopped."""
+        return Terminated(self.number)
+
+
+@contextmanager
+def stopping(*, processes: bool = False) -> Iterator[Stop]:
+    """Turn the first of the signals that end a command into a flag; the second one acts as ever.
+
+    Signals within `SAME_REQUEST_S` are one. With `processes` it is handed on to those that this one
+    started. One that is ignored stays ignored.
     """
-    stop = threading.Event()
+    stop = Stop()
     before: dict[signal.Signals, Any] = {}
 
     def heed(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            if time.monotonic() - stop.at >= SAME_REQUEST_S:
+                signal.signal(number, before[signal.Signals(number)])
+                signal.raise_signal(number)
+            return
         LOG.warning("stopping after this iteration, with a checkpoint")
+        stop.number, stop.at = number, time.monotonic()
         stop.set()
         for process in multiprocessing.active_children() if processes else ():
             process.terminate()
-        signal.signal(number, before[signal.Signals(number)])
 
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals are the main thread's
         return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, heed)
+    for number in ENDING:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            before[number] = signal.signal(number, heed)
     try:
         yield stop
     finally:

@@ -1,13 +1,13 @@
 """A training under way: what it is, how far it got, which of its checkpoints to take."""
 
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from asem import __version__
+from asem.folders import delete_folder
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, CutOn, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
@@ -143,6 +143,8 @@ class Run:
         ------
         ValueError
             There is no such checkpoint; the message names those there are.
+        FileExistsError
+            A later checkpoint has files that no training made, and would be deleted.
         """
         if self.went_back_to == iteration:
             return
@@ -153,14 +155,17 @@ class Run:
                 f"{self.folder} has no validated checkpoint of iteration {iteration}; it has "
                 f"{', '.join(map(str, have)) or 'none'}"
             )
+        later = [one for one in there if one > iteration]
+        doomed = [checkpoint.checkpoint_folder(self.folder, one) for one in later]
+        for folder in doomed:
+            checkpoint.refuse_more_than_checkpoint(folder)
         self.rows = [row for row in self.rows if row["iteration"] <= iteration]
         self.losses, self.seconds = (0.0, 0), float(self.rows[-1]["seconds"])
         self.info = self.info.model_copy(update={"iteration": iteration})
         self.went_back_to = iteration
         self.save("running")
-        for later in there:
-            if later > iteration:
-                shutil.rmtree(checkpoint.checkpoint_folder(self.folder, later))
+        for folder in doomed:
+            delete_folder(folder, checkpoint.refuse_more_than_checkpoint)
 
 
 def begin(

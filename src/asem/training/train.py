@@ -106,7 +106,7 @@ def train(
 
     Chance depends on the seed and the number of the iteration only, so that a run that was
     interrupted ends as one that was not: to the bit on a CPU, while on a GPU cuDNN may add up in
-    another order. An interrupt (Ctrl-C, SIGTERM) is heeded between two
+    another order. An interrupt (Ctrl-C, SIGTERM, SIGHUP) is heeded between two
     iterations, on a GPU after the next `READ_EVERY`: a checkpoint is saved first.
 
     Parameters
@@ -173,7 +173,7 @@ def train(
             stopped = _any(fabric, stop.is_set())
             if told and (stopped or run.is_due):  # before validation, which may fail
                 _save(run, learner)
-    raise KeyboardInterrupt
+    raise stop.interruption()
 
 
 def _add_row(run: Run, learner: Learner, validation: Sequence[Sample]) -> None:

@@ -1,7 +1,6 @@
 """The demo: a synthetic cell through every step, by the same verbs that a user calls."""
 
 import shlex
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asem.blocks.journal import finish
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
-from asem.files import refuse_undecodable, replaced
+from asem.files import replaced
 from asem.model.checkpoint import read_run
 from asem.phantom.cell import make_cell
 from asem.report.figures import as_png, loss_curves, overlay
@@ -20,6 +20,7 @@ from asem.report.page import Picture, write_page
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, Triple, parse_roi
 from asem.volume.tiff import write_plane
+from asem.workflows.demo_folder import CELL, PAGE, PLANES, RUN, TRAINING, claim_demo
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
@@ -33,7 +34,6 @@ TRAIN, VALIDATE, SCORE = ":,:,:248", ":,:,248:288", ":,:,288:"
 """Parts along x: no column serves two purposes."""
 SMALLEST_OBJECT = 1000
 SEED = 7
-MARKER = "demo.txt"
 FIGURES = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU"}
 
 TRAINING_FILE = """\
@@ -90,18 +90,32 @@ def run_demo(
         ``report`` (the page), ``cell``, ``segmentation``, ``planes`` (of the segmentation, TIFF)
         and ``training_file``, as paths; ``f1`` (outside of the exclusion zone, on the part kept
         back), ``scores`` and ``seconds``.
+
+    Raises
+    ------
+    FileExistsError
+        Something lies at `folder` that may not be deleted.
+    BlockingIOError
+        Another process makes a demo there.
     """
-    _make_way(folder, overwrite=overwrite)
+    text = TRAINING_FILE.format(train=TRAIN, validate=VALIDATE).encode()
+    with claim_demo(folder, text, overwrite=overwrite):
+        result = _make_demo(folder, text, progress)
+        finish(folder)
+    return result
+
+
+def _make_demo(folder: Path, training_text: bytes, progress: Progress) -> dict[str, Any]:
     started = time.monotonic()
     stacks = make_stacks(folder)
-    cell = folder / "cell.zarr"
+    cell = folder / CELL
     raw, labels = cell / "raw", cell / "labels" / "mito"
     import_volume(stacks["raw"], raw, voxel_size=VOXEL_SIZE, progress=progress)
     import_volume(stacks["mito"], labels, voxel_size=VOXEL_SIZE, kind="labels", progress=progress)
-    training_file = folder / "train.toml"
+    training_file = folder / TRAINING
     with replaced(training_file) as file:
-        file.write(TRAINING_FILE.format(train=TRAIN, validate=VALIDATE).encode())
-    run = folder / "run"
+        file.write(training_text)
+    run = folder / RUN
     train_model(training_file, out=run, progress=progress)
     probability = cell / "predictions" / "mito" / "probability"
     segmentation = cell / "predictions" / "mito" / "segmentation"
@@ -110,10 +124,10 @@ def run_demo(
     scores = evaluate_volume(
         segmentation, labels, structure_name="mito", roi=SCORE, progress=progress
     )
-    planes = folder / "tiff" / "segmentation"
+    planes = folder / PLANES / "segmentation"
     export_volume(segmentation, planes, progress=progress)
     seconds = time.monotonic() - started
-    page = folder / "report.html"
+    page = folder / PAGE
     write_page(
         page,
         "asem demo",
@@ -180,24 +194,12 @@ def make_stacks(folder: Path) -> dict[str, Path]:
     """
     raw, mitochondria = make_cell(SHAPE, VOXEL_SIZE, np.random.default_rng(SEED))
     stacks: dict[str, npt.NDArray[Any]] = {"raw": raw, "mito": mitochondria}
-    paths = {name: folder / "tiff" / name for name in stacks}
+    paths = {name: folder / PLANES / name for name in stacks}
     for name, planes in stacks.items():
         paths[name].mkdir(parents=True)
         for number, plane in enumerate(planes):
             write_plane(paths[name] / f"{name}_{number:04d}.tif", plane, VOXEL_SIZE[1:])
     return paths
-
-
-def _make_way(folder: Path, *, overwrite: bool) -> None:
-    refuse_undecodable(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not overwrite:
-            raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")
-        if not (folder / MARKER).exists():
-            raise FileExistsError(f"{folder} is no demo of asem; it is not replaced")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).write_text("Made by `asem demo`; may be deleted.\n")
 
 
 def _summary(seconds: float) -> str:

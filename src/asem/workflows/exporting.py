@@ -1,10 +1,13 @@
 """Export: an image to TIFF planes on the grid of the microscope."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from asem.blocks.run import Progress, silent
-from asem.files import refuse_undecodable, replaced_folder
+from asem.files import refuse_undecodable
+from asem.folders import replaced_folder
+from asem.names import refuse_link
 from asem.volume import tiff
 from asem.volume.arrays import CHUNK
 from asem.volume.formats import open_volume
@@ -50,6 +53,11 @@ def export_volume(
     -------
     int
         The number of planes.
+
+    Raises
+    ------
+    FileExistsError
+        Something lies at `destination` that may not be replaced, or appeared there meanwhile.
     """
     volume = open_volume(source)
     if like is not None:
@@ -64,10 +72,9 @@ def export_volume(
     )
     canvas.common(volume)  # refuses a grid that misses
     refuse_undecodable(destination)
-    _check_destination(destination, overwrite=overwrite)
-    with replaced_folder(destination, replace=overwrite) as folder:
+    refuse_link(destination)
+    with replaced_folder(destination, partial(_check_old, overwrite=overwrite)) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)
-        _check_destination(destination, overwrite=overwrite)  # what is there by now
     return canvas.shape[0]
 
 
@@ -85,12 +92,10 @@ def _write_planes(
         progress("export", layer.end[0] * height * width, canvas.roi.size)
 
 
-def _check_destination(destination: Path, *, overwrite: bool) -> None:
-    """Refuse what exists already; with `overwrite`, all but folders of planes that asem wrote."""
-    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise FileExistsError(f"{destination} is a file or a link; name a folder to make")
-    if not destination.exists() or not any(destination.iterdir()):
-        return
+def _check_old(destination: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what exists; with `overwrite`, all but planes that asem wrote."""
+    if not destination.is_dir():
+        raise FileExistsError(f"{destination} is a file; name a folder to make")
     if not overwrite:
         raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
     others = [entry.name for entry in destination.iterdir() if not tiff.is_own_plane(entry)]

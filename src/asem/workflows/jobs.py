@@ -8,19 +8,20 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from asem.blocks.journal import NAME, claim, finish, is_vacant
+from asem.blocks.journal import claim, finish, is_vacant
 from asem.blocks.memory import keep_memory
 from asem.blocks.run import Progress
-from asem.files import is_temporary, refuse_undecodable, replaced
+from asem.files import refuse_undecodable, replaced
 from asem.image.labels import warn_of_lost_zone
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.device import memory_advice
+from asem.names import refuse_link
 from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
 from asem.training.checks import check_regions
-from asem.training.mlflow_runs import MLFLOW_RUN, mlflow_told, refuse_without_mlflow
+from asem.training.mlflow_runs import mlflow_told, refuse_without_mlflow
 from asem.training.parallel import launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
 from asem.training.run import Run, begin
@@ -28,6 +29,7 @@ from asem.training.sampling import Sampler, patch_output
 from asem.training.tracking import CURVES, METRICS, Told, write_table
 from asem.training.train import train
 from asem.training.validation import margin_of
+from asem.workflows.run_folder import refuse_foreign
 
 ADVICE = "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
 MAY_CHANGE = frozenset({"iterations", "validate_every", "devices", "accumulate", "compile"})
@@ -110,6 +112,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
     if overwrite and going_on.asked:
         raise ValueError(f"--overwrite would delete the run {folder} that --resume goes on with")
     refuse_undecodable(folder)
+    refuse_link(folder)
     patch_output(config)
     if job.mlflow is not None:
         refuse_without_mlflow(job.mlflow)
@@ -119,7 +122,11 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
         run = loaded.run
         _check_regions(loaded)
         _refuse_inputs_within(job)
-        with claim(folder, lambda: _make_way(run, overwrite=overwrite, going_on=going_on)):
+        with claim(
+            folder,
+            lambda: _make_way(run, overwrite=overwrite, going_on=going_on),
+            may_delete=refuse_foreign,
+        ):
             if going_on.at is not None:
                 run.back_to(going_on.at)
             if run.iteration > config.iterations:
@@ -133,10 +140,10 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
                 _train(fabric, job, loaded, progress)
             else:
                 del loaded  # each process has its own
-                launch(fabric, _train_part, job, progress)
+                stop = launch(fabric, _train_part, job, progress)
                 run.take_up(checkpoint.read_run(folder))
                 if run.iteration < config.iterations or run.lacks_row:
-                    raise KeyboardInterrupt
+                    raise stop.interruption()
             write_table(folder / METRICS, run.rows)
             _draw(run)
             run.save("finished")
@@ -224,12 +231,7 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> bool:
         raise FileExistsError(f"{folder} exists and is no run directory; give another --out")
     found = checkpoint.read_run(folder)
     if overwrite:
-        others = [path.name for path in folder.iterdir() if not _is_part(path.name)]
-        if others:
-            raise FileExistsError(
-                f"{folder} holds more than a run ({others[0]}); move that away, or give another "
-                "--out"
-            )
+        refuse_foreign(folder)
         return True
     if found.state == "finished" and not going_on.asked:
         raise FileExistsError(
@@ -246,16 +248,6 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> bool:
         )
     run.take_up(found)
     return False
-
-
-def _is_part(name: str) -> bool:
-    """Whether a file or folder in a run directory was made by a training."""
-    parts = {checkpoint.RUN, checkpoint.CHECKPOINTS, METRICS, CURVES, MLFLOW_RUN, NAME}
-    return (
-        name.removesuffix(".partial") in parts
-        or is_temporary(name)
-        or name.startswith("events.out.tfevents")
-    )
 
 
 def differences(mine: CheckpointInfo, theirs: CheckpointInfo) -> list[str]:

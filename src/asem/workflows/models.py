@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-import tempfile
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,13 +13,15 @@ import torch
 
 from asem import __version__
 from asem.config import Nm3
-from asem.files import give_name, refuse_undecodable
+from asem.files import refuse_undecodable
+from asem.folders import Check, contents, replaced_by
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
 from asem.model.published import PublishedModel, published_model
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.model.voxel_range import VoxelSizeRange, range_text
+from asem.names import refuse_link
 from asem.structures import find_structure
 
 if TYPE_CHECKING:
@@ -185,14 +187,9 @@ def export_model(
     if format == "onnx" and (authors or license_id):
         raise ValueError("--author and --license stand in packages: give --format bioimageio")
     refuse_undecodable(destination)
-    if destination.is_dir() or (destination.exists() and not overwrite):
-        advice = "give a file" if destination.is_dir() else "give --overwrite to replace it"
-        raise FileExistsError(f"{destination} exists already; {advice}")
+    may_replace = _check_old(destination, overwrite=overwrite)
     net, info = load_checkpoint(find_checkpoint(checkpoint))
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the destination, so that the finished file can be moved there in one step.
-    with tempfile.TemporaryDirectory(prefix=".asem-", dir=destination.parent) as name:
-        folder = Path(name).resolve()
+    with replaced_by(destination, may_replace) as (folder, publish):
         made, cut = folder / "model.onnx", 0
         if format == "bioimageio":
             from asem.model.bioimage_package import margin, write_package
@@ -209,10 +206,7 @@ def export_model(
                 authors=authors,
                 license_id=license_id,
             )
-        if overwrite:
-            made.replace(destination)
-        else:
-            give_name(made, destination)
+        publish(made)
     return {
         "file": str(destination),
         "format": format,
@@ -222,6 +216,23 @@ def export_model(
         "smallest": valid_input(info.model, lattice(info.model)),
         "step": lattice(info.model),
     }
+
+
+def _check_old(destination: Path, *, overwrite: bool) -> Check:
+    """Refuse what lies there; return a function that refuses all but the file that lies there."""
+    refuse_link(destination)
+    if destination.is_dir() or (destination.exists() and not overwrite):
+        advice = "give a file" if destination.is_dir() else "give --overwrite to replace it"
+        raise FileExistsError(f"{destination} exists already; {advice}")
+    old = contents(destination)
+
+    def check(path: Path) -> None:
+        if os.path.lexists(path) and contents(path) != old:
+            raise FileExistsError(
+                f"{path} appeared while it was being made; it is not replaced: move it away"
+            )
+
+    return check
 
 
 def _require_extra() -> None:

@@ -1,0 +1,105 @@
+"""Signals that end a command: the first one in good order, the second one at once.
+
+::
+
+    Ctrl-C, SIGTERM, SIGHUP  ->  KeyboardInterrupt or `Terminated`  ->  temporary files are deleted,
+                                                                        Dask workers are ended
+    another one, later       ->  what the system does (the process is ended)
+
+One that was ignored when the process was started (``nohup``, ``&`` in a script) stays ignored, and
+one that the calling program handles stays its own.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_REQUEST_S = 1.0
+"""Signals within this time are one request: a terminal that is closed sends SIGHUP twice, and
+`timeout` and batch systems send SIGTERM to a process and to its group."""
+OWN = (signal.SIG_DFL, signal.default_int_handler)
+"""What Python and the system do, where the calling program handles a signal in no other way."""
+
+
+class Terminated(KeyboardInterrupt):
+    """An interruption by a signal.
+
+    Parameters
+    ----------
+    number
+        Of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def exit_code(error: KeyboardInterrupt) -> int:
+    """Return the exit code of a command that was interrupted, as shells write it.
+
+    Examples
+    --------
+    >>> exit_code(KeyboardInterrupt()), exit_code(Terminated(signal.SIGTERM))
+    (130, 143)
+    """
+    return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def handled_as_interrupt() -> Iterator[None]:
+    """Give SIGTERM and SIGHUP, where `raised_signals` handles them, to what handles Ctrl-C.
+
+    For a loop of events that lets Python run at Ctrl-C only.
+    """
+    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ours = {number: handler for number, handler in ours.items() if callable(handler)}
+
+    def act(number: int, frame: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            handler(number, frame)
+
+    ours = ours if callable(signal.getsignal(signal.SIGINT)) else {}
+    for number in ours:
+        signal.signal(number, act)
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def raised_signals() -> Iterator[None]:
+    """Raise `Terminated` in the block at the first signal of `ENDING`; the second ends the process.
+
+    Outside of the main thread, which alone gets signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    first: list[float] = []
+
+    def act(number: int, _frame: FrameType | None) -> None:
+        if not first:
+            first.append(time.monotonic())
+            raise Terminated(number)
+        if time.monotonic() - first[0] >= SAME_REQUEST_S:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        for number, handler in before.items():
+            if handler in OWN:
+                signal.signal(number, act)
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler in OWN:
+                signal.signal(number, handler)
