@@ -7,6 +7,7 @@ import pytest
 
 from asem.cli import main
 from asem.workflows import demo as demo_workflow
+from asem.workflows.demo_folder import refuse_foreign
 
 SMALL = {"SHAPE": (48, 64, 120), "TRAIN": ":,:,:64", "VALIDATE": ":,:,64:90", "SCORE": ":,:,90:"}
 
@@ -43,12 +44,107 @@ def test_a_demo_is_replaced_only_when_asked(demo, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-def test_the_result_for_programs(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def small(monkeypatch):
+    """A demo that takes seconds, and scores accordingly."""
     for name, value in SMALL.items():
         monkeypatch.setattr(demo_workflow, name, value)
     short = demo_workflow.TRAINING_FILE.replace("iterations = 300", "iterations = 2")
     short = short.replace("patch = 76", "patch = 44")
     monkeypatch.setattr(demo_workflow, "TRAINING_FILE", short)
+
+
+@pytest.fixture
+def begun(small, tmp_path, monkeypatch):
+    """The folder of a demo that was interrupted after its stacks were written."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_workflow, "import_volume", interrupt)
+    assert main(["demo", str(tmp_path / "p")]) == 130
+    return tmp_path / "p"
+
+
+def everything(folder):
+    return sorted(path for path in folder.rglob("*") if path.name != "lock")
+
+
+def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
+    for name in ("demo.txt", "demo.json", "thesis.tex"):
+        (tmp_path / name).write_text("{}")
+    before = everything(tmp_path)
+    assert main(["demo", str(tmp_path), "--overwrite"]) == 2
+    assert "is no demo of asem; it is not replaced" in capsys.readouterr().err
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["thesis.tex", "tiff/thesis.tex", "tiff/raw/thesis.tif", "run/thesis.tex", "run/events/t.tex",
+     "run/checkpoints/00000001/thesis.tex", "cell.zarr/thesis.tex", "cell.zarr/raw/0/c/thesis",
+     "cell.zarr/clahe/zarr.json", ".asem/thesis.tex", "cell.zarr/raw/.asem/thesis.tex"],
+)  # fmt: skip
+def test_a_demo_with_a_foreign_file_is_not_deleted(begun, capsys, place):
+    (begun / place).parent.mkdir(parents=True, exist_ok=True)
+    (begun / place).write_text("x")
+    before = everything(begun)
+    assert main(["demo", str(begun), "--overwrite"]) == 2
+    assert f"holds more than a demo ({place})" in capsys.readouterr().err.splitlines()[-1]
+    assert everything(begun) == before
+
+
+def test_a_training_file_that_was_changed_is_not_deleted(begun, capsys):
+    (begun / "train.toml").write_text("mine")
+    assert main(["demo", str(begun), "--overwrite"]) == 2
+    assert "holds more than a demo (train.toml)" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_two_demos_in_one_folder(begun, capsys, monkeypatch):
+    codes = []
+
+    def begin_another(folder):
+        codes.append(main(["demo", str(begun), "--overwrite"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_workflow, "make_stacks", begin_another)
+    assert main(["demo", str(begun), "--overwrite"]) == 130
+    assert codes == [2]
+    assert f"another process is writing {begun}; wait for it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_no_demo_is_written_through_a_link(begun, tmp_path, capsys, overwrite):
+    (tmp_path / "link").symlink_to("p")
+    before = everything(begun)
+    assert main(["demo", str(tmp_path / "link"), *overwrite]) == 2
+    assert "link is a symbolic link" in capsys.readouterr().err
+    assert everything(begun) == before
+
+
+def test_a_demo_can_be_deleted_at_any_moment(small, tmp_path):
+    """All that it makes is known, also while it is made, and with what a killed process leaves."""
+    folder, stages = tmp_path / "p", set()
+
+    def check(stage, done, total):
+        refuse_foreign(folder)
+        stages.add(stage)
+
+    demo_workflow.run_demo(folder, progress=check)
+    assert {"import", "training", "predict", "export"} < stages
+    assert not (folder / ".asem").exists()
+    refuse_foreign(folder)
+    left = folder / f"tiff/.asem-{'0' * 32}.partial"
+    left.mkdir()
+    (left / "segmentation_0000.tif").touch()
+    (folder / f".asem-{'0' * 32}.partial").touch()
+    refuse_foreign(folder)
+    (left / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
+        refuse_foreign(folder)
+
+
+def test_the_result_for_programs(small, tmp_path, capsys):
     folder = tmp_path / "with blanks"
     assert main(["demo", str(folder), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

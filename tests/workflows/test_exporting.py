@@ -1,6 +1,7 @@
 """What an export leaves on disk: its rights, nothing half-written, nothing of another process."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from asem.cli import main
+from asem.files import is_temporary
+from asem.volume import tiff
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
 
@@ -76,3 +80,116 @@ def test_what_another_process_exported_meanwhile_stays(raw, tmp_path):
         export_volume(raw, tmp_path / "out", progress=export)
     assert (tmp_path / "out/raw_0000.tif").read_text() == "another's"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def listed(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+PLANES = [f"raw_{number:04d}.tif" for number in range(9)]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_appears_meanwhile_stays(raw, tmp_path, monkeypatch, capsys, overwrite):
+    monkeypatch.chdir(tmp_path)
+    write, words = tiff.write_plane, ["export", "raw", "planes"]
+    if overwrite:
+        assert main(words) == 0
+
+    def write_and_add(path, *args):
+        write(path, *args)
+        (tmp_path / "planes").mkdir(exist_ok=True)
+        (tmp_path / "planes/thesis.txt").write_text("x")
+
+    monkeypatch.setattr(tiff, "write_plane", write_and_add)
+    assert main([*words, "--overwrite"] if overwrite else words) == 2
+    (told,) = capsys.readouterr().err.splitlines()[-1:]
+    assert ("holds more than planes that asem exported" if overwrite else "exists already") in told
+    assert (tmp_path / "planes/thesis.txt").read_text() == "x"
+    assert listed(tmp_path / "planes") == [*(PLANES if overwrite else []), "thesis.txt"]
+    assert listed(tmp_path) == ["planes", "raw", "s.tif"]
+
+
+def test_of_two_exports_to_one_place_one_succeeds(raw, tmp_path):
+    words = [sys.executable, "-m", "asem", "export", "raw", "planes"]
+    both = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
+    told = [process.communicate()[1].decode() for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2]
+    assert "exists already" in "".join(told)
+    assert listed(tmp_path / "planes") == PLANES
+    assert listed(tmp_path) == ["planes", "raw", "s.tif"]
+
+
+SLOWLY = """
+import sys
+from asem.cli import main
+from asem.volume import tiff
+
+write = tiff.write_plane
+
+def write_and_wait(path, *args):
+    write(path, *args)
+    print("written", flush=True)
+    sys.stdin.readline()
+
+tiff.write_plane = write_and_wait
+sys.exit(main(["export", "raw", "planes", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture
+def exporting(raw, tmp_path):
+    """An export that has written its first plane, and waits."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOWLY], cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        assert process.stdout.readline() == "written\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing(exporting, tmp_path, number):
+    assert any(map(is_temporary, listed(tmp_path)))
+    exporting.send_signal(number)
+    told = exporting.communicate()[1]
+    assert exporting.returncode == 128 + number
+    assert len(told.splitlines()) == 1
+    assert "asem: interrupted; give the same command again" in told
+    assert listed(tmp_path) == ["raw", "s.tif"]
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_one(exporting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exporting.kill()
+    exporting.wait()
+    left = [name for name in listed(tmp_path) if is_temporary(name)]
+    assert main(["export", "raw", "other"]) == 0
+    assert set(left) < set(listed(tmp_path))
+    assert main(["export", "raw", "planes"]) == 0
+    assert listed(tmp_path) == ["other", "planes", "raw", "s.tif"]
+
+
+def test_what_a_living_export_makes_stays(exporting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    left = [name for name in listed(tmp_path) if is_temporary(name)]
+    assert main(["export", "raw", "planes"]) == 0
+    assert listed(tmp_path) == sorted([*left, "planes", "raw", "s.tif"])
+    told = exporting.communicate("\n" * 9)[1]
+    assert exporting.returncode == 2
+    assert "planes exists already" in told
+    assert listed(tmp_path) == ["planes", "raw", "s.tif"]
+    assert listed(tmp_path / "planes") == PLANES
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_no_planes_are_written_through_a_link(raw, tmp_path, monkeypatch, capsys, overwrite):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "raw", "planes"]) == 0
+    (tmp_path / "link").symlink_to("planes")
+    assert main(["export", "raw", "link", *overwrite]) == 2
+    assert "link is a symbolic link; name the place" in capsys.readouterr().err
+    assert (tmp_path / "link").is_symlink()
+    assert listed(tmp_path / "planes") == PLANES
