@@ -82,5 +82,3 @@ def test_a_damaged_record_is_told(output, tmp_path):
     (output / ".asem/beside.json").write_text("{")
     with pytest.raises(OSError, match=r"beside.json is damaged; begin again with --overwrite"):
         SideFile(tmp_path / "t.csv", output).check()
-
-

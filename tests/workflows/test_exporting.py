@@ -110,6 +110,26 @@ def test_a_file_that_appears_meanwhile_stays(raw, tmp_path, monkeypatch, capsys,
     assert listed(tmp_path) == ["planes", "raw", "s.tif"]
 
 
+def test_a_file_that_appears_at_the_last_moment_stays(raw, tmp_path, monkeypatch, capsys):
+    """After the last plane of the old export was checked, before it is exchanged for the new."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "raw", "planes"]) == 0
+    is_own, checked = tiff.is_own_plane, []
+
+    def check_and_add(path):
+        own = is_own(path)
+        checked.append(path)
+        if len(checked) == 2 * len(PLANES):
+            (tmp_path / "planes/thesis.txt").write_text("x")
+        return own
+
+    monkeypatch.setattr(tiff, "is_own_plane", check_and_add)
+    assert main(["export", "raw", "planes", "--overwrite"]) == 2
+    assert "planes holds more than planes that asem" in capsys.readouterr().err.splitlines()[-1]
+    assert listed(tmp_path / "planes") == [*PLANES, "thesis.txt"]
+    assert listed(tmp_path) == ["planes", "raw", "s.tif"]
+
+
 def test_of_two_exports_to_one_place_one_succeeds(raw, tmp_path):
     words = [sys.executable, "-m", "asem", "export", "raw", "planes"]
     both = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]

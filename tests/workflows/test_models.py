@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -373,6 +374,54 @@ def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_
     assert (tmp_path / "m/notes").read_text() == "theirs"
     assert (tmp_path / "m.partial/notes").read_text() == "theirs"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m.onnx", "m.partial"]
+
+
+def test_a_file_that_takes_the_place_of_the_old_export_stays(converted, tmp_path, monkeypatch):
+    """What was to be overwritten is what lay there when the export began."""
+    run_onnx = models._run
+
+    def and_replace(file, raw):
+        (tmp_path / "new").write_text("theirs")
+        (tmp_path / "new").replace(tmp_path / "m.onnx")
+        return run_onnx(file, raw)
+
+    (tmp_path / "m.onnx").write_text("old")
+    monkeypatch.setattr(models, "_run", and_replace)
+    with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
+        export_model(converted, tmp_path / "m.onnx", format="onnx", overwrite=True)
+    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+KILLED = """
+import os, signal, sys
+from asem.cli import main
+from asem.workflows import models
+models._run = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(["models", "export", sys.argv[1], "m.onnx", "--format", "onnx"])
+"""
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_one(converted, tmp_path):
+    words = [sys.executable, "-c", KILLED, str(converted)]
+    assert subprocess.run(words, cwd=tmp_path).returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir())
+    export_model(converted, tmp_path / "m.onnx", format="onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_is_written_through_links(converted, checkpoint, tmp_path, overwrite):
+    convert_model(checkpoint, tmp_path / "m", published=1847)
+    (tmp_path / "m.onnx").write_text("theirs")
+    (tmp_path / "link").symlink_to("m")
+    (tmp_path / "file").symlink_to("m.onnx")
+    with pytest.raises(FileExistsError, match="link is a symbolic link; name the place"):
+        convert_model(checkpoint, tmp_path / "link", published=1847, overwrite=overwrite)
+    with pytest.raises(FileExistsError, match="file is a symbolic link; name the place"):
+        export_model(converted, tmp_path / "file", format="onnx", overwrite=overwrite)
+    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "m", "m.onnx"]
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "bioimageio"])
