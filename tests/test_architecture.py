@@ -15,9 +15,10 @@ SOURCE = Path(asem.__file__).parent
 LAYERS = [
     {"names", "signals", "kernel_cache"},
     {"files"},
-    {"documents"},
+    {"contents", "documents"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
+    {"places"},
     {"folders"},
     {"volume"},
     {"blocks"},
@@ -34,12 +35,14 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
     "config",
+    "contents",
     "documents",
     "files",
     "folders",
     "kernel_cache",
     "locks",
     "names",
+    "places",
     "signals",
     "structures",
     "provenance",

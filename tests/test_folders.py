@@ -9,15 +9,10 @@ from contextlib import suppress
 
 import pytest
 
-from asem import folders, names
+from asem import names, places
+from asem.contents import foreign_file
 from asem.files import is_temporary, temporary_prefix
-from asem.folders import (
-    delete_folder,
-    foreign_file,
-    remove_leftovers,
-    replaced_by,
-    replaced_folder,
-)
+from asem.folders import delete_folder, remove_leftovers, replaced_by, replaced_folder
 
 
 def listed(folder):
@@ -128,8 +123,8 @@ def test_what_was_written_into_the_new_one_before_it_left_again_is_kept(
     path = tmp_path / "out"
     fill(path, "old")
     check = after(refuse_thesis, 2, lambda: (path / "thesis").write_text("x"))
-    swapped = after(folders._Place._swap, 1, lambda: (path / "notes").write_text("y"))
-    monkeypatch.setattr(folders._Place, "_swap", swapped)
+    swapped = after(places.Place._swap, 1, lambda: (path / "notes").write_text("y"))
+    monkeypatch.setattr(places.Place, "_swap", swapped)
     with pytest.raises(FileExistsError, match=r"/out holds thesis"):
         fill(path, "new", check)
     assert (path / "thesis").read_text() == "x"
@@ -142,14 +137,14 @@ def test_what_comes_while_the_old_one_is_deleted_is_kept(tmp_path, swap, monkeyp
     """By a program that has the folder open; it has no name there any more."""
     path = tmp_path / "out"
     fill(path, "old")
-    handle, erase = os.open(path, os.O_RDONLY), folders._delete_listed
+    handle, erase = os.open(path, os.O_RDONLY), places.delete_listed
 
     def write_and_erase(*args):
-        monkeypatch.setattr(folders, "_delete_listed", erase)
+        monkeypatch.setattr(places, "delete_listed", erase)
         os.close(os.open("thesis", os.O_WRONLY | os.O_CREAT, dir_fd=handle))
         erase(*args)
 
-    monkeypatch.setattr(folders, "_delete_listed", write_and_erase)
+    monkeypatch.setattr(places, "delete_listed", write_and_erase)
     fill(path, "new", refuse_thesis)
     os.close(handle)
     assert (path / "plane").read_text() == "new"
@@ -222,7 +217,7 @@ HALF = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from asem import folders, names
+from asem import names, places
 from test_folders import after, fill, refuse_thesis
 step, number = sys.argv[3], int(sys.argv[4])
 if sys.argv[5] == "two renames":
@@ -232,7 +227,7 @@ kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
 if step == "rename":
     Path.rename = after(Path.rename, number, kill)
 else:
-    folders._Place.publish = lambda *_: kill()
+    places.Place.publish = lambda *_: kill()
 fill(path, "new", refuse_thesis)
 """
 STEPS = [("publish", 1), ("rename", 1), ("rename", 2), ("rename", 3)]

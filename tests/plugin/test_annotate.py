@@ -323,6 +323,23 @@ def test_closing_the_window_ends_it_well(screen, raw):
     open_session(raw)[1].close()
 
 
+def test_a_signal_closes_the_window(screen, raw):
+    words = [sys.executable, "-m", "asem", "annotate", str(raw)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        xdotool("search", "--sync", "--onlyvisible", "--name", "asem annotate")
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        told = process.stderr.read()
+        assert "Traceback" not in told
+        assert told.splitlines()[-1].startswith("asem: interrupted")
+    finally:
+        process.kill()
+        process.communicate()
+    open_session(raw)[1].close()
+
+
 def xdotool(*words):
     words = ["xdotool", *map(str, words)]
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=120).stdout

@@ -13,8 +13,9 @@ from typing import IO, Any, Self
 
 from asem.blocks.log import AppendedLog
 from asem.files import is_temporary, remove_tree, temporary_beside
-from asem.folders import Check, delete_folder, remove_leftovers
+from asem.folders import delete_folder, remove_leftovers
 from asem.locks import lock_file
+from asem.places import Check
 
 NAME, LOCK = ".asem", "lock"
 PATIENCE_S = 1.0

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks import journal
+from asem.contents import foreign_file
 from asem.documents import read_json
 from asem.files import refuse_undecodable, replaced
-from asem.folders import foreign_file
 from asem.names import refuse_link
 from asem.workflows.run_folder import RUN_FILES
 

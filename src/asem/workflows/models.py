@@ -13,8 +13,9 @@ import torch
 
 from asem import __version__
 from asem.config import Nm3
+from asem.contents import contents
 from asem.files import refuse_undecodable
-from asem.folders import Check, contents, replaced_by
+from asem.folders import replaced_by
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
@@ -22,6 +23,7 @@ from asem.model.published import PublishedModel, published_model
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.model.voxel_range import VoxelSizeRange, range_text
 from asem.names import refuse_link
+from asem.places import Check
 from asem.structures import find_structure
 
 if TYPE_CHECKING:
