@@ -13,7 +13,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import tifffile
-from distributed import LocalCluster
+from distributed import LocalCluster, wait
 
 from asem.blocks import cluster
 from asem.blocks import workers as dask_workers
@@ -121,6 +121,28 @@ def test_the_block_that_kills_its_workers_is_named_and_no_other(tmp_path):
         Journal(tmp_path / "j", {}) as journal,
     ):
         run_blocks(work, [*BLOCKS[:2], *BLOCKS[3:5]], journal, stage="s", executor=executor)
+
+
+def test_a_block_counts_as_done_if_its_worker_dies_after_it_was_stored(tmp_path):
+    def work(block):
+        again = (tmp_path / "once").exists()
+        (tmp_path / "once").touch()
+        while again and not (tmp_path / "end").exists():
+            time.sleep(0.05)
+
+    with open_executor(workers=1) as executor:
+        flight = cluster._Flight(executor.client, work, "s", [tmp_path])
+        flight.send(BLOCKS[0])
+        ((_, future),) = flight.blocks.values()
+        wait(future)
+        (worker,) = executor.client.run(os.getpid).values()
+        os.kill(worker, signal.SIGKILL)
+        while future.status == "finished":
+            time.sleep(0.01)
+        assert future.status == "lost"
+        del future
+        assert flight.next() == ([BLOCKS[0]], [])
+        (tmp_path / "end").touch()
 
 
 def test_what_an_interrupted_run_began_is_waited_for(workers, tmp_path):
