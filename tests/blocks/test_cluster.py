@@ -329,30 +329,6 @@ directives = ["--exclusive"]
 """
 
 
-@pytest.mark.parametrize(
-    ("system", "walltime", "lines"),
-    [
-        ("slurm", "02:00:00", ["#SBATCH -p short", "#SBATCH -A lab", "#SBATCH --cpus-per-task=8"]),
-        ("lsf", "02:00", ["#BSUB -q short", '#BSUB -P "lab"', "#BSUB -n 8"]),
-    ],
-)
-def test_jobs_are_described_by_a_short_file(tmp_path, system, walltime, lines):
-    path = tmp_path / "jobs.toml"
-    path.write_text(JOBS.format(system=system, walltime=walltime))
-    with dask_workers.job_cluster(dask_workers.JobConfig.from_toml(path)) as jobs:
-        script = jobs.job_script()
-    for line in [*lines, "module load python", "export NUMBA_NUM_THREADS=8", "--exclusive"]:
-        assert line in script, script
-    assert "--nthreads 1" in script
-    assert "MALLOC_ARENA_MAX=1" in script
-    path.write_text(path.read_text() + "overlap = 3\n")
-    with dask_workers.job_cluster(dask_workers.JobConfig.from_toml(path)) as jobs:
-        assert "--nthreads 3" in jobs.job_script()
-    path.write_text(path.read_text() + "color = 1\n")
-    with pytest.raises(ValueError, match="unknown key 'color'"):
-        dask_workers.JobConfig.from_toml(path)
-
-
 def test_a_batch_system_that_is_not_there_is_told(tmp_path, monkeypatch):
     path = tmp_path / "jobs.toml"
     path.write_text(JOBS.format(system="slurm", walltime="01:00:00"))
