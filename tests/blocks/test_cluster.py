@@ -13,7 +13,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import tifffile
-from distributed import LocalCluster, wait
+from distributed import Client, LocalCluster, wait
 
 from asem.blocks import cluster
 from asem.blocks import workers as dask_workers
@@ -233,18 +233,21 @@ def test_the_dashboard_answers(workers):
         assert b"bokeh" in page.read()
 
 
-def test_a_running_scheduler_is_used_and_left_alone(workers, tmp_path):
-    address = workers.client.scheduler.address
+def test_a_running_scheduler_is_used_and_left_alone(tmp_path):
     with (
-        open_executor(scheduler=address) as executor,
-        Journal(tmp_path / "j", {}) as journal,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as one,
+        Client(one) as other,
     ):
-        run_blocks(
-            lambda block: (tmp_path / name(block)).touch(),
-            BLOCKS, journal, stage="s", executor=executor,
-        )  # fmt: skip
-    assert len(list(tmp_path.glob("[0-9][0-9]"))) == len(BLOCKS)
-    assert workers.client.status == "running"
+        with (
+            open_executor(scheduler=one.scheduler_address) as executor,
+            Journal(tmp_path / "j", {}) as journal,
+        ):
+            run_blocks(
+                lambda block: (tmp_path / name(block)).touch(),
+                BLOCKS, journal, stage="s", executor=executor,
+            )  # fmt: skip
+        assert len(list(tmp_path.glob("[0-9][0-9]"))) == len(BLOCKS)
+        assert list(other.run(os.getppid)) == list(other.scheduler_info()["workers"])
 
 
 def test_who_cannot_compute_is_refused(tmp_path, monkeypatch):

@@ -320,6 +320,21 @@ def test_two_processes_share_a_batch(cell, tmp_path):
     assert len(events) == 1
 
 
+def test_processes_of_a_training_listen_on_this_machine_only(cell, tmp_path):
+    """PyTorch's own way for them to meet is a port that everyone on the network reaches."""
+    two = without_norm(cell, "listen.toml", ("batch = 1", "batch = 2\ndevices = 2"))
+    found = set()
+
+    def look(stage, done, total):
+        for process in psutil.Process().children(recursive=True):
+            connections = process.net_connections(kind="inet")
+            found.update(c.laddr for c in connections if c.status == psutil.CONN_LISTEN)
+
+    assert train_model(two, out=tmp_path / "run", progress=look)["iteration"] == 6
+    assert found
+    assert {address.ip for address in found} <= {"127.0.0.1", "::1"}
+
+
 def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
     """As a batch system sends it; a terminal's Ctrl-C reaches every process."""
     two = without_norm(cell, "stopped.toml", ("batch = 1", "batch = 2\ndevices = 2"))
