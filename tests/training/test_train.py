@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -54,6 +55,7 @@ class Stop(Exception):
     pass
 
 
+VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
 HEADERS = Path(sysconfig.get_paths()["include"]) / "Python.h"
 
 
@@ -550,6 +552,19 @@ def test_mlflow_is_told(curves, cell, tmp_path):
     assert [metric.step for metric in history] == [3, 6]
     names = {entry.path for entry in client.list_artifacts(told.info.run_id)}
     assert names == {"curves.png", "metrics.csv", "checkpoint"}
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "True"), ({VARIABLE: "false"}, "False")])
+def test_mlflow_reports_to_nobody_unless_its_own_setting_says_so(given, found):
+    code = (
+        "import asem.training.mlflow_runs; from mlflow import environment_variables as v;"
+        "print(v.MLFLOW_DISABLE_TELEMETRY.get())"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | given, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [found], done.stderr
 
 
 def test_a_missing_mlflow_is_told_before_anything_is_made(cell, tmp_path, monkeypatch):
