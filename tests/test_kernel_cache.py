@@ -4,15 +4,25 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 import asem
 from asem import kernel_cache
-from asem.kernel_cache import OWN, VARIABLE, choose_cache, is_private, private_folder
+from asem.kernel_cache import (
+    INDUCTOR,
+    OWN,
+    VARIABLE,
+    choose_cache,
+    choose_inductor_cache,
+    is_private,
+    private_folder,
+)
 
 # Root may write anywhere; without capabilities it is a user like any other.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -154,3 +164,21 @@ def test_importing_changes_nothing_here(monkeypatch):
     before = dict(os.environ)
     choose_cache()
     assert dict(os.environ) == before
+
+
+def test_what_pytorch_compiles_lies_in_a_private_folder(tmp_path, monkeypatch):
+    """Its own folder has a name that everyone can guess, and take before it does."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    planted = tmp_path / "torchinductor_me"
+    planted.mkdir(mode=0o777)
+    for before in (None, str(planted)):
+        monkeypatch.delenv(INDUCTOR, raising=False)
+        if before:
+            monkeypatch.setenv(INDUCTOR, before)
+        choose_inductor_cache()
+        chosen = cache_dir()  # as PyTorch reads it
+        assert chosen == f"{tmp_path}/asem-{os.geteuid()}/torchinductor"
+        assert is_private(Path(chosen).parent)
+    monkeypatch.setenv(INDUCTOR, str(tmp_path / "mine"))
+    choose_inductor_cache()
+    assert cache_dir() == str(tmp_path / "mine")

@@ -17,6 +17,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 VARIABLE, OWN = "NUMBA_CACHE_DIR", "ASEM_KERNEL_CACHE"
 """What numba reads; and the same folder, where `choose_cache` chose it (here or in a parent)."""
+INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
+"""What PyTorch's compiler reads, and sets itself when it is loaded."""
 SMALLEST = 2**16
 """Bytes that fit in a cache at least; all kernels take a few MB."""
 
@@ -41,6 +43,19 @@ def choose_cache() -> None:
     config = sys.modules.get("numba.core.config")
     if config is not None:  # it has read the environment already
         config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+
+
+def choose_inductor_cache() -> None:
+    """Name a private folder to PyTorch's compiler, if it would take one by a name in ``/tmp``.
+
+    It loads code from there, whoever the folder belongs to. Called before `torch.compile`.
+    """
+    named = os.environ.get(INDUCTOR)
+    if named and not named.startswith(str(Path(tempfile.gettempdir(), "torchinductor_"))):
+        return
+    folder = private_folder()
+    if folder is not None:
+        os.environ[INDUCTOR] = str(folder / "torchinductor")
 
 
 def private_folder() -> Path | None:

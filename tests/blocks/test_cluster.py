@@ -13,7 +13,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import tifffile
-from distributed import LocalCluster
+from distributed import Client, LocalCluster, wait
 
 from asem.blocks import cluster
 from asem.blocks import workers as dask_workers
@@ -123,6 +123,28 @@ def test_the_block_that_kills_its_workers_is_named_and_no_other(tmp_path):
         run_blocks(work, [*BLOCKS[:2], *BLOCKS[3:5]], journal, stage="s", executor=executor)
 
 
+def test_a_block_counts_as_done_if_its_worker_dies_after_it_was_stored(tmp_path):
+    def work(block):
+        again = (tmp_path / "once").exists()
+        (tmp_path / "once").touch()
+        while again and not (tmp_path / "end").exists():
+            time.sleep(0.05)
+
+    with open_executor(workers=1) as executor:
+        flight = cluster._Flight(executor.client, work, "s", [tmp_path])
+        flight.send(BLOCKS[0])
+        ((_, future),) = flight.blocks.values()
+        wait(future)
+        (worker,) = executor.client.run(os.getpid).values()
+        os.kill(worker, signal.SIGKILL)
+        while future.status == "finished":
+            time.sleep(0.01)
+        assert future.status == "lost"
+        del future
+        assert flight.next() == ([BLOCKS[0]], [])
+        (tmp_path / "end").touch()
+
+
 def test_what_an_interrupted_run_began_is_waited_for(workers, tmp_path):
     def slow(block):
         (tmp_path / "began").touch()
@@ -211,18 +233,21 @@ def test_the_dashboard_answers(workers):
         assert b"bokeh" in page.read()
 
 
-def test_a_running_scheduler_is_used_and_left_alone(workers, tmp_path):
-    address = workers.client.scheduler.address
+def test_a_running_scheduler_is_used_and_left_alone(tmp_path):
     with (
-        open_executor(scheduler=address) as executor,
-        Journal(tmp_path / "j", {}) as journal,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as one,
+        Client(one) as other,
     ):
-        run_blocks(
-            lambda block: (tmp_path / name(block)).touch(),
-            BLOCKS, journal, stage="s", executor=executor,
-        )  # fmt: skip
-    assert len(list(tmp_path.glob("[0-9][0-9]"))) == len(BLOCKS)
-    assert workers.client.status == "running"
+        with (
+            open_executor(scheduler=one.scheduler_address) as executor,
+            Journal(tmp_path / "j", {}) as journal,
+        ):
+            run_blocks(
+                lambda block: (tmp_path / name(block)).touch(),
+                BLOCKS, journal, stage="s", executor=executor,
+            )  # fmt: skip
+        assert len(list(tmp_path.glob("[0-9][0-9]"))) == len(BLOCKS)
+        assert list(other.run(os.getppid)) == list(other.scheduler_info()["workers"])
 
 
 def test_who_cannot_compute_is_refused(tmp_path, monkeypatch):
@@ -305,30 +330,6 @@ account = "lab"
 before = ["module load python"]
 directives = ["--exclusive"]
 """
-
-
-@pytest.mark.parametrize(
-    ("system", "walltime", "lines"),
-    [
-        ("slurm", "02:00:00", ["#SBATCH -p short", "#SBATCH -A lab", "#SBATCH --cpus-per-task=8"]),
-        ("lsf", "02:00", ["#BSUB -q short", '#BSUB -P "lab"', "#BSUB -n 8"]),
-    ],
-)
-def test_jobs_are_described_by_a_short_file(tmp_path, system, walltime, lines):
-    path = tmp_path / "jobs.toml"
-    path.write_text(JOBS.format(system=system, walltime=walltime))
-    with dask_workers.job_cluster(dask_workers.JobConfig.from_toml(path)) as jobs:
-        script = jobs.job_script()
-    for line in [*lines, "module load python", "export NUMBA_NUM_THREADS=8", "--exclusive"]:
-        assert line in script, script
-    assert "--nthreads 1" in script
-    assert "MALLOC_ARENA_MAX=1" in script
-    path.write_text(path.read_text() + "overlap = 3\n")
-    with dask_workers.job_cluster(dask_workers.JobConfig.from_toml(path)) as jobs:
-        assert "--nthreads 3" in jobs.job_script()
-    path.write_text(path.read_text() + "color = 1\n")
-    with pytest.raises(ValueError, match="unknown key 'color'"):
-        dask_workers.JobConfig.from_toml(path)
 
 
 def test_a_batch_system_that_is_not_there_is_told(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -54,6 +55,7 @@ class Stop(Exception):
     pass
 
 
+VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
 HEADERS = Path(sysconfig.get_paths()["include"]) / "Python.h"
 
 
@@ -320,6 +322,21 @@ def test_two_processes_share_a_batch(cell, tmp_path):
     assert len(events) == 1
 
 
+def test_processes_of_a_training_listen_on_this_machine_only(cell, tmp_path):
+    """PyTorch's own way for them to meet is a port that everyone on the network reaches."""
+    two = without_norm(cell, "listen.toml", ("batch = 1", "batch = 2\ndevices = 2"))
+    found = set()
+
+    def look(stage, done, total):
+        for process in psutil.Process().children(recursive=True):
+            connections = process.net_connections(kind="inet")
+            found.update(c.laddr for c in connections if c.status == psutil.CONN_LISTEN)
+
+    assert train_model(two, out=tmp_path / "run", progress=look)["iteration"] == 6
+    assert found
+    assert {address.ip for address in found} <= {"127.0.0.1", "::1"}
+
+
 def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
     """As a batch system sends it; a terminal's Ctrl-C reaches every process."""
     two = without_norm(cell, "stopped.toml", ("batch = 1", "batch = 2\ndevices = 2"))
@@ -535,6 +552,19 @@ def test_mlflow_is_told(curves, cell, tmp_path):
     assert [metric.step for metric in history] == [3, 6]
     names = {entry.path for entry in client.list_artifacts(told.info.run_id)}
     assert names == {"curves.png", "metrics.csv", "checkpoint"}
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "True"), ({VARIABLE: "false"}, "False")])
+def test_mlflow_reports_to_nobody_unless_its_own_setting_says_so(given, found):
+    code = (
+        "import asem.training.mlflow_runs; from mlflow import environment_variables as v;"
+        "print(v.MLFLOW_DISABLE_TELEMETRY.get())"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | given, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [found], done.stderr
 
 
 def test_a_missing_mlflow_is_told_before_anything_is_made(cell, tmp_path, monkeypatch):

@@ -40,15 +40,20 @@ class Cluster:
         Connected to their scheduler.
     shared_memory
         Bytes that all workers share (they are on one machine); None: each has its own limit.
+    dashboard
+        Address of the page that shows what the workers do; None: as the scheduler reports it.
     """
 
-    def __init__(self, client: Client, *, shared_memory: int | None = None) -> None:
+    def __init__(
+        self, client: Client, *, shared_memory: int | None = None, dashboard: str | None = None
+    ) -> None:
         self.client, self.shared_memory = client, shared_memory
+        self._dashboard = dashboard
 
     @property
     def dashboard(self) -> str:
         """Address of the page that shows what the workers do."""
-        return str(self.client.dashboard_link)
+        return self._dashboard or str(self.client.dashboard_link)
 
     def run(
         self,
@@ -182,7 +187,7 @@ class _Flight:
         done, failed = [], []
         for future in next(self.queue.batches()):
             block, _ = self.blocks.pop(future.key)
-            if future.status == "finished":
+            if future.status in ("finished", "lost"):  # lost: its worker died after it was stored
                 done.append(block)
             elif future.status == "error":
                 failed.append((block, future.exception()))

@@ -223,8 +223,8 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
     workers
         So many Dask workers on this machine, which share its cores.
     scheduler
-        The address of a running Dask scheduler (``tcp://host:8786``), or a TOML file that says how
-        to start workers as jobs (`asem.blocks.workers.JobConfig`).
+        The address of a running Dask scheduler (``tls://host:8786``), or a TOML file that says how
+        to start workers as jobs (`asem.blocks.jobs.JobConfig`).
 
     Yields
     ------
@@ -246,11 +246,12 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: at least one worker is needed")
     from asem.blocks import workers as dask  # it takes half a second to load
+    from asem.blocks.jobs import JobConfig
 
     if workers is not None:
         opened = dask.local(workers)
     elif scheduler is not None and scheduler.endswith(".toml"):
-        opened = dask.jobs(dask.JobConfig.from_toml(Path(scheduler)))
+        opened = dask.jobs(JobConfig.from_toml(Path(scheduler)))
     else:
         opened = dask.running(str(scheduler))
     with opened as executor:

@@ -1,6 +1,7 @@
 """A training as a run of MLflow: parameters, metrics, figures, the best checkpoint."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from asem.training.tracking import CURVES, METRICS, Told
 LOG = logging.getLogger(__name__)
 LOCAL = "local"
 """Instead of an address: a database beside the run."""
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it reports its use to its makers
 MLFLOW_RUN = "mlflow_run.txt"
 MOST_LETTERS = 500
 """Of a parameter, so that every MLflow takes it."""

@@ -1,14 +1,19 @@
 """On how many devices a training runs, and in which processes."""
 
+import atexit
 import logging
 import multiprocessing
+import os
 import signal
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -16,6 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from asem.blocks.run import Progress
@@ -30,6 +36,48 @@ FAULTS: dict[str, type[Exception]] = {
     kind.__name__: kind for kind in (ValueError, OSError, MemoryError, RuntimeError)
 }
 """What a process may raise that says in its message what is wrong."""
+
+
+SOCKETS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+"""Which network interface PyTorch's backends use."""
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+
+
+class OneMachine(DDPStrategy):
+    """Processes of this machine that meet at a file, and talk over the loopback interface.
+
+    By default PyTorch opens a port to the network (`TCPStore`), where anyone may change what the
+    processes tell each other.
+
+    Parameters
+    ----------
+    **options
+        Of Fabric's `DDPStrategy`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.meeting: Path | None = None
+        """A file in a private folder; from `launch`, before the processes start."""
+
+    def setup_environment(self) -> None:
+        """Join the other processes."""
+        assert self.accelerator is not None
+        for name in SOCKETS:
+            os.environ.setdefault(name, LOOPBACK)
+        self.accelerator.setup_device(self.root_device)
+        on_gpu = self.root_device.type == "cuda"
+        torch.distributed.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            store=FileStore(str(self.meeting), self.num_processes),
+            rank=self.local_rank,
+            world_size=self.num_processes,
+            timeout=LONGEST_WAIT,
+            device_id=self.root_device if on_gpu else None,
+        )
+        if on_gpu:  # PyTorch warns otherwise
+            atexit.register(torch.distributed.destroy_process_group)
+        super().setup_environment()  # which joins nobody a second time
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -61,7 +109,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
         accelerator=device.type,
         devices=devices,
         # The others wait while the first validates.
-        strategy=DDPStrategy(start_method="spawn", timeout=LONGEST_WAIT) if number > 1 else "auto",
+        strategy=OneMachine(start_method="spawn", timeout=LONGEST_WAIT) if number > 1 else "auto",
         precision=precision,
         # Processes are started here; a cluster's variables and commands are nothing to go by.
         plugins=[LightningEnvironment()],
@@ -103,7 +151,12 @@ def launch(
     teller.start()
     level = logging.getLogger("asem").getEffectiveLevel()
     try:
-        with stopping(processes=True) as stop:
+        with (
+            stopping(processes=True) as stop,
+            tempfile.TemporaryDirectory(prefix="asem-") as private,
+        ):
+            if isinstance(fabric.strategy, OneMachine):
+                fabric.strategy.meeting = Path(private, "meeting")
             fabric.launch(partial(_child, work, job, queue, level))
     except (ProcessRaisedException, ProcessExitedException) as error:
         queue.put(None)

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from asem.blocks.run import Progress, silent
+from asem.kernel_cache import choose_inductor_cache
 from asem.model import checkpoint
 from asem.model.config import TrainConfig
 from asem.model.device import can_compile
@@ -68,6 +69,7 @@ class Learner:
         wanted = self.config.compile
         if can_compile(self.fabric.device) if wanted == "auto" else wanted:
             LOG.info("the network is compiled: the first iterations may take a minute")
+            choose_inductor_cache()
             net = torch.compile(net)  # type: ignore[assignment]
         self.model, self.stepper = self.fabric.setup(net, self.optimizer)
 

@@ -1,0 +1,401 @@
+"""Kill commands at random moments, run them again, and compare with a run that was left alone.
+
+::
+
+    python benchmarks/soak_kills.py                                  the whole matrix (`make soak-kills`)
+    python benchmarks/soak_kills.py --commands export clahe --kills 2
+    python benchmarks/soak_kills.py --commands demo --kills 1        takes minutes a kill
+
+Each command runs twice undisturbed first. Then it is killed ``--kills`` times with SIGKILL and as
+often with SIGTERM, at moments that are uniform over its run time (``--seed``), and run again until
+it ends. Four things must hold:
+
+- all files are those of the undisturbed run, bit for bit. Of JSON files and tables, values that
+  differ between the two undisturbed runs do not count (dates, seconds, UUIDs); TensorBoard's events
+  and pictures only have to be there;
+- there is no other file or folder in the place of the outputs than the undisturbed run leaves;
+- after SIGTERM, the process ends within 10 s with code 143, nothing temporary is left before the
+  second run, and nothing in the folder of temporary files;
+- the second run ends with code 0 (or is refused, as the first one had just finished).
+
+It prints a table for benchmarks/README.md, then a line for each fault, and returns 1 if there is one.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from scipy import ndimage
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import funlib
+
+LARGE, SMALL = (400, 512, 512), (300, 300, 300)
+"""Voxels; shards have 256^3."""
+END_SECONDS = 10
+"""Within which SIGTERM must end a process."""
+TERMINATED = 128 + signal.SIGTERM, -signal.SIGTERM
+"""Exit codes; the second one before Python could take the signal, which shells call 143, too."""
+UNCOMPARED = ("events.out.tfevents", ".png", ".html")
+"""Parts of names of files that only have to be there."""
+SETTINGS = {
+    "mask.toml": "above = 60\nbelow = 200\nopening_nm = 10\nclosing_nm = 10\n"
+    "largest_hole_nm3 = 5e3\nsmallest_nm3 = 5e3\n",
+    "train.toml": """
+structure = "mito"
+voxel_size = [5, 5, 5]
+iterations = {iterations}
+validate_every = 20
+batch = 1
+patch = 28
+precision = "32"
+device = "cpu"
+loss = "cross_entropy+dice"
+
+[model]
+features = 2
+levels = 2
+norm = "batch"
+
+[optimizer]
+name = "adamw"
+learning_rate = 1e-2
+
+[[train]]
+raw = "small"
+labels = "objects"
+roi = ":64,:64,:64"
+
+[[validation]]
+raw = "small"
+labels = "objects"
+roi = ":64,:64,64:112"
+""",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run in a folder beside the inputs, ``../in``.
+
+    Parameters
+    ----------
+    words
+        The command.
+    copied
+        Inputs that are copied into the folder, since something is kept beside them.
+    again
+        Words that the second run has in addition.
+    """
+
+    words: str
+    copied: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "import": Command("import ../in/planes out --voxel-size 5"),
+    "clahe": Command("clahe ../in/large out"),
+    "mask": Command("mask ../in/small out --config ../in/mask.toml"),
+    "labels": Command("labels ../in/objects out --structure mito --exclusion-zone zone"),
+    "predict": Command("predict ../in/run ../in/small out --device cpu --precision 32 --tile 64"),
+    "segment": Command("segment ../in/small out --min-size 50 --threshold 0.6"),
+    "instances": Command("instances ../in/objects out --min-size 5 --sizes sizes.csv"),
+    "graphcut": Command("graphcut raw ../in/strokes out", copied=("raw",)),
+    "train": Command("train ../in/train.toml --out out"),
+    "finetune": Command("finetune ../in/run ../in/finetune.toml --out out"),
+    "export": Command("export ../in/large out"),
+    "models convert": Command(
+        "models convert ../in/published.pt out --structure mito --voxel-size 5"
+    ),
+    "models export": Command("models export ../in/run out.onnx --format onnx"),
+    "models package": Command(
+        "models export ../in/run out.zip --format bioimageio --author me --license CC-BY-4.0"
+    ),
+    "demo": Command("demo out", again=("--overwrite",)),
+}
+MINUTES = {"demo"}
+"""Commands that run only if they are named."""
+
+
+def asem(*words: str, cwd: Path) -> "subprocess.Popen[str]":
+    """Start a command; what it writes to stderr can be read when it has ended."""
+    environment = {**os.environ, "TMPDIR": str(cwd.parent / "tmp"), "OMP_NUM_THREADS": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "asem", *words],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=(cwd.parent / "stderr").open("w"),
+        text=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]", folder: Path) -> tuple[int, str]:
+    """Wait for a command; return its exit code and the last line on stderr."""
+    code = process.wait()
+    lines = (folder / "stderr").read_text(errors="replace").splitlines() or [""]
+    return code, lines[-1]
+
+
+def make_inputs(folder: Path) -> None:
+    """Write all inputs: smooth blobs in noise, a training, a published checkpoint."""
+    rng = np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.random((128, 128, 128)).astype(np.float32), 3, mode="wrap")
+    noise = (noise - noise.mean()) / noise.std()
+
+    def voxels(shape: tuple[int, int, int]) -> np.ndarray:
+        repeats = [-(-length // 128) for length in shape]
+        return np.tile(noise, repeats)[tuple(map(slice, shape))]
+
+    (folder / "planes").mkdir(parents=True)
+    for z, plane in enumerate(grey(voxels(LARGE))):
+        tifffile.imwrite(folder / f"planes/p{z:04d}.tif", np.roll(plane, z, axis=1))
+    small = voxels(SMALL)
+    tifffile.imwrite(folder / "small.tif", grey(small), photometric="minisblack")
+    tifffile.imwrite(folder / "objects.tif", (small > 1).astype(np.uint8))
+    part = (slice(0, 96),) * 3
+    strokes = np.zeros((96, 96, 96), np.uint8)
+    strokes[48][small[part][48] > 1.2] = 1
+    strokes[48][small[part][48] < 0.5] = 2
+    tifffile.imwrite(folder / "strokes.tif", strokes)
+    tifffile.imwrite(folder / "raw.tif", grey(small[part]), photometric="minisblack")
+    for name, iterations in (("train", 60), ("finetune", 40)):
+        text = SETTINGS["train.toml"].format(iterations=iterations)
+        (folder / f"{name}.toml").write_text(text)
+    (folder / "mask.toml").write_text(SETTINGS["mask.toml"])
+    funlib.save(folder / "published.pt", funlib.random_state(features=6, growth=3, levels=4))
+    kinds = {"planes": "image", "small.tif": "image", "raw.tif": "image"}
+    kinds |= {"objects.tif": "labels", "strokes.tif": "labels"}
+    for source, kind in kinds.items():
+        name = {"planes": "large"}.get(source, source.removesuffix(".tif"))
+        run(f"import {source} {name} --voxel-size 5 --kind {kind}", folder)
+    run("train train.toml --out run", folder)
+
+
+def grey(noise: np.ndarray) -> np.ndarray:
+    """Return 8-bit grey values."""
+    return np.clip(130 + 30 * noise, 0, 255).astype(np.uint8)
+
+
+def run(words: str, cwd: Path) -> None:
+    """Run a command that must succeed."""
+    code, line = finish(asem(*words.split(), cwd=cwd), cwd.parent)
+    if code:
+        raise SystemExit(f"asem {words}: code {code}: {line}")
+
+
+def clean_place(folder: Path, command: Command) -> Path:
+    """Return the empty folder in which a command runs, of the same name each time."""
+    for name in ("work", "tmp"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+    for name in command.copied:
+        shutil.copytree(folder / "in" / name, folder / "work" / name)
+    return folder / "work"
+
+
+Contents = dict[str, Any]
+"""Of each path in a place: what it holds, comparable; None: a folder, or what is not compared."""
+
+
+def contents(place: Path) -> Contents:
+    """Read all files of a place."""
+    return {
+        str(path.relative_to(place)).partition("events.out.tfevents")[0]: content(path)
+        for path in sorted(place.rglob("*"))
+    }
+
+
+def content(path: Path) -> Any:
+    """Return what a file holds: a value for each place of a document, else its bytes."""
+    if path.is_symlink() or path.is_dir() or any(part in path.name for part in UNCOMPARED):
+        return None
+    if path.suffix == ".json":
+        return dict(flat(json.loads(path.read_text())))
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            return dict(flat(list(csv.DictReader(file))))
+    return path.read_bytes()
+
+
+def flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the place of each number and text of a document, and the value there."""
+    if isinstance(value, dict | list) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from flat(inner, f"{place}/{key}")
+    else:
+        yield place, value
+
+
+def differences(first: Contents, second: Contents) -> Iterator[str]:
+    """Yield the paths that differ; ``path:place`` in documents."""
+    for path in sorted(first.keys() | second.keys()):
+        one, other = first.get(path, "-"), second.get(path, "-")
+        if isinstance(one, dict) and isinstance(other, dict):
+            places = one.keys() | other.keys()
+            yield from (f"{path}:{p}" for p in sorted(places) if one.get(p) != other.get(p))
+        elif one != other:
+            yield path
+
+
+@dataclass
+class Row:
+    """What became of the kills of one command."""
+
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    slowest_end: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+
+def undisturbed(command: Command, folder: Path, row: Row) -> tuple[Contents, set[str]]:
+    """Run a command twice; return what it leaves, and which values of documents may differ."""
+    found = []
+    for _ in range(2):
+        place = clean_place(folder, command)
+        began = time.monotonic()
+        run(command.words, place)
+        row.seconds = time.monotonic() - began
+        found.append(contents(place))
+    volatile = set(differences(*found))
+    for path in sorted(volatile):
+        if ":" not in path:
+            row.faults.append(f"two undisturbed runs differ in {path}")
+    return found[0], volatile
+
+
+def kill(
+    command: Command, number: signal.Signals, after: float, folder: Path, row: Row
+) -> Path | None:
+    """Run a command and kill it; return where, or None where it had ended before."""
+    place = clean_place(folder, command)
+    process = asem(*command.words.split(), cwd=place)
+    try:
+        process.wait(after)
+        row.counts["missed"] += 1
+        return None
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+    began = time.monotonic()
+    code, line = finish(process, folder)
+    if code == 0:
+        row.counts["missed"] += 1
+        return None
+    row.counts[number.name] += 1
+    if number == signal.SIGTERM:
+        row.slowest_end = max(row.slowest_end, time.monotonic() - began)
+        told = f"SIGTERM after {after:.2f} s"
+        if code not in TERMINATED:
+            row.faults.append(f"{told}: code {code}: {line}")
+        if time.monotonic() - began > END_SECONDS:
+            row.faults.append(f"{told}: it took {time.monotonic() - began:.0f} s to end")
+        left = [path.name for path in place.rglob(".asem-*")]
+        left += [f"TMPDIR/{name}" for name in temporary(folder)]
+        if left:
+            row.counts["left"] += 1
+            row.faults.append(f"{told}: left behind before the second run: {', '.join(left)}")
+    return place
+
+
+def temporary(folder: Path) -> list[str]:
+    """Return what lies in the folder of temporary files but the cache of compiled kernels."""
+    return [path.name for path in (folder / "tmp").iterdir() if path.name != f"asem-{os.getuid()}"]
+
+
+def resume(
+    command: Command, told: str, place: Path, wanted: Contents, volatile: set[str], row: Row
+) -> None:
+    """Run a killed command again, and compare."""
+    outputs = [path for path in place.iterdir() if path.name not in command.copied]
+    visible = any(not path.name.startswith(".asem-") for path in outputs)
+    words = [*command.words.split(), *(command.again if visible else ())]
+    code, line = finish(asem(*words, cwd=place), place.parent)
+    if code == 2 and "exist" in line:
+        row.counts["finished"] += 1
+    elif code:
+        row.faults.append(f"{told}: the second run ended with code {code}: {line}")
+    else:
+        row.counts["resumed" if visible else "anew"] += 1
+    found = contents(place)
+    left = sorted(found.keys() - wanted.keys())
+    if left:
+        row.counts["left"] += 1
+        row.faults.append(f"{told}: left behind: {', '.join(left[:3])}")
+    changed = [p for p in differences(wanted, found) if p not in volatile and p not in left]
+    if changed:
+        row.counts["differ"] += 1
+        row.faults.append(f"{told}: {len(changed)} differences: {', '.join(changed[:3])}")
+
+
+def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
+    """Kill a command again and again."""
+    command, row = COMMANDS[name], Row()
+    wanted, volatile = undisturbed(command, folder, row)
+    for number in [signal.SIGKILL, signal.SIGTERM] * kills:
+        after = rng.uniform(0, row.seconds)
+        place = kill(command, number, after, folder, row)
+        if place is not None:
+            told = f"{number.name} after {after:.2f} s"
+            resume(command, told, place, wanted, volatile, row)
+    return row
+
+
+TITLES = (
+    "command", "undisturbed, s", "SIGKILL", "SIGTERM", "resumed", "begun anew", "had finished",
+    "differences", "left behind", "slowest end, s", "all, s",
+)  # fmt: skip
+
+
+def cells(name: str, row: Row) -> list[str]:
+    """Return a line of the table."""
+    keys = ("SIGKILL", "SIGTERM", "resumed", "anew", "finished", "differ", "left")
+    counts = [str(row.counts[key]) for key in keys]
+    ends = [f"{row.slowest_end:.1f}", f"{time.monotonic() - row.began:.0f}"]
+    return [name, f"{row.seconds:.1f}", *counts, *ends]
+
+
+def main(print_line: Callable[[str], None] = print) -> int:
+    """Soak the commands that are named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    default = [name for name in COMMANDS if name not in MINUTES]
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=default)
+    parser.add_argument("--kills", type=int, default=10, help="of each signal")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where to work; by default a temporary one")
+    given = parser.parse_args()
+    faults = []
+    with tempfile.TemporaryDirectory(prefix="asem-soak-", dir=given.folder) as temporary_folder:
+        folder = Path(temporary_folder)
+        (folder / "tmp").mkdir()
+        make_inputs(folder / "in")
+        print_line(f"| {' | '.join(TITLES)} |\n|{'---|' * len(TITLES)}")
+        for name in given.commands:
+            row = soak(name, given.kills, random.Random(f"{given.seed} {name}"), folder)
+            print_line(f"| {' | '.join(cells(name, row))} |")
+            sys.stdout.flush()
+            faults += [f"{name}: {fault}" for fault in row.faults]
+    for fault in faults:
+        print_line(fault)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

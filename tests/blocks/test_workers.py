@@ -1,0 +1,255 @@
+"""Who may talk to the schedulers and workers that are started here, and who may not."""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from ipaddress import ip_address
+from pathlib import Path
+
+import dask
+import numpy as np
+import psutil
+import pytest
+import tifffile
+from distributed import LocalCluster
+from distributed.utils import get_ip
+
+from asem.blocks import workers as dask_workers
+from asem.blocks.credentials import temporary_credentials
+from asem.blocks.executors import open_executor
+
+ATTACK = """
+import asyncio, os, sys
+from distributed.core import rpc
+from distributed.protocol.pickle import dumps
+from distributed.security import Security
+
+folder, *addresses = sys.argv[1:]
+
+def leave_trace(path):
+    with open(path, "w") as file:
+        file.write(str(os.getuid()))
+
+async def attack(protocol, address, operation, args):
+    path = os.path.join(folder, f"{operation}-{protocol}-{address}")
+    try:
+        async with rpc(f"{protocol}://{address}", connection_args=args, timeout=3) as remote:
+            call = getattr(remote, operation)(function=dumps(leave_trace), args=dumps((path,)))
+            await asyncio.wait_for(call, 5)
+    except Exception as error:
+        print(address, protocol, operation, type(error).__name__)
+    else:
+        print(address, protocol, operation, "answered")
+
+async def main():
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    other = Security.temporary().get_connection_args("client")
+    await asyncio.gather(*(
+        attack(protocol, address, operation, args)
+        for address in addresses
+        for protocol, args in (("tcp", {}), ("tls", other))
+        for operation in ("run", "run_function")  # of workers and nannies; of schedulers
+    ))
+
+asyncio.run(main())
+"""
+
+
+def listening(process):
+    found = process.net_connections(kind="tcp")
+    return {one.laddr for one in found if one.status == psutil.CONN_LISTEN}
+
+
+def attack(folder, addresses):
+    """Try to run code at addresses, as another user where this one is root; return the traces."""
+    traces = folder / "traces"
+    traces.mkdir()
+    traces.chmod(0o777)
+    done = subprocess.run(
+        [sys.executable, "-c", ATTACK, traces, *addresses],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4 * len(addresses)
+    return [path for path in traces.iterdir() if path.name.startswith("run")]
+
+
+def test_only_who_has_the_certificate_of_the_run_runs_code(tmp_path):
+    with open_executor(workers=1) as executor:
+        assert executor.client.scheduler.address.startswith("tls://")
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        own = {address for process in processes for address in listening(process)}
+        assert {address.ip for address in own} == {"127.0.0.1"}
+        assert len(own) >= 5  # scheduler, nanny, worker; the pages of scheduler and worker
+        found = attack(tmp_path, [f"{address.ip}:{address.port}" for address in sorted(own)])
+        assert executor.ask(os.getuid) == [os.getuid()]
+    assert found == []
+
+
+def test_the_attack_succeeds_where_nothing_is_encrypted(tmp_path):
+    with LocalCluster(n_workers=1, dashboard_address=None) as plain:
+        found = attack(tmp_path, [plain.scheduler_address.removeprefix("tcp://")])
+    assert [path.read_text() for path in found] == [str(os.getuid())]
+
+
+@pytest.mark.parametrize("path", ["api/v1/retire_workers", "proxy/80/127.0.0.1/x", "metrics"])
+def test_the_pages_are_to_read_only_whatever_dask_is_set_to(path):
+    routes = ["distributed.http.scheduler.api", "distributed.http.proxy"]
+    with (
+        dask.config.set({"distributed.scheduler.http.routes": routes}),
+        open_executor(workers=1) as executor,
+    ):
+        assert executor.dashboard.startswith("http://127.0.0.1:")
+        page = executor.dashboard.replace("status", path)
+        for data in (None, b"{}"):
+            with pytest.raises(urllib.error.HTTPError, match=r"404|405"):
+                urllib.request.urlopen(urllib.request.Request(page, data=data))
+
+
+def test_no_module_is_imported_from_a_folder_of_another_user(tmp_path, monkeypatch):
+    tmp_path.chmod(0o1777)
+    planted = tmp_path / "dask-scratch-space"
+    planted.mkdir()
+    planted.chmod(0o777)
+    if os.getuid() == 0:
+        os.chown(planted, 65534, 65534)
+    (planted / "global.lock").symlink_to(tmp_path / "thesis.txt")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with open_executor(workers=1) as executor:
+        here = list(sys.path)
+        (there,) = executor.ask(lambda: list(sys.path))
+        private = f"{tmp_path}/asem-{os.geteuid()}/"
+        assert [one for one in (*here, *there) if one.startswith(private)]
+        assert not [one for one in (*here, *there) if one.startswith(str(planted))]
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def tls_cluster(security):
+    return LocalCluster(n_workers=1, security=security, protocol="tls://", dashboard_address=None)
+
+
+def test_a_running_scheduler_with_tls_is_used_with_the_certificates_of_dasks_settings(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((3, 9, 9), np.uint8), photometric="minisblack")
+    with temporary_credentials(str(tmp_path)) as security, tls_cluster(security) as running:
+        named = {
+            "CA_FILE": security.tls_ca_file,
+            "CLIENT__CERT": security.tls_client_cert,
+            "CLIENT__KEY": security.tls_client_key,
+        }
+        words = ["-m", "asem", "import", "s.tif", "out", "--voxel-size", "5", "--scheduler"]
+        done = subprocess.run(
+            [sys.executable, *words, running.scheduler_address],
+            env=os.environ
+            | {f"DASK_DISTRIBUTED__COMM__TLS__{name}": path for name, path in named.items()},
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "zarr.json").exists()
+
+
+def test_a_scheduler_with_tls_is_refused_without_its_certificates(tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_workers, "PATIENCE_SECONDS", 1)
+    with temporary_credentials(str(tmp_path)) as security, tls_cluster(security) as running:
+        address = running.scheduler_address
+        with pytest.raises(ValueError, match=f"{address} needs certificates; name them in Dask's"):
+            open_executor(scheduler=address).__enter__()
+        plain = address.replace("tls", "tcp")
+        with pytest.raises(OSError, match=f"no Dask scheduler answers at {plain}.*tls://"):
+            open_executor(scheduler=plain).__enter__()
+        with (
+            temporary_credentials(str(tmp_path)) as other,
+            dask.config.set(
+                {
+                    "distributed.comm.tls.ca-file": other.tls_ca_file,
+                    "distributed.comm.tls.client.cert": other.tls_client_cert,
+                    "distributed.comm.tls.client.key": other.tls_client_key,
+                }
+            ),
+            pytest.raises(OSError, match=f"no Dask scheduler answers at {address}"),
+        ):
+            open_executor(scheduler=address).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://[::1]:8786", False),
+        ("tls://192.0.2.1:8786", False),
+        ("tcp://192.0.2.1:8786", True),
+        ("tcp://a host that is none:8786", True),
+        ("ws://192.0.2.1:8786", True),
+    ],
+)
+def test_a_connection_that_others_can_read_is_named(address, warned, caplog):
+    with caplog.at_level(logging.WARNING, "asem"):
+        dask_workers._warn_of_plain_text(address)
+    assert len(caplog.records) == warned
+    assert all("not encrypted" in record.message for record in caplog.records)
+
+
+SBATCH = """#!/bin/sh
+cp "$1" {folder}/script.sh
+setsid sh {folder}/script.sh >{folder}/log 2>&1 </dev/null &
+echo "Submitted batch job $!"
+"""
+JOBS = """
+system = "slurm"
+jobs = 1
+cores = 1
+memory = "1GB"
+shared_folder = "{shared}"
+before = ["exec 9>&-"]
+"""
+
+
+def test_jobs_talk_tls_with_a_key_that_only_this_user_can_read(tmp_path, monkeypatch):
+    """A batch system that runs what it is given at once."""
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o700)
+    (tmp_path / "jobs.toml").write_text(JOBS.format(shared=shared))
+    (tmp_path / "sbatch").write_text(SBATCH.format(folder=tmp_path))
+    (tmp_path / "scancel").write_text('#!/bin/sh\nkill -- -"$1"\n')
+    for name in ("sbatch", "scancel"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with open_executor(scheduler=str(tmp_path / "jobs.toml")) as executor:
+        assert executor.client.scheduler.address.startswith("tls://")
+        (folder,) = shared.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+        secret = (folder / "key.pem").read_text().splitlines()[1]
+        (worker,) = executor.client.scheduler_info()["workers"]
+        assert worker.startswith("tls://")
+        (process, scratch) = executor.ask(lambda: (os.getpid(), sys.path[0]))[0]
+        assert "dask-scratch-space" in scratch
+        assert not scratch.startswith(f"{tempfile.gettempdir()}/dask-scratch-space")
+        tree = [psutil.Process(process), psutil.Process(process).parent()]
+        open_to_others = [
+            address
+            for one in tree
+            for address in listening(one)
+            if not ip_address(address.ip).is_loopback
+        ]
+        for address in open_to_others:  # nothing but TLS
+            with pytest.raises((OSError, HTTPException)):
+                urllib.request.urlopen(f"http://{get_ip()}:{address.port}/health", timeout=5)
+        for one in tree:
+            assert secret not in " ".join(one.cmdline())
+            assert secret not in " ".join(one.environ().values())
+        assert secret not in (tmp_path / "script.sh").read_text()
+        assert executor.dashboard.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(executor.dashboard) as page:
+            assert b"bokeh" in page.read()
+    assert list(shared.iterdir()) == []
+    assert Path(folder).exists() is False
