@@ -13,7 +13,7 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"files", "kernel_cache"},
+    {"files", "kernel_cache", "resources"},
     {"documents"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
@@ -38,6 +38,7 @@ TORCH_FREE = {
     "locks",
     "structures",
     "provenance",
+    "resources",
     "volume",
     "blocks",
     "image",
