@@ -11,6 +11,8 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+UNKNOWN = 2**62
+"""Bytes that are free where a file system does not say it."""
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -47,7 +49,7 @@ def free_disk(folder: Path) -> int:
     folder = folder.resolve()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     stat = os.statvfs(there)
-    return stat.f_bavail * stat.f_frsize
+    return stat.f_bavail * stat.f_frsize if stat.f_blocks else UNKNOWN
 
 
 def refuse_without_memory(needed: int, what: str) -> None:

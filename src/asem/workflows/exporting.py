@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asem.blocks.run import Progress, silent
 from asem.files import refuse_undecodable, replaced_folder
+from asem.resources import refuse_without_disk, refuse_without_memory
 from asem.volume import tiff
 from asem.volume.arrays import CHUNK
 from asem.volume.formats import open_volume
@@ -13,6 +14,10 @@ from asem.volume.volume import Blank, Volume
 
 LAYER_BYTES = 2**29
 """What is read at a time: a layer of chunks."""
+PLANES_IN_MEMORY = 3
+"""Read, placed, and encoded."""
+BYTES_AROUND = 4096
+"""Of the header of a plane, and of its last block on disk."""
 
 
 def export_volume(
@@ -63,12 +68,22 @@ def export_volume(
         name=f"the original grid of {like or source}",
     )
     canvas.common(volume)  # refuses a grid that misses
+    _refuse_large(canvas, destination)
     refuse_undecodable(destination)
     _check_destination(destination, overwrite=overwrite)
     with replaced_folder(destination, replace=overwrite) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)
         _check_destination(destination, overwrite=overwrite)  # what is there by now
     return canvas.shape[0]
+
+
+def _refuse_large(canvas: Volume, destination: Path) -> None:
+    """Refuse planes that memory or disk cannot hold; they are written without compression."""
+    depth, height, width = canvas.shape
+    plane = height * width * canvas.dtype.itemsize
+    refuse_without_memory(PLANES_IN_MEMORY * plane, f"a plane of {height} x {width} pixels")
+    what = f"writing {depth} planes of {height} x {width} pixels"
+    refuse_without_disk(destination.absolute().parent, depth * (plane + BYTES_AROUND), what)
 
 
 def _write_planes(
