@@ -13,7 +13,7 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"names", "signals", "kernel_cache"},
+    {"names", "signals", "kernel_cache", "resources"},
     {"files"},
     {"contents", "documents"},
     {"config"},
@@ -46,6 +46,7 @@ TORCH_FREE = {
     "signals",
     "structures",
     "provenance",
+    "resources",
     "volume",
     "blocks",
     "image",

@@ -1,47 +1,7 @@
 import subprocess
 import sys
 
-import psutil
 import pytest
-
-from asem.blocks import memory
-
-
-@pytest.fixture
-def groups(tmp_path, monkeypatch):
-    """A job of 3 GB: 1 GB is taken, 0.2 GB of that are files that were read."""
-    job = tmp_path / "groups/slurm/job_7"
-    job.mkdir(parents=True)
-    (tmp_path / "self").write_text("1:name=systemd:/elsewhere\n0::/slurm/job_7\n")
-    (job / "memory.max").write_text("3000000000\n")
-    (job / "memory.current").write_text("1000000000\n")
-    (job / "memory.stat").write_text("anon 800000000\ninactive_file 200000000\n")
-    (job.parent / "memory.max").write_text("max\n")
-    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "self")
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "groups")
-    monkeypatch.setattr(
-        psutil, "virtual_memory", lambda: type("", (), {"available": 500_000_000_000})()
-    )
-    return job
-
-
-def test_a_job_may_take_less_than_its_machine_has(groups):
-    assert memory.free_memory() == 2_200_000_000
-
-
-def test_limits_further_up_count_too(groups):
-    (groups.parent / "memory.max").write_text("900000000\n")
-    (groups.parent / "memory.current").write_text("800000000\n")
-    (groups.parent / "memory.stat").write_text("anon 800000000\n")
-    assert memory.free_memory() == 100_000_000
-
-
-def test_without_control_groups_it_is_the_machine(groups, tmp_path):
-    (tmp_path / "self").write_text("4:memory:/docker/abc\n")
-    assert memory.free_memory() == 500_000_000_000
-    (tmp_path / "self").unlink()
-    assert memory.free_memory() == 500_000_000_000
-
 
 AGAIN = """
 import resource

@@ -94,3 +94,9 @@ def test_the_planes_of_a_channel_have_no_gap():
     assert in_order(files, "1") == files[3:]
     with pytest.raises(ValueError, match="lacks 1 of its planes: number 5"):
         in_order([*files[:4], files[5]], "1")
+
+
+def test_a_hundred_thousand_names_are_ordered():
+    """Their numbers are read once each: read for each name, they take hours."""
+    names = [Path("folder", f"s_{n:06d}.tif") for n in range(100_000)]
+    assert in_order(names[::-1]) == names

@@ -1,45 +1,12 @@
-"""How much memory this process may still take, and what becomes of what it frees."""
+"""What becomes of the memory that this process frees."""
 
 import ctypes
 import gc
 import sys
-from pathlib import Path
 from typing import Any
 
-import psutil
-
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUP = Path("/proc/self/cgroup")
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 NEVER = 2**31 - 1
-
-
-def free_memory() -> int:
-    """Return the bytes that are free: of this machine, or of what a container or job was given."""
-    free = int(psutil.virtual_memory().available)
-    return min([free, *_free_in_cgroups()])
-
-
-def _free_in_cgroups() -> list[int]:
-    """Return what is free of each limit on the way from this process's control group upwards.
-
-    Version 2 of Linux' control groups, as containers and batch systems set them; pages of files
-    that were read count as free.
-    """
-    if not OWN_CGROUP.is_file():
-        return []
-    lines = OWN_CGROUP.read_text().splitlines()
-    own = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), None)
-    if own is None:
-        return []
-    folder, free = CGROUPS / own, []
-    for group in (folder, *folder.parents):
-        limit = group / "memory.max"
-        if limit.is_file() and (most := limit.read_text().strip()) != "max":
-            used = int((group / "memory.current").read_text())
-            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            free.append(max(0, int(most) - used + int(stat.get("inactive_file", 0))))
-    return free
 
 
 def keep_memory() -> None:

@@ -17,12 +17,16 @@ from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.files import refuse_undecodable
 from asem.provenance import made_by
+from asem.resources import refuse_without_disk
 from asem.volume import ngff
 from asem.volume.arrays import SHARD, Promise, Stored, create_level, create_scratch
-from asem.volume.grid import tile
+from asem.volume.grid import refuse_many_blocks, tile
 from asem.volume.levels import Level, pyramid
 from asem.volume.roi import Roi, Triple
 from asem.volume.volume import Volume
+
+MOST_COMPRESSION = 1000
+"""Times as small as its voxels that an image is expected to become on disk, at most."""
 
 
 @dataclass
@@ -161,6 +165,7 @@ def new_image(
     """
     name, path = str(path), path.resolve()  # workers may stand in another folder
     refuse_undecodable(path)
+    refuse_impossible(path, template)
     plan = pyramid(template.shape, template.voxel_size, template.offset_nm)
     lock = journal.claim(path, lambda: _is_to_be_deleted(path, sources, overwrite=overwrite))
     with journal.Journal(path, {"command": command, **request}, lock) as record:
@@ -176,6 +181,24 @@ def new_image(
         made = made_by(command, request, **output.facts)
         ngff.write_metadata(path, output.volume, plan, made)
         journal.finish(path)
+
+
+def refuse_impossible(path: Path, template: Volume) -> None:
+    """Refuse an image that no disk holds: sparse and compressed ones are small, but not so small.
+
+    Raises
+    ------
+    ValueError
+        Its voxels have more than a thousand times the bytes that are free at `path`, or it has more
+        than four million shards, which are listed.
+    """
+    refuse_many_blocks(template.roi, SHARD)
+    least = template.roi.size * template.dtype.itemsize // MOST_COMPRESSION
+    refuse_without_disk(path.parent, least, f"an image of {_extent(template)}, however compressed,")
+
+
+def _extent(template: Volume) -> str:
+    return " x ".join(map(str, template.shape)) + f" voxels ({template.dtype.name})"
 
 
 def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:

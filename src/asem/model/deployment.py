@@ -17,13 +17,14 @@ from typing import Any
 
 import torch
 
-from asem.blocks.memory import free_memory, keep_memory, release_memory
+from asem.blocks.memory import keep_memory, release_memory
 from asem.config import Nm3
 from asem.model.checkpoint import load_checkpoint
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_devices
 from asem.model.inference import Runner, fitting_tile
 from asem.model.unet import lattice
+from asem.resources import free_memory
 
 LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from asem.image.labels import unknown_id
 from asem.plugin.place import place
 from asem.volume import ngff
-from asem.volume.arrays import Stored, open_array
+from asem.volume.arrays import Stored
 from asem.volume.contrast import window_of
 from asem.volume.volume import Volume
 
@@ -59,7 +59,7 @@ class Shown:
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         """Read whole numbers and slices."""
-        voxels = np.asarray(self.stored.store[index])
+        voxels = self.stored[index]
         return voxels if self.hidden is None else np.where(voxels == self.hidden, 0, voxels)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -108,10 +108,8 @@ def read_cell(path: str) -> list[LayerData]:
 
 def layer_of(image: Path, volume: Volume, cell: Path) -> LayerData:
     """Return a layer of an image with its pyramid; nothing but metadata is read."""
-    ome, _ = ngff.read_metadata(image)
     hidden = unknown_id(volume.dtype) if volume.kind == "labels" else None
-    paths = [image / level.path for level in ome.multiscales[0].datasets]
-    levels = [Shown(open_array(path), hidden) for path in paths]
+    levels = [Shown(array, hidden) for array in ngff.open_levels(image)]
     name = image.name if image == cell else image.relative_to(cell).as_posix()
     settings = {"name": name, "multiscale": True, "metadata": {"asem": str(image)}, **place(volume)}
     if volume.kind == "labels":

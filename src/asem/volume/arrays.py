@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore as ts
 
+from asem.documents import read_json
 from asem.files import refuse_undecodable
+from asem.resources import free_memory, in_bytes
 from asem.volume.levels import Level
 from asem.volume.roi import Triple
+from asem.volume.shard_files import ShardFiles, spans
 
 DTYPES = (
     "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32",
@@ -19,6 +23,16 @@ DTYPES = (
 )  # fmt: skip
 CHUNK: Triple = (64, 64, 64)
 SHARD: Triple = (256, 256, 256)
+MOST_CHUNK = 2**31
+"""Bytes of a chunk, which is decoded as a whole; no usual compressor takes more. Where a quarter of
+the free memory is more, that."""
+MOST_INDEX = 2**24
+"""Chunks of a shard, whose index is read as a whole, 16 bytes each."""
+MOST_OVERHEAD = 2**12
+"""Bytes of a chunk or an index beyond twice its voxels: a larger file is no shard, but would be
+read as a whole."""
+LEAST_CHUNK, MOST_SMALL = 64, 2**20
+"""Voxels of a chunk, and chunks of an array whose chunks are smaller: each is looked up."""
 
 
 class Promise(Protocol):
@@ -82,7 +96,8 @@ def _metadata(
 
 def _create(path: Path, metadata: dict[str, Any]) -> "Stored":
     spec = {"driver": "zarr3", "kvstore": _kvstore(path), "metadata": metadata}
-    return Stored(path, ts.open(spec, open=True, create=True).result())
+    store = ts.open(spec, open=True, create=True).result()
+    return Stored(path, store, _files(path, store, metadata))
 
 
 def _kvstore(array: Path) -> dict[str, str]:
@@ -94,13 +109,70 @@ def _kvstore(array: Path) -> dict[str, str]:
 _LITTLE = {"endian": "little"}
 
 
-def open_array(path: Path) -> "Stored":
-    """Open a Zarr 3 array to read."""
+def open_array(path: Path, *, stored: str | None = None) -> "Stored":
+    """Open a Zarr 3 array to read.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    stored
+        Which of its shards have a file (`asem.volume.shard_files.record_shards`), where a finished
+        image states it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be read, or its chunks are too large or too small to be read.
+    """
     spec = {"driver": "zarr3", "kvstore": _kvstore(path)}
+    if not (path / "zarr.json").exists():
+        raise ValueError(f"{path} cannot be read: its zarr.json is missing")
+    metadata = read_json(path / "zarr.json")  # a regular file of a size and depth that exist
     try:
-        return Stored(path, ts.open(spec, read=True).result())
+        store = ts.open(spec, read=True).result()
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {_first_line(error)}") from error
+    array = Stored(path, store, _files(path, store, metadata, stored))
+    _refuse_chunks(array)
+    return array
+
+
+def _files(
+    path: Path, store: Any, metadata: dict[str, Any], stored: str | None = None
+) -> ShardFiles:
+    """Return how the files of an array are called; `metadata` was read by tensorstore before."""
+    encoding = metadata.get("chunk_key_encoding", {"name": "default"})
+    default = encoding["name"] == "default"
+    given = encoding.get("configuration", {}).get("separator", "/" if default else ".")
+    layout = store.chunk_layout
+    edges = tuple(layout.write_chunk.shape)
+    chunks = prod(edges) // prod(layout.read_chunk.shape)
+    most = 2 * prod(edges) * store.dtype.numpy_dtype.itemsize + MOST_OVERHEAD * (1 + chunks)
+    prefix = f"c{given}" if default else ""
+    return ShardFiles(path.resolve(), tuple(store.shape), edges, most, prefix, given, stored)
+
+
+def _refuse_chunks(array: "Stored") -> None:
+    """Raise ValueError where reading any voxel takes too much memory, or too many files."""
+    chunk, shard = prod(array.chunk), prod(array.shard)
+    size = chunk * array.dtype.itemsize
+    if size > max(MOST_CHUNK, free_memory() // 4):
+        raise ValueError(
+            f"{array.path} has chunks of {_extent(array.chunk)} voxels, {in_bytes(size)} each; "
+            f"save it in chunks of about {_extent(CHUNK)}"
+        )
+    chunks = prod(-(-n // c) for n, c in zip(array.shape, array.chunk, strict=True))
+    if shard // chunk > MOST_INDEX or (chunk < LEAST_CHUNK and chunks > MOST_SMALL):
+        raise ValueError(
+            f"{array.path} has chunks of {_extent(array.chunk)} voxels in files of "
+            f"{_extent(array.shard)}, too many to find any; save it in chunks of about "
+            f"{_extent(CHUNK)}"
+        )
+
+
+def _extent(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape)
 
 
 @dataclass(frozen=True)
@@ -113,10 +185,13 @@ class Stored:
         Its folder.
     store
         The tensorstore array.
+    files
+        Its files, which are checked before they are read.
     """
 
     path: Path
     store: Any
+    files: ShardFiles
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,14 +214,15 @@ class Stored:
         """What one file holds, voxels."""
         return tuple(self.store.chunk_layout.write_chunk.shape)
 
-    def __getitem__(self, index: tuple[slice, ...], /) -> npt.NDArray[Any]:
-        """Read a box.
+    def __getitem__(self, index: Any, /) -> npt.NDArray[Any]:
+        """Read whole numbers and slices.
 
         Raises
         ------
         ValueError
-            A chunk is damaged; the message names it.
+            A chunk is damaged, or a file missing; the message names it.
         """
+        self.files.check(index)
         try:
             return np.asarray(self.store[index])
         except ValueError as error:
@@ -163,10 +239,10 @@ class Stored:
         promise: Promise = self.store[index].write(values)
         return promise
 
-    def _damage(self, index: tuple[slice, ...], error: ValueError) -> str:
+    def _damage(self, index: Any, error: ValueError) -> str:
         """Find the first chunk of a box that cannot be read."""
-        edges = zip(index, self.shape, self.chunk, strict=True)
-        starts = [range(s.indices(n)[0] // c * c, s.indices(n)[1], c) for s, n, c in edges]
+        edges = zip(spans(index, self.shape), self.chunk, strict=True)
+        starts = [range(low // c * c, high, c) for (low, high), c in edges]
         for corner in product(*starts):
             sizes = zip(corner, self.chunk, self.shape, strict=True)
             chunk = tuple(slice(o, min(o + c, n)) for o, c, n in sizes)

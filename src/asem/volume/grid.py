@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 
 from asem.volume.roi import Roi, Triple
+
+MOST_BLOCKS = 2**22
+"""Of one volume: 41,000 voxels along each axis in shards of 256. All of them are listed."""
 
 
 def tile(roi: Roi, block: Triple, *, origin: Triple = (0, 0, 0)) -> Iterator[Roi]:
@@ -26,6 +30,11 @@ def tile(roi: Roi, block: Triple, *, origin: Triple = (0, 0, 0)) -> Iterator[Roi
     origin
         A corner of the lattice, in the voxels of `roi`.
 
+    Raises
+    ------
+    ValueError
+        There are more blocks than `MOST_BLOCKS`.
+
     Examples
     --------
     >>> [str(b) for b in tile(Roi((0, 0, 4), (1, 1, 12)), (1, 1, 8))]
@@ -33,13 +42,35 @@ def tile(roi: Roi, block: Triple, *, origin: Triple = (0, 0, 0)) -> Iterator[Roi
     """
     if min(block) < 1:
         raise ValueError(f"a block needs at least one voxel along each axis, not {block}")
+    starts = _starts(roi, block, origin)
+    for start in product(*starts):
+        z, y, x = start
+        yield Roi((z, y, x), block).intersect(roi)
+
+
+def refuse_many_blocks(roi: Roi, block: Triple) -> None:
+    """Raise ValueError where `tile` would."""
+    _starts(roi, block, (0, 0, 0))
+
+
+def _starts(roi: Roi, block: Triple, origin: Triple) -> list[range]:
+    """Return where the blocks of a Roi begin along each axis."""
     starts = [
         range(low - (low - zero) % step, high, step)
         for low, high, step, zero in zip(roi.offset, roi.end, block, origin, strict=True)
     ]
-    for start in product(*starts):
-        z, y, x = start
-        yield Roi((z, y, x), block).intersect(roi)
+    ends = zip(starts, roi.end, block, strict=True)
+    number = prod(max(0, -(-(high - steps.start) // step)) for steps, high, step in ends)
+    if number > MOST_BLOCKS:
+        raise ValueError(
+            f"{_extent(roi.shape)} voxels are {number:,} blocks of {_extent(block)}; at most "
+            f"{MOST_BLOCKS:,} can be worked on: take a smaller part (--roi)"
+        )
+    return starts
+
+
+def _extent(shape: Triple) -> str:
+    return " x ".join(map(str, shape))
 
 
 def split_evenly(roi: Roi, largest: Triple, *, multiple: int = 1) -> list[Roi]:

@@ -21,11 +21,13 @@ from pydantic import ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
+from asem.documents import read_json
 from asem.files import replaced
 from asem.locks import exclusive
 from asem.provenance import files_identity
-from asem.volume.arrays import DTYPES, open_array
+from asem.volume.arrays import DTYPES, Stored, open_array
 from asem.volume.levels import Level
+from asem.volume.shard_files import record_shards
 from asem.volume.volume import Kind, OriginalGrid, Volume
 
 GROUP_LOCK = ".asem.lock"
@@ -65,6 +67,7 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
         window=volume.window,
         padding=volume.padding,
         made_by=made,
+        shards={level.path: record_shards(_level(image, level.path).files) for level in levels},
     )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
     _write_groups_above(image, labels=volume.kind == "labels")
@@ -145,11 +148,8 @@ def _document(group: Path) -> dict[str, Any]:
     path = group / "zarr.json"
     if not path.exists():
         return {}
-    try:
-        document: dict[str, Any] = json.loads(path.read_text())
-        attributes = document.get("attributes", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f"{path} is no Zarr metadata: {error}") from error
+    document = read_json(path)
+    attributes = document.get("attributes", {})
     if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
         raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
     return document
@@ -173,6 +173,9 @@ class OwnMetadata(Config):
     """Of contrast. The one of `omero` is for display: viewers change it."""
     padding: tuple[float, ...] = ()
     made_by: dict[str, Any] | None = None
+    shards: dict[str, str] | None = None
+    """Of each level, which shards have a file (`asem.volume.shard_files.record_shards`); None: any
+    may lack."""
 
     @model_validator(mode="after")
     def _window_is_one(self) -> Self:
@@ -229,7 +232,7 @@ def open_image(path: Path) -> Volume:
     ome, own = read_metadata(path)
     dataset = ome.multiscales[0].datasets[0]
     voxel_size, offset_nm = _place(ome.multiscales[0], path)
-    array = open_array(path / dataset.path)
+    array = _level(path, dataset.path, own)
     dtype = array.dtype
     if dtype.name not in DTYPES:
         raise ValueError(f"{path} holds {dtype.name}; allowed: {', '.join(DTYPES)}")
@@ -245,6 +248,16 @@ def open_image(path: Path) -> Volume:
         identity=own.uuid or files_identity(path, [path / "zarr.json"]),
         name=str(path),
     )
+
+
+def open_levels(path: Path) -> list[Stored]:
+    """Open all levels of an NGFF image, the finest first."""
+    ome, own = read_metadata(path)
+    return [_level(path, dataset.path, own) for dataset in ome.multiscales[0].datasets]
+
+
+def _level(image: Path, name: str, own: OwnMetadata | None = None) -> Stored:
+    return open_array(image / name, stored=((own and own.shards) or {}).get(name))
 
 
 def _place(multiscale: v05.Multiscale, path: Path) -> tuple[Nm3, Nm3]:

@@ -116,7 +116,8 @@ def in_order(files: Sequence[Path], channel: str | None = None) -> list[Path]:
         counting = _by_length(varying)
     if counting is None:
         raise ValueError(_ambiguous(files, varying))
-    order = sorted(range(len(files)), key=counting.values.__getitem__)
+    values = counting.values
+    order = sorted(range(len(files)), key=values.__getitem__)
     ordered = [files[n] for n in order]
     if counting.is_time:
         LOG.warning(
@@ -125,7 +126,7 @@ def in_order(files: Sequence[Path], channel: str | None = None) -> list[Path]:
             files[0].parent,
         )
     elif counting.is_whole:
-        _refuse_gaps([int(counting.values[n]) for n in order], ordered)
+        _refuse_gaps([int(values[n]) for n in order], ordered)
     return ordered
 
 

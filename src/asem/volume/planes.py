@@ -17,7 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from asem.files import open_regular
+from asem.resources import free_memory
 from asem.volume.roi import Triple
+from asem.volume.tiff_chain import refuse_endless
 
 DAMAGE = (
     tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, AttributeError,
@@ -120,9 +123,17 @@ class PlaneStack:
                 if plane.inverted_from is not None:
                     np.subtract(plane.inverted_from, out[number], out=out[number])
 
-        with quiet(), ThreadPoolExecutor(READERS) as pool:
+        with quiet(), ThreadPoolExecutor(self._readers()) as pool:
             for _ in pool.map(read, files):
                 pass
+
+    def _readers(self) -> int:
+        """Return how many files to decode at a time: no more planes than half the memory holds."""
+        if self.planes[0].offset is not None:
+            return READERS
+        height, width = self.planes[0].shape
+        plane = height * width * self.dtype.itemsize
+        return max(1, min(READERS, free_memory() // max(1, 2 * plane)))
 
 
 def state(path: Path) -> tuple[int, int]:
@@ -146,11 +157,11 @@ def _pixels(pages: list[tuple[int, Plane]], rows: slice) -> Iterator[npt.NDArray
     """Yield some rows of each of some pages of one file."""
     path = pages[0][1].path
     if all(plane.offset is not None for _, plane in pages):
-        with path.open("rb", buffering=0) as raw:
+        with open_regular(path) as raw:
             for _, plane in pages:
                 yield _rows(raw.fileno(), plane, rows)
         return
-    with opened(path) as file:
+    with opened(path, walked=True) as file:
         for _, plane in pages:
             yield _grey(_decoded(file, plane), plane)[rows]
 
@@ -198,12 +209,24 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF file; ValueError where it is none. Errors of the body stay what they are."""
-    with damage_named(path):
-        file = tifffile.TiffFile(path)
-    with file:
-        yield file
+def opened(path: Path, *, walked: bool = False) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file; ValueError where it is none. Errors of the body stay what they are.
+
+    Parameters
+    ----------
+    path
+        The file.
+    walked
+        Whether its pages are known to have an end (`refuse_endless`).
+    """
+    with open_regular(path) as raw:
+        if not walked:
+            refuse_endless(raw, str(path))
+            raw.seek(0)
+        with damage_named(path):
+            file = tifffile.TiffFile(raw, name=path.name)
+        with file:
+            yield file
 
 
 @contextmanager

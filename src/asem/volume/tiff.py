@@ -150,6 +150,8 @@ def _in_stated_order(
 ) -> list[Page]:
     """Choose the pages of a channel and order them as the file states."""
     by_index, own = {page.index: page for page in pages}, (None, file.path.name)
+    if stated.planes is None and stated.number != len(pages):
+        raise ValueError(_incomplete(file, stated.number, len(pages)))
     places: dict[Place, Page | None]
     if stated.planes is None:
         places = {
@@ -168,11 +170,29 @@ def _in_stated_order(
             "save it as plain TIFF"
         )
     if len(found) != len(places) or len(found) != len(pages):
-        raise ValueError(
-            f"{file.path} declares {len(places)} planes and holds {len(pages)} pages: it is "
-            "truncated, or needs to be saved as plain TIFF pages"
-        )
-    return chosen(found, stated, channel, str(file.path))
+        raise ValueError(_incomplete(file, len(places), len(pages)))
+    ordered = chosen(found, stated, channel, str(file.path))
+    _refuse_missing(file, len(ordered), stated)
+    return ordered
+
+
+def _refuse_missing(file: File, planes: int, stated: Stated) -> None:
+    """Refuse a file with fewer planes than it declares; warn where the others are other files'."""
+    declared = stated.sizes["Z"] * stated.sizes["T"]
+    names = {name for name, _ in (stated.planes or {}).values()}
+    if planes == declared:
+        return
+    if planes > 1 and names <= {None}:
+        raise ValueError(_incomplete(file, declared, planes))
+    LOG.warning("%s holds %d of the %d planes that it declares", file.path, planes, declared)
+
+
+def _incomplete(file: File, declared: int, pages: int) -> str:
+    s = "" if pages == 1 else "s"
+    return (
+        f"{file.path} declares {declared} planes and holds {pages} page{s}: it is truncated, or "
+        "needs to be saved as plain TIFF pages"
+    )
 
 
 def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float, float]) -> None:

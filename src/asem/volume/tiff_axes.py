@@ -28,6 +28,10 @@ UNITS_NM = {
 }  # fmt: skip
 """Units of length in nm. An inch is left out: it is the unit of print resolutions."""
 AXES = ("C", "Z", "T")
+MOST_PLANES, MOST_LISTED = 2**18, 2**21
+"""Planes of all channels and time points that a file may state, and list one by one."""
+MOST_ELEMENTS, MOST_ATTRIBUTES = 2**21, 2**22
+"""Of OME-XML; of 100,000 planes it has fewer."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ def from_ome(text: str, *, samples: int = 1) -> Stated | None:
         None where it only names the file in which the description lies (``BinaryOnly``).
     """
     try:
+        if text.count("<") > MOST_ELEMENTS or text.count("=") > MOST_ATTRIBUTES:
+            raise ValueError("has millions of elements")
         root = ElementTree.fromstring(text.strip())
         images = [element for element in root.iter() if _tag(element) == "Pixels"]
         if not images:
@@ -139,6 +145,7 @@ def from_ome(text: str, *, samples: int = 1) -> Stated | None:
         if min(sizes.values()) < 1:
             raise ValueError(f"states the sizes {sizes}")
         sizes["C"] = max(1, sizes["C"] // samples)
+        refuse_many(prod(sizes.values()))
         order = pixels.get("DimensionOrder", "XYCZT").removeprefix("XY")
         if sorted(order) != sorted(AXES):
             raise ValueError(f"states the order XY{order}")
@@ -153,6 +160,12 @@ def from_ome(text: str, *, samples: int = 1) -> Stated | None:
         return _with_places(stated, pixels)
     except (ElementTree.ParseError, ValueError) as error:
         raise ValueError(f"its OME-XML cannot be used ({error}); save it as plain TIFF") from error
+
+
+def refuse_many(planes: int) -> None:
+    """Raise ValueError where a file states more planes than any has."""
+    if planes > MOST_PLANES:
+        raise ValueError(f"states {planes:,} planes; at most {MOST_PLANES:,} can be read")
 
 
 def _tag(element: ElementTree.Element) -> str:
@@ -173,6 +186,7 @@ def _with_places(stated: Stated, pixels: ElementTree.Element) -> Stated:
     every = list(stated.places())
     number_of = {place: n for n, place in enumerate(every)}
     planes: dict[Place, tuple[str | None, int]] = {}
+    listed = 0
     for data in (e for e in pixels if _tag(e) == "TiffData"):
         first = tuple(int(data.get(f"First{axis}", 0)) for axis in AXES)
         begin = number_of.get((first[0], first[1], first[2]))
@@ -182,7 +196,11 @@ def _with_places(stated: Stated, pixels: ElementTree.Element) -> Stated:
         count = int(data.get("PlaneCount", len(every) if ifd is None else 1))
         uuid = next((e for e in data if _tag(e) == "UUID"), None)
         file = uuid.get("FileName") if uuid is not None else None
-        for n, place in enumerate(every[begin : begin + max(0, count)]):
+        own = every[begin : begin + max(0, count)]
+        listed += len(own)
+        if listed > MOST_LISTED:
+            raise ValueError(f"lists more than {MOST_LISTED:,} planes")
+        for n, place in enumerate(own):
             planes[place] = file, int(ifd or 0) + n
     if len({file for file, _ in planes.values()}) == 1:  # this one, which may have been renamed
         planes = {place: (None, page) for place, (_, page) in planes.items()}
@@ -193,6 +211,7 @@ def _from_imagej(lines: Mapping[str, Any], per_unit: tuple[float, float] | None)
     images, c, z, t = (_count(lines, key) for key in ("images", "channels", "slices", "frames"))
     if c * z * t != images:  # as ImageJ does
         c, z, t = 1, images, 1
+    refuse_many(images)
     order = str(lines.get("order", "czt")).upper().removeprefix("XY")
     unit = str(lines.get("unit", ""))
     units = [str(lines.get(key, unit)) for key in ("zunit", "yunit")]
@@ -219,7 +238,10 @@ def _from_shaped(metadata: Mapping[str, Any], page_axes: int) -> Stated | None:
 
     The last `page_axes` are those of a page.
     """
-    shape = [int(size) for size in metadata.get("shape", ())]
+    shape = metadata.get("shape", ())
+    if not isinstance(shape, list | tuple) or not all(type(n) is int and n > 0 for n in shape):
+        raise ValueError(f"states the shape {shape!s:.100}; save it as plain TIFF")
+    refuse_many(prod(shape[:-page_axes]))
     axes = str(metadata.get("axes", ""))
     if len(axes) != len(shape):
         axes = "".join("Z" if size > 1 else "T" for size in shape[:-page_axes]) + "P" * page_axes

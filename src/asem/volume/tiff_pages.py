@@ -5,8 +5,9 @@ becomes one ValueError; errors of the code that works on the facts afterwards st
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,22 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from asem.resources import in_bytes
 from asem.volume.planes import damage_named, opened, quiet, state
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE = 0, 1, 3
 """Values of the tag PhotometricInterpretation."""
 MOST_METADATA = 2**26
 """Bytes of a description that are parsed; OME-XML of 100,000 planes has fewer."""
+UNCOMPRESSED = 1
+MOST_RATIO = {
+    UNCOMPRESSED: 1, 5: 2**12, 8: 1032, 32946: 1032, 32773: 64, 50000: 2**16, 34926: 2**16,
+}  # fmt: skip
+"""Bytes that one byte can become, by compression: LZW, deflate (twice), PackBits, zstd (twice)."""
+OTHER_RATIO = 2**20
+"""Of compressions in which a constant plane is a few bytes."""
+MOST_SEGMENT = 2**28
+"""Bytes of a strip or tile that reaches beyond its plane."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,14 @@ class Page:
         Where its pixels lie in one piece, uncompressed, in the order of the rows; else None.
     truncated
         Whether pixels end after the file.
+    stored
+        Bytes of its pixels in the file.
+    compression
+        Value of the tag Compression; 1: none.
+    sparse
+        Whether some of its strips or tiles are not stored: they are zero.
+    segment
+        Bytes of a strip or tile, uncompressed.
     reduced
         Whether it is a thumbnail or a transparency mask of another page.
     """
@@ -63,6 +82,10 @@ class Page:
     offset: int | None
     truncated: bool
     reduced: bool
+    stored: int
+    compression: int
+    sparse: bool
+    segment: int
 
     @property
     def samples(self) -> int:
@@ -72,7 +95,13 @@ class Page:
     @property
     def nbytes(self) -> int:
         """Bytes of its pixels, uncompressed."""
-        return int(np.prod(self.shape, dtype=np.int64)) * (self.dtype.itemsize if self.dtype else 0)
+        return prod(self.shape) * (self.dtype.itemsize if self.dtype else 0)
+
+    @property
+    def possible(self) -> bool:
+        """Whether what is stored can be all of its pixels."""
+        ratio = MOST_RATIO.get(self.compression, OTHER_RATIO)
+        return self.sparse or prod(self.shape) * self.bits <= 8 * ratio * self.stored
 
 
 @dataclass(frozen=True)
@@ -127,12 +156,19 @@ def read_file(path: Path, *, described: bool = True) -> File:
         It is no TIFF file, or damaged; named.
     """
     before = state(path)
-    with quiet(), opened(path) as file, damage_named(path):
-        pages = [page.aspage() for page in file.pages]
-        raw = [_raw_page(page) for page in pages]
-        complete, big_endian = _chain_ends(file, pages[-1]), file.byteorder == ">"
-        metadata = _raw_metadata(pages[0], described=described)
-    every = [_page(facts, n, before[0]) for n, facts in enumerate(raw)]
+    every: list[Page] = []
+    with quiet(), opened(path) as file:
+        last = first = None
+        for last in _pages(file, path):
+            first = first or last
+            with damage_named(path):
+                facts = _raw_page(last)
+            every.append(_page(facts, len(every), before[0]))
+        with damage_named(path):
+            if first is None or last is None:
+                raise ValueError("it has no page")
+            complete, big_endian = _chain_ends(file, last), file.byteorder == ">"
+            metadata = _raw_metadata(first, described=described)
     return File(
         path,
         before,
@@ -141,6 +177,18 @@ def read_file(path: Path, *, described: bool = True) -> File:
         complete,
         **metadata | {"per_unit": _per_unit(metadata["per_unit"])},
     )
+
+
+def _pages(file: tifffile.TiffFile, path: Path) -> Iterator[tifffile.TiffPage]:
+    """Yield the pages of a file, of which no more than one is in memory."""
+    pages = iter(file.pages)
+    while True:
+        with damage_named(path):
+            page = next(pages, None)
+            if page is None:
+                return
+            page = page.aspage()
+        yield page
 
 
 def _raw_metadata(page: tifffile.TiffPage, *, described: bool) -> dict[str, Any]:
@@ -175,27 +223,39 @@ def _raw_page(page: tifffile.TiffPage) -> dict[str, Any]:
         "palette": page.colormap if page.photometric == PALETTE else None,
         "orientation": orientation.value if orientation is not None else 1,
         "in_rows": page.is_final and not page.is_tiled,
-        "segments": list(zip(page.dataoffsets, page.databytecounts, strict=True)),
+        "segments": np.array([page.dataoffsets, page.databytecounts], np.uint64),
+        "compression": int(page.compression),
+        "segment": (
+            (page.tiledepth, page.tilelength, page.tilewidth)
+            if page.is_tiled
+            else (1, page.rowsperstrip, page.imagewidth)
+        ),
         "reduced": page.is_reduced or page.is_mask,
     }
 
 
 def _page(facts: dict[str, Any], index: int, file_size: int) -> Page:
     """Make a page of what `_raw_page` returned."""
-    segments, palette = facts["segments"], facts["palette"]
+    (offsets, counts), palette = facts["segments"], facts["palette"]
+    beyond = (counts > file_size) | (offsets > file_size - np.minimum(counts, file_size))
     in_rows = facts["in_rows"] and facts["dtype"] != np.bool_
+    bits = int(np.max(facts["bits"]))
     return Page(
         index,
         facts["shape"],
         facts["axes"],
         facts["dtype"],
-        int(np.max(facts["bits"])),
+        bits,
         int(facts["photometric"]),
         palette is not None and _is_grey_ramp(palette),
         int(facts["orientation"]),
-        int(segments[0][0]) if segments and in_rows else None,
-        not segments or any(start + length > file_size for start, length in segments),
+        int(offsets[0]) if len(offsets) and in_rows else None,
+        not len(offsets) or bool(beyond.any()),
         bool(facts["reduced"]),
+        int(counts.sum(dtype=np.float64)),
+        facts["compression"],
+        not counts.all(),
+        prod(int(size) for size in facts["segment"]) * -(-bits // 8),
     )
 
 
@@ -231,9 +291,9 @@ def _per_unit(stored: Sequence[Any]) -> tuple[float, float] | None:
     """
     found = []
     for value in stored:
-        if value is None:
-            return None
         over, under = (*value, 1)[:2] if isinstance(value, tuple) else (value, 1)
+        if not isinstance(over, int | float) or not isinstance(under, int | float):
+            return None
         found.append(float(over) / float(under) if under else 0.0)
     return found[0], found[1]
 
@@ -250,8 +310,17 @@ def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:
     channel
         Whether one of several samples is chosen.
     """
+    if 0 in page.shape:
+        return f"has {_extent(page)} pixels; remove it"
     if page.truncated:
         return "is truncated: its pixels end after the file's end; copy it again"
+    if not page.possible:
+        return (
+            f"states {_extent(page)} pixels of {page.bits} bits, but holds {in_bytes(page.stored)} "
+            "of them; copy it again"
+        )
+    if page.segment > max(MOST_SEGMENT, page.nbytes):
+        return f"has strips or tiles of {in_bytes(page.segment)}; save it in strips"
     if page.axes not in ("YX", "YXS", "SYX"):
         return f"has the axes {page.axes} of {page.shape}; save it as one plane a page"
     if page.samples > 1 and not channel:
@@ -265,3 +334,7 @@ def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:
             "grey values"
         )
     return None
+
+
+def _extent(page: Page) -> str:
+    return " x ".join(str(size) for size in page.shape)

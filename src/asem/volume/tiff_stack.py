@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asem.resources import refuse_without_memory
 from asem.volume.planes import Plane, PlaneStack
 from asem.volume.tiff_axes import Stated, choose_channel
 from asem.volume.tiff_pages import WHITE_IS_ZERO, File, Page, page_fault
@@ -55,6 +56,8 @@ def stack_of(sources: Sequence[Source], options: TiffOptions, stated: Stated | N
             raise ValueError(f"{file.path}, page {page.index + 1} of {len(file.pages)}, {fault}")
     planes = [_plane(file, page, sample) for file, page in sources]
     _refuse_unequal(planes)
+    if planes[0].offset is None:  # a plane is decoded as a whole
+        refuse_without_memory(sources[0][1].nbytes, f"a plane of {sources[0][0].path}")
     whites = white_values(sources, options.invert)
     planes = [
         replace(plane, inverted_from=white) for plane, white in zip(planes, whites, strict=True)

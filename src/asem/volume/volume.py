@@ -12,6 +12,8 @@ from asem.config import Nm3
 from asem.volume.roi import Roi, Triple, negative
 
 Kind = Literal["image", "labels"]
+SMALLEST_NM, LARGEST_NM, FARTHEST_NM = 1e-6, 1e9, 1e15
+"""Of voxels: far less than an atom, a metre; of positions: a thousand kilometres."""
 WHOLE_VOXEL_TOLERANCE = 0.01
 """A shift between two volumes counts as whole voxels within this share of a voxel."""
 
@@ -59,6 +61,13 @@ class OriginalGrid:
     shape: Triple
     origin_nm: Nm3
 
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1 or not max(map(abs, self.origin_nm)) <= FARTHEST_NM:
+            raise ValueError(
+                f"an original grid of {self.shape} voxels at {nm(self.origin_nm)} nm; it needs at "
+                f"least one voxel, at most {FARTHEST_NM:g} nm from the origin"
+            )
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -101,6 +110,16 @@ class Volume:
             raise ValueError(
                 f"{self.name}: voxel size {nm(self.voxel_size)} nm must be positive, it and the "
                 f"offset {nm(self.offset_nm)} nm finite"
+            )
+        if (
+            min(self.voxel_size) < SMALLEST_NM
+            or max(self.voxel_size) > LARGEST_NM
+            or max(map(abs, self.offset_nm)) > FARTHEST_NM
+        ):
+            raise ValueError(
+                f"{self.name}: voxels of {nm(self.voxel_size)} nm at {nm(self.offset_nm)} nm; they "
+                f"must have {SMALLEST_NM:g} to {LARGEST_NM:g} nm and lie within {FARTHEST_NM:g} nm "
+                "of the origin"
             )
         if len(self.array.shape) != 3:
             shape = tuple(self.array.shape)

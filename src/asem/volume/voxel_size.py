@@ -25,6 +25,8 @@ from asem.volume.volume import Kind, Lazy, OriginalGrid, Volume, nm, same_voxel_
 LOG = logging.getLogger(__name__)
 MOST_MEETING = 16
 """Voxels of an image in one of the model, or the other way round, without a warning."""
+MOST_RATIO = 10**6
+"""The same, without an error: a voxel then takes as many to compute."""
 
 
 def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> Volume:
@@ -58,6 +60,12 @@ def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> 
             f"{volume.name} has voxels of {nm(volume.voxel_size)} nm, the model of "
             f"{nm(voxel_size)} nm, and resampling is switched off; leave out --no-resample "
             "(resample = false), or take a model and data of one voxel size"
+        )
+    meeting = prod(ratios(volume.voxel_size, voxel_size))
+    if max(meeting, 1 / meeting) > MOST_RATIO:
+        raise ValueError(
+            f"{volume.name} has voxels of {nm(volume.voxel_size)} nm, the model of "
+            f"{nm(voxel_size)} nm; check that both are nm"
         )
     factors = whole_factors(volume.voxel_size, voxel_size)
     return coarsened(volume, factors) if factors else _resampled(volume, voxel_size)

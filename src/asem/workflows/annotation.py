@@ -22,10 +22,10 @@ from asem.annotate.graphcut import GraphCutConfig, Region, memory_of, prepared
 from asem.annotate.kept import kept
 from asem.annotate.session import Session
 from asem.blocks.journal import NAME
-from asem.blocks.memory import free_memory
 from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.labels import unknown_id
+from asem.resources import free_memory
 from asem.structures import Structure
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_volume, refuse_labels

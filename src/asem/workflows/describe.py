@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from asem.volume import ngff
-from asem.volume.arrays import open_array
 from asem.volume.formats import open_volume
 
 
@@ -25,8 +24,8 @@ def describe_volume(path: Path) -> dict[str, Any]:
         (how many are foreground, background, unlabelled).
     """
     volume = open_volume(path)
-    ome, own = ngff.read_metadata(path)
-    arrays = [open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
+    _, own = ngff.read_metadata(path)
+    arrays = ngff.open_levels(path)
     facts = (own.made_by or {}).get("facts", {})
     counted = {"voxels": facts["voxels"]} if "voxels" in facts else {}
     return {

@@ -8,6 +8,7 @@ from asem.blocks.run import Progress, silent
 from asem.files import refuse_undecodable
 from asem.folders import replaced_folder
 from asem.names import refuse_link
+from asem.resources import refuse_without_disk, refuse_without_memory
 from asem.volume import tiff
 from asem.volume.arrays import CHUNK
 from asem.volume.formats import open_volume
@@ -16,6 +17,10 @@ from asem.volume.volume import Blank, Volume
 
 LAYER_BYTES = 2**29
 """What is read at a time: a layer of chunks."""
+PLANES_IN_MEMORY = 3
+"""Read, placed, and encoded."""
+BYTES_AROUND = 4096
+"""Of the header of a plane, and of its last block on disk."""
 
 
 def export_volume(
@@ -71,11 +76,21 @@ def export_volume(
         name=f"the original grid of {like or source}",
     )
     canvas.common(volume)  # refuses a grid that misses
+    _refuse_large(canvas, destination)
     refuse_undecodable(destination)
     refuse_link(destination)
     with replaced_folder(destination, partial(_check_old, overwrite=overwrite)) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)
     return canvas.shape[0]
+
+
+def _refuse_large(canvas: Volume, destination: Path) -> None:
+    """Refuse planes that memory or disk cannot hold; they are written without compression."""
+    depth, height, width = canvas.shape
+    plane = height * width * canvas.dtype.itemsize
+    refuse_without_memory(PLANES_IN_MEMORY * plane, f"a plane of {height} x {width} pixels")
+    what = f"writing {depth} planes of {height} x {width} pixels"
+    refuse_without_disk(destination.absolute().parent, depth * (plane + BYTES_AROUND), what)
 
 
 def _write_planes(

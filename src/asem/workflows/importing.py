@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
 from asem.image.labels import unknown_id
+from asem.resources import refuse_without_disk, refuse_without_memory
 from asem.volume import ngff
 from asem.volume.arrays import DTYPES, SHARD, Promise, Stored
 from asem.volume.contrast import count_values
@@ -122,6 +124,7 @@ def import_volume(
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
+    _refuse_large(volume, part, destination)
     if volume.kind == "labels":
         unlabelled = _unlabelled(source, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
@@ -147,6 +150,19 @@ def import_volume(
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
+
+
+def _refuse_large(volume: Volume, part: Roi, destination: Path) -> None:
+    """Refuse a source of which what is read at a time fits neither into memory nor on the disk."""
+    depth, height, width = part.shape
+    row = min(SHARD[0], depth) * width * volume.dtype.itemsize
+    name = f"a layer of {volume.name} ({min(SHARD[0], depth)} x {height} x {width} voxels)"
+    if isinstance(volume.array, PlaneStack) and not volume.array.reads_rows:
+        if row * height > LAYER_BYTES:
+            refuse_without_disk(destination.absolute().parent, row * height, name)
+    else:
+        rows = min(SHARD[1], height)
+        refuse_without_memory(row * rows, f"{rows} rows of {name}")
 
 
 def _unlabelled(source: Path, volume: Volume, options: ImportOptions) -> Unlabelled:
@@ -285,5 +301,7 @@ def _file(folder: Path, shape: Triple, dtype: np.dtype[Any]) -> Iterator[npt.NDA
     """Make an array in a file for what is too large for memory; the file has no name."""
     with tempfile.TemporaryFile(dir=folder) as file:
         # A page that finds no space later would kill the process.
-        os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * dtype.itemsize)
+        size = prod(shape) * dtype.itemsize
+        refuse_without_disk(folder, size, "a layer of planes")
+        os.posix_fallocate(file.fileno(), 0, size)
         yield np.memmap(file, dtype, "r+", shape=shape)
