@@ -42,6 +42,24 @@ def _free_in_cgroups() -> list[int]:
     return free
 
 
+def refuse_beyond_memory(what: str, needed: int, advice: str, *, free: int | None = None) -> None:
+    """Raise ValueError where something takes more memory than is free.
+
+    Parameters
+    ----------
+    what, advice
+        What takes it, and what to do, for the message.
+    needed, free
+        Bytes; None: `free_memory`.
+    """
+    free = free_memory() if free is None else free
+    if needed > free:
+        raise ValueError(
+            f"{what} takes {needed / 1e9:.3g} GB of memory, of which {free / 1e9:.3g} are free; "
+            f"{advice}"
+        )
+
+
 def keep_memory() -> None:
     """Keep freed memory in this process, on Linux with glibc.
 

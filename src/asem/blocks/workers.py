@@ -73,11 +73,11 @@ class JobConfig(Config):
 
     system: Literal["slurm", "lsf"]
     """Whose jobs."""
-    jobs: int = Field(gt=0)
+    jobs: int = Field(gt=0, le=10_000)
     """How many run at a time; each is one worker."""
-    cores: int = Field(gt=0)
+    cores: int = Field(gt=0, le=4096)
     """Of a job; kernels use all of them for its block."""
-    overlap: int = Field(default=1, gt=0)
+    overlap: int = Field(default=1, gt=0, le=64)
     """Blocks that a worker has under way in `asem predict`: with 3, a GPU computes while other
     blocks are read and stored."""
     memory: str
@@ -97,8 +97,8 @@ class JobConfig(Config):
     """Folder for what the jobs print; None: where the batch system puts it."""
     directives: tuple[str, ...] = ()
     """Further lines for the batch system, for instance ``"--constraint=avx512"``."""
-    wait_minutes: float = Field(default=60, gt=0)
-    """How long to wait for the first job to start."""
+    wait_minutes: float = Field(default=60, gt=0, le=60 * 24 * 366)
+    """How long to wait for the first job to start; a year at most."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from asem.config import Nm3
+from asem.config import FARTHEST_NM, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
 from asem.volume.roi import Roi, Triple, negative
 
 Kind = Literal["image", "labels"]
@@ -97,10 +97,12 @@ class Volume:
     name: str = "volume"
 
     def __post_init__(self) -> None:
-        if not np.isfinite([*self.voxel_size, *self.offset_nm]).all() or min(self.voxel_size) <= 0:
+        usual = all(SMALLEST_VOXEL_NM <= size <= LARGEST_VOXEL_NM for size in self.voxel_size)
+        if not usual or not all(abs(place) <= FARTHEST_NM for place in self.offset_nm):
             raise ValueError(
-                f"{self.name}: voxel size {nm(self.voxel_size)} nm must be positive, it and the "
-                f"offset {nm(self.offset_nm)} nm finite"
+                f"{self.name}: voxel size {nm(self.voxel_size)} nm must be positive, "
+                f"{SMALLEST_VOXEL_NM:g} to {LARGEST_VOXEL_NM:g} nm, and the offset "
+                f"{nm(self.offset_nm)} nm within {FARTHEST_NM:g} nm"
             )
         if len(self.array.shape) != 3:
             shape = tuple(self.array.shape)

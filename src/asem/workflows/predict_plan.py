@@ -42,6 +42,7 @@ LOG = logging.getLogger(__name__)
 COMMAND = "predict"
 SMALL_TILE = 64
 """A network with the paper's context reads sixteen times as much as a smaller one keeps."""
+LARGEST_TILE = 4096
 MOST_SHARDS = 2
 """Along an axis of a block: 512 voxels, which a GPU's largest tile covers."""
 
@@ -59,9 +60,10 @@ class ModelJob(Config):
     """Take the mean over eight mirror images, for eight times the work."""
     precision: Precision = "auto"
     """``"auto"``, ``"32"`` or ``"bf16"``."""
-    tile: int | None = None
+    tile: int | None = Field(default=None, ge=1, le=LARGEST_TILE)
     """Edge of what one forward pass keeps, model voxels; None: what an interrupted run had, else as
-    much as the free memory allows (264 on a CPU, 520 on a GPU at most)."""
+    much as the free memory allows (264 on a CPU, 520 on a GPU at most). Above 4,096 nothing would
+    change: a block of 512 of raw's voxels has fewer of an eighth of their edge."""
 
 
 class InputJob(Config):
