@@ -75,8 +75,11 @@ def excerpts(message: str) -> str:
 
 
 def _one_line(error: ValidationError, cls: type[BaseModel]) -> str:
-    faults = []
-    for fault in error.errors():
+    faults, every = [], error.errors()
+    below = {fault["loc"][:end] for fault in every for end in range(1, len(fault["loc"]))}
+    for fault in every:
+        if fault["loc"] in below:  # a list that lacks the entry whose fault is told
+            continue
         where = ".".join(excerpt(part, str) for part in fault["loc"]) or "file"
         if fault["type"] == "extra_forbidden":
             faults.append(f"unknown key '{where}' (allowed here: {_siblings(cls, fault['loc'])})")

@@ -21,7 +21,7 @@ COMMANDS = {
     "graphcut": "raw strokes out",
     "annotate": "nowhere",
     "labels": "labels out --structure mito",
-    "train": "train.toml --out out",
+    "train": "train.toml --out run",
     "finetune": "run train.toml --out out",
     "predict": "run raw out",
     "segment": "raw out",

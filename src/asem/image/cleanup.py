@@ -6,6 +6,7 @@ nothing to do returns what it got.
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def voxels_of(volume_nm3: float, voxel_size: Nm3) -> int:
     >>> voxels_of(3375, (5, 5, 5))
     27
     """
-    return int(np.ceil(min(volume_nm3 / np.prod(voxel_size), MOST_VOXELS) - 1e-6))
+    return int(np.ceil(min(volume_nm3 / prod(voxel_size), MOST_VOXELS) - 1e-6))
 
 
 def check_smallest(voxels: int) -> None:
