@@ -92,3 +92,16 @@ def test_some_blocks_stand_for_all_of_a_large_mask(cell, run, tmp_path, monkeypa
     load = _Load.of(Plan.of(job, device="cpu", overwrite=False, executor=SERIAL))
     assert len(load.grids) == 8
     assert (load.blocks, load.voxels) == (64, 64**3)
+
+
+@pytest.mark.parametrize("key", ["shards", "tile", "precision"])
+@pytest.mark.parametrize("value", [0, -8, 10**9, "x", [2], 1.5, True, {}])
+def test_what_a_journal_states_is_not_believed(key, value, cell, run, tmp_path, capsys):
+    journal = tmp_path / "out/.asem/journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text(json.dumps({"request": {"command": "predict", key: value}}) + "\n")
+    with bounded():
+        code = main(["predict", str(run), str(cell / "cell.zarr/raw"), str(tmp_path / "out")])
+    assert code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "out" in line
