@@ -24,7 +24,7 @@ LONGEST_LINE = 400
 
 
 @contextmanager
-def bounded():
+def bounded(most_bytes=MOST_BYTES):
     """Let the body take so much more memory and so much time, or raise MemoryError, TimeoutError.
 
     That is for code that would never end; how long it takes says nothing.
@@ -38,7 +38,7 @@ def bounded():
     before = resource.getrlimit(resource.RLIMIT_AS)
     handler = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (used + most_bytes, before[1]))
     try:
         yield
     finally:

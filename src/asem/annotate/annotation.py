@@ -20,14 +20,16 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.strokes import MOST_LETTERS, Mark, mark_of
+from asem.annotate.strokes import Mark, mark_of
 from asem.annotate.window_files import (
+    check_window_array,
     window_arrays,
     window_file,
     window_path,
     window_table,
 )
 from asem.blocks.log import AppendedLog
+from asem.config import excerpt
 from asem.volume.roi import Roi, parse_roi
 
 LOGGER = logging.getLogger(__name__)
@@ -202,10 +204,10 @@ class Annotation:
         OSError
             The file of its labels is gone or damaged.
         """
-        path = self._accepted_path(window)
-        foreground: npt.NDArray[np.bool_]
-        (foreground,) = window_arrays(path, f"accept the window {window} again", "foreground")
-        return foreground
+        path, advice = self._accepted_path(window), f"accept the window {window} again"
+        (found,) = window_arrays(path, advice, "foreground")
+        check_window_array(found, np.bool_, window, path, advice)
+        return np.asarray(found.view(np.uint8) != 0)  # a file may hold other bytes than 0 and 1
 
     def begun_by(self, window: Roi) -> dict[str, Any] | None:
         """Return the network whose guess an accepted window began with; None for strokes alone.
@@ -269,8 +271,7 @@ class Annotation:
         path = window_path(self.folder / GUESSES, window)
         advice = f"predict the window {window} again"
         probability, by = window_arrays(path, advice, "probability", "by")
-        if probability.dtype != np.uint8 or probability.shape != window.shape:
-            raise OSError(f"{path} is that of another window; {advice}")
+        check_window_array(probability, np.uint8, window, path, advice)
         try:
             return Guess(probability, dict(json.loads(str(by))))
         except ValueError as error:
@@ -326,6 +327,6 @@ class Annotation:
                 case {"forget": str(text)} if len(event) == 1:
                     self._guessed.discard(parse_roi(text, self.volume.shape))
                 case _:
-                    raise ValueError(f"{event!r:.{MOST_LETTERS}} cannot have happened here")
+                    raise ValueError(f"{excerpt(event)} cannot have happened here")
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error

@@ -304,5 +304,9 @@ def choose_channel(
     listed = ", ".join(
         str(n) if str(n) == called else f"{n} ({called})" for n, called in known.items()
     )
-    wanted = "choose one with --channel" if channel is None else f"there is no channel {excerpt(channel, str)}"
+    wanted = (
+        "choose one with --channel"
+        if channel is None
+        else f"there is no channel {excerpt(channel, str)}"
+    )
     raise ValueError(f"{name} has the channels {listed:.200}; {wanted}")

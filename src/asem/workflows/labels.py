@@ -122,9 +122,7 @@ def _widths(
     return radii_of(structure.dilation_nm, size), zone_radii(out_nm, size), zone_radii(in_nm, size)
 
 
-def _write_labels(
-    output: Output, annotation: Volume, structure: Structure, radii: Triple
-) -> None:
+def _write_labels(output: Output, annotation: Volume, structure: Structure, radii: Triple) -> None:
     clean = cleaned(
         output,
         annotation,
