@@ -2,7 +2,12 @@
 
 import resource
 import signal
+import types
+import typing
 from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel
 
 NUMBERS = (
     "0", "-1", "-0.0", "1e-300", "1e300", "nan", "inf", "-inf", str(10**9), str(2**31),
@@ -33,8 +38,7 @@ def bounded(most_bytes=MOST_BYTES):
     def stop(number, frame):
         raise TimeoutError
 
-    with open("/proc/self/statm", encoding="ascii") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     handler = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
@@ -45,3 +49,29 @@ def bounded(most_bytes=MOST_BYTES):
         resource.setrlimit(resource.RLIMIT_AS, before)
         signal.alarm(0)
         signal.signal(signal.SIGALRM, handler)
+
+
+def is_number(annotation):
+    """Whether a field takes numbers, or some of them."""
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple):
+        return any(is_number(part) for part in parts)
+    return annotation in (int, float)
+
+
+def tables_in(annotation):
+    """Yield the settings that a field holds, or a list of them."""
+    for part in (annotation, *typing.get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            yield part, typing.get_origin(annotation) is tuple
+        elif part is not annotation:
+            yield from tables_in(part)
+
+
+def fields_of(cls, before=()):
+    """Yield where each number stands: the names of tables and of the field, and if it is three."""
+    for name, field in cls.model_fields.items():
+        if is_number(field.annotation):
+            yield (*before, name), "uple" in str(field.annotation)
+        for table, many in tables_in(field.annotation):
+            yield from fields_of(table, (*before, name, 0) if many else (*before, name))

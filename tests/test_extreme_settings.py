@@ -1,25 +1,21 @@
 """Every number that a file of settings takes, as nobody means it: refused, or honestly done."""
 
 import itertools
-import types
-import typing
 from math import inf, nan
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
 
-from asem.annotate.graphcut import GraphCutConfig, prepared
+from asem.annotate.graphcut import GraphCutConfig
 from asem.blocks.workers import JobConfig
-from asem.config import Config
 from asem.image.clahe import ClaheConfig
 from asem.image.cleanup import voxels_of
-from asem.image.masks import MaskConfig, mask_halo
+from asem.image.masks import MaskConfig
 from asem.image.morphology import MOST_RADIUS, radii_of, zone_radii
-from asem.model.config import CheckpointInfo, ModelConfig, TrainConfig
+from asem.model.config import ModelConfig, TrainConfig
 from asem.structures import Structure
 from asem.workflows.predict_plan import PredictJobs
-from extremes import LONGEST_LINE, bounded
+from extremes import LONGEST_LINE, bounded, fields_of
 
 EXTREMES = (
     0, -1, -0.0, 1e-300, 1e300, nan, inf, -inf, 10**9, 10**9 + 1, 2**31, 2**63, 10**400, "1e400",
@@ -39,32 +35,6 @@ SETTINGS = {
 }
 
 
-def is_number(annotation):
-    """Whether a field takes numbers, or some of them."""
-    parts = typing.get_args(annotation)
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple):
-        return any(is_number(part) for part in parts)
-    return annotation in (int, float)
-
-
-def tables_in(annotation):
-    """Yield the settings that a field holds, or a list of them."""
-    for part in (annotation, *typing.get_args(annotation)):
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            yield part, typing.get_origin(annotation) is tuple
-        elif part is not annotation:
-            yield from tables_in(part)
-
-
-def fields_of(cls, before=()):
-    """Yield where each number stands: the names of tables and of the field, and if it is three."""
-    for name, field in cls.model_fields.items():
-        if is_number(field.annotation):
-            yield (*before, name), "uple" in str(field.annotation)
-        for table, many in tables_in(field.annotation):
-            yield from fields_of(table, (*before, name, 0) if many else (*before, name))
-
-
 def placed(data, where, value):
     """Return settings with a value at a place."""
     if not where:
@@ -79,19 +49,26 @@ def placed(data, where, value):
 CASES = [(cls, where, three) for cls in SETTINGS for where, three in fields_of(cls)]
 
 
+def fault_or(function, *arguments):
+    """Return what a function returns, or the line of its ValueError."""
+    try:
+        with bounded():
+            return function(*arguments)
+    except ValueError as error:
+        return str(error)
+
+
 def accepted(cls, where, three):
-    """Return the values that a field takes; each fault is one line."""
+    """Return the values that a field takes, with their settings; each fault is one line."""
     for value in EXTREMES:
         for given in (value, [value, 5, 5], [5, value, value]) if three else (value,):
             data = placed(SETTINGS[cls], where, given)
-            try:
-                with bounded():
-                    config = cls.checked(data, source="s.toml")
-            except ValueError as error:
-                assert "\n" not in str(error), (where, given)
-                assert len(str(error)) < LONGEST_LINE, (where, given)
-                continue
-            yield given, config
+            found = fault_or(lambda data=data: cls.checked(data, source="s.toml"))
+            if isinstance(found, cls):
+                yield given, found
+            else:
+                assert "\n" not in found, (where, given)
+                assert len(found) < LONGEST_LINE, (where, given)
 
 
 def test_all_fields_are_found():
@@ -120,21 +97,12 @@ SIZES = (1e-6, 0.5, 5.0, 1e9)
 
 @pytest.mark.parametrize("size", [*itertools.product(SIZES, repeat=3)])
 def test_accepted_widths_fit_or_are_refused(size):
-    for where in ("dilation_nm", "zone_out_nm"):
-        for _, preset in accepted(Structure, (where,), three=False):
-            width = getattr(preset, where)
-            try:
-                radii = *radii_of(width, size), *zone_radii(width, size)
-            except ValueError as error:
-                assert "check that it is in nm" in str(error)
-                continue
-            assert max(radii) <= MOST_RADIUS
-    for where in ("smallest_nm3", "largest_hole_nm3"):
-        for _, preset in accepted(Structure, (where,), three=False):
-            assert 0 <= voxels_of(getattr(preset, where), size) <= 2**62
-    for where in ("opening_nm", "closing_nm"):
-        for _, config in accepted(MaskConfig, (where,), three=False):
-            try:
-                assert max(mask_halo(size, config)) <= 4 * MOST_RADIUS
-            except ValueError as error:
-                assert "check that it is in nm" in str(error)
+    for name in ("dilation_nm", "zone_out_nm", "opening_nm", "closing_nm"):
+        cls = Structure if name in Structure.model_fields else MaskConfig
+        for _, config in accepted(cls, (name,), three=False):
+            for radii in (radii_of, zone_radii):
+                found = fault_or(radii, getattr(config, name), size)
+                assert "check that it is in nm" in found or max(found) <= MOST_RADIUS
+    for name in ("smallest_nm3", "largest_hole_nm3"):
+        for _, config in accepted(Structure, (name,), three=False):
+            assert 0 <= voxels_of(getattr(config, name), size) <= 2**62

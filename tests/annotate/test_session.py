@@ -380,31 +380,6 @@ def test_damaged_labels(annotation, damage):
         annotation.labels(HERE)
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [
-        np.ones((2, 3, 5), bool), np.ones((24,), bool), np.ones(HERE.shape, np.uint8),
-        np.ones(HERE.shape), np.array(True), np.ones((0, 3, 4), bool),
-    ],
-)  # fmt: skip
-def test_labels_of_another_window(annotation, labels):
-    annotation.accept(HERE, np.ones(HERE.shape, bool))
-    np.savez(annotation.accepted[HERE], foreground=labels, begun_by=np.array("null"))
-    with pytest.raises(OSError, match="another window; accept the window 0:2,0:3,0:4 again") as e:
-        annotation.labels(HERE)
-    assert f"it holds {labels.dtype} of shape {labels.shape}" in str(e.value)
-
-
-def test_other_bytes_than_0_and_1_are_foreground(annotation):
-    annotation.accept(HERE, np.ones(HERE.shape, bool))
-    raw = np.zeros(HERE.shape, np.uint8)
-    raw[0, 1, 2], raw[1, 2, 3] = 2, 255
-    np.savez(annotation.accepted[HERE], foreground=raw.view(bool), begun_by=np.array("null"))
-    found = annotation.labels(HERE)
-    assert found.view(np.uint8).max() == 1
-    assert np.argwhere(found).tolist() == [[0, 1, 2], [1, 2, 3]]
-
-
 def test_guesses(annotation):
     assert annotation.guess(HERE) is None
     with pytest.raises(ValueError, match="no network begins the window 0:2,0:3,0:4"):

@@ -1,4 +1,4 @@
-"""Every number that the command takes, as nobody means it: a result, or one line and exit code 2."""
+"""Every number that the command takes, as nobody means it: a result, or one line and code 2."""
 
 import re
 import shutil
@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 
+from asem.annotate.graphcut import GraphCutConfig
 from asem.cli import main
 from asem.cli.app import build
+from asem.image.masks import MaskConfig
+from asem.structures import Structure
 from asem.volume.formats import open_volume
 from asem.workflows.importing import import_volume
-from extremes import BOXES, LONGEST_LINE, NUMBERS, TRIPLES, bounded
+from extremes import BOXES, LONGEST_LINE, NUMBERS, TRIPLES, bounded, fields_of
 
 COMMANDS = {
     "import": "raw.tif out",
@@ -152,4 +155,37 @@ def test_extreme_numbers(command, option, values, inputs, monkeypatch, capsys):
         if fault:
             faults[f"{value:.30}"] = fault
         shutil.rmtree(out, ignore_errors=True)
+    assert not faults
+
+
+FILES = {
+    MaskConfig: ("mask raw out --config s.toml", {}),
+    Structure: ("labels labels out --exclusion-zone zone --structure s.toml", {"name": '"s"'}),
+    GraphCutConfig: ("graphcut raw strokes out --config s.toml", {}),
+}
+IN_FILES = ("0", "-1", "-0.0", "1e-300", "1e300", "1e400", "nan", "inf", str(2**63), "9" * 400)
+
+
+@pytest.mark.parametrize(
+    ("cls", "where"),
+    [(cls, where) for cls in FILES for where, _ in fields_of(cls)],
+    ids=lambda value: str(getattr(value, "__name__", value)),
+)
+def test_extreme_numbers_in_files(cls, where, inputs, monkeypatch, capsys):
+    monkeypatch.chdir(inputs)
+    out, faults = Path("out"), {}
+    words, others = FILES[cls]
+    *tables, name = where
+    for value in IN_FILES:
+        lines = [f"{key} = {text}" for key, text in others.items()]
+        lines += ['energy = "paper"'] if "paper" in tables else []
+        lines += [f"[{'.'.join(tables)}]"] if tables else []
+        Path("s.toml").write_text("\n".join([*lines, f"{name} = {value}\n"]))
+        with bounded():
+            code = main(words.split())
+        fault = fault_of(words, code, capsys.readouterr().err, out)
+        if fault:
+            faults[f"{value:.30}"] = fault
+        for image in (out, Path("zone")):
+            shutil.rmtree(image, ignore_errors=True)
     assert not faults

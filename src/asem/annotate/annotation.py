@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from asem.annotate.strokes import Mark, mark_of
 from asem.annotate.window_files import (
-    check_window_array,
     window_arrays,
     window_file,
     window_path,
@@ -204,10 +203,10 @@ class Annotation:
         OSError
             The file of its labels is gone or damaged.
         """
-        path, advice = self._accepted_path(window), f"accept the window {window} again"
-        (found,) = window_arrays(path, advice, "foreground")
-        check_window_array(found, np.bool_, window, path, advice)
-        return np.asarray(found.view(np.uint8) != 0)  # a file may hold other bytes than 0 and 1
+        path = self._accepted_path(window)
+        foreground: npt.NDArray[np.bool_]
+        (foreground,) = window_arrays(path, f"accept the window {window} again", "foreground")
+        return foreground
 
     def begun_by(self, window: Roi) -> dict[str, Any] | None:
         """Return the network whose guess an accepted window began with; None for strokes alone.
@@ -271,7 +270,8 @@ class Annotation:
         path = window_path(self.folder / GUESSES, window)
         advice = f"predict the window {window} again"
         probability, by = window_arrays(path, advice, "probability", "by")
-        check_window_array(probability, np.uint8, window, path, advice)
+        if probability.dtype != np.uint8 or probability.shape != window.shape:
+            raise OSError(f"{path} is that of another window; {advice}")
         try:
             return Guess(probability, dict(json.loads(str(by))))
         except ValueError as error:

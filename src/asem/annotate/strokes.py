@@ -223,7 +223,8 @@ class Verdict:
             sums = np.zeros((*window.shape[:2], window.shape[2] + 1), np.int32)
             np.add.at(sums, (z[inside], y[inside], first[inside]), 1)
             np.add.at(sums, (z[inside], y[inside], behind[inside]), -1)
-            return np.nonzero(sums.cumsum(axis=2)[:, :, :-1] > 0)
+            z, y, x = np.nonzero(sums.cumsum(axis=2)[:, :, :-1] > 0)
+            return z, y, x
         z, y, first = (np.repeat(along[inside], lengths) for along in (z, y, first))
         return z, y, first + _counted(lengths)
 
@@ -296,28 +297,33 @@ def _add_runs(drawn, rows, halves, changes):  # type: ignore[no-untyped-def]
     run of rows; of several voxels in a row, the run of the nearest holds all others.
     """
     reach, (behind, width) = len(halves) - 1, changes.shape
-    height, far = behind - 1, drawn.shape[1] + reach + 1
-    nearest = np.empty(width, np.int64)
+    height, distances = behind - 1, np.empty(width, np.int64)
     for i in rows:
-        row, last = drawn[i], -far
-        for x in range(len(row)):
-            if row[x]:
-                last = x
-            if reach <= x < reach + width:
-                nearest[x - reach] = x - last
-        last = 2 * far
-        for x in range(len(row) - 1, reach - 1, -1):
-            if row[x]:
-                last = x
-            if x < reach + width:
-                nearest[x - reach] = min(nearest[x - reach], last - x)
+        _nearest(drawn[i], reach, distances)
         for k in range(width):
-            if nearest[k] <= reach:
-                half = halves[nearest[k]]
+            if distances[k] <= reach:
+                half = halves[distances[k]]
                 first, end = max(i - reach - half, 0), min(i - reach + half + 1, height)
                 if first < end:
                     changes[first, k] += 1
                     changes[end, k] -= 1
+
+
+@njit(cache=True, nogil=True)
+def _nearest(row, reach, distances):  # type: ignore[no-untyped-def]
+    """Fill in how far the nearest drawn voxel of a row is, from `reach` voxels behind its begin."""
+    width, last = len(distances), -2 * len(row)
+    for x in range(reach + width):
+        if row[x]:
+            last = x
+        if x >= reach:
+            distances[x - reach] = x - last
+    last = 4 * len(row)
+    for x in range(len(row) - 1, reach - 1, -1):
+        if row[x]:
+            last = x
+        if x < reach + width:
+            distances[x - reach] = min(distances[x - reach], last - x)
 
 
 def _counted(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -66,14 +66,3 @@ def _opened(path: Path, advice: str) -> Iterator[Mapping[str, npt.NDArray[Any]]]
         raise FileNotFoundError(f"{path} is gone; {advice}") from error
     except (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise OSError(f"{path} is damaged; {advice}") from error
-
-
-def check_window_array(
-    found: npt.NDArray[Any], dtype: npt.DTypeLike, window: Roi, path: Path, advice: str
-) -> None:
-    """Raise OSError where an array of a file is not that of a window."""
-    if found.dtype != dtype or found.shape != window.shape:
-        raise OSError(
-            f"{path} is that of another window; {advice} (it holds {found.dtype} of shape "
-            f"{found.shape}, not {np.dtype(dtype)} of {window.shape})"
-        )

@@ -22,7 +22,6 @@ from asem.image.morphology import near
 from asem.volume.roi import Roi, negative
 from asem.volume.volume import Volume
 
-
 MOST_VOXELS = 2**62
 """Of an image: half of what 64 bits count."""
 
@@ -42,8 +41,8 @@ def check_smallest(voxels: int) -> None:
     """Raise ValueError where a number of voxels cannot be the least size of an object."""
     if not 0 <= voxels <= MOST_VOXELS:
         raise ValueError(
-            f"the smallest size {excerpt(voxels)} must not be negative, and at most 2^62 voxels: no "
-            "image has more"
+            f"the smallest size {excerpt(voxels)} must not be negative, and at most 2^62 voxels: "
+            "no image has more"
         )
 
 

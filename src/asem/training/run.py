@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from asem.config import excerpt
 from asem import __version__
+from asem.config import excerpt
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, CutOn, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
