@@ -1,15 +1,28 @@
 """The base of every configuration: frozen, strict, read from TOML, faults in one line."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asem.documents import read_toml
 
 MOST_FAULTS = 3
+MOST_LETTERS = 60
+"""Of a given value in a message."""
 Nm3 = tuple[float, float, float]
 """Three lengths in nm along (z, y, x)."""
+SMALLEST_VOXEL_NM, LARGEST_VOXEL_NM = 1e-6, 1e9
+"""From a thousandth of an electron's wavelength to a metre: volumes and ratios of such voxels are
+finite numbers. What no microscope has is warned of elsewhere."""
+FARTHEST_NM = 1e15
+"""World positions are within this: a voxel of 1 nm is still told from the next one there."""
+VoxelEdge = Annotated[float, Field(ge=SMALLEST_VOXEL_NM, le=LARGEST_VOXEL_NM)]
+VoxelSize = tuple[VoxelEdge, VoxelEdge, VoxelEdge]
+"""Edges of a voxel along (z, y, x), nm, in a file of settings."""
+MOST_COUNT = 10**9
+"""Of iterations: thirty years at one a second."""
 
 
 class Config(BaseModel):
@@ -44,10 +57,30 @@ class Config(BaseModel):
             raise ValueError(f"{source}: {_one_line(error, cls)}") from error
 
 
+def excerpt(given: object, write: Callable[[object], str] = repr) -> str:
+    """Return a given value for a message; the middle of a long one is left out.
+
+    Examples
+    --------
+    >>> excerpt("5 nm"), excerpt("x" * 5000, str)
+    ("'5 nm'", 'xxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxx')
+    """
+    text, kept = write(given), MOST_LETTERS // 2 - 2
+    return text if len(text) <= MOST_LETTERS else f"{text[:kept]}...{text[-kept:]}"
+
+
+def excerpts(message: str) -> str:
+    """Return a message with its long words cut as `excerpt` does; paths in it would suffer, too."""
+    return " ".join(excerpt(word, str) for word in message.split(" "))
+
+
 def _one_line(error: ValidationError, cls: type[BaseModel]) -> str:
-    faults = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"]) or "file"
+    faults, every = [], error.errors()
+    below = {fault["loc"][:end] for fault in every for end in range(1, len(fault["loc"]))}
+    for fault in every:
+        if fault["loc"] in below:  # a list that lacks the entry whose fault is told
+            continue
+        where = ".".join(excerpt(part, str) for part in fault["loc"]) or "file"
         if fault["type"] == "extra_forbidden":
             faults.append(f"unknown key '{where}' (allowed here: {_siblings(cls, fault['loc'])})")
         elif fault["type"] == "missing":
@@ -56,7 +89,7 @@ def _one_line(error: ValidationError, cls: type[BaseModel]) -> str:
             faults.append(fault["msg"].removeprefix("Value error, "))
         else:
             said = fault["msg"].removeprefix("Value error, ")
-            faults.append(f"'{where}': {said} (given: {fault['input']!r})")
+            faults.append(f"'{where}': {said} (given: {excerpt(fault['input'])})")
     more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
     return "; ".join(faults[:MOST_FAULTS]) + more
 

@@ -52,13 +52,27 @@ def free_disk(folder: Path) -> int:
     return stat.f_bavail * stat.f_frsize if stat.f_blocks else UNKNOWN
 
 
-def refuse_without_memory(needed: int, what: str) -> None:
-    """Raise ValueError where less memory is free than `what` needs, bytes."""
-    free = free_memory()
+def refuse_without_memory(
+    needed: int,
+    what: str,
+    advice: str = "take a smaller part, or a machine with more memory",
+    *,
+    free: int | None = None,
+) -> None:
+    """Raise ValueError where less memory is free than something needs.
+
+    Parameters
+    ----------
+    needed, free
+        Bytes; None: `free_memory`.
+    what, advice
+        What needs it, and what to do, for the message.
+    """
+    free = free_memory() if free is None else free
     if needed > free:
         raise ValueError(
-            f"{what} needs {in_bytes(needed)} of memory, of which {in_bytes(free)} are free; take "
-            "a smaller part, or a machine with more memory"
+            f"{what} needs {in_bytes(needed)} of memory, of which {in_bytes(free)} are free; "
+            f"{advice}"
         )
 
 

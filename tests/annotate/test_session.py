@@ -22,6 +22,10 @@ from asem.volume.roi import Roi
 SHAPE = (4, 5, 6)
 WHOLE = Roi.whole(SHAPE)
 HERE, BESIDE = Roi((0, 0, 0), (2, 3, 4)), Roi((2, 0, 0), (2, 5, 4))
+DRAWN = (
+    '{"draw": {"mark": "stroke", "kind": 1, "axis": 0, "radius": 1, "square": false, '
+    '"path": [[0, 0, 0]]}}'
+)
 # Draws stroke after stroke until it is killed, and says so after each.
 DRAWING = """
 import sys
@@ -470,6 +474,19 @@ def test_a_volume_larger_than_any_memory(tmp_path):
         ('{"accept": 7}', "{'accept': 7} cannot have happened here"),
         ('{"reopen": "0:1,0:1,0:1"}', "the window 0:1,0:1,0:1 is not accepted"),
         ("[]", r"\[\] cannot have happened here"),
+        ('{"accept": "0:1e9,:,:"}', "'0:1e9,:,:' is no Roi"),
+        (f'{{"guess": "0:{"9" * 400},:,:"}}', "'0:999.* is no Roi"),
+        (f'{{"forget": ":,:,{" " * 50_000}"}}', ".* is no Roi"),
+        (f'{{"{"x" * 5000}": 1}}', ".*cannot have happened here"),
+        (DRAWN.replace('"radius": 1', '"radius": NaN'), "radius of a stroke"),
+        (DRAWN.replace('"radius": 1', '"radius": 1e300'), "radius of a stroke"),
+        (DRAWN.replace('"radius": 1', '"radius": -1'), "radius of a stroke"),
+        (DRAWN.replace('"kind": 1', '"kind": 3'), "kind of a stroke"),
+        (DRAWN.replace('"kind": 1', f'"kind": {"9" * 400}'), "kind of a stroke"),
+        (DRAWN.replace("[0, 0, 0]", "[0, 0, NaN]"), "path of a stroke"),
+        (DRAWN.replace("[0, 0, 0]", "[0, 0, 1e300]"), "path of a stroke"),
+        (DRAWN.replace("[0, 0, 0]", f"[0, 0, {'9' * 400}]"), "path of a stroke"),
+        (DRAWN.replace("[0, 0, 0]", "[0, 0, 1000001]"), "path of a stroke"),
     ],
 )
 def test_damaged_logs(tmp_path, line, message):
@@ -484,6 +501,7 @@ def test_damaged_logs(tmp_path, line, message):
     ):
         session.structure("mito")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
     assert path.read_text(errors="surrogateescape") == text
 
 

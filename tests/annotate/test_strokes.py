@@ -5,13 +5,14 @@ from math import floor
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from asem.annotate.strokes import FARTHEST, Stroke, Verdict, mark_of
 from asem.volume.roi import Roi
+from extremes import bounded
 
 VOLUME = (6, 7, 8)
 STROKE = {
@@ -166,6 +167,63 @@ def test_a_stroke_in_another_plane_or_place_covers_nothing():
         assert not canvas.any()
     canvas[stroke.covered(Roi((2, 23, 10), canvas.shape))] = 1
     assert np.argwhere(canvas).tolist() == [[3, 0, 7]]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-60, 70), st.integers(-60, 70)) | st.tuples(*[st.sampled_from(
+            [-FARTHEST, -1000, 4, 1000, FARTHEST]
+        )] * 2), min_size=1, max_size=4,
+    ),
+    st.sampled_from([0, 1, 7.5, 40, 70.25, 1000]),
+    st.booleans(),
+)  # fmt: skip
+@example([(-FARTHEST, 4), (FARTHEST, 4)], 0, False)
+@example([(-FARTHEST, -FARTHEST), (FARTHEST, FARTHEST - 1)], 0, True)
+@example([(4, 1004), (1004, 4)], 1000, False)
+def test_what_lies_far_beyond_a_window_counts_as_if_it_was_drawn(points, radius, square):
+    window = Roi((3, 0, 0), (1, 9, 9))
+    stroke = Stroke(1, 0, radius, square, tuple((3, y, x) for y, x in points))
+    assert np.array_equal(drawn(stroke, window), near_lines(stroke, window))
+
+
+def near_lines(stroke, window):
+    """Which voxels of a window a stroke covers: all voxels of its lines within reach, at once."""
+    y, x = np.indices(window.shape[1:])
+    covered = np.zeros(window.shape[1:], bool)
+    reach = int(stroke.radius) + max(window.shape)
+    for start, stop in pairwise((*stroke.path, stroke.path[-1])):
+        way = np.subtract(stop, start)[1:]
+        steps = max(*np.abs(way).tolist(), 1)
+        along = np.arange(steps, dtype=np.int64)[:, None]
+        places = np.array(start[1:]) + (2 * way * along + steps) // (2 * steps)
+        places = places[(np.abs(places) <= reach).all(axis=1)]
+        for part in np.array_split(places, len(places) // 1000 + 1):
+            dy, dx = (np.abs(a[..., None] - b) for a, b in zip((y, x), part.T, strict=True))
+            near = np.maximum(dy, dx) <= stroke.radius
+            covered |= (near if stroke.square else dy**2 + dx**2 <= stroke.radius**2).any(axis=-1)
+    return covered[None]
+
+
+@pytest.mark.parametrize("square", [False, True])
+@pytest.mark.parametrize("spread", [200, 2000, FARTHEST])
+def test_no_stroke_takes_more_than_its_window_and_its_reach(square, spread, rng):
+    places = rng.integers(-spread, spread + 1, (20_000, 2)).tolist()
+    stroke = Stroke(1, 0, 1000, square, tuple((0, y, x) for y, x in places))
+    window = Roi((0, 0, 0), (2, 200, 200))
+    with bounded(most_bytes=2**28):
+        assert drawn(stroke, window)[0].all()
+
+
+def test_runs_over_each_other_take_no_more_than_their_window():
+    runs = np.tile([[0, 1, -FARTHEST, FARTHEST], [0, 1, -3, 7], [1, 0, 190, FARTHEST]], (50_000, 1))
+    window = Roi((0, 0, 0), (2, 2, 200))
+    with bounded(most_bytes=2**28):
+        index = Verdict(1, runs).covered(window)
+    assert len(index[0]) == 4 + 10
+    assert np.argwhere(drawn(Verdict(1, runs), window)).tolist() == [
+        *([0, 1, x] for x in range(4)), *([1, 0, x] for x in range(190, 200)),
+    ]  # fmt: skip
 
 
 def test_a_large_brush_far_from_its_window():

@@ -61,7 +61,7 @@ def test_windows_cover_the_volume_once(raw):
         assert max(window.shape) <= 16
         count[window.slices] += 1
     assert (count == 1).all()
-    assert windows_of(volume) == [volume.roi]
+    assert list(windows_of(volume)) == [volume.roi]
     with pytest.raises(ValueError, match="an edge of 1 voxel and more, not 0"):
         windows_of(volume, 0)
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.strokes import MOST_LETTERS, Mark, mark_of
+from asem.annotate.strokes import Mark, mark_of
 from asem.annotate.window_files import (
     window_arrays,
     window_file,
@@ -28,6 +28,7 @@ from asem.annotate.window_files import (
     window_table,
 )
 from asem.blocks.log import AppendedLog
+from asem.config import excerpt
 from asem.volume.roi import Roi, parse_roi
 
 LOGGER = logging.getLogger(__name__)
@@ -326,6 +327,6 @@ class Annotation:
                 case {"forget": str(text)} if len(event) == 1:
                     self._guessed.discard(parse_roi(text, self.volume.shape))
                 case _:
-                    raise ValueError(f"{event!r:.{MOST_LETTERS}} cannot have happened here")
+                    raise ValueError(f"{excerpt(event)} cannot have happened here")
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error

@@ -23,6 +23,10 @@ VOXEL_BYTES, BIN_BYTES = 100, 120
 """Memory of a voxel, and of a bin of voxels besides, at most, while a region is prepared or cut."""
 
 
+LEAST_WIDTH = 64
+"""Voxels that a Gaussian may be wide in regions that are smaller."""
+
+
 class GraphCutConfig(Config):
     """Which energy, and its weights."""
 
@@ -88,7 +92,24 @@ def prepared(
         )
     if config.energy == "paper":
         return PaperRegion.of(unit, voxel_size, config.paper)
+    check_widths(unit.shape, voxel_size, config.membranes)
     return MembraneRegion.of(unit, voxel_size, config.membranes)
+
+
+def check_widths(shape: tuple[int, ...], voxel_size: Nm3, config: MembraneConfig) -> None:
+    """Raise ValueError where a Gaussian is wider than a region: it takes its width a voxel."""
+    widths = {
+        "fragments.membrane_nm": config.fragments.membrane_nm,
+        "smoothing_nm": config.smoothing_nm,
+    }
+    widest = max(LEAST_WIDTH, *shape)
+    for name, width_nm in widths.items():
+        voxels = width_nm / min(voxel_size)
+        if voxels > widest:
+            raise ValueError(
+                f"'membranes.{name}': {width_nm:g} nm are {voxels:.4g} voxels; at most {widest}, "
+                "as many as the region has, are allowed: check that it is in nm, and the voxel size"
+            )
 
 
 def cut(

@@ -14,12 +14,13 @@ through three points::
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from math import sqrt
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
+from asem.config import excerpt
 from asem.volume.roi import Roi, Triple, add, subtract
 
 FOREGROUND, BACKGROUND = KINDS = 1, 2
@@ -30,8 +31,6 @@ MOST_RADIUS = 1000
 """Voxels; no brush is wider."""
 FARTHEST = 10**6
 """Voxels from the origin along an axis; no volume is longer."""
-MOST_LETTERS = 60
-"""Of a value in a message."""
 POINTS = f"points (z, y, x), whole numbers within {FARTHEST}, one at least"
 RUNS = f"rows of z, y, x and length, whole numbers within {FARTHEST}, one at least"
 
@@ -114,23 +113,22 @@ class Stroke:
     def _swept(self, part: Roi) -> npt.NDArray[np.bool_]:
         """Return which voxels of `part`, a piece of the plane, are covered, in its shape.
 
-        A brush is a pile of runs along the rows. Each adds 1 where it begins and takes it away
-        where it has ended; what is covered has a positive sum up to there.
+        Nothing but the path within reach of `part` is drawn, so that neither the length of the path
+        nor the radius costs more than the piece and what lies within reach of it.
         """
         across = [axis for axis in range(3) if axis != self.axis]
-        offset, (height, width) = np.array(part.offset)[across], np.array(part.shape)[across]
         reach = int(self.radius)
-        path = np.array(self.path)[:, across] - offset
-        rows, columns = _line(path, np.array([height, width]), reach).T
-        changes = np.zeros(height * (width + 1), np.int64)  # flat, int64: numpy adds faster
-        for step in range(-reach, reach + 1):
-            half = reach if self.square else int(sqrt(self.radius**2 - step**2))
-            inside = (rows + step >= 0) & (rows + step < height)
-            row, middle = (rows[inside] + step) * (width + 1), columns[inside]
-            np.add.at(changes, row + (middle - half).clip(0, width), 1)
-            np.add.at(changes, row + (middle + half + 1).clip(0, width), -1)
-        sums = changes.reshape(height, width + 1).cumsum(axis=1)
-        return np.expand_dims(sums[:, :-1] > 0, self.axis)
+        corner, size = np.array(part.offset)[across] - reach, np.array(part.shape)[across]
+        drawn = np.zeros(size + 2 * reach, np.bool_)
+        rows = np.zeros(len(drawn), np.bool_)
+        _draw_lines(np.array(self.path, np.int64)[:, across] - corner, drawn, rows)
+        steps = np.arange(reach + 1)
+        halves = np.sqrt(self.radius**2 - steps**2).astype(np.int64)
+        changes = np.zeros((size[0] + 1, size[1]), np.int32)
+        if self.square:
+            halves[:] = reach
+        _add_runs(drawn, np.flatnonzero(rows), halves, changes)
+        return np.expand_dims(changes.cumsum(axis=0)[:-1] > 0, self.axis)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, which `mark_of` reads."""
@@ -221,6 +219,12 @@ class Verdict:
         inside = (z >= 0) & (z < window.shape[0]) & (y >= 0) & (y < window.shape[1])
         inside &= first < behind
         lengths = (behind - first)[inside]
+        if lengths.sum() > window.size:  # runs lie over each other
+            sums = np.zeros((*window.shape[:2], window.shape[2] + 1), np.int32)
+            np.add.at(sums, (z[inside], y[inside], first[inside]), 1)
+            np.add.at(sums, (z[inside], y[inside], behind[inside]), -1)
+            z, y, x = np.nonzero(sums.cumsum(axis=2)[:, :, :-1] > 0)
+            return z, y, x
         z, y, first = (np.repeat(along[inside], lengths) for along in (z, y, first))
         return z, y, first + _counted(lengths)
 
@@ -259,22 +263,67 @@ def mark_of(value: Any) -> Mark:
     raise _fault("keys of a mark", "those of Stroke or Verdict, and mark: their name", value)
 
 
-def _line(
-    path: npt.NDArray[np.int64], shape: npt.NDArray[np.int64], reach: int
-) -> npt.NDArray[np.int64]:
-    """Join the points of a path, (n, 2), by straight lines of voxels without gaps, (m, 2).
+@njit(cache=True, nogil=True)
+def _draw_lines(path, drawn, rows):  # type: ignore[no-untyped-def]
+    """Join the points of a path, (n, 2), by straight lines of voxels without gaps.
 
-    Lines that stay farther than `reach` from the box of `shape` at the origin are left out.
+    Only those in `drawn` are visited, whatever lies beyond; `rows` notes in which rows some are.
     """
-    start, way = path, np.diff(path, axis=0, append=path[-1:])
-    low, high = np.minimum(start, start + way), np.maximum(start, start + way)
-    near = ((high >= -reach) & (low < shape + reach)).all(axis=1)
-    start, way = start[near], way[near]
-    steps = np.maximum(np.abs(way).max(axis=1), 1)  # 1: the last point, or one given twice
-    each = np.repeat(np.arange(len(steps)), steps)
-    done, of = _counted(steps)[:, None], steps[each][:, None]
-    gone: npt.NDArray[np.int64] = (2 * way[each] * done + of) // (2 * of)  # rounded, half up
-    return start[each] + gone
+    size = drawn.shape
+    for n in range(len(path)):
+        start, way = path[n], path[min(n + 1, len(path) - 1)] - path[n]
+        steps = max(abs(way[0]), abs(way[1]), 1)  # 1: the last point, or one given twice
+        first, behind = 0, steps
+        for axis in range(2):
+            if way[axis] == steps:
+                first, behind = max(first, -start[axis]), min(behind, size[axis] - start[axis])
+            elif way[axis] == -steps:
+                first, behind = (
+                    max(first, start[axis] - size[axis] + 1),
+                    min(behind, start[axis] + 1),
+                )
+        for step in range(first, behind):  # rounded, half up
+            row = start[0] + (2 * way[0] * step + steps) // (2 * steps)
+            column = start[1] + (2 * way[1] * step + steps) // (2 * steps)
+            if 0 <= row < size[0] and 0 <= column < size[1]:
+                drawn[row, column] = rows[row] = True
+
+
+@njit(cache=True, nogil=True)
+def _add_runs(drawn, rows, halves, changes):  # type: ignore[no-untyped-def]
+    """Add 1 to `changes` where a run along a column begins, and take 1 away behind it.
+
+    A brush at a voxel that is `halves[d]` high at a distance of d columns covers, of each column, a
+    run of rows; of several voxels in a row, the run of the nearest holds all others.
+    """
+    reach, (behind, width) = len(halves) - 1, changes.shape
+    height, distances = behind - 1, np.empty(width, np.int64)
+    for i in rows:
+        _nearest(drawn[i], reach, distances)
+        for k in range(width):
+            if distances[k] <= reach:
+                half = halves[distances[k]]
+                first, end = max(i - reach - half, 0), min(i - reach + half + 1, height)
+                if first < end:
+                    changes[first, k] += 1
+                    changes[end, k] -= 1
+
+
+@njit(cache=True, nogil=True)
+def _nearest(row, reach, distances):  # type: ignore[no-untyped-def]
+    """Fill in how far the nearest drawn voxel of a row is, from `reach` voxels behind its begin."""
+    width, last = len(distances), -2 * len(row)
+    for x in range(reach + width):
+        if row[x]:
+            last = x
+        if x >= reach:
+            distances[x - reach] = x - last
+    last = 4 * len(row)
+    for x in range(len(row) - 1, reach - 1, -1):
+        if row[x]:
+            last = x
+        if x < reach + width:
+            distances[x - reach] = min(distances[x - reach], last - x)
 
 
 def _counted(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
@@ -302,4 +351,4 @@ def _are_whole(rows: Any, kind: type, length: int) -> bool:
 
 
 def _fault(what: str, allowed: str, given: Any) -> ValueError:
-    return ValueError(f"{what}: {allowed} (given: {given!r:.{MOST_LETTERS}})")
+    return ValueError(f"{what}: {allowed} (given: {excerpt(given)})")

@@ -21,12 +21,12 @@ GREY_LEVELS = 255.0
 class SupervoxelConfig(Config):
     """How many supervoxels, and of what shape."""
 
-    number: int = Field(4000, gt=1)
+    number: int = Field(4000, gt=1, le=10**6)
     """About so many in a region; pieces that are not connected make it more or less."""
-    compactness: float = Field(25, gt=0)
+    compactness: float = Field(25, ge=1e-3, le=1e6)
     """Of 255 grey levels that weigh as much as the distance to the next supervoxel: more gives
     rounder ones, less follows the borders of what is seen, and noise."""
-    iterations: int = Field(5, gt=0)
+    iterations: int = Field(5, gt=0, le=1000)
     """Rounds of SLIC."""
 
 

@@ -1,6 +1,7 @@
 """Who computes the blocks: this process, or Dask workers (`asem.blocks.cluster`)."""
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from asem.config import excerpt
+from asem.resources import refuse_without_memory
 from asem.volume.arrays import Promise
 from asem.volume.roi import Roi
 
@@ -25,6 +28,10 @@ Done = TypeVar("Done")
 PAUSE_SECONDS = 0.2
 """Before the second attempt in this process; twice that before the third."""
 
+FEW_WORKERS, WORKERS_OF_CORE = 8, 4
+"""So many workers may be started anywhere, and so many for each core: they share the cores."""
+WORKER_BYTES = 2 * 10**8
+"""Of a worker that has loaded all and computes nothing yet."""
 LOOK_SECONDS = 0.5
 """How often it is asked how far blocks are that threads work at."""
 
@@ -214,6 +221,21 @@ def failure(error: BaseException, stage: str, block: Roi) -> Exception:
     return plain(f"{stage}, block {block}: {reason} (tried {ATTEMPTS} times)")
 
 
+def _check_workers(workers: int) -> None:
+    """Refuse numbers of workers for which this machine has no cores or no memory."""
+    if workers < 1:
+        raise ValueError(f"--workers {excerpt(workers)}: at least one worker is needed")
+    cores = os.cpu_count() or 1
+    most = max(FEW_WORKERS, WORKERS_OF_CORE * cores)
+    if workers > most:
+        raise ValueError(
+            f"--workers {excerpt(workers)}: at most {most} on this machine of {cores} cores; more "
+            "would wait for each other (one a core is as fast as it gets)"
+        )
+    if workers > FEW_WORKERS:
+        refuse_without_memory(workers * WORKER_BYTES, f"--workers {workers}", "take fewer")
+
+
 @contextmanager
 def open_executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
     """Choose who computes the blocks.
@@ -243,8 +265,8 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
         return
     if workers is not None and scheduler is not None:
         raise ValueError("give --workers (on this machine) or --scheduler (elsewhere), not both")
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers {workers}: at least one worker is needed")
+    if workers is not None:
+        _check_workers(workers)
     from asem.blocks import workers as dask  # it takes half a second to load
     from asem.blocks.jobs import JobConfig
 

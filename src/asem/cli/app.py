@@ -12,6 +12,7 @@ from asem import __version__
 from asem.blocks.memory import one_heap
 from asem.cli import learn, models, predict, prepare, volumes
 from asem.cli.streams import tolerant_streams
+from asem.config import excerpts
 from asem.files import refuse_undecodable_text
 from asem.signals import exit_code, raised_signals
 
@@ -73,7 +74,7 @@ def _run(words: list[str]) -> int:
                 refuse_undecodable_text(word)
             build()(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _fail(str(error))
+        return _fail(excerpts(str(error)))
     except (ValueError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt as error:

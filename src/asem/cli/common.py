@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from asem.config import Nm3
+from asem.config import FARTHEST_NM, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3, excerpt
 
 if TYPE_CHECKING:
     from asem.blocks.executors import Executor
@@ -91,8 +91,31 @@ def triple(text: str, option: str) -> Nm3:
     if len(numbers) == 1:
         numbers *= 3
     if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"{option} {text}: write three numbers in nm, z,y,x, or one for all axes")
+        given = excerpt(text, str)
+        raise ValueError(f"{option} {given}: write three numbers in nm, z,y,x, or one for all axes")
     return numbers[0], numbers[1], numbers[2]
+
+
+def voxel_size_of(text: str) -> Nm3:
+    """Read ``--voxel-size``: as `triple`, each a length that a voxel can have."""
+    size = triple(text, "--voxel-size")
+    if not SMALLEST_VOXEL_NM <= min(size) <= max(size) <= LARGEST_VOXEL_NM:
+        raise ValueError(
+            f"--voxel-size {excerpt(text, str)}: the edges of a voxel must be positive, "
+            f"{SMALLEST_VOXEL_NM:g} to {LARGEST_VOXEL_NM:g} nm"
+        )
+    return size
+
+
+def offset_of(text: str) -> Nm3:
+    """Read ``--offset-nm``: as `triple`, each within `FARTHEST_NM`."""
+    offset = triple(text, "--offset-nm")
+    if max(map(abs, offset)) > FARTHEST_NM:
+        raise ValueError(
+            f"--offset-nm {excerpt(text, str)}: positions are within {FARTHEST_NM:g} nm of the "
+            "origin"
+        )
+    return offset
 
 
 def show(result: dict[str, Any], *, as_json: bool) -> None:

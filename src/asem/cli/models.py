@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from asem.cli.common import PLAIN, Flag, Shown, show, triple
+from asem.cli.common import PLAIN, Flag, Shown, show, voxel_size_of
 
 
 def build() -> App:
@@ -92,7 +92,7 @@ def convert(
         file,
         destination,
         structure=structure,
-        voxel_size=None if voxel_size is None else triple(voxel_size, "--voxel-size"),
+        voxel_size=None if voxel_size is None else voxel_size_of(voxel_size),
         published=published,
         overwrite=overwrite,
     )

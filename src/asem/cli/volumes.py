@@ -11,10 +11,12 @@ from asem.cli.common import (
     Signed,
     Workers,
     executing,
+    offset_of,
     progress,
     show,
-    triple,
+    voxel_size_of,
 )
+from asem.config import excerpt
 
 
 def import_(
@@ -82,8 +84,8 @@ def import_(
         import_volume(
             source,
             destination,
-            voxel_size=triple(voxel_size, "--voxel-size") if voxel_size else None,
-            offset_nm=triple(offset_nm, "--offset-nm") if offset_nm else None,
+            voxel_size=None if voxel_size is None else voxel_size_of(voxel_size),
+            offset_nm=None if offset_nm is None else offset_of(offset_nm),
             kind=kind,
             roi=roi,
             options=options,
@@ -101,7 +103,8 @@ def grey_window(text: str) -> tuple[float, float]:
     try:
         black, white = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise ValueError(f"--window {text}: write two grey values, black,white") from error
+        given = excerpt(text, str)
+        raise ValueError(f"--window {given}: write two grey values, black,white") from error
     return black, white
 
 
@@ -114,7 +117,8 @@ def unlabelled_value(text: str | None) -> int | Literal["auto", "none"]:
     try:
         return int(text)
     except ValueError as error:
-        raise ValueError(f"--unlabelled {text}: write a whole number, or none") from error
+        given = excerpt(text, str)
+        raise ValueError(f"--unlabelled {given}: write a whole number, or none") from error
 
 
 def info(path: Path, /, *, shown: Shown = PLAIN) -> None:

@@ -16,6 +16,7 @@ fly to what is read (`equalized`).
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,7 +36,9 @@ BINS = 256
 GREYS = 2**14
 """scikit-image counts grey values from 0 to 16,383, 65 to a bin."""
 GREYS_OF_BIN = 1 + GREYS // BINS
-Edge = Annotated[int, Field(ge=8)]
+LARGEST_KERNEL = 1024
+"""Voxels, eight times the paper's: a tile is read as a whole, and this one takes 2 GB at least."""
+Edge = Annotated[int, Field(ge=8, le=LARGEST_KERNEL)]
 GROUP = 256
 """Edge in voxels of what is measured at a time."""
 
@@ -95,24 +98,33 @@ def measure_mappings(output: Output, volume: Volume, config: ClaheConfig) -> Map
     config
         Kernel and clip limit.
     """
-    kernel = config.kernel
+    kernel, group = config.kernel, _group(config.kernel)
     tiles = tiles_of(volume, kernel)
     z, y, x = (
         t * k - s for t, k, s in zip(tiles.offset, kernel, volume.original_offset, strict=True)
     )
-    d, h, w = (max(1, GROUP // k) for k in kernel)
-    group = (d, h, w)
     table = output.scratch("mappings", (*tiles.shape, BINS), np.float32, (*group, BINS))
     mappings = Mappings(table, kernel, (z, y, x), window_of(volume), volume.padding)
     work = partial(_measure, volume=volume, mappings=mappings, clip_limit=config.clip_limit)
-    voxels = int(np.prod(group) * np.prod(kernel))
     output.run(
         work,
         list(tile(Roi.whole(tiles.shape), group)),
         stage="histograms",
-        block_bytes=voxels * voxel_bytes(volume) + int(np.prod(group)) * 50 * BINS,
+        block_bytes=group_bytes(volume, kernel),
     )
     return mappings
+
+
+def _group(kernel: Triple) -> Triple:
+    """Return how many tiles are measured at a time, along each axis."""
+    z, y, x = (max(1, GROUP // edge) for edge in kernel)
+    return z, y, x
+
+
+def group_bytes(volume: Volume, kernel: Triple) -> int:
+    """Return the memory of the tiles that are measured at a time."""
+    tiles = prod(_group(kernel))
+    return tiles * (prod(kernel) * voxel_bytes(volume) + 50 * BINS)
 
 
 def voxel_bytes(volume: Volume) -> int:

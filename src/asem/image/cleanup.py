@@ -6,6 +6,7 @@ nothing to do returns what it got.
 
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from numba import njit
 
 from asem.blocks.output import Output
 from asem.blocks.partials import Partials
-from asem.config import Nm3
+from asem.config import Nm3, excerpt
 from asem.image.components import Read, find_objects, recode
 from asem.image.labels import is_foreground, unknown_id
 from asem.image.morphology import near
 from asem.volume.roi import Roi, negative
 from asem.volume.volume import Volume
+
+MOST_VOXELS = 2**62
+"""Of an image: half of what 64 bits count."""
 
 
 def voxels_of(volume_nm3: float, voxel_size: Nm3) -> int:
@@ -30,7 +34,16 @@ def voxels_of(volume_nm3: float, voxel_size: Nm3) -> int:
     >>> voxels_of(3375, (5, 5, 5))
     27
     """
-    return int(np.ceil(volume_nm3 / np.prod(voxel_size) - 1e-6))
+    return int(np.ceil(min(volume_nm3 / prod(voxel_size), MOST_VOXELS) - 1e-6))
+
+
+def check_smallest(voxels: int) -> None:
+    """Raise ValueError where a number of voxels cannot be the least size of an object."""
+    if not 0 <= voxels <= MOST_VOXELS:
+        raise ValueError(
+            f"the smallest size {excerpt(voxels)} must not be negative, and at most 2^62 voxels: "
+            "no image has more"
+        )
 
 
 def cleaned(

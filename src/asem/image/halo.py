@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.output import Output
-from asem.volume.arrays import Stored
+from asem.resources import refuse_without_memory
+from asem.volume.arrays import SHARD, Stored
 from asem.volume.roi import Roi, Triple, negative
 from asem.volume.volume import Volume
 
@@ -45,6 +47,35 @@ def mapped(block: Roi, source: Volume, function: Function, halo: Triple) -> npt.
     return np.asarray(found[block.shift(negative(read.offset)).slices])
 
 
+def check_halo(source: Volume, halo: Triple, what: str, free: int) -> None:
+    """Raise ValueError where a block with what lies around it does not fit into memory.
+
+    Parameters
+    ----------
+    source, halo
+        As for `mapped`.
+    what
+        Names, in the message, what the halo is of.
+    free
+        Bytes, where blocks are computed.
+    """
+    largest = [
+        min(size, edge + 2 * far)
+        for size, edge, far in zip(source.shape, SHARD, halo, strict=True)
+    ]  # fmt: skip
+    refuse_without_memory(
+        prod(largest) * voxel_bytes(source),
+        f"a block with {max(halo)} voxels around it for {what}",
+        "take a smaller width in nm",
+        free=free,
+    )
+
+
+def voxel_bytes(source: Volume) -> int:
+    """Return the memory of a voxel of a block while a function is applied."""
+    return 16 + 2 * source.dtype.itemsize
+
+
 def write_mapped(
     output: Output,
     source: Volume,
@@ -68,5 +99,4 @@ def write_mapped(
         Where to write; None: to the output.
     """
     read = partial(mapped, source=source, function=function, halo=halo)
-    voxel_bytes = 16 + 2 * source.dtype.itemsize
-    output.fill(read, stage=stage, voxel_bytes=voxel_bytes, halo=halo, target=target)
+    output.fill(read, stage=stage, voxel_bytes=voxel_bytes(source), halo=halo, target=target)

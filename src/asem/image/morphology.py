@@ -25,6 +25,9 @@ from asem.volume.roi import Triple
 LOG = logging.getLogger(__name__)
 ROUNDING = 1e-6
 """Relative error of voxel sizes, as for `asem.volume.volume.same_voxel_size`."""
+MOST_RADIUS = 1000
+"""Voxels: distances are still whole numbers of 64 bits, whatever the three radii are (the square of
+their least common multiple). Each voxel is compared with as many along each axis."""
 Mask = npt.NDArray[np.bool_]
 ElementShape = Literal["diamond", "ball"]
 
@@ -35,12 +38,23 @@ def radii_of(width_nm: float, voxel_size: Nm3) -> Triple:
     The rule of dilations and of the radii of openings and closings. Less than half a voxel is 0:
     there is no reach along that axis (`warn_of_lost_width`).
 
+    Raises
+    ------
+    ValueError
+        The width is more than `MOST_RADIUS` voxels.
+
     Examples
     --------
     >>> radii_of(15, (50, 10, 4.6))
     (0, 2, 3)
     """
-    z, y, x = (math.floor(width_nm / size * (1 + ROUNDING) + 0.5) for size in voxel_size)
+    voxels = [width_nm / size * (1 + ROUNDING) + 0.5 for size in voxel_size]
+    if not max(voxels) < MOST_RADIUS + 1:
+        raise ValueError(
+            f"a width of {width_nm:g} nm is {max(voxels) - 0.5:.6g} voxels; at most {MOST_RADIUS} "
+            "are allowed: check that it is in nm, and the voxel size"
+        )
+    z, y, x = map(math.floor, voxels)
     return z, y, x
 
 

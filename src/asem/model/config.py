@@ -1,11 +1,12 @@
 """Settings of the network and its training; the defaults are the paper's. Loads no torch."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from asem.config import Config, Nm3
+from asem.config import MOST_COUNT, Config, VoxelSize
 from asem.documents import read_toml
 from asem.model.recipes import Resolved, completed
 from asem.model.voxel_range import VoxelSizeRange, checked_range
@@ -13,7 +14,15 @@ from asem.structures import Structure, structure
 
 TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file that its recipe completes."""
-Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+MOST_WEIGHTS = 10**9
+"""Of a network: 170 times the paper's. They and what an optimizer keeps of them take 20 GB."""
+LARGEST_PATCH = 2048
+"""Voxels: 34 GB for its grey values alone, before the network has made 32 maps of them."""
+LONGEST_NM = 1e6
+"""Of a length of augmentation; a patch of 2,048 voxels of 488 nm is as long."""
+MOST_PATCHES = 8
+"""Lengths of augmentation are at most so many patches; from there on there is nothing to see."""
+Count = Annotated[int, Field(ge=1, le=MOST_COUNT)]
 CutOn = Literal["processor", "device"]
 """Where patches are cut: both draw the same, but not the same noise."""
 Preset = Annotated[Structure, BeforeValidator(lambda x: structure(x) if isinstance(x, str) else x)]
@@ -23,17 +32,48 @@ Preset = Annotated[Structure, BeforeValidator(lambda x: structure(x) if isinstan
 class ModelConfig(Config):
     """Shape of the 3D U-Net (paper, Model architecture; Fig. S3 A)."""
 
-    features: PositiveInt = 32
-    """Feature maps of the first level."""
-    growth: PositiveInt = 2
+    features: int = Field(32, ge=1, le=4096)
+    """Feature maps of the first level; a convolution between 4,096 maps has 453 million weights."""
+    growth: int = Field(2, ge=1, le=16)
     """Times as many feature maps on each further level."""
     levels: int = Field(4, ge=1, le=8)
     """Levels of resolution; there are levels - 1 poolings."""
-    convolutions: PositiveInt = 2
-    """3 x 3 x 3 convolutions on each level, on the way down and up."""
+    convolutions: int = Field(2, ge=1, le=16)
+    """3 x 3 x 3 convolutions on each level, on the way down and up; 16 take 32 voxels there, on
+    the fourth level 256 of raw's."""
     norm: Literal["none", "batch"] = "none"
     """Batch norm is one factor a feature map at inference; group, instance and layer norm look
     across space, so that results would depend on the tile."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        if self.weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"a network of {self.features} features, growth {self.growth}, {self.levels} "
+                f"levels and {self.convolutions} convolutions has {self.weights:.3g} weights; at "
+                f"most {MOST_WEIGHTS:.0g} are allowed, take fewer features or levels"
+            )
+        return self
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Feature maps of each level, the finest first."""
+        return tuple(self.features * self.growth**level for level in range(self.levels))
+
+    @property
+    def weights(self) -> int:
+        """Weights of all convolutions, without biases and norms.
+
+        Examples
+        --------
+        >>> ModelConfig().weights
+        5836320
+        """
+        widths = self.widths
+        inner = (self.convolutions - 1) * sum(width**2 for width in (*widths, *widths[:-1]))
+        down = sum(a * b for a, b in zip((1, *widths), widths, strict=False))
+        up = sum((a + b) * a for a, b in pairwise(widths))
+        return 3**3 * (inner + down + up + 2 * widths[0])
 
 
 class OptimizerConfig(Config):
@@ -44,12 +84,13 @@ class OptimizerConfig(Config):
     """
 
     name: Literal["adam", "adamw"] = "adam"
-    learning_rate: PositiveFloat = 3e-5
-    weight_decay: float = Field(3e-5, ge=0)
+    learning_rate: float = Field(3e-5, gt=0, le=1000)
+    """Adam moves each weight by about so much in an iteration; weights are about 0.1."""
+    weight_decay: float = Field(3e-5, ge=0, le=1000)
     schedule: Literal["constant", "cosine"] = "constant"
     """cosine: down to zero at the last iteration. A run that is resumed with more iterations goes
     on where the longer curve is by then, which is higher."""
-    warmup: int = Field(0, ge=0)
+    warmup: int = Field(0, ge=0, le=MOST_COUNT)
     """Iterations in which the learning rate rises linearly from zero."""
     average: float = Field(0, ge=0, lt=1)
     """Validated and saved is a running mean of the weights; each iteration leaves this share of
@@ -81,29 +122,29 @@ class AugmentConfig(Config):
     """Objects become larger or smaller by up to this share."""
     elastic_p: float = Field(1, ge=0, le=1)
     """Probability of an elastic deformation."""
-    elastic_spacing_nm: PositiveFloat = 160
-    """Distance of its control points."""
-    elastic_sigma_nm: float = Field(10, ge=0)
+    elastic_spacing_nm: float = Field(160, gt=0, le=LONGEST_NM)
+    """Distance of its control points; at least a voxel is taken."""
+    elastic_sigma_nm: float = Field(10, ge=0, le=LONGEST_NM)
     """Standard deviation of their displacement along each axis."""
     shift_p: float = Field(0.05, ge=0, le=1)
     """Share of planes along one axis at which all that follows is shifted in the plane."""
-    shift_nm: float = Field(10, ge=0)
+    shift_nm: float = Field(10, ge=0, le=LONGEST_NM)
     """By at most this along each of the plane's axes, relative to the plane before."""
     contrast: float = Field(0.15, ge=0, lt=1)
     """Grey values are scaled about their mean by 1 - contrast to 1 + contrast."""
-    brightness: float = Field(0.15, ge=0)
+    brightness: float = Field(0.15, ge=0, le=10)
     """Grey values in [0, 1] are shifted by up to this, then clipped."""
     intensity_p: float = Field(0.5, ge=0, le=1)
     """Probability of each of the four changes that follow."""
-    drift: float = Field(0, ge=0)
+    drift: float = Field(0, ge=0, le=10)
     """Contrast and brightness vary within a patch, with this standard deviation."""
-    drift_nm: PositiveFloat = 600
-    """Distance over which they vary."""
-    gamma: float = Field(0, ge=0)
+    drift_nm: float = Field(600, gt=0, le=LONGEST_NM)
+    """Distance over which they vary; at least a voxel is taken."""
+    gamma: float = Field(0, ge=0, le=100)
     """Grey values in [0, 1] are raised to a power of 1 / (1 + gamma) to 1 + gamma."""
-    noise: float = Field(0, ge=0)
+    noise: float = Field(0, ge=0, le=10)
     """Largest standard deviation of normal noise."""
-    blur_nm: float = Field(0, ge=0)
+    blur_nm: float = Field(0, ge=0, le=LONGEST_NM)
     """Largest standard deviation of a Gaussian blur."""
 
     @classmethod
@@ -141,7 +182,7 @@ class TrainConfig(Config):
     structure: Preset
     """Width of the exclusion zone of the validation score: one of ours by its name, a TOML file, or
     a table."""
-    voxel_size: Voxel
+    voxel_size: VoxelSize
     """nm, of the model; data of another voxel size is resampled."""
     voxel_size_range: VoxelSizeRange | None = None
     """The smallest and the largest voxel size, nm: data within is used as it is, not resampled, in
@@ -151,27 +192,27 @@ class TrainConfig(Config):
     """False: data of another voxel size is refused."""
     train: tuple[Region, ...] = Field(min_length=1)
     validation: tuple[Region, ...] = ()
-    iterations: PositiveInt = 100_000
-    validate_every: PositiveInt = 1_000
+    iterations: Count = 100_000
+    validate_every: Count = 1_000
     """Iterations between two validations, each with a checkpoint."""
-    batch: PositiveInt = 1
+    batch: int = Field(1, ge=1, le=65_536)
     """Blocks of one iteration, over all devices."""
-    accumulate: PositiveInt = 1
+    accumulate: int = Field(1, ge=1, le=65_536)
     """Parts of a batch that a device takes one after the other, to save memory. Dice and batch norm
     then see a part at a time, as they see the part of one device with `devices`."""
-    patch: PositiveInt = 204
+    patch: int = Field(204, ge=1, le=LARGEST_PATCH)
     """Edge of a block that the network takes in, voxels."""
     loss: Literal["balanced", "cross_entropy+dice"] = "balanced"
     precision: Literal["auto", "32", "bf16"] = "auto"
     """auto: bf16 where the device computes in it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    devices: PositiveInt = 1
+    devices: int = Field(1, ge=1, le=1024)
     """GPUs, or processes on a CPU, that share each batch."""
     compile: bool | Literal["auto"] = False
     """Compile the network (torch.compile): it starts a minute later and then runs faster. auto: on
     a GPU, where what compiling needs is installed."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     sampling: SamplingConfig = SamplingConfig()
@@ -194,7 +235,19 @@ class TrainConfig(Config):
                 f"times 'accumulate' ({self.accumulate}); take a multiple of "
                 f"{self.devices * self.accumulate}"
             )
+        self._lengths_fit()
         return self
+
+    def _lengths_fit(self) -> None:
+        """Refuse lengths of augmentation that leave the patch far behind."""
+        longest = MOST_PATCHES * self.patch * min(self.voxel_size)
+        for name in ("elastic_sigma_nm", "shift_nm", "blur_nm"):
+            length = getattr(self.augment, name)
+            if length > longest:
+                raise ValueError(
+                    f"'augment.{name}': {length:g} nm is more than {MOST_PATCHES} patches of "
+                    f"{self.patch} voxels, {longest:g} nm"
+                )
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
@@ -233,7 +286,7 @@ class Origin(Config):
     """Name of the checkpoint that was read."""
     sha256: str
     """Of that file."""
-    published: int | None = None
+    published: int | None = Field(None, ge=0, le=MOST_COUNT)
     """Number of the published model, where it was said to be one (`asem models list`)."""
 
 
@@ -242,10 +295,10 @@ class CheckpointInfo(Config):
 
     asem: str
     """Version that wrote it."""
-    iteration: int
+    iteration: int = Field(ge=0, le=MOST_COUNT)
     """Iterations of training; 0 for a converted model, whose training is not known."""
     structure: str
-    voxel_size: Nm3
+    voxel_size: VoxelSize
     voxel_size_range: VoxelSizeRange | None = None
     """Data of these voxel sizes is not resampled; None: of `voxel_size` only."""
     model: ModelConfig
@@ -280,7 +333,7 @@ class RunState(Config):
     """How far a run got: `run.json`."""
 
     state: Literal["running", "finished"]
-    iteration: int
+    iteration: int = Field(ge=0, le=MOST_COUNT)
     best: int | None
     """Iteration of the best checkpoint: the middle of the fit regime, else the highest F1."""
     first_fit: int | None = None

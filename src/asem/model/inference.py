@@ -206,8 +206,8 @@ def plan_tiles(config: ModelConfig, roi: Roi, tile: int) -> Tiling:
         raise ValueError(f"--tile {tile} must be a multiple of {step} for this network")
     z, y, x = (offset - offset % step for offset in roi.offset)
     tiles = split_evenly(Roi.between((z, y, x), roi.end), (tile, tile, tile), multiple=step)
-    inputs = [input_roi(config, one) for one in tiles]
-    return Tiling(roi, tuple(tiles), Roi.between(inputs[0].offset, inputs[-1].end))
+    first, last = (input_roi(config, tiles[end]) for end in (0, -1))
+    return Tiling(roi, tuple(tiles), Roi.between(first.offset, last.end))
 
 
 def default_tile(runner: Runner) -> int:

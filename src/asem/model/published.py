@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from asem.config import Nm3
+from asem.config import Nm3, excerpt
 from asem.model.voxel_range import VoxelSizeRange
 
 WHERE = "https://open.quiltdata.com/b/asem-project"
@@ -70,4 +70,6 @@ def published_model(number: int) -> PublishedModel:
         if model.number == number:
             return model
     known = ", ".join(str(model.number) for model in PUBLISHED)
-    raise ValueError(f"unknown published model {number}; known: {known} (`asem models list`)")
+    raise ValueError(
+        f"unknown published model {excerpt(number)}; known: {known} (`asem models list`)"
+    )

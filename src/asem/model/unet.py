@@ -71,7 +71,7 @@ class UNet(nn.Module):
         skips.pop()
         for level in reversed(range(len(self.up))):
             x = functional.interpolate(x, scale_factor=2, mode="nearest")
-            sizes = [_crop_size(self.config, level, size) for size in x.shape[2:]]
+            sizes = [crop_size(self.config, level, size) for size in x.shape[2:]]
             x = self.up[level](torch.cat([_cropped(skips[level], sizes), _cropped(x, sizes)], 1))
         logits: Tensor = self.head(x)
         return logits
@@ -109,7 +109,7 @@ def _shrinkage(config: ModelConfig) -> int:
     return taken
 
 
-def _crop_size(config: ModelConfig, level: int, size: int) -> int:
+def crop_size(config: ModelConfig, level: int, size: int) -> int:
     """Return what is kept of `size` upsampled voxels before the convolutions of `level`.
 
     What the convolutions leave is a multiple of all the pooling from this level down, which makes
@@ -142,7 +142,7 @@ def output_size(config: ModelConfig, size: int) -> int | None:
         if size < 1:
             return None
     for level in reversed(range(config.levels - 1)):
-        size = _crop_size(config, level, 2 * size) - shrinkage
+        size = crop_size(config, level, 2 * size) - shrinkage
         if size < 1:
             return None
     size -= KERNEL - 1
@@ -169,7 +169,7 @@ def crops(config: ModelConfig) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         sizes.append(size)
     found = []
     for level in reversed(range(config.levels - 1)):
-        wanted = _crop_size(config, level, 2 * size)
+        wanted = crop_size(config, level, 2 * size)
         cuts = [(have - wanted, (have - wanted) // 2) for have in (sizes[level], 2 * size)]
         skip, upsampled = ((before, cut - before) for cut, before in cuts)
         found.append((skip, upsampled))

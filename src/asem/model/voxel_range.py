@@ -1,9 +1,9 @@
 """Voxel sizes that a network takes as they are. Loads no torch."""
 
-from asem.config import Nm3
+from asem.config import Nm3, VoxelSize
 
 ROUNDING = 1e-6
-VoxelSizeRange = tuple[Nm3, Nm3]
+VoxelSizeRange = tuple[VoxelSize, VoxelSize]
 """The smallest and the largest voxel size along (z, y, x), nm."""
 
 

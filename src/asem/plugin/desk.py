@@ -183,7 +183,7 @@ class Desk:
                 self.guess = guess
                 self.recut()
             else:
-                self.say(f"window {self.windows.index(window) + 1} is predicted")
+                self.say(f"window {(self.windows.first_in(window) or 0) + 1} is predicted")
 
         self._predicting.ask(
             window, checkpoint, keep, lambda fault: self.say(f"no prediction: {fault}")
@@ -298,8 +298,8 @@ class Desk:
             self._repaint()
             self._marked()
         else:
-            there = (n for n, w in enumerate(self.windows) if mark.box.intersect(w).size)
-            self.go_to(next(there, self.number))
+            there = self.windows.first_in(mark.box)
+            self.go_to(self.number if there is None else there)
 
     def _repaint(self) -> None:
         self.strokes[...] = self.annotation.painted(self.window)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asem import __version__
+from asem.config import excerpt
 from asem.folders import delete_folder
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, CutOn, RunState, TrainConfig
@@ -152,7 +153,8 @@ class Run:
         have = [int(row["iteration"]) for row in self.rows if row["iteration"] in there]
         if iteration not in have:
             raise ValueError(
-                f"{self.folder} has no validated checkpoint of iteration {iteration}; it has "
+                f"{self.folder} has no validated checkpoint of iteration "
+                f"{excerpt(iteration)}; it has "
                 f"{', '.join(map(str, have)) or 'none'}"
             )
         later = [one for one in there if one > iteration]

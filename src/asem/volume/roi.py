@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from asem.config import excerpt
+
+MOST_LETTERS = 200
+"""Of a Roi as text, six numbers of voxels."""
 Triple = tuple[int, int, int]
 """Three whole numbers along (z, y, x)."""
 
@@ -124,17 +128,19 @@ def parse_roi(text: str, shape: Triple) -> Roi:
     Roi(offset=(2, 0, 10), shape=(2, 8, 6))
     """
     number = r"\s*(\d*)\s*"
-    match = re.fullmatch(",".join([f"{number}:{number}"] * 3), text)
+    short = len(text) <= MOST_LETTERS  # the pattern takes the square of that to refuse spaces
+    match = re.fullmatch(",".join([f"{number}:{number}"] * 3), text) if short else None
     if match is None:
-        raise ValueError(
-            f"'{text}' is no Roi; write z0:z1,y0:y1,x0:x1 in voxels, ends may be empty"
-        )
+        given = excerpt(text)
+        raise ValueError(f"{given} is no Roi; write z0:z1,y0:y1,x0:x1 in voxels, ends may be empty")
     starts, stops = match.groups()[0::2], match.groups()[1::2]
     start = [int(given or 0) for given in starts]
     stop = [int(given or size) for given, size in zip(stops, shape, strict=True)]
     roi = Roi.between(start, stop)
     if roi.size == 0:
-        raise ValueError(f"the Roi {text} is empty; an end must lie behind its start")
+        raise ValueError(f"the Roi {excerpt(text, str)} is empty; an end must lie behind its start")
     if not Roi.whole(shape).contains(roi):
-        raise ValueError(f"the Roi {text} leaves the volume, which has {Roi.whole(shape)}")
+        raise ValueError(
+            f"the Roi {excerpt(text, str)} leaves the volume, which has {Roi.whole(shape)}"
+        )
     return roi

@@ -14,6 +14,7 @@ from math import prod
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
+from asem.config import excerpt
 from asem.volume.tiff_pages import File
 
 LOG = logging.getLogger(__name__)
@@ -325,5 +326,9 @@ def choose_channel(
     listed = ", ".join(
         str(n) if str(n) == called else f"{n} ({called})" for n, called in known.items()
     )
-    wanted = "choose one with --channel" if channel is None else f"there is no channel {channel}"
+    wanted = (
+        "choose one with --channel"
+        if channel is None
+        else f"there is no channel {excerpt(channel, str)}"
+    )
     raise ValueError(f"{name} has the channels {listed:.200}; {wanted}")

@@ -8,12 +8,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from asem.config import Nm3
+from asem.config import FARTHEST_NM, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
 from asem.volume.roi import Roi, Triple, negative
 
 Kind = Literal["image", "labels"]
-SMALLEST_NM, LARGEST_NM, FARTHEST_NM = 1e-6, 1e9, 1e15
-"""Of voxels: far less than an atom, a metre; of positions: a thousand kilometres."""
 WHOLE_VOXEL_TOLERANCE = 0.01
 """A shift between two volumes counts as whole voxels within this share of a voxel."""
 
@@ -106,20 +104,12 @@ class Volume:
     name: str = "volume"
 
     def __post_init__(self) -> None:
-        if not np.isfinite([*self.voxel_size, *self.offset_nm]).all() or min(self.voxel_size) <= 0:
+        usual = all(SMALLEST_VOXEL_NM <= size <= LARGEST_VOXEL_NM for size in self.voxel_size)
+        if not usual or not all(abs(place) <= FARTHEST_NM for place in self.offset_nm):
             raise ValueError(
-                f"{self.name}: voxel size {nm(self.voxel_size)} nm must be positive, it and the "
-                f"offset {nm(self.offset_nm)} nm finite"
-            )
-        if (
-            min(self.voxel_size) < SMALLEST_NM
-            or max(self.voxel_size) > LARGEST_NM
-            or max(map(abs, self.offset_nm)) > FARTHEST_NM
-        ):
-            raise ValueError(
-                f"{self.name}: voxels of {nm(self.voxel_size)} nm at {nm(self.offset_nm)} nm; they "
-                f"must have {SMALLEST_NM:g} to {LARGEST_NM:g} nm and lie within {FARTHEST_NM:g} nm "
-                "of the origin"
+                f"{self.name}: voxel size {nm(self.voxel_size)} nm must be positive, "
+                f"{SMALLEST_VOXEL_NM:g} to {LARGEST_VOXEL_NM:g} nm, and the offset "
+                f"{nm(self.offset_nm)} nm within {FARTHEST_NM:g} nm"
             )
         if len(self.array.shape) != 3:
             shape = tuple(self.array.shape)

@@ -18,9 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.annotate.annotation import Guess
-from asem.annotate.graphcut import GraphCutConfig, Region, memory_of, prepared
+from asem.annotate.graphcut import (
+    GraphCutConfig,
+    Region,
+    check_widths,
+    memory_of,
+    prepared,
+)
 from asem.annotate.kept import kept
 from asem.annotate.session import Session
+from asem.annotate.windows import Windows
 from asem.blocks.journal import NAME
 from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
@@ -29,7 +36,6 @@ from asem.resources import free_memory
 from asem.structures import Structure
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_volume, refuse_labels
-from asem.volume.grid import split_evenly
 from asem.volume.roi import Roi, negative
 from asem.volume.volume import Volume
 from asem.workflows.describe import describe_volume
@@ -78,11 +84,11 @@ def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, Session
     return volume, session
 
 
-def windows_of(volume: Volume, edge: int = WINDOW_EDGE) -> list[Roi]:
+def windows_of(volume: Volume, edge: int = WINDOW_EDGE) -> Windows:
     """Cut a volume in windows of about the same shape, at most `edge` voxels along an axis."""
     if edge < 1:
         raise ValueError(f"a window has an edge of 1 voxel and more, not {edge}")
-    return [one.intersect(volume.roi) for one in split_evenly(volume.roi, (edge, edge, edge))]
+    return Windows(volume.roi, edge)
 
 
 def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: Path) -> Region:
@@ -112,6 +118,7 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: 
 
     if config.energy == "paper":
         return prepare()
+    check_widths(window.shape, volume.voxel_size, config.membranes)
     # The weights of the energy change nothing of what is kept.
     fragments = config.membranes.fragments.model_dump(mode="json")
     request = {"raw": volume.identity, "window": str(window), "fragments": fragments}

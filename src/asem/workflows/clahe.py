@@ -7,7 +7,8 @@ import numpy as np
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.image.clahe import ClaheConfig, equalized, measure_mappings, voxel_bytes
+from asem.image.clahe import ClaheConfig, equalized, group_bytes, measure_mappings, voxel_bytes
+from asem.resources import free_memory, refuse_without_memory
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume
@@ -45,6 +46,11 @@ def clahe_volume(
     volume = open_volume(raw)
     refuse_labels(volume)
     window_of(volume)  # refuses 16 bits without a window
+    needed = group_bytes(volume, config.kernel)
+    refuse_without_memory(
+        needed, f"a kernel of {max(config.kernel)} voxels", "take a smaller --kernel",
+        free=max(executor.ask(free_memory)),
+    )  # fmt: skip
     template = volume.blank(volume.roi, dtype=np.uint8, kind="image", window=(0.0, 255.0))
     with new_image(
         destination,

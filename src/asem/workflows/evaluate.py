@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.run import Progress, silent
+from asem.image.halo import check_halo
 from asem.image.labels import (
     exclusion_zone,
     is_foreground,
@@ -17,6 +18,7 @@ from asem.image.labels import (
 )
 from asem.image.morphology import ElementShape, zone_radii
 from asem.measure.overlap import Overlap, overlap
+from asem.resources import free_memory
 from asem.structures import find_structure
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
@@ -80,6 +82,8 @@ def evaluate_volume(
         check_probability(prediction, predicted, common, progress=progress)
     if widths is not None:
         warn_of_lost_zone(structure_name or "evaluate", *widths, predicted.voxel_size)
+        outside, inside = (zone_radii(width, predicted.voxel_size) for width in widths)
+        check_halo(truth, zone_halo(outside, inside), "the exclusion zone", free_memory())
     scorer = _Scorer(predicted, truth, widths, zone_shape, sample)
     zoned, whole, done = Overlap(), Overlap(), 0
     for block in tile(common, BLOCK):

@@ -12,7 +12,7 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.blocks.side_file import SideFile
-from asem.image.cleanup import read_known
+from asem.image.cleanup import check_smallest, read_known
 from asem.image.components import VOXEL_BYTES, Objects, find_objects, id_dtype, recode
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.roi import Roi
@@ -55,8 +55,7 @@ def number_objects(
         The finished instances.
     """
     source = open_labels(segmentation)
-    if min_size < 0:
-        raise ValueError(f"the smallest size {min_size} must not be negative")
+    check_smallest(min_size)
     table = None if sizes is None else SideFile(sizes, destination.resolve(), overwrite)
     if table is not None:
         table.check()

@@ -21,6 +21,7 @@ from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
 from asem.training.checks import check_regions
+from asem.training.memory import check_memory
 from asem.training.mlflow_runs import mlflow_told, refuse_without_mlflow
 from asem.training.parallel import launch, make_fabric
 from asem.training.regions import Sample, kept, kept_grey, load_sample
@@ -117,6 +118,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
     if job.mlflow is not None:
         refuse_without_mlflow(job.mlflow)
     fabric = make_fabric(config)
+    check_memory(config, fabric.device)
     with memory_advice(ADVICE):
         loaded = job.load()
         run = loaded.run

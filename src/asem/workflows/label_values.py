@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.run import Progress, silent
+from asem.config import excerpt
 from asem.image.labels import unknown_id
 from asem.volume.arrays import SHARD
 from asem.volume.contrast import count_values
@@ -119,7 +120,7 @@ def check_labels(
     counts = LabelCounts()
     unsigned = isinstance(unlabelled, int) and volume.dtype.kind == "u"
     if unsigned and unlabelled not in range(unknown_id(volume.dtype) + 1):
-        raise ValueError(f"--unlabelled {unlabelled} is no value of {volume.dtype}")
+        raise ValueError(f"--unlabelled {excerpt(unlabelled)} is no value of {volume.dtype}")
     done = 0
     for layer in layers(part, volume):
         voxels = volume.read(layer)

@@ -10,11 +10,14 @@ from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import cleaned
 from asem.image.components import VOXEL_BYTES
-from asem.image.labels import warn_of_lost_zone, write_grown, write_zone
+from asem.image.halo import check_halo
+from asem.image.labels import warn_of_lost_zone, write_grown, write_zone, zone_halo
 from asem.image.morphology import ElementShape, radii_of, warn_of_lost_width, zone_radii
+from asem.resources import free_memory
 from asem.structures import Structure
 from asem.volume import ngff
 from asem.volume.formats import open_labels, open_volume
+from asem.volume.roi import Triple
 from asem.volume.volume import Volume
 
 
@@ -69,6 +72,10 @@ def label_volume(
     outputs = [destination, *([exclusion_zone] if exclusion_zone else [])]
     if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
         raise ValueError("SRC, DST and the exclusion zone must be three different images")
+    radii, outside, inside = _widths(annotation, structure, zone=exclusion_zone is not None)
+    free = max(executor.ask(free_memory))
+    check_halo(annotation, radii, "dilation_nm", free)
+    check_halo(annotation, zone_halo(outside, inside), "the exclusion zone", free)
     only_zone = not overwrite and exclusion_zone is not None and _was_made(destination, request)
     if exclusion_zone is not None:  # before anything is deleted
         check_way(exclusion_zone, [source, destination], overwrite=overwrite)
@@ -81,11 +88,10 @@ def label_volume(
             sources=[source],
             **common,
         ) as output:
-            _write_labels(output, annotation, structure)
+            _write_labels(output, annotation, structure, radii)
     labels = open_volume(destination)
     if exclusion_zone is not None:
         widths = structure.zone_out_nm, structure.zone_in_nm
-        outside, inside = (zone_radii(width, labels.voxel_size) for width in widths)
         warn_of_lost_zone(structure.name, *widths, labels.voxel_size)
         with new_image(
             exclusion_zone,
@@ -107,7 +113,16 @@ def _was_made(image: Path, request: dict[str, Any]) -> bool:
     return bool(made.get("command") == "labels" and made.get("request") == request)
 
 
-def _write_labels(output: Output, annotation: Volume, structure: Structure) -> None:
+def _widths(
+    annotation: Volume, structure: Structure, *, zone: bool
+) -> tuple[Triple, Triple, Triple]:
+    """Return the widths of the dilation and of the zone, outside and inside, in voxels."""
+    size = annotation.voxel_size
+    out_nm, in_nm = (structure.zone_out_nm, structure.zone_in_nm) if zone else (0.0, 0.0)
+    return radii_of(structure.dilation_nm, size), zone_radii(out_nm, size), zone_radii(in_nm, size)
+
+
+def _write_labels(output: Output, annotation: Volume, structure: Structure, radii: Triple) -> None:
     clean = cleaned(
         output,
         annotation,
@@ -116,7 +131,6 @@ def _write_labels(output: Output, annotation: Volume, structure: Structure) -> N
         keep_cut=True,
     )
     width, voxel_size = structure.dilation_nm, annotation.voxel_size
-    radii = radii_of(width, voxel_size)
     warn_of_lost_width(f"{structure.name}: dilation", width, voxel_size, radii)
     if max(radii) == 0:
         output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES)

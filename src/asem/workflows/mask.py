@@ -7,7 +7,9 @@ import numpy as np
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
-from asem.image.masks import MaskConfig, write_mask
+from asem.image.halo import check_halo
+from asem.image.masks import MaskConfig, mask_halo, write_mask
+from asem.resources import free_memory
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume
@@ -45,6 +47,8 @@ def mask_volume(
     volume = open_volume(raw)
     refuse_labels(volume)
     window_of(volume)  # refuses 16 bits without a window
+    halo = mask_halo(volume.voxel_size, config)
+    check_halo(volume, halo, "opening_nm and closing_nm", max(executor.ask(free_memory)))
     with new_image(
         destination,
         volume.blank(volume.roi, dtype=np.uint8, kind="labels", window=None),

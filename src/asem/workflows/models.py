@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from asem import __version__
-from asem.config import Nm3
+from asem.config import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
 from asem.contents import contents
 from asem.files import refuse_undecodable
 from asem.folders import replaced_by
@@ -110,9 +110,14 @@ def _meaning(
     A voxel size that is given is the only one that is not resampled.
     """
     name = None if structure is None else find_structure(structure).name
-    if voxel_size is not None and min(voxel_size) <= 0:
+    if voxel_size is not None and not all(
+        SMALLEST_VOXEL_NM <= size <= LARGEST_VOXEL_NM for size in voxel_size
+    ):
         given = ",".join(f"{size:g}" for size in voxel_size)
-        raise ValueError(f"--voxel-size {given}: the sizes of a voxel in nm must be positive")
+        raise ValueError(
+            f"--voxel-size {given}: the sizes of a voxel in nm must be positive, "
+            f"{SMALLEST_VOXEL_NM:g} to {LARGEST_VOXEL_NM:g}"
+        )
     accepted = None
     if published is not None:
         model = published_model(published)

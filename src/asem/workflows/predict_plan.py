@@ -42,6 +42,7 @@ LOG = logging.getLogger(__name__)
 COMMAND = "predict"
 SMALL_TILE = 64
 """A network with the paper's context reads sixteen times as much as a smaller one keeps."""
+LARGEST_TILE = 4096
 MOST_SHARDS = 2
 """Along an axis of a block: 512 voxels, which a GPU's largest tile covers."""
 
@@ -59,9 +60,10 @@ class ModelJob(Config):
     """Take the mean over eight mirror images, for eight times the work."""
     precision: Precision = "auto"
     """``"auto"``, ``"32"`` or ``"bf16"``."""
-    tile: int | None = None
+    tile: int | None = Field(default=None, ge=1, le=LARGEST_TILE)
     """Edge of what one forward pass keeps, model voxels; None: what an interrupted run had, else as
-    much as the free memory allows (264 on a CPU, 520 on a GPU at most)."""
+    much as the free memory allows (264 on a CPU, 520 on a GPU at most). Above 4,096 nothing would
+    change: a block of 512 of raw's voxels has fewer of an eighth of their edge."""
 
 
 class InputJob(Config):
@@ -244,7 +246,7 @@ class Plan:
             _planned(one, raw, offers, resample=job.resample, overwrite=overwrite)
             for one in job.model
         ]
-        begun = [] if overwrite else [request_of(one.out).get("shards") for one in job.model]
+        begun = [_begun(one, overwrite=overwrite).get("shards") for one in job.model]
         kept = next((shards for shards in begun if shards), None)  # journals name blocks
         along = kept or max(_shards(network, raw) for network, _ in planned)
         models = tuple(
@@ -301,7 +303,7 @@ def _planned(
     info, weights = read_info(folder), weights_hash(folder)
     voxel_size = _seen_voxel_size(raw, info)
     at_voxel_size(raw, voxel_size, resample=resample)
-    begun = {} if overwrite else request_of(job.out)  # as it was begun it is gone on with
+    begun = _begun(job, overwrite=overwrite)
     precision: Precision = job.precision
     if precision == "auto":
         precision = begun.get("precision") or _precision(offers)
@@ -343,6 +345,24 @@ def _planned(
         "checkpoint": info.model_dump(mode="json"),
         "tile": tile,
         "precision": precision,
+    }
+
+
+def _begun(job: ModelJob, *, overwrite: bool) -> dict[str, Any]:
+    """Return how an interrupted prediction was begun, as it is resumed, where that can have been.
+
+    What cannot have been is left out; the journal then refuses the request as another one.
+    """
+    found = {} if overwrite else request_of(job.out)
+    allowed: dict[str, Any] = {
+        "shards": range(1, MOST_SHARDS + 1),
+        "tile": range(1, LARGEST_TILE + 1),
+        "precision": ("32", "bf16"),
+    }
+    return {
+        key: found[key]
+        for key, values in allowed.items()
+        if type(found.get(key)) in (int, str) and found[key] in values
     }
 
 

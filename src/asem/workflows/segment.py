@@ -8,7 +8,7 @@ import numpy.typing as npt
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
-from asem.image.cleanup import drop_objects
+from asem.image.cleanup import check_smallest, drop_objects
 from asem.image.components import VOXEL_BYTES
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
@@ -96,5 +96,4 @@ def least_value(threshold: float) -> int:
 def _check(threshold: float, min_size: int) -> None:
     if not 0 < threshold <= 1:
         raise ValueError(f"the threshold {threshold} must be above 0 and at most 1")
-    if min_size < 0:
-        raise ValueError(f"the smallest size {min_size} must not be negative")
+    check_smallest(min_size)

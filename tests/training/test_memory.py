@@ -1,0 +1,85 @@
+import re
+
+import pytest
+import torch
+
+from asem.cli import main
+from asem.model.config import ModelConfig, Region, TrainConfig
+from asem.model.unet import UNet
+from asem.training.memory import check_memory, least_bytes
+
+REGIONS = (Region(raw="raw", labels="labels"),)
+
+
+def config_of(**changes):
+    settings = {"structure": "mito", "voxel_size": (5, 5, 5), "train": REGIONS, "patch": 100}
+    return TrainConfig(**{**settings, "recipe": "paper", **changes})
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("growth", [1, 2, 3])
+@pytest.mark.parametrize("convolutions", [1, 2, 3])
+def test_weights_are_those_of_the_network(levels, growth, convolutions):
+    config = ModelConfig(features=2, growth=growth, levels=levels, convolutions=convolutions)
+    built = sum(p.numel() for p in UNet(config).parameters() if p.ndim == 5)
+    assert config.weights == built
+
+
+@pytest.mark.parametrize("convolutions", [1, 2])
+def test_the_least_memory_is_that_of_the_maps_and_the_weights(convolutions):
+    model = ModelConfig(features=2, levels=3, convolutions=convolutions)
+    config = config_of(model=model.model_dump(), patch=60, batch=2)
+    net, numbers = UNet(model), 0
+
+    def count(module, _, out):
+        nonlocal numbers
+        numbers += out.numel()
+
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv3d) and module is not net.head:
+            module.register_forward_hook(count)
+    net(torch.zeros(2, 1, 60, 60, 60))
+    assert least_bytes(config, item=4) == 4 * numbers + 16 * model.weights
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patch": 2044},
+        {"batch": 65_536},
+        {"device": "cpu", "devices": 1024, "batch": 1024},
+    ],
+)
+def test_a_training_without_memory_is_refused(changes):
+    with pytest.raises(ValueError, match=r"the training takes .* GB of memory, of"):
+        check_memory(config_of(**changes), torch.device("cpu"))
+
+
+def test_the_command_refuses_it_before_anything_is_read(cell, tmp_path, capsys):
+    text = (cell / "train.toml").read_text().replace("patch = 28", "patch = 2028\nbatch = 64")
+    (tmp_path / "t.toml").write_text(text.replace("batch = 1\n", "").replace('"cell', '"nowhere'))
+    assert main(["train", str(tmp_path / "t.toml"), "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the training takes" in line
+    assert "take a smaller `batch`, `patch` or `model`" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features": 4096, "levels": 3}, "weights; at most 1e+09 are allowed"),
+        ({"features": 3000}, "weights; at most 1e+09 are allowed"),
+        ({"features": 5000}, "less than or equal to 4096"),
+        ({"growth": 16, "levels": 8}, "weights; at most"),
+        ({"convolutions": 10**9}, "less than or equal to 16"),
+    ],
+)
+def test_networks_that_cannot_be_built(settings, message):
+    with pytest.raises(ValueError, match=f"^state.json: .*{re.escape(message)}"):
+        ModelConfig.checked(settings, source="state.json")
+
+
+def test_lengths_of_augmentation_that_leave_the_patch():
+    with pytest.raises(ValueError, match=r"'augment.blur_nm': 5000 nm is more than 8 patches"):
+        config_of(augment={"blur_nm": 5000})
