@@ -13,6 +13,8 @@ from asem.structures import Structure, structure
 
 TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file that its recipe completes."""
+MOST_FEATURES = 2**14
+"""Of the last level; the paper's network has 256."""
 Voxel = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 CutOn = Literal["processor", "device"]
 """Where patches are cut: both draw the same, but not the same noise."""
@@ -23,17 +25,28 @@ Preset = Annotated[Structure, BeforeValidator(lambda x: structure(x) if isinstan
 class ModelConfig(Config):
     """Shape of the 3D U-Net (paper, Model architecture; Fig. S3 A)."""
 
-    features: PositiveInt = 32
+    features: int = Field(32, ge=1, le=4096)
     """Feature maps of the first level."""
-    growth: PositiveInt = 2
+    growth: int = Field(2, ge=1, le=16)
     """Times as many feature maps on each further level."""
     levels: int = Field(4, ge=1, le=8)
     """Levels of resolution; there are levels - 1 poolings."""
-    convolutions: PositiveInt = 2
+    convolutions: int = Field(2, ge=1, le=16)
     """3 x 3 x 3 convolutions on each level, on the way down and up."""
     norm: Literal["none", "batch"] = "none"
     """Batch norm is one factor a feature map at inference; group, instance and layer norm look
     across space, so that results would depend on the tile."""
+
+    @model_validator(mode="after")
+    def _widest_level_exists(self) -> Self:
+        widest = self.features * self.growth ** (self.levels - 1)
+        if widest > MOST_FEATURES:
+            raise ValueError(
+                f"'features': {self.features} times 'growth' {self.growth} on each of "
+                f"{self.levels} levels are {widest} feature maps on the last; at most "
+                f"{MOST_FEATURES} are possible"
+            )
+        return self
 
 
 class OptimizerConfig(Config):
