@@ -25,8 +25,10 @@ from asem.documents import read_json
 from asem.files import is_temporary, refuse_undecodable, replaced
 from asem.folders import replaced_folder
 from asem.model.config import CheckpointInfo, RunState
+from asem.model.tensors import shapes_in
 from asem.model.unet import UNet
 from asem.names import refuse_link
+from asem.resources import refuse_without_memory
 
 WEIGHTS, MOMENTS, STATE, RUN = (
     "model.safetensors",
@@ -229,8 +231,28 @@ def load_checkpoint(folder: Path) -> tuple[UNet, CheckpointInfo]:
 
 
 def read_info(folder: Path) -> CheckpointInfo:
-    """Return what stands beside the weights of a checkpoint; ValueError where it is damaged."""
-    return CheckpointInfo.checked(read_json(folder / STATE), source=str(folder / STATE))
+    """Return what stands beside the weights of a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or states another network than the weights are of: no network is built of
+        sizes that only `state.json` states.
+    """
+    info = CheckpointInfo.checked(read_json(folder / STATE), source=str(folder / STATE))
+    weights = folder / WEIGHTS
+    given = shapes_in(weights)
+    with torch.device("meta"):  # takes no memory
+        needed = {name: tuple(v.shape) for name, v in UNet(info.model).state_dict().items()}
+    if given != needed:
+        name = next(n for n in sorted({*given, *needed}) if given.get(n) != needed.get(n))
+        shapes = (f"{of[name]}" if name in of else "nothing" for of in (given, needed))
+        raise ValueError(
+            f"{weights} is damaged or of another network: {name} is {next(shapes)}, but "
+            f"{folder / STATE} states {next(shapes)}"
+        )
+    refuse_without_memory(weights.stat().st_size, f"the network {weights}")
+    return info
 
 
 def load_weights(folder: Path, net: UNet) -> None:
