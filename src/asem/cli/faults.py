@@ -30,6 +30,8 @@ MOST_FRAMES = 100
 """Calls that a report lists, the last ones."""
 MOST_LETTERS = 300
 """Of a reason in a line."""
+LINK_LOOP = "Symlink loop from "
+"""How `Path.resolve` begins a RuntimeError."""
 SMALLER = "close other programs, or take a smaller --tile, a smaller --roi or fewer --workers"
 
 
@@ -46,6 +48,8 @@ def line_of(error: Exception, words: Sequence[str]) -> str:
     reason = _first_line(error)
     if _is_out_of_memory(error):
         return f"out of memory ({reason or type(error).__name__}); {SMALLER}"
+    if reason.startswith(LINK_LOOP):
+        return f"{reason}; remove the link"
     kind = "something is nested too deeply" if isinstance(error, RecursionError) else reason
     what = type(error).__name__ + (f": {kind}" if kind else "")
     try:

@@ -10,19 +10,16 @@
 """
 
 import hashlib
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asem.documents import read_json
-from asem.files import refuse_undecodable, replaced, replaced_folder
-from asem.model.config import CheckpointInfo, RunState
+from asem.files import open_regular, refuse_undecodable, replaced, replaced_folder
+from asem.model.config import CheckpointInfo, ModelConfig, RunState
+from asem.model.tensors import OTHER, count_tensors, read_tensors, save_tensors
 from asem.model.unet import UNet
 
 WEIGHTS, MOMENTS, STATE, RUN = (
@@ -34,6 +31,10 @@ WEIGHTS, MOMENTS, STATE, RUN = (
 CHECKPOINTS = "checkpoints"
 TRAINED = "trained."
 """Before the names of weights that are trained but not those for inference."""
+MOMENT_NAMES = ("exp_avg", "exp_avg_sq")
+"""What Adam and AdamW keep of each weight, besides the number of steps."""
+MOST_FEATURES = 2**20
+"""Of the coarsest level."""
 
 
 def save_checkpoint(
@@ -56,24 +57,24 @@ def save_checkpoint(
         Its moments are kept, to go on training.
     trained
         The weights that are trained, where they are not those of `net`.
+
+    Raises
+    ------
+    ValueError
+        A weight is no finite number; nothing is written.
     """
     folder = checkpoint_folder(run, info.iteration)
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
+    for name, value in (*net.state_dict().items(), *own.items()):
+        if not value.isfinite().all():
+            raise ValueError(
+                f"the weights {name} became infinite or NaN by iteration {info.iteration}; take a "
+                'smaller optimizer.learning_rate, or precision = "32"'
+            )
     with replaced_folder(folder, replace=True) as partial:
-        _save({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
-        _save({**_moments(optimizer), **own}, partial / MOMENTS)
+        save_tensors({k: v.contiguous() for k, v in net.state_dict().items()}, partial / WEIGHTS)
+        save_tensors({**_moments(optimizer), **own}, partial / MOMENTS)
         (partial / STATE).write_text(info.model_dump_json(indent=1))
-
-
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    """Write tensors; OSError that names the file where it cannot be written."""
-    try:
-        save_file(tensors, file)
-    except SafetensorError as error:
-        found = re.search(r"\(os error (\d+)\)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(file)) from error
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -110,7 +111,8 @@ def save_model(
     """
     refuse_to_replace(folder, overwrite=overwrite)
     with replaced_folder(folder, replace=overwrite) as partial:
-        _save({name: value.contiguous() for name, value in weights.items()}, partial / WEIGHTS)
+        own = {name: value.contiguous() for name, value in weights.items()}
+        save_tensors(own, partial / WEIGHTS)
         (partial / STATE).write_text(info.model_dump_json(indent=1))
         refuse_to_replace(folder, overwrite=overwrite)  # what appeared meanwhile stays
 
@@ -137,18 +139,23 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> None:
-    """Give a network and its optimizer the state in which `save_checkpoint` found them."""
+    """Give a network and its optimizer the state in which `save_checkpoint` found them.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or of another network; nothing is changed.
+    """
+    found = _read_moments(folder, net)
     load_weights(folder, net)
-    state: dict[int, dict[str, Tensor]] = {}
-    trained = {}
-    for key, value in load_file(folder / MOMENTS).items():
-        if key.startswith(TRAINED):
-            trained[key.removeprefix(TRAINED)] = value
-            continue
-        parameter, name = key.split(".", 1)
-        state.setdefault(int(parameter), {})[name] = value
+    names = [name for name in found if name.startswith(TRAINED)]
+    trained = {name.removeprefix(TRAINED): found.pop(name) for name in names}
     if trained:
         net.load_state_dict(trained)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in found.items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, values in state.items():
         for name, value in values.items():
@@ -156,6 +163,28 @@ def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> 
                 values[name] = torch.empty_like(weights[number]).copy_(value)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def check_training(folder: Path, config: ModelConfig) -> None:
+    """Raise ValueError where a training cannot be resumed from a checkpoint, for it is damaged."""
+    read_weights(folder, config)
+    with torch.device("meta"):
+        _read_moments(folder, UNet(config))
+
+
+def _read_moments(folder: Path, net: UNet) -> dict[str, Tensor]:
+    """Read what `save_checkpoint` stored beside the weights of a network."""
+    weights = list(enumerate(net.parameters()))
+    moments = {f"{n}.{name}": weight for n, weight in weights for name in MOMENT_NAMES}
+    steps = {f"{n}.step": torch.zeros(()) for n, _ in weights}
+    averaged = {f"{TRAINED}{name}": value for name, value in net.state_dict().items()}
+    try:
+        return read_tensors(folder / MOMENTS, {**moments, **steps}, optional=averaged)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; go on from an earlier checkpoint with --resume-at, or begin again with "
+            "--overwrite"
+        ) from error
 
 
 def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
@@ -196,8 +225,9 @@ def load_checkpoint(folder: Path) -> tuple[UNet, CheckpointInfo]:
         It is damaged.
     """
     info = read_info(folder)
+    weights = read_weights(folder, info.model)  # before memory is taken for what is stated
     net = UNet(info.model)
-    load_weights(folder, net)
+    net.load_state_dict(weights)
     # oneDNN and cuDNN are faster when the channels of a voxel lie together.
     net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return net.eval(), info
@@ -210,16 +240,35 @@ def read_info(folder: Path) -> CheckpointInfo:
 
 def load_weights(folder: Path, net: UNet) -> None:
     """Read the weights of a checkpoint into a network of its shape; ValueError where damaged."""
-    try:
-        net.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{folder / WEIGHTS} is damaged or of another network: {first}") from error
+    net.load_state_dict(read_weights(folder, net.config))
+
+
+def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint by their names in `UNet`.
+
+    Raises
+    ------
+    ValueError
+        They are damaged, not finite, or not those of a network of the shape `config`.
+    """
+    file = folder / WEIGHTS
+    number = count_tensors(file)
+    # What is stated may be anything: it is compared with what is stored before it is made.
+    largest = config.features * config.growth ** (config.levels - 1)
+    if config.levels * config.convolutions > number or largest > MOST_FEATURES:
+        raise ValueError(f"{file} {OTHER} it has {number} arrays, fewer than that has")
+    with torch.device("meta"):  # takes no memory
+        expected = UNet(config).state_dict()
+    return read_tensors(file, expected)
 
 
 def weights_hash(folder: Path) -> str:
     """Return the SHA-256 of a checkpoint's weights."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open_regular(folder / WEIGHTS) as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def read_run(run: Path) -> RunState:

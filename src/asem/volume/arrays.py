@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore as ts
 
-from asem.files import refuse_undecodable
+from asem.files import open_regular, refuse_undecodable
 from asem.volume.levels import Level
 from asem.volume.roi import Triple
 
@@ -97,6 +97,7 @@ _LITTLE = {"endian": "little"}
 def open_array(path: Path) -> "Stored":
     """Open a Zarr 3 array to read."""
     spec = {"driver": "zarr3", "kvstore": _kvstore(path)}
+    open_regular(path / "zarr.json").close()  # tensorstore would wait for a pipe
     try:
         return Stored(path, ts.open(spec, read=True).result())
     except ValueError as error:

@@ -21,6 +21,7 @@ from pydantic import ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
+from asem.documents import read_json
 from asem.files import replaced
 from asem.locks import exclusive
 from asem.provenance import files_identity
@@ -145,11 +146,11 @@ def _document(group: Path) -> dict[str, Any]:
     path = group / "zarr.json"
     if not path.exists():
         return {}
-    try:
-        document: dict[str, Any] = json.loads(path.read_text())
-        attributes = document.get("attributes", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f"{path} is no Zarr metadata: {error}") from error
+    document = read_json(path)
+    attributes = document.get("attributes", {})
+    kind, version = document.get("node_type", "group"), document.get("zarr_format", 3)
+    if (kind, version) != ("group", 3):
+        raise ValueError(f"{path} is that of no Zarr 3 group: {kind!r:.40}, {version!r:.40}")
     if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
         raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
     return document
