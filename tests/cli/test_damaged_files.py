@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorstore as ts
 import tifffile
 
 import funlib
@@ -15,6 +16,7 @@ from asem.annotate.annotation import Guess
 from asem.cli import main
 from asem.cli.streams import CONTROL
 from asem.volume import ngff
+from asem.volume.arrays import open_array
 from asem.volume.roi import Roi
 from asem.workflows.annotation import open_session, save_labels
 from asem.workflows.importing import import_volume
@@ -119,6 +121,8 @@ HARMLESS = {
 """Files that are made anew where they are damaged."""
 FOUND_LATER = {"cell.zarr/raw/0/c/0/0/0", "cell.zarr/labels/zarr.json"}
 """Read in mid-work or at its end: the output stays, to be resumed."""
+WRITTEN = {"region", f"{SESSION}/mito/log.jsonl", "raw.tif"}
+"""Pipes in the place of files that are also written, or of TIFF files, have tests of their own."""
 
 
 def flipped(data):
@@ -232,18 +236,48 @@ def unblocked(path, patience=10.0):
     assert not waited, f"{path} was waited for"
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "nothing", "loop"])
+@pytest.mark.parametrize("kind", ["folder", "nothing", "loop"])
 @pytest.mark.parametrize("name", READERS)
-def test_what_is_no_regular_file_is_one_line_that_names_it(place, capsys, name, kind):
+def test_what_is_no_file_is_one_line(place, capsys, name, kind):
     path = file_of(name)
     path.unlink()
     if kind == "folder":
         path.mkdir()
     elif kind == "loop":
         path.symlink_to(path.name)
-    elif kind == "pipe":
-        os.mkfifo(path)
-        with unblocked(path):
-            refused(READERS[name], "", capsys)
-        return
     refused(READERS[name], "", capsys)
+
+
+@pytest.mark.parametrize("name", sorted(READERS.keys() - WRITTEN))
+def test_no_pipe_is_waited_for(place, capsys, name):
+    path = file_of(name)
+    path.unlink()
+    os.mkfifo(path)
+    with unblocked(path):
+        refused(READERS[name], "", capsys)
+
+
+@pytest.mark.parametrize("encoding", ["v2", "default"])
+def test_a_pipe_among_the_shards_of_another_program_is_refused(tmp_path, encoding):
+    made = ts.open(
+        {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": f"{tmp_path}/a/"},
+            "metadata": {
+                "shape": [4, 4, 4],
+                "data_type": "uint8",
+                "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 2, 2]}},
+                "chunk_key_encoding": {"name": encoding, "configuration": {"separator": "."}},
+            },
+        },
+        create=True,
+    ).result()
+    made[:] = 1
+    array = open_array(tmp_path / "a")
+    assert array[0:4, 0:4, 0:4].all()
+    shard = tmp_path / ("a/1.0.1" if encoding == "v2" else "a/c.1.0.1")
+    shard.unlink()
+    assert not array[2:4, 0:2, 2:4].any()
+    os.mkfifo(shard)
+    with unblocked(shard), pytest.raises(OSError, match=r"1\.0\.1"):
+        _ = array[0:4, 0:4, 0:4]

@@ -1,5 +1,7 @@
 """Arrays on disk: Zarr 3 in shards with checksums, read and written by tensorstore."""
 
+import errno
+import stat
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -9,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore as ts
 
-from asem.files import open_regular, refuse_undecodable
+from asem.documents import read_json
+from asem.files import refuse_undecodable
 from asem.volume.levels import Level
 from asem.volume.roi import Triple
 
@@ -97,11 +100,26 @@ _LITTLE = {"endian": "little"}
 def open_array(path: Path) -> "Stored":
     """Open a Zarr 3 array to read."""
     spec = {"driver": "zarr3", "kvstore": _kvstore(path)}
-    open_regular(path / "zarr.json").close()  # tensorstore would wait for a pipe
     try:
-        return Stored(path, ts.open(spec, read=True).result())
+        document = read_json(path / "zarr.json")  # tensorstore would wait for a pipe
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} cannot be read: it has no zarr.json") from error
+    try:
+        return Stored(path, ts.open(spec, read=True).result(), keys=_keys(document))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {_first_line(error)}") from error
+
+
+def _keys(document: dict[str, Any]) -> tuple[str, str]:
+    """Return what the names of an array's files begin with, and what separates their numbers."""
+    encoding = document.get("chunk_key_encoding")
+    table = encoding if isinstance(encoding, dict) else {"name": encoding}
+    configuration = table.get("configuration")
+    dotted = table.get("name") == "v2"
+    separator = "." if dotted else "/"
+    if isinstance(configuration, dict):
+        separator = str(configuration.get("separator", separator))
+    return ("" if dotted else f"c{separator}"), separator
 
 
 @dataclass(frozen=True)
@@ -114,10 +132,13 @@ class Stored:
         Its folder.
     store
         The tensorstore array.
+    keys
+        Beginning of the names of its files, and what separates the numbers in them.
     """
 
     path: Path
     store: Any
+    keys: tuple[str, str] = ("c/", "/")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -147,7 +168,10 @@ class Stored:
         ------
         ValueError
             A chunk is damaged; the message names it.
+        OSError
+            What should be a file is a pipe or a device, for which tensorstore would wait.
         """
+        self._refuse_pipes(index)
         try:
             return np.asarray(self.store[index])
         except ValueError as error:
@@ -163,6 +187,20 @@ class Stored:
         """
         promise: Promise = self.store[index].write(values)
         return promise
+
+    def _refuse_pipes(self, index: tuple[slice, ...]) -> None:
+        """Raise OSError where a file that is about to be read is no regular one; it may be gone."""
+        edges = zip(index, self.shape, self.shard, strict=True)
+        numbers = [range(s.indices(n)[0] // c, -(-s.indices(n)[1] // c)) for s, n, c in edges]
+        prefix, separator = self.keys
+        for place in product(*numbers):
+            file = self.path / f"{prefix}{separator.join(map(str, place))}"
+            try:
+                mode = file.stat().st_mode
+            except OSError:
+                continue  # tensorstore knows what that means
+            if not stat.S_ISREG(mode):
+                raise OSError(errno.EINVAL, "is no regular file; it is not read", str(file))
 
     def _damage(self, index: tuple[slice, ...], error: ValueError) -> str:
         """Find the first chunk of a box that cannot be read."""

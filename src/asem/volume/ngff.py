@@ -12,6 +12,7 @@
 
 import json
 import uuid
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -195,7 +196,9 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
         raise ValueError(_not_an_image(path))
     try:
         stated = {key: value for key, value in attributes["ome"].items() if key != "omero"}
-        ome = v05.Image.model_validate(stated)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names and units: what does not do is refused
+            ome = v05.Image.model_validate(stated)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -256,11 +259,12 @@ def _place(multiscale: v05.Multiscale, path: Path) -> tuple[Nm3, Nm3]:
         *multiscale.datasets[0].coordinateTransformations,
         *(multiscale.coordinateTransformations or []),
     ]
-    for step in steps:
-        if isinstance(step, v05.ScaleTransformation):
-            size, offset = size * step.scale, offset * step.scale
-        else:
-            offset = offset + step.translation
+    with np.errstate(all="ignore"):  # a volume refuses what is not finite
+        for step in steps:
+            if isinstance(step, v05.ScaleTransformation):
+                size, offset = size * step.scale, offset * step.scale
+            else:
+                offset = offset + step.translation
     z, y, x = (float(s * unit) for s, unit in zip(size, units, strict=True))
     o, p, q = (float(t * unit) for t, unit in zip(offset, units, strict=True))
     return (z, y, x), (o, p, q)

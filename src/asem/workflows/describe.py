@@ -27,8 +27,8 @@ def describe_volume(path: Path) -> dict[str, Any]:
     volume = open_volume(path)
     ome, own = ngff.read_metadata(path)
     arrays = [open_array(path / dataset.path) for dataset in ome.multiscales[0].datasets]
-    facts = (own.made_by or {}).get("facts", {})
-    counted = {"voxels": facts["voxels"]} if "voxels" in facts else {}
+    facts = (own.made_by or {}).get("facts")
+    counted = {"voxels": facts["voxels"]} if isinstance(facts, dict) and "voxels" in facts else {}
     return {
         "shape": list(volume.shape),
         "dtype": volume.dtype.name,
