@@ -15,7 +15,7 @@ SOURCE = Path(asem.__file__).parent
 LAYERS = [
     {"names", "signals", "kernel_cache", "resources"},
     {"files"},
-    {"contents", "documents"},
+    {"contents", "documents", "npz"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
     {"places"},
@@ -44,6 +44,7 @@ TORCH_FREE = {
     "names",
     "places",
     "signals",
+    "npz",
     "structures",
     "provenance",
     "resources",

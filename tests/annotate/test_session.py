@@ -395,7 +395,7 @@ def test_guesses(annotation):
             annotation.keep_guess(HERE, Guess(wrong, {}))
     file = annotation.folder / "guesses/0-2_0-3_0-4.npz"
     (annotation.folder / "guesses/1-2_1-3_1-4.npz").replace(file)
-    with pytest.raises(OSError, match="is that of another window; predict the window 0:2,0:3,0:4"):
+    with pytest.raises(OSError, match="is damaged; predict the window 0:2,0:3,0:4 again"):
         annotation.guess(HERE)
     file.write_bytes(b"PK")
     with pytest.raises(OSError, match="is damaged; predict the window 0:2,0:3,0:4 again"):
@@ -592,3 +592,13 @@ def test_a_closed_session_changes_nothing(tmp_path):
         "mito",
         "session.json",
     ]
+
+
+@pytest.mark.parametrize(
+    "labels", [np.ones((1, 1, 1), bool), np.ones(HERE.shape, np.uint8), np.ones(3, bool)]
+)
+def test_labels_of_another_shape_or_dtype(annotation, labels):
+    annotation.accept(HERE, np.ones(HERE.shape, bool))
+    np.savez(annotation.accepted[HERE], foreground=labels)
+    with pytest.raises(OSError, match=r"0-4\.npz is damaged; accept the window .* not bool of 2 x"):
+        annotation.labels(HERE)

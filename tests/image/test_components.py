@@ -95,3 +95,26 @@ def test_nothing_has_no_objects(folder):
     found, objects = instances(np.zeros((3, 3, 3), np.uint8), (2, 2, 2), folder)
     assert not found.any()
     assert len(objects.sizes) == 0
+
+
+@pytest.mark.parametrize("change", ["face", "label", "sizes", "becomes"])
+def test_records_that_do_not_fit_are_damage(tmp_path, change):
+    """Kernels do not check their indices: they would read memory of others."""
+    labels = np.ones((4, 4, 4), np.uint8)
+    blocks, objects = objects_of(labels, (2, 4, 4), tmp_path)
+    found, kept = Partials(tmp_path / "found"), Partials(tmp_path / "kept")
+    objects.save(kept, objects.numbered())
+    if change == "becomes":
+        kept.save(blocks[0], becomes=np.zeros(1, np.uint8))
+        with pytest.raises(OSError, match="is damaged; begin again with --overwrite"):
+            recode(labels[:2], blocks[0], kept)
+        return
+    with np.load(tmp_path / "found/0_0_0.npz") as stored:
+        arrays = dict(stored)
+    if change == "face":
+        arrays["face0-1"][:] = 200
+    else:
+        arrays[change] = arrays[change][:0]
+    found.save(blocks[0], **arrays)
+    with pytest.raises(OSError, match=r"0_0_0\.npz is damaged; begin again with --overwrite"):
+        join(found, blocks, labels.shape)

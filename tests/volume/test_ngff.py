@@ -150,7 +150,7 @@ def test_what_is_no_image_says_what_it_is(tmp_path):
         ngff.open_image(tmp_path / "other")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/zarr.json").write_text("{")
-    with pytest.raises(ValueError, match=r"zarr.json is damaged"):
+    with pytest.raises(ValueError, match=r"zarr\.json is damaged"):
         ngff.open_image(tmp_path / "other")
 
 

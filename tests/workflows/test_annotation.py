@@ -215,3 +215,26 @@ def test_a_network_guesses_a_window(cell, run, tmp_path):
         "weights": weights_hash(find_checkpoint(run)),
     }
     assert found.foreground.shape == window.shape
+
+
+@pytest.mark.parametrize("change", ["labels", "first", "second", "features", "scale", "lengths"])
+def test_a_region_whose_arrays_do_not_fit_is_made_again(raw, change):
+    """Kernels do not check their indices: they would read and write memory of others."""
+    volume, session = open_session(raw)
+    with session:
+        config = GraphCutConfig()
+        made = prepare_window(volume, volume.roi, config, session.folder)
+        (path,) = (session.folder / ".asem/regions").iterdir()
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        if change == "lengths":
+            arrays["faces"] = arrays["faces"][:-1]
+        elif change == "features":
+            arrays["features"] = arrays["features"][:-1]
+        else:
+            arrays[change].flat[-1] = np.nan if change == "scale" else 10**9
+        np.savez(path, **arrays)
+        again = prepare_window(volume, volume.roi, config, session.folder)
+        assert np.array_equal(made.fragments.labels, again.fragments.labels)
+        assert np.array_equal(made.features, again.features)
+        assert again.fragments.touching.second.max() < len(again.features)

@@ -29,6 +29,7 @@ from asem.annotate.window_files import (
 )
 from asem.blocks.log import AppendedLog
 from asem.config import excerpt
+from asem.npz import Form
 from asem.volume.roi import Roi, parse_roi
 
 LOGGER = logging.getLogger(__name__)
@@ -204,9 +205,8 @@ class Annotation:
             The file of its labels is gone or damaged.
         """
         path = self._accepted_path(window)
-        foreground: npt.NDArray[np.bool_]
-        (foreground,) = window_arrays(path, f"accept the window {window} again", "foreground")
-        return foreground
+        forms = {"foreground": Form("bool", window.shape)}
+        return window_arrays(path, f"accept the window {window} again", forms)["foreground"]
 
     def begun_by(self, window: Roi) -> dict[str, Any] | None:
         """Return the network whose guess an accepted window began with; None for strokes alone.
@@ -269,13 +269,9 @@ class Annotation:
             return None
         path = window_path(self.folder / GUESSES, window)
         advice = f"predict the window {window} again"
-        probability, by = window_arrays(path, advice, "probability", "by")
-        if probability.dtype != np.uint8 or probability.shape != window.shape:
-            raise OSError(f"{path} is that of another window; {advice}")
-        try:
-            return Guess(probability, dict(json.loads(str(by))))
-        except ValueError as error:
-            raise OSError(f"{path} is damaged; {advice}") from error
+        forms = {"probability": Form("uint8", window.shape)}
+        found = window_arrays(path, advice, forms)["probability"]
+        return Guess(found, window_table(path, "by", advice) or {})
 
     def forget_guess(self, window: Roi) -> None:
         """Let strokes alone decide on a window; ValueError if no network begins it."""

@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 from asem.annotate.annotation import LOG, Annotation
 from asem.blocks.journal import NAME, locked
+from asem.documents import read_json
 from asem.files import refuse_undecodable, replaced
 from asem.volume.roi import Roi, Triple
 
@@ -123,8 +124,8 @@ def _begin(folder: Path, raw: dict[str, Any]) -> None:
             file.write(json.dumps(raw).encode())
         return
     try:
-        begun = dict(json.loads(path.read_bytes()))
-    except (TypeError, ValueError) as error:
+        begun = read_json(path)
+    except ValueError as error:
         raise ValueError(f"{path} does not say of which raw the session is: {error}") from error
     if begun != raw:
         differs = [f"{key}: {begun.get(key)} then, {raw[key]} now" for key in raw]

@@ -1,17 +1,15 @@
 """Arrays of windows on disk, a file for each: labels of finished ones, guesses of networks."""
 
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import numpy.typing as npt
 
+from asem.documents import parse_json
 from asem.files import replaced
+from asem.npz import DAMAGED, Form, read_arrays
 from asem.volume.roi import Roi
 
 
@@ -35,10 +33,17 @@ def window_file(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def window_arrays(path: Path, advice: str, *names: str) -> list[npt.NDArray[Any]]:
-    """Read arrays; OSError where the file is gone or damaged, with advice what to do."""
-    with _opened(path, advice) as stored:
-        return [stored[name] for name in names]
+def window_arrays(
+    path: Path, advice: str, forms: Mapping[str, Form]
+) -> dict[str, npt.NDArray[Any]]:
+    """Read arrays; OSError with advice where the file is gone, damaged, or of other forms."""
+    try:
+        return read_arrays(path, forms)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is gone; {advice}") from error
+    except ValueError as error:
+        reason = str(error).partition(DAMAGED)[2]
+        raise OSError(f"{path} is damaged; {advice} ({reason})") from error
 
 
 def window_table(path: Path, name: str, advice: str) -> dict[str, Any] | None:
@@ -49,20 +54,13 @@ def window_table(path: Path, name: str, advice: str) -> dict[str, Any] | None:
     OSError
         The file is gone or damaged; with advice what to do.
     """
-    with _opened(path, advice) as stored:
-        found = json.loads(str(stored[name])) if name in stored else None
-        if not isinstance(found, dict | None):
-            raise ValueError(f"{name} is no table")
-        return found
-
-
-@contextmanager
-def _opened(path: Path, advice: str) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-    """Open a file of arrays; what fails while it is read becomes an OSError with advice."""
+    stored = window_arrays(path, advice, {name: Form("U", optional=True)})
+    if name not in stored:
+        return None
     try:
-        with path.open("rb") as file, np.load(file) as stored:
-            yield stored
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is gone; {advice}") from error
-    except (EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise OSError(f"{path} is damaged; {advice}") from error
+        found = parse_json(str(stored[name]), source=f"'{name}'")
+    except ValueError as error:
+        raise OSError(f"{path} is damaged; {advice} ({error})") from error
+    if not isinstance(found, dict | None):
+        raise OSError(f"{path} is damaged; {advice} ('{name}' is no table)")
+    return found

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from asem.documents import parse_json
+
 
 class AppendedLog:
     """The log at `path`, begun if there is none. One process at a time may have it open.
@@ -40,11 +42,7 @@ class AppendedLog:
         """
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                try:
-                    value = json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"{self.path}, line {number}: no JSON ({error})") from error
-                yield value
+                yield parse_json(line, source=f"{self.path}, line {number}")
 
     def append(self, *values: Any) -> None:
         """Add JSON values; they are on disk when this returns.

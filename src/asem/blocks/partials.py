@@ -1,7 +1,5 @@
 """What each block found out, kept in files until all blocks are put together."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.files import replaced
+from asem.npz import Form, read_arrays
 from asem.volume.roi import Roi
 
 
@@ -32,24 +31,27 @@ class Partials:
         with replaced(path) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
-    def find(self, block: Roi) -> dict[str, npt.NDArray[Any]] | None:
-        """Return what was kept for `block`; None where nothing was."""
-        return self.load(block) if self._path(block).exists() else None
+    def find(self, block: Roi, **forms: Form) -> dict[str, npt.NDArray[Any]] | None:
+        """Return what was kept for `block`, as `load` does; None where nothing was."""
+        return self.load(block, **forms) if self._path(block).exists() else None
 
-    def load(self, block: Roi) -> dict[str, npt.NDArray[Any]]:
-        """Return what was kept for `block`.
+    def load(self, block: Roi, **forms: Form) -> dict[str, npt.NDArray[Any]]:
+        """Return what was kept for `block`: the arrays that `forms` name.
 
         Raises
         ------
         OSError
-            The file is gone or damaged.
+            The file is gone or damaged, or an array has another form.
         """
         path = self._path(block)
         try:
-            with np.load(path) as found:
-                return dict(found)
-        except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise OSError(f"{path} is damaged; begin again with --overwrite") from error
+            return read_arrays(path, forms)
+        except ValueError as error:
+            raise self.damage(block) from error
+
+    def damage(self, block: Roi) -> OSError:
+        """Return the error of a file whose arrays do not fit together."""
+        return OSError(f"{self._path(block)} is damaged; begin again with --overwrite")
 
     def _path(self, block: Roi) -> Path:
         return self.folder / f"{'_'.join(map(str, block.offset))}.npz"

@@ -11,7 +11,8 @@ from rich.logging import RichHandler
 from asem import __version__
 from asem.blocks.memory import one_heap
 from asem.cli import learn, models, predict, prepare, volumes
-from asem.cli.streams import tolerant_streams
+from asem.cli.faults import line_of, traceback_of
+from asem.cli.streams import PrintableFormatter, printable, tolerant_streams
 from asem.config import excerpts
 from asem.files import refuse_undecodable_text
 from asem.signals import exit_code, raised_signals
@@ -74,7 +75,7 @@ def _run(words: list[str]) -> int:
                 refuse_undecodable_text(word)
             build()(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _fail(excerpts(str(error)))
+        return _fail(" ".join(part.strip(" │╭╮╰╯─") for part in excerpts(str(error)).splitlines()))
     except (ValueError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt as error:
@@ -84,23 +85,28 @@ def _run(words: list[str]) -> int:
             "evaluate and export begin anew)"
         )
         return exit_code(error)
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback for any input
+        if "-v" in words or "--verbose" in words:
+            _say(traceback_of(error))
+        return _fail(line_of(error, words))
     return 0
 
 
 def _fail(message: str) -> int:
-    one_line = " ".join(part.strip(" │╭╮╰╯─") for part in message.splitlines())
+    one_line = " ".join(part.strip() for part in message.split("\n"))
     _say(f"asem: {one_line.strip()}")
     return FAILED
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{printable(line)}\n")
 
 
 def _log(verbose: bool) -> None:
     """Log to stderr; only the command line configures logging."""
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%X")
+    handler.setFormatter(PrintableFormatter("%(message)s"))
     root = logging.getLogger("asem")
     root.handlers = [handler]
     root.setLevel(logging.INFO if verbose else logging.WARNING)

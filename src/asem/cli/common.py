@@ -13,7 +13,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from asem.cli.streams import printable
 from asem.config import FARTHEST_NM, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3, excerpt
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def executing(workers: Workers) -> "Iterator[Executor]":
     with open_executor(workers.workers, workers.scheduler) as executor:
         page = getattr(executor, "dashboard", None)
         if page is not None:
-            sys.stderr.write(f"watch the workers at {page}\n")
+            sys.stderr.write(printable(f"watch the workers at {page}\n"))
         yield executor
 
 
@@ -121,12 +123,32 @@ def offset_of(text: str) -> Nm3:
 def show(result: dict[str, Any], *, as_json: bool) -> None:
     """Print a result on stdout: JSON, or a table for people."""
     if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(json_text(result) + "\n")
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, value in result.items():
-        table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+        words = value if isinstance(value, str) else json_text(value)
+        table.add_row(Text(printable(key)), Text(printable(words)))
     Console(soft_wrap=True).print(table)
+
+
+def json_text(value: Any) -> str:
+    """Write a value as JSON that every program reads: null for what is no finite number.
+
+    Examples
+    --------
+    >>> json_text({"width": float("inf"), "of": ["a", (1.5, float("nan"))]})
+    '{"width": null, "of": ["a", [1.5, null]]}'
+    """
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -137,9 +159,9 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield _PlainProgress()
         return
     columns = (
-        "[progress.description]{task.description}",
+        TextColumn("{task.description}", style="progress.description", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
     )
     with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
         tasks: dict[str, Any] = {}
@@ -147,7 +169,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in tasks or clocks[stage].is_over(done, total):  # or another output's
-                tasks[stage] = bars.add_task(stage, total=total, rate="")
+                tasks[stage] = bars.add_task(printable(stage), total=total, rate="")
                 clocks[stage] = _Clock(done, total)
             bars.update(tasks[stage], completed=done, rate=clocks[stage].rate(stage, done))
 
@@ -195,5 +217,5 @@ class _PlainProgress:
         speed = clock.per_second(done)
         left = f", {(total - done) / speed:.0f} s left" if speed and done < total else ""
         share = done / total if total else 1
-        sys.stderr.write(f"{stage}: {share:.0%}, {clock.rate(stage, done)}{left}\n")
+        sys.stderr.write(printable(f"{stage}: {share:.0%}, {clock.rate(stage, done)}{left}\n"))
         sys.stderr.flush()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from asem.cli.common import PLAIN, Flag, Shown, progress, show
+from asem.cli.streams import printable
 
 
 def demo(directory: Path, /, *, overwrite: Flag = False, shown: Shown = PLAIN) -> None:
@@ -24,7 +25,7 @@ def demo(directory: Path, /, *, overwrite: Flag = False, shown: Shown = PLAIN) -
     if shown.json:
         show(result, as_json=True)
     else:
-        sys.stdout.write(describe_demo(result))
+        sys.stdout.write(printable(describe_demo(result)))
 
 
 def train(

@@ -1,6 +1,5 @@
 """The verbs `asem models`: convert, list, export."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +8,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from asem.cli.common import PLAIN, Flag, Shown, show, voxel_size_of
+from asem.cli.common import PLAIN, Flag, Shown, json_text, show, voxel_size_of
 
 
 def build() -> App:
@@ -42,7 +41,7 @@ def list_(*, shown: Shown = PLAIN) -> None:
             for model in PUBLISHED
         ]
         result = {"models": models, "preparations": PREPARATIONS, "published_at": WHERE}
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(json_text(result) + "\n")
         return
     table = Table("number", "structure", "preparation", "voxel size, nm", box=None, pad_edge=False)
     for model in PUBLISHED:

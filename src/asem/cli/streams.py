@@ -9,7 +9,9 @@
 
 import errno
 import io
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,40 @@ from typing import Any, TextIO
 NAMES = {1: "stdout", 2: "stderr"}
 GONE = frozenset({errno.EPIPE, errno.EBADF})
 """The reader has closed the stream, so that no message is due."""
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of text
+    "\u200b\u2028\u2029\ufeff\U000e0000-\U000e007f"  # without a glyph of their own
+    "\ud800-\udfff]"  # bytes of a path that are not UTF-8
+)
+"""Characters that steer a terminal, or hide or reorder what it shows."""
+
+
+def printable(text: str) -> str:
+    r"""Return text with the characters of `CONTROL` as escapes: all that asem prints goes through.
+
+    Names of files, and what files hold, come from anybody.
+
+    Examples
+    --------
+    >>> printable("cell\x1b[2J\u202e.zarr, 5 µm")
+    'cell\\x1b[2J\\u202e.zarr, 5 µm'
+    """
+    return CONTROL.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    letter, digits = ("x", 2) if code < 2**8 else ("u", 4) if code < 2**16 else ("U", 8)
+    return f"\\{letter}{code:0{digits}x}"
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats a message of a log for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message as `printable` has it."""
+        return printable(super().format(record))
 
 
 @contextmanager

@@ -110,9 +110,7 @@ def fill_holes(output: Output, source: Volume, *, smaller: int) -> Read:
         more=partial(_borders, source=source),
     )
     records = output.partials("holes")
-    least = objects.least(
-        np.concatenate([records.load(block)["borders"] for block in objects.places])
-    )
+    least = objects.least(objects.gather(records, "borders", "uint64"))
     enclosed = least != np.iinfo(least.dtype).max  # else it is all there is
     filling = output.partials("fillings")
     objects.save(filling, np.where((objects.sizes < smaller) & enclosed, least, 0))
@@ -215,7 +213,7 @@ def drop_objects(output: Output, read: Read, *, smaller: int, cut_in: Volume | N
     keep = objects.sizes >= smaller
     if cut_in is not None:
         records = output.partials(stage)
-        cut = np.concatenate([records.load(block)["cut"] for block in objects.places])
+        cut = objects.gather(records, "cut", "bool")
         keep[objects.of[cut]] = True
     kept = output.partials("kept objects")
     objects.save(kept, keep.astype(np.uint8))

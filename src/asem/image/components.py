@@ -24,6 +24,7 @@ from numba import njit
 from asem.blocks.output import Output
 from asem.blocks.partials import Partials
 from asem.image.lookup import look_up
+from asem.npz import Form
 from asem.volume.roi import Roi, Triple
 
 VOXEL_BYTES = 24
@@ -86,6 +87,14 @@ class Objects:
         ids[large[np.argsort(self.first[large])]] = np.arange(1, len(large) + 1)
         return ids
 
+    def gather(self, found: Partials, name: str, dtype: str) -> npt.NDArray[Any]:
+        """Return an array that was kept for each block, with a value for each component."""
+        parts = [
+            found.load(block, **{name: Form(dtype, (place.stop - place.start,))})[name]
+            for block, place in self.places.items()
+        ]
+        return np.concatenate(parts)
+
     def least(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the least of the values of each object's components."""
         least = np.full(len(self.sizes), np.iinfo(values.dtype).max, values.dtype)
@@ -102,7 +111,11 @@ class Objects:
 
 def recode(labels: npt.NDArray[Any], block: Roi, found: Partials) -> npt.NDArray[Any]:
     """Return what `Objects.save` kept for each component of a block."""
-    return look_up(found.load(block)["becomes"], components_of(labels))
+    becomes = found.load(block, becomes=Form("u", (None,)))["becomes"]
+    components = components_of(labels)
+    if components.max(initial=0) >= len(becomes):
+        raise found.damage(block)
+    return look_up(becomes, components)
 
 
 def find_objects(output: Output, read: Read, *, stage: str, more: More | None = None) -> Objects:
@@ -181,7 +194,7 @@ def join(found: Partials, blocks: Sequence[Roi], shape: Triple) -> Objects:
     places, sizes, firsts, pairs, begin = {}, [], [], [], 0
     waiting: dict[tuple[int, Triple], tuple[int, Any, Any]] = {}
     for block in blocks:
-        record = found.load(block)
+        record = _load(found, block)
         for axis in range(3):
             before = waiting.pop((axis, block.offset), None)
             if before is not None:
@@ -205,6 +218,22 @@ def join(found: Partials, blocks: Sequence[Roi], shape: Triple) -> Objects:
     np.add.at(totals, of, np.concatenate([empty, *sizes]))
     np.minimum.at(least, of, np.concatenate([empty, *firsts]))
     return Objects(places, of, totals, least)
+
+
+def _load(found: Partials, block: Roi) -> dict[str, npt.NDArray[Any]]:
+    """Return what `_record` kept of a block; OSError where it does not fit together."""
+    forms = {name: Form("int64", (None,)) for name in ("sizes", "first")}
+    forms["label"] = Form("iu", (None,))
+    for axis in range(3):
+        face = block.shape[:axis] + block.shape[axis + 1 :]
+        forms |= {f"face{axis}{end}": Form("iu", face) for end in (0, -1)}
+    record = found.load(block, **forms)
+    number = len(record["sizes"])
+    faces = [values for name, values in record.items() if name.startswith("face")]
+    fits = number == len(record["first"]) == len(record["label"])
+    if not fits or any(face.min() < 0 or face.max() > number for face in faces):
+        raise found.damage(block)
+    return record
 
 
 def _touching(

@@ -10,22 +10,18 @@
 """
 
 import hashlib
-import os
-import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from asem.documents import read_json
-from asem.files import is_temporary, refuse_undecodable, replaced
+from asem.files import is_temporary, open_regular, refuse_undecodable, replaced
 from asem.folders import replaced_folder
-from asem.model.config import CheckpointInfo, RunState
-from asem.model.tensors import shapes_in
+from asem.model.config import CheckpointInfo, ModelConfig, RunState
+from asem.model.tensors import read_tensors, save_tensors
 from asem.model.unet import UNet
 from asem.names import refuse_link
 from asem.resources import refuse_without_memory
@@ -39,6 +35,10 @@ WEIGHTS, MOMENTS, STATE, RUN = (
 CHECKPOINTS = "checkpoints"
 TRAINED = "trained."
 """Before the names of weights that are trained but not those for inference."""
+MOMENT_NAMES = ("exp_avg", "exp_avg_sq")
+"""What Adam and AdamW keep of each weight, besides the number of steps."""
+MOST_FEATURES = 2**20
+"""Of the coarsest level."""
 
 
 def save_checkpoint(
@@ -66,12 +66,20 @@ def save_checkpoint(
     ------
     FileExistsError
         There is something else at its place, or more than a checkpoint.
+    ValueError
+        A weight is no finite number; nothing is written.
     """
     folder = checkpoint_folder(run, info.iteration)
     own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
+    for name, value in (*net.state_dict().items(), *own.items()):
+        if not value.isfinite().all():
+            raise ValueError(
+                f"the weights {name} became infinite or NaN by iteration {info.iteration}; take a "
+                'smaller optimizer.learning_rate, or precision = "32"'
+            )
     with replaced_folder(folder, refuse_more_than_checkpoint) as made:
-        _save({k: v.contiguous() for k, v in net.state_dict().items()}, made / WEIGHTS)
-        _save({**_moments(optimizer), **own}, made / MOMENTS)
+        save_tensors({k: v.contiguous() for k, v in net.state_dict().items()}, made / WEIGHTS)
+        save_tensors({**_moments(optimizer), **own}, made / MOMENTS)
         (made / STATE).write_text(info.model_dump_json(indent=1))
 
 
@@ -90,17 +98,6 @@ def is_checkpoint_part(file: Path) -> bool:
     """Whether a file in the folder of a checkpoint is one that `save_checkpoint` writes."""
     own = file.name in (WEIGHTS, MOMENTS, STATE) or is_temporary(file.name)
     return own and file.is_file() and not file.is_symlink()
-
-
-def _save(tensors: dict[str, Tensor], file: Path) -> None:
-    """Write tensors; OSError that names the file where it cannot be written."""
-    try:
-        save_file(tensors, file)
-    except SafetensorError as error:
-        found = re.search(r"\(os error (\d+)\)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(file)) from error
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -137,7 +134,8 @@ def save_model(
     """
     refuse_undecodable(folder)
     with replaced_folder(folder, partial(refuse_to_replace, overwrite=overwrite)) as made:
-        _save({name: value.contiguous() for name, value in weights.items()}, made / WEIGHTS)
+        own = {name: value.contiguous() for name, value in weights.items()}
+        save_tensors(own, made / WEIGHTS)
         (made / STATE).write_text(info.model_dump_json(indent=1))
 
 
@@ -164,18 +162,23 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> None:
-    """Give a network and its optimizer the state in which `save_checkpoint` found them."""
+    """Give a network and its optimizer the state in which `save_checkpoint` found them.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or of another network; nothing is changed.
+    """
+    found = _read_moments(folder, net)
     load_weights(folder, net)
-    state: dict[int, dict[str, Tensor]] = {}
-    trained = {}
-    for key, value in load_file(folder / MOMENTS).items():
-        if key.startswith(TRAINED):
-            trained[key.removeprefix(TRAINED)] = value
-            continue
-        parameter, name = key.split(".", 1)
-        state.setdefault(int(parameter), {})[name] = value
+    names = [name for name in found if name.startswith(TRAINED)]
+    trained = {name.removeprefix(TRAINED): found.pop(name) for name in names}
     if trained:
         net.load_state_dict(trained)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in found.items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, values in state.items():
         for name, value in values.items():
@@ -183,6 +186,28 @@ def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> 
                 values[name] = torch.empty_like(weights[number]).copy_(value)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def check_training(folder: Path, config: ModelConfig) -> None:
+    """Raise ValueError where a training cannot be resumed from a checkpoint, for it is damaged."""
+    read_weights(folder, config)
+    with torch.device("meta"):
+        _read_moments(folder, UNet(config))
+
+
+def _read_moments(folder: Path, net: UNet) -> dict[str, Tensor]:
+    """Read what `save_checkpoint` stored beside the weights of a network."""
+    weights = list(enumerate(net.parameters()))
+    moments = {f"{n}.{name}": weight for n, weight in weights for name in MOMENT_NAMES}
+    steps = {f"{n}.step": torch.zeros(()) for n, _ in weights}
+    averaged = {f"{TRAINED}{name}": value for name, value in net.state_dict().items()}
+    try:
+        return read_tensors(folder / MOMENTS, {**moments, **steps}, optional=averaged)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; go on from an earlier checkpoint with --resume-at, or begin again with "
+            "--overwrite"
+        ) from error
 
 
 def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
@@ -223,50 +248,46 @@ def load_checkpoint(folder: Path) -> tuple[UNet, CheckpointInfo]:
         It is damaged.
     """
     info = read_info(folder)
+    weights = read_weights(folder, info.model)  # before memory is taken for what is stated
     net = UNet(info.model)
-    load_weights(folder, net)
+    net.load_state_dict(weights)
     # oneDNN and cuDNN are faster when the channels of a voxel lie together.
     net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return net.eval(), info
 
 
 def read_info(folder: Path) -> CheckpointInfo:
-    """Return what stands beside the weights of a checkpoint.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or states another network than the weights are of: no network is built of
-        sizes that only `state.json` states.
-    """
-    info = CheckpointInfo.checked(read_json(folder / STATE), source=str(folder / STATE))
-    weights = folder / WEIGHTS
-    given = shapes_in(weights)
-    with torch.device("meta"):  # takes no memory
-        needed = {name: tuple(v.shape) for name, v in UNet(info.model).state_dict().items()}
-    if given != needed:
-        name = next(n for n in sorted({*given, *needed}) if given.get(n) != needed.get(n))
-        shapes = (f"{of[name]}" if name in of else "nothing" for of in (given, needed))
-        raise ValueError(
-            f"{weights} is damaged or of another network: {name} is {next(shapes)}, but "
-            f"{folder / STATE} states {next(shapes)}"
-        )
-    refuse_without_memory(weights.stat().st_size, f"the network {weights}")
-    return info
+    """Return what stands beside the weights of a checkpoint; ValueError where it is damaged."""
+    return CheckpointInfo.checked(read_json(folder / STATE), source=str(folder / STATE))
 
 
 def load_weights(folder: Path, net: UNet) -> None:
     """Read the weights of a checkpoint into a network of its shape; ValueError where damaged."""
-    try:
-        net.load_state_dict(load_file(folder / WEIGHTS))
-    except (SafetensorError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{folder / WEIGHTS} is damaged or of another network: {first}") from error
+    net.load_state_dict(read_weights(folder, net.config))
+
+
+def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint by their names in `UNet`.
+
+    Raises
+    ------
+    ValueError
+        They are damaged, not finite, or not those of a network of the shape `config`.
+    """
+    file = folder / WEIGHTS
+    with torch.device("meta"):  # takes no memory
+        expected = UNet(config).state_dict()
+    refuse_without_memory(file.stat().st_size, f"the network {file}")
+    return read_tensors(file, expected)
 
 
 def weights_hash(folder: Path) -> str:
     """Return the SHA-256 of a checkpoint's weights."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with open_regular(folder / WEIGHTS) as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def read_run(run: Path) -> RunState:

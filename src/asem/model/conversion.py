@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from asem.files import open_regular
 from asem.model.config import ModelConfig
 from asem.model.unet import CLASSES, KERNEL, UNet
 
@@ -84,14 +85,14 @@ def _weights(path: Path) -> dict[str, Tensor]:
     if sum(value.nbytes for value in weights.values()) > path.stat().st_size:
         raise ValueError("its tensors are larger than the file")
     for name, value in weights.items():
-        if not value.isfinite().all():
+        if not value.float().isfinite().all():
             raise ValueError(f"{name!r} holds values that are not finite; its training diverged")
     return weights
 
 
 def _load(path: Path) -> object:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, *_UNREADABLE) as error:
         raise ValueError(

@@ -142,9 +142,10 @@ def _files(
     path: Path, store: Any, metadata: dict[str, Any], stored: str | None = None
 ) -> ShardFiles:
     """Return how the files of an array are called; `metadata` was read by tensorstore before."""
-    encoding = metadata.get("chunk_key_encoding", {"name": "default"})
-    default = encoding["name"] == "default"
-    given = encoding.get("configuration", {}).get("separator", "/" if default else ".")
+    encoding = metadata.get("chunk_key_encoding", "default")
+    table = encoding if isinstance(encoding, dict) else {"name": encoding}
+    default = table["name"] == "default"
+    given = table.get("configuration", {}).get("separator", "/" if default else ".")
     layout = store.chunk_layout
     edges = tuple(layout.write_chunk.shape)
     chunks = prod(edges) // prod(layout.read_chunk.shape)

@@ -66,12 +66,13 @@ def to_unit(grey: npt.NDArray[Any], window: tuple[float, float]) -> npt.NDArray[
     [0.25]
     """
     black, white = window
-    if fits_float32(grey.dtype):
-        unit = (grey.astype(np.float32) - np.float32(black)) / np.float32(white - black)
-        return np.clip(unit, 0, 1, out=unit)
-    unit = np.empty(grey.shape, np.float32)
-    for plane, out in zip(np.atleast_2d(grey), np.atleast_2d(unit), strict=True):
-        out[...] = (plane.astype(np.float64) - black) / (white - black)
+    with np.errstate(over="ignore"):  # far beyond a narrow window is black or white
+        if fits_float32(grey.dtype):
+            unit = (grey.astype(np.float32) - np.float32(black)) / np.float32(white - black)
+            return np.clip(unit, 0, 1, out=unit)
+        unit = np.empty(grey.shape, np.float32)
+        for plane, out in zip(np.atleast_2d(grey), np.atleast_2d(unit), strict=True):
+            out[...] = (plane.astype(np.float64) - black) / (white - black)
     return np.clip(unit, 0, 1, out=unit)
 
 
@@ -154,7 +155,7 @@ class GreyBins:
         if white <= black:
             filled = np.flatnonzero(counts)
             black, white = self._grey(filled[0]), self._grey(filled[-1])
-        return (black, white) if white > black else (black, black + 1)
+        return (black, white) if white > black else (black, black + max(1, 1e-6 * abs(black)))
 
     def percentiles(self, counts: npt.NDArray[np.int64]) -> tuple[float, float]:
         """Return the 0.1 and 99.9 percentile to one bin; they may be equal."""

@@ -12,6 +12,7 @@
 
 import json
 import uuid
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -150,6 +151,9 @@ def _document(group: Path) -> dict[str, Any]:
         return {}
     document = read_json(path)
     attributes = document.get("attributes", {})
+    kind, version = document.get("node_type", "group"), document.get("zarr_format", 3)
+    if (kind, version) != ("group", 3):
+        raise ValueError(f"{path} is that of no Zarr 3 group: {kind!r:.40}, {version!r:.40}")
     if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
         raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
     return document
@@ -197,7 +201,9 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
         raise ValueError(_not_an_image(path))
     try:
         stated = {key: value for key, value in attributes["ome"].items() if key != "omero"}
-        ome = v05.Image.model_validate(stated)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names and units: what does not do is refused
+            ome = v05.Image.model_validate(stated)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -268,11 +274,12 @@ def _place(multiscale: v05.Multiscale, path: Path) -> tuple[Nm3, Nm3]:
         *multiscale.datasets[0].coordinateTransformations,
         *(multiscale.coordinateTransformations or []),
     ]
-    for step in steps:
-        if isinstance(step, v05.ScaleTransformation):
-            size, offset = size * step.scale, offset * step.scale
-        else:
-            offset = offset + step.translation
+    with np.errstate(all="ignore"):  # a volume refuses what is not finite
+        for step in steps:
+            if isinstance(step, v05.ScaleTransformation):
+                size, offset = size * step.scale, offset * step.scale
+            else:
+                offset = offset + step.translation
     z, y, x = (float(s * unit) for s, unit in zip(size, units, strict=True))
     o, p, q = (float(t * unit) for t, unit in zip(offset, units, strict=True))
     return (z, y, x), (o, p, q)

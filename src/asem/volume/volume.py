@@ -14,6 +14,8 @@ from asem.volume.roi import Roi, Triple, negative
 Kind = Literal["image", "labels"]
 WHOLE_VOXEL_TOLERANCE = 0.01
 """A shift between two volumes counts as whole voxels within this share of a voxel."""
+WIDEST_WINDOW = 255
+"""Times the range of an integer dtype: all its values are one of 255 grey values then."""
 
 
 class Lazy(Protocol):
@@ -114,6 +116,11 @@ class Volume:
         if len(self.array.shape) != 3:
             shape = tuple(self.array.shape)
             raise ValueError(f"{self.name} has shape {shape}; a volume has three axes (z, y, x)")
+        if self.window is not None and (fault := window_fault(self.window, self.dtype)):
+            raise ValueError(
+                f"{self.name}: the contrast window {self.window[0]:g} to {self.window[1]:g} "
+                f"{fault}; import it with another --window black,white"
+            )
 
     @property
     def shape(self) -> Triple:
@@ -276,6 +283,37 @@ class Volume:
                 "be a whole number of voxels: correct the offset (--offset-nm at import)"
             )
         return z, y, x
+
+
+def window_fault(window: tuple[float, float], dtype: np.dtype[Any]) -> str:
+    """Return what is wrong with the grey values of black and white, or nothing.
+
+    Where their difference overflows or vanishes, or is far wider than a dtype, all that is seen
+    through the window is black.
+
+    Examples
+    --------
+    >>> window_fault((0, 1e308), np.dtype(np.uint16))
+    'is far wider than the values of uint16, 0 to 65535'
+    """
+    black, white = window
+    width = white - black
+    if not np.isfinite([black, white, width]).all():
+        return "is not finite"
+    if not black < white:
+        return "must begin below its end"
+    if dtype.kind in "iu":
+        ends = np.iinfo(dtype)
+        low, high = int(ends.min), int(ends.max)
+        if white <= low or black >= high:
+            return f"holds no value of {dtype.name}, {low} to {high}"
+        if width > WIDEST_WINDOW * (high - low):
+            return f"is far wider than the values of {dtype.name}, {low} to {high}"
+    numbers = np.finfo(dtype if dtype.kind == "f" else np.float32)
+    most, least = float(numbers.max), float(numbers.tiny)
+    if max(abs(black), abs(white), width) > most or width < least:
+        return f"is too wide or too narrow for {dtype.name}"
+    return ""
 
 
 def reflected(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:

@@ -124,7 +124,7 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: 
     request = {"raw": volume.identity, "window": str(window), "fragments": fragments}
     key = sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / NAME / "regions" / f"{key}.npz"
-    return kept(path, prepare, config.membranes)
+    return kept(path, prepare, config.membranes, shape=window.shape, voxel_size=volume.voxel_size)
 
 
 def guess_window(

@@ -26,8 +26,8 @@ def describe_volume(path: Path) -> dict[str, Any]:
     volume = open_volume(path)
     _, own = ngff.read_metadata(path)
     arrays = ngff.open_levels(path)
-    facts = (own.made_by or {}).get("facts", {})
-    counted = {"voxels": facts["voxels"]} if "voxels" in facts else {}
+    facts = (own.made_by or {}).get("facts")
+    counted = {"voxels": facts["voxels"]} if isinstance(facts, dict) and "voxels" in facts else {}
     return {
         "shape": list(volume.shape),
         "dtype": volume.dtype.name,

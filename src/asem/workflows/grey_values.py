@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from asem.blocks.output import Output
 from asem.blocks.partials import Partials
+from asem.npz import Form
 from asem.volume.contrast import (
     BINS,
     NEAR,
@@ -24,6 +25,8 @@ from asem.volume.volume import Volume
 
 MOST_COUNTS = 6
 """How often bins are made anew; each time they are up to a hundred times finer."""
+COUNTS, ENDS = Form("int64", (BINS,)), Form("float64", (2,))
+"""Of what blocks keep."""
 
 
 def is_counted_by_value(dtype: np.dtype[Any]) -> bool:
@@ -35,7 +38,7 @@ def values_of(counted: Partials, blocks: Sequence[Roi], dtype: np.dtype[Any]) ->
     """Add up what `count_block` saved for each block."""
     counts = np.zeros(BINS, np.int64)
     for block in blocks:
-        counts += counted.load(block)["counts"]
+        counts += counted.load(block, counts=COUNTS)["counts"]
     return GreyCounts.of_values(counts, dtype)
 
 
@@ -70,7 +73,8 @@ def measure(output: Output, volume: Volume, blocks: Sequence[Roi]) -> GreyCounts
         found = output.partials(stage)
         search = partial(_extremes, volume=volume, candidates=candidates, found=found)
         output.run(search, blocks, stage=stage, block_bytes=block_bytes)
-        every = [found.load(block) for block in blocks]
+        forms = {"ends": ENDS, "candidates": Form("int64", (len(candidates),))}
+        every = [found.load(block, **forms) for block in blocks]
         ends = np.array([part["ends"] for part in every])
         low, high = ends[:, 0].min(), ends[:, 1].max()
         if stage == "ends":
@@ -120,7 +124,7 @@ def _refined(
         output.run(count, blocks, stage=f"contrast {finer}", block_bytes=block_bytes)
         total = np.zeros(BINS, np.int64)
         for block in blocks:
-            total += counted.load(block)["counts"]
+            total += counted.load(block, counts=COUNTS)["counts"]
         if not total.any():
             return counts
         black, white = bins.percentiles(total)

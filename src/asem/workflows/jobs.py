@@ -248,6 +248,10 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> bool:
             f"{folder} is {state} run of another kind (it differs in {', '.join(changed)}); "
             "give another --out, or --overwrite"
         )
+    start = found.iteration if going_on.at is None else going_on.at
+    there = checkpoint.checkpoint_folder(folder, start)
+    if there.is_dir():
+        checkpoint.check_training(there, run.config.model)
     run.take_up(found)
     return False
 

@@ -21,6 +21,7 @@ from asem.blocks.shares import Shares
 from asem.image.clahe import equalized, measure_mappings
 from asem.model.device import Precision
 from asem.model.predictor import STAGES, Predictor
+from asem.npz import Form
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -224,9 +225,15 @@ def _facts(work: Predictor, blocks: Sequence[Roi], lanes: int) -> dict[str, Any]
     each of them one at a time, but the network on as many devices as there are.
     """
     seconds, voxels = np.zeros(len(STAGES)), 0
+    forms = {
+        "seconds": Form("f", (len(STAGES),)),
+        "voxels": Form("i"),
+        "tiles": Form("i", (len(work.networks),)),
+        "devices": Form("U", (None,)),
+    }
     devices, smaller = set[str](), defaultdict[str, list[str]](list)
     for block in blocks:
-        found = work.found.find(block)
+        found = work.found.find(block, **forms)
         if found is None:
             continue
         seconds, voxels = seconds + found["seconds"], voxels + int(found["voxels"])

@@ -22,7 +22,7 @@ from asem.blocks.output import check_way
 from asem.config import Config, Nm3
 from asem.documents import read_toml
 from asem.image.clahe import ClaheConfig
-from asem.model.checkpoint import find_checkpoint, read_info, weights_hash
+from asem.model.checkpoint import find_checkpoint, read_info, read_weights, weights_hash
 from asem.model.config import CheckpointInfo
 from asem.model.deployment import Devices, Network, free_on
 from asem.model.device import Precision, resolve_devices, resolve_precision
@@ -300,7 +300,9 @@ def _planned(
 ) -> tuple[Network, dict[str, Any]]:
     """Return how a network is used on raw, and what of that its request says."""
     folder = find_checkpoint(job.checkpoint)
-    info, weights = read_info(folder), weights_hash(folder)
+    info = read_info(folder)
+    read_weights(folder, info.model)  # refuses damage before anything is created
+    weights = weights_hash(folder)
     voxel_size = _seen_voxel_size(raw, info)
     at_voxel_size(raw, voxel_size, resample=resample)
     begun = _begun(job, overwrite=overwrite)

@@ -131,6 +131,7 @@ def finetune_model(
             config_file,
             config.iterations,
         )
+    checkpoint.read_weights(source, info.model)  # refuses damage before anything is created
     came_from = f"{source.resolve()}: {checkpoint.weights_hash(source)}"
     job = Job(config, out or Path("runs") / config_file.stem, source, came_from, mlflow)
     result = run_job(job, overwrite=overwrite, going_on=GoingOn(resume), progress=progress)
