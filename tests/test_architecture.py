@@ -14,7 +14,7 @@ SOURCE = Path(asem.__file__).parent
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
     {"files", "kernel_cache"},
-    {"documents"},
+    {"documents", "own_files"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
     {"volume"},
@@ -36,6 +36,7 @@ TORCH_FREE = {
     "files",
     "kernel_cache",
     "locks",
+    "own_files",
     "structures",
     "provenance",
     "volume",

@@ -459,17 +459,17 @@ def test_a_volume_larger_than_any_memory(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"draw": ', r"no JSON \(Expecting value"),
-        ("", r"no JSON \(Expecting value"),
-        ("\udc80", r"no JSON \('utf-8' codec"),
-        ('"redo"', "'redo' cannot have happened here"),
-        ('"jump"', "'jump' cannot have happened here"),
-        ('{"draw": {}}', "keys of a mark"),
-        ('{"draw": {}, "undo": 1}', "{'draw': {}, 'undo': 1} cannot have happened here"),
-        ('{"accept": "0:9,:,:"}', "the Roi 0:9,:,: leaves the volume"),
-        ('{"accept": 7}', "{'accept': 7} cannot have happened here"),
-        ('{"reopen": "0:1,0:1,0:1"}', "the window 0:1,0:1,0:1 is not accepted"),
-        ("[]", r"\[\] cannot have happened here"),
+        ('{"draw": ', ", is damaged: Expecting value"),
+        ("", ", is damaged: Expecting value"),
+        ("\udc80", ", is damaged: 'utf-8' codec"),
+        ('"redo"', ": 'redo' cannot have happened here"),
+        ('"jump"', ": 'jump' cannot have happened here"),
+        ('{"draw": {}}', ": .*keys of a mark"),
+        ('{"draw": {}, "undo": 1}', ": {'draw': {}, 'undo': 1} cannot have happened here"),
+        ('{"accept": "0:9,:,:"}', ": the Roi 0:9,:,: leaves the volume"),
+        ('{"accept": 7}', ": {'accept': 7} cannot have happened here"),
+        ('{"reopen": "0:1,0:1,0:1"}', ": the window 0:1,0:1,0:1 is not accepted"),
+        ("[]", r": \[\] cannot have happened here"),
     ],
 )
 def test_damaged_logs(tmp_path, line, message):
@@ -480,7 +480,7 @@ def test_damaged_logs(tmp_path, line, message):
     path.write_text(text, errors="surrogateescape")
     with (
         Session.open(tmp_path, "raw", SHAPE) as session,
-        pytest.raises(ValueError, match=f"{path}, line 2: {message}") as caught,
+        pytest.raises(ValueError, match=f"{path}, line 2{message}") as caught,
     ):
         session.structure("mito")
     assert "\n" not in str(caught.value)

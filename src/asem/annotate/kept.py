@@ -10,7 +10,7 @@ import numpy as np
 from asem.annotate.fragments import Fragments, Touching
 from asem.annotate.graphcut import Region
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
-from asem.files import replaced
+from asem.own_files import own_folder, replaced_own
 
 LOG = logging.getLogger(__name__)
 FORM = 2
@@ -25,7 +25,8 @@ def kept(path: Path, prepare: Callable[[], Region], config: MembraneConfig) -> R
     Parameters
     ----------
     path
-        Of the file; its name tells the window and how it is divided into fragments.
+        Of the file; its name tells the window and how it is divided into fragments. Neither it nor
+        the two folders above it may be a symbolic link.
     prepare
         Makes the region.
     config
@@ -37,7 +38,9 @@ def kept(path: Path, prepare: Callable[[], Region], config: MembraneConfig) -> R
     made = prepare()
     if isinstance(made, MembraneRegion):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.parent.parent.mkdir(parents=True, exist_ok=True)
+            own_folder(path.parent.parent)
+            own_folder(path.parent)
             write(path, made)
         except OSError as error:
             LOG.warning("%s cannot be kept for the next time: %s", path, error)
@@ -47,7 +50,7 @@ def kept(path: Path, prepare: Callable[[], Region], config: MembraneConfig) -> R
 def write(path: Path, region: MembraneRegion) -> None:
     """Write a region as a whole."""
     fragments = region.fragments
-    with replaced(path) as file:
+    with replaced_own(path) as file:
         np.savez(
             file,
             form=FORM,

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.files import replaced
+from asem.own_files import own_folder, replaced_own
 from asem.volume.roi import Roi
 
 
@@ -30,8 +30,8 @@ def window_path(folder: Path, window: Roi) -> Path:
 @contextmanager
 def window_file(path: Path) -> Iterator[IO[bytes]]:
     """Write the file of a window as a whole; what was there before stays until then."""
-    path.parent.mkdir(exist_ok=True)
-    with replaced(path) as file:
+    own_folder(path.parent)
+    with replaced_own(path) as file:
         yield file
 
 

@@ -12,7 +12,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +21,8 @@ from pydantic import ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
-from asem.files import replaced
 from asem.locks import exclusive
+from asem.own_files import refuse_links, replaced_own
 from asem.provenance import files_identity
 from asem.volume.arrays import DTYPES, open_array
 from asem.volume.levels import Level
@@ -32,7 +32,14 @@ GROUP_LOCK = ".asem.lock"
 """In a group, while its metadata is read and written again."""
 
 
-def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[str, Any]) -> None:
+def write_metadata(
+    image: Path,
+    volume: Volume,
+    levels: list[Level],
+    made: dict[str, Any],
+    *,
+    check: Callable[[], None] | None = None,
+) -> None:
     """Declare an image finished: its NGFF metadata, its groups above, its label listing.
 
     Parameters
@@ -45,6 +52,8 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
         Its pyramid, all written.
     made
         What made it (`asem.provenance.made_by`).
+    check
+        Called at the last moment; what it raises leaves the image unfinished.
     """
     axes = [v05.SpaceAxis(name=name, unit="nanometer") for name in "zyx"]
     method = "mode" if volume.kind == "labels" else "mean"
@@ -69,7 +78,7 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
     _write_groups_above(image, labels=volume.kind == "labels")
     attributes = {"ome": metadata, "asem": own.model_dump(mode="json")}
-    _write_group(image, {"attributes": attributes})
+    _write_group(image, {"attributes": attributes}, check)
 
 
 def _dataset(level: Level) -> v05.Dataset:
@@ -93,18 +102,38 @@ def _omero(volume: Volume) -> v05.Omero | None:
     return v05.Omero(channels=[channel])
 
 
-def _write_group(path: Path, document: Mapping[str, Any]) -> None:
+def _write_group(
+    path: Path, document: Mapping[str, Any], check: Callable[[], None] | None = None
+) -> None:
     document = {"zarr_format": 3, "node_type": "group", **document}
-    with replaced(path / "zarr.json") as file:
+    with replaced_own(path / "zarr.json", check) as file:
         file.write(json.dumps(document, indent=1).encode())
+
+
+def check_groups_above(image: Path) -> None:
+    """Refuse a place for an image in groups whose metadata is damaged or a symbolic link.
+
+    Raises
+    ------
+    ValueError, OSError
+        The groups could not be written once the image is finished.
+    """
+    for parent in _groups_above(image):
+        refuse_links([parent / "zarr.json"])
+        _listed(parent)
+
+
+def _groups_above(image: Path) -> list[Path]:
+    """Return the folders from the image's own up to the outermost `NAME.zarr`."""
+    parents = list(image.resolve().parents)
+    containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
+    return parents[: containers[-1] + 1] if containers else []
 
 
 def _write_groups_above(image: Path, *, labels: bool) -> None:
     """Make the folders between `NAME.zarr` and the image groups, and list labels."""
     image = image.resolve()
-    parents = list(image.parents)
-    containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
-    for parent in parents[: containers[-1] + 1] if containers else []:
+    for parent in _groups_above(image):
         listed = (
             image.name if labels and parent == image.parent and parent.name == "labels" else None
         )
