@@ -459,9 +459,9 @@ def test_a_volume_larger_than_any_memory(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"draw": ', ", is damaged: Expecting value"),
-        ("", ", is damaged: Expecting value"),
-        ("\udc80", ", is damaged: 'utf-8' codec"),
+        ('{"draw": ', " is damaged: Expecting value"),
+        ("", " is damaged: Expecting value"),
+        ("\udc80", " is damaged: 'utf-8' codec"),
         ('"redo"', ": 'redo' cannot have happened here"),
         ('"jump"', ": 'jump' cannot have happened here"),
         ('{"draw": {}}', ": .*keys of a mark"),

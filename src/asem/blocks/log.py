@@ -76,7 +76,7 @@ class AppendedLog:
             while lines.tell() < self._end:
                 number += 1
                 line = lines.readline(MOST_LINE)
-                yield parse_json(line, source=f"{self.path}, line {number},")
+                yield parse_json(line, source=f"{self.path}, line {number}")
 
     def append(self, *values: Any) -> None:
         """Add JSON values; they are on disk when this returns.

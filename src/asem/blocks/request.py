@@ -85,7 +85,7 @@ def request_of(folder: Path) -> dict[str, Any]:
     if not (first := first_line(folder)):
         return {}
     path = folder / NAME / JOURNAL
-    request = value_of(parse_json(first, source=f"{path}, line 1,"), "request")
+    request = value_of(parse_json(first, source=f"{path}, line 1"), "request")
     if not isinstance(request, dict):
         raise ValueError(f"{path} {DAMAGED}")
     return request

@@ -21,6 +21,7 @@ from pydantic import ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
+from asem.documents import read_json
 from asem.locks import exclusive
 from asem.own_files import refuse_links, replaced_own
 from asem.provenance import files_identity
@@ -174,11 +175,8 @@ def _document(group: Path) -> dict[str, Any]:
     path = group / "zarr.json"
     if not path.exists():
         return {}
-    try:
-        document: dict[str, Any] = json.loads(path.read_text())
-        attributes = document.get("attributes", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ValueError(f"{path} is no Zarr metadata: {error}") from error
+    document = read_json(path)
+    attributes = document.get("attributes", {})
     if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
         raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
     return document
