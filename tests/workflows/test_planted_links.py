@@ -211,9 +211,11 @@ def test_no_link_of_a_session_is_followed(place, name, begun):
     is_folder = name in (".asem", "mito", "mito/accepted", "mito/guesses")
     plant(folder / name, elsewhere if is_folder else elsewhere / "thesis.txt")
     before = seen(elsewhere)
-    with pytest.raises(OSError, match=f"annotations/{name} is a symbolic link") as caught:
-        with open_session(raw, folder)[1] as session:
-            session.structure("mito")
+    with (
+        pytest.raises(OSError, match=f"annotations/{name} is a symbolic link") as caught,
+        open_session(raw, folder)[1] as session,
+    ):
+        session.structure("mito")
     assert "\n" not in str(caught.value)
     assert seen(elsewhere) == before
 

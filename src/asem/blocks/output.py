@@ -186,6 +186,7 @@ def new_image(
         volume = replace(template, array=arrays[0], name=name)
         output = Output(path, volume, arrays[0], record, executor, progress)
         yield output
+        record.check()
         build_pyramid(arrays, plan, kind=template.kind, run=output.run)
         made = made_by(command, request, **output.facts)
         ngff.write_metadata(path, output.volume, plan, made, check=record.check)
