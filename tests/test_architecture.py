@@ -15,7 +15,7 @@ SOURCE = Path(asem.__file__).parent
 LAYERS = [
     {"names", "signals", "kernel_cache", "resources"},
     {"files"},
-    {"contents", "documents", "npz"},
+    {"contents", "documents", "npz", "own_files"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
     {"places"},
@@ -45,6 +45,7 @@ TORCH_FREE = {
     "places",
     "signals",
     "npz",
+    "own_files",
     "structures",
     "provenance",
     "resources",

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import IO
 
 from asem.files import temporary_beside
+from asem.own_files import is_at, open_own
 
 LOCK_TIMEOUT_S = 30.0
 """How long `exclusive` waits for a section of milliseconds."""
 POLL_S = 0.02
 NO_FLOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """Errors of file systems without locks."""
+LONGEST_OWNER, LARGEST_PROCESS = 300, 2**31 - 1
+"""Bytes of a host and a number; Linux numbers processes to 2**22."""
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def lock_file(lock: Path, timeout_s: float = 0.0) -> IO[bytes]:
         file = _open(lock)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(file, lock):
+            if is_at(file, lock):
                 return file
             file.close()  # deleted meanwhile: there is another one by now, or none
         except BlockingIOError:
@@ -91,27 +94,22 @@ def lock_file(lock: Path, timeout_s: float = 0.0) -> IO[bytes]:
 def unlock(file: IO[bytes], lock: Path) -> None:
     """Delete a lock file and close it; another process that waits for it makes a new one."""
     with suppress(OSError):
-        if isinstance(file, _OwnedFile) or _is_at(file, lock):
+        if isinstance(file, _OwnedFile) or is_at(file, lock):
             lock.unlink()
     file.close()
 
 
+def is_held(file: IO[bytes], lock: Path) -> bool:
+    """Whether what `lock_file` returned still locks `lock`: nobody deleted or moved it."""
+    return not file.closed and is_at(file, file.path if isinstance(file, _OwnedFile) else lock)
+
+
 def _open(lock: Path) -> IO[bytes]:
-    """Open a lock file, also one of another user that may only be read."""
+    """Open a lock file, also one of another user that may only be read; nothing is written."""
     try:
-        number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return open_own(lock, os.O_RDWR | os.O_CREAT)
     except PermissionError:
-        number = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-        return os.fdopen(number, "rb", buffering=0)
-    return os.fdopen(number, "r+b", buffering=0)
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file is the one that lies at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        return open_own(lock, os.O_RDONLY)
 
 
 class _OwnedFile(BufferedWriter):
@@ -124,7 +122,7 @@ class _OwnedFile(BufferedWriter):
         self.path = lock.with_name(f"{lock.name}.owner")
         while True:
             try:
-                number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+                file = open_own(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 break
             except FileExistsError as error:
                 if self._take_over():
@@ -134,20 +132,25 @@ class _OwnedFile(BufferedWriter):
                         errno.EAGAIN, "held by another process (delete it if none runs)", self.path
                     ) from error
                 time.sleep(POLL_S)
-        os.write(number, _this_process())
-        super().__init__(os.fdopen(number, "wb", buffering=0))
-        if not _is_at(self, self.path):  # its folder was moved away
+        super().__init__(file)
+        try:
+            self.write(_this_process())
+            self.flush()
+        except OSError:  # a full disk: no file of nobody is left
+            self.close()
+            raise
+        if not is_at(self, self.path):  # its folder was moved away
             self.close()
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
     def _take_over(self) -> bool:
         """Delete the file of a process of this machine that has ended; False where it runs."""
         try:
-            owner = self.path.read_bytes()
+            owner = _owner(self.path)
             host, _, process = owner.partition(b" ")
             if host != _this_process().partition(b" ")[0] or not process.isdigit():
                 return False
-            os.kill(int(process), 0)
+            os.kill(min(int(process), LARGEST_PROCESS), 0)
         except ProcessLookupError:
             self._delete(owner)
         except FileNotFoundError:
@@ -163,16 +166,22 @@ class _OwnedFile(BufferedWriter):
         dead = temporary_beside(self.path, "deleted")
         with suppress(FileNotFoundError, FileExistsError):  # another process has done it
             self.path.rename(dead)
-            if dead.read_bytes() != owner:
+            if _owner(dead) != owner:
                 dead.rename(self.path)
             else:
                 dead.unlink()
 
     def close(self) -> None:
-        """Unlock."""
-        if not self.closed:
+        """Unlock; where the file was deleted meanwhile, that of another process stays."""
+        if not self.closed and is_at(self, self.path):
             self.path.unlink(missing_ok=True)
         super().close()
+
+
+def _owner(file: Path) -> bytes:
+    """Return what a file says of the process that owns it."""
+    with open_own(file, os.O_RDONLY) as owner:
+        return owner.read(LONGEST_OWNER)
 
 
 def _this_process() -> bytes:

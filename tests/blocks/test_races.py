@@ -1,5 +1,7 @@
 """Processes that begin, finish and replace one output at the same moment."""
 
+import pickle
+import shutil
 import subprocess
 import sys
 
@@ -161,3 +163,129 @@ def test_what_a_killed_process_left_hinders_nobody(tmp_path):
     with begin(image, overwrite=True) as output:
         write(output)
     assert not (image / name).exists()
+
+
+def delete(image):
+    shutil.rmtree(image)
+
+
+def move(image):
+    image.rename(image.with_name("moved"))
+
+
+def delete_lock(image):
+    (image / ".asem/lock").unlink()
+
+
+def delete_own_folder(image):
+    shutil.rmtree(image / ".asem")
+
+
+def delete_journal(image):
+    (image / ".asem/journal.jsonl").unlink()
+
+
+def replace_journal(image):
+    path = image / ".asem/journal.jsonl"
+    text = path.read_text()
+    path.unlink()
+    path.write_text(text)
+
+
+LOST = [delete, move, delete_lock, delete_own_folder, delete_journal, replace_journal]
+
+
+MESSAGE = r"mito was deleted, moved or begun anew"
+
+
+@pytest.mark.parametrize("lose", LOST)
+@pytest.mark.parametrize("written", [False, True])
+def test_an_output_that_is_lost_under_way_is_not_declared_finished(tmp_path, lose, written):
+    image = tmp_path / "mito"
+    first = begin(image)
+    output = first.__enter__()
+    if written:
+        write(output)
+    lose(image)
+    with pytest.raises(OSError, match=MESSAGE):
+        first.__exit__(None, None, None)
+    assert not ngff.is_image(image)
+    assert not ngff.is_image(tmp_path / "moved")
+
+
+@pytest.mark.parametrize("lose", LOST)
+def test_no_block_is_recorded_in_an_output_that_is_lost(tmp_path, lose):
+    image = tmp_path / "mito"
+    first = begin(image)
+    record = first.__enter__().journal.record
+    record("a")
+    lose(image)
+    with pytest.raises(OSError, match=MESSAGE):
+        record("b")
+    with pytest.raises(OSError, match=MESSAGE):
+        first.__exit__(None, None, None)
+    assert not any('"b"' in path.read_text() for path in tmp_path.rglob("journal.jsonl"))
+
+
+@pytest.mark.parametrize("lose", [delete, move, delete_lock, delete_own_folder])
+def test_another_run_has_an_output_for_itself(tmp_path, lose):
+    """What the first one, or a worker of it, writes from then on is refused."""
+    image, other = tmp_path / "mito", {"command": "test", "request": {"a": 2}, "sources": []}
+    template = Volume(Blank(SHAPE, np.dtype(np.uint8)), (5.0, 5.0, 5.0), kind="labels")
+    first, wrong = begin(image), np.full(SHAPE, 9, np.uint8)
+    output = first.__enter__()
+    on_a_worker = pickle.loads(pickle.dumps(output.array))
+    found, scratch = output.partials("found"), output.scratch("s", SHAPE, np.uint8, SHAPE)
+    lose(image)
+    with new_image(image, template, **other, overwrite=True) as second:
+        write(second)
+        for act in (
+            lambda: on_a_worker.write((slice(None),) * 3, wrong),
+            lambda: scratch.write((slice(None),) * 3, wrong),
+            lambda: found.save(second.volume.roi, a=wrong),
+            lambda: output.journal.record("a"),
+        ):
+            with pytest.raises(OSError, match=MESSAGE):
+                act()
+    with pytest.raises(OSError, match=MESSAGE):
+        write(output)
+    with pytest.raises(OSError, match=MESSAGE):
+        first.__exit__(None, None, None)
+    shutil.rmtree(tmp_path / "moved", ignore_errors=True)
+    check_whole(image)
+    assert ngff.read_metadata(image)[1].made_by["request"] == {"a": 2}
+
+
+def test_what_is_lost_at_the_last_moment_is_not_declared_finished(tmp_path, monkeypatch):
+    """The groups above may be waited for; only then the image is looked at for the last time."""
+    image, write_groups = tmp_path / "cell.zarr/labels/mito", ngff._write_groups_above
+
+    def late(*words, **options):
+        write_groups(*words, **options)
+        shutil.rmtree(image)
+        image.mkdir()
+
+    monkeypatch.setattr(ngff, "_write_groups_above", late)
+    with pytest.raises(OSError, match=r"mito was deleted"), begin(image) as output:
+        write(output)
+    assert list(image.iterdir()) == []
+
+
+def test_a_journal_that_another_run_has_just_begun_is_not_taken(tmp_path, monkeypatch):
+    """The folder is deleted, and another run begins, between the lock and the journal."""
+    image, claim, inside = tmp_path / "mito", journal.claim, []
+
+    def late(folder, check):
+        monkeypatch.setattr(journal, "claim", claim)
+        lock = claim(folder, check)
+        shutil.rmtree(folder)
+        (image / ".asem").mkdir(parents=True)
+        inside.append(journal.locked(image))
+        return lock
+
+    monkeypatch.setattr(journal, "claim", late)
+    with pytest.raises(OSError, match=r"mito was deleted"), begin(image):
+        pass
+    with journal.Journal(image, {"a": 2}, inside[0]) as other:
+        other.record("a")
+        assert other.path.read_text().count("request") == 1

@@ -80,5 +80,5 @@ def test_folders_and_links_are_not_replaced(output, tmp_path):
 def test_a_damaged_record_is_told(output, tmp_path):
     (tmp_path / "t.csv").write_text("a")
     (output / ".asem/beside.json").write_text("{")
-    with pytest.raises(OSError, match=r"beside.json is damaged; begin again with --overwrite"):
+    with pytest.raises(OSError, match=r"beside.json is damaged: .*; begin again with --overwrite"):
         SideFile(tmp_path / "t.csv", output).check()

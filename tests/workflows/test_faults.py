@@ -91,6 +91,35 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     assert not (Path("resumed") / journal.NAME).exists()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_output_that_another_run_begins_anew_is_left_to_it(
+    command, inputs, tmp_path, monkeypatch, capsys
+):
+    """No shard of the first is among those of the second, and nothing is declared finished."""
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    small_shards(EDGE, monkeypatch.setattr)
+    record, other, left = journal.Journal.record, ["clahe", "raw", "out", "--kernel", "8"], 8
+
+    def delete_and_begin(self, *blocks):
+        nonlocal left
+        left -= self.path.parent.parent.name == "out"
+        if left == 0:
+            monkeypatch.setattr(journal.Journal, "record", record)
+            shutil.rmtree("out")
+            assert main(other) == 0
+        record(self, *blocks)
+
+    monkeypatch.setattr(journal.Journal, "record", delete_and_begin)
+    assert main(COMMANDS[command]) == 2
+    assert "out was deleted, moved or begun anew" in capsys.readouterr().err.splitlines()[-1]
+    Path("out").rename("found")
+    assert main(other) == 0
+    assert levels(Path("found")) == levels(Path("out"))
+    assert not (Path("found") / journal.NAME).exists()
+
+
 def test_only_what_was_in_flight_is_done_again(inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(inputs / "raw", "raw")

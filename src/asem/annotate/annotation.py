@@ -34,6 +34,8 @@ from asem.volume.roi import Roi, parse_roi
 
 LOGGER = logging.getLogger(__name__)
 LOG = "log.jsonl"
+BEGINS = (b'{"', b'"')
+"""Of its lines: objects and strings."""
 ACCEPTED, GUESSES = "accepted", "guesses"
 """Folders of arrays, a file for each window."""
 
@@ -80,7 +82,7 @@ class Annotation:
         self._level = 0
         self._accepted: dict[Roi, Path] = {}
         self._guessed: set[Roi] = set()
-        self._log = AppendedLog(folder / LOG)
+        self._log = AppendedLog(folder / LOG, BEGINS)
         try:
             for line, event in enumerate(self._log.read(), start=1):
                 self._replay(event, f"{self._log.path}, line {line}")

@@ -12,8 +12,8 @@ from asem.annotate.fragments import Fragments, Touching, bins_of
 from asem.annotate.graphcut import Region
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.config import Nm3
-from asem.files import replaced
 from asem.npz import Form, read_arrays
+from asem.own_files import own_folder, replaced_own
 from asem.volume.roi import Triple
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +36,8 @@ def kept(
     Parameters
     ----------
     path
-        Of the file; its name tells the window and how it is divided into fragments.
+        Of the file; its name tells the window and how it is divided into fragments. Neither it nor
+        the two folders above it may be a symbolic link.
     prepare
         Makes the region.
     config
@@ -50,7 +51,9 @@ def kept(
     made = prepare()
     if isinstance(made, MembraneRegion):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.parent.parent.mkdir(parents=True, exist_ok=True)
+            own_folder(path.parent.parent)
+            own_folder(path.parent)
             write(path, made)
         except OSError as error:
             LOG.warning("%s cannot be kept for the next time: %s", path, error)
@@ -60,7 +63,7 @@ def kept(
 def write(path: Path, region: MembraneRegion) -> None:
     """Write a region as a whole."""
     fragments = region.fragments
-    with replaced(path) as file:
+    with replaced_own(path) as file:
         np.savez(
             file,
             form=FORM,

@@ -16,7 +16,8 @@ from typing import IO, Any, Self
 from asem.annotate.annotation import LOG, Annotation
 from asem.blocks.journal import NAME, locked
 from asem.documents import read_json
-from asem.files import refuse_undecodable, replaced
+from asem.files import refuse_undecodable
+from asem.own_files import own_folder, refuse_links, replaced_own
 from asem.volume.roi import Roi, Triple
 
 
@@ -56,6 +57,8 @@ class Session:
             It is open elsewhere.
         ValueError
             It belongs to another raw, or does not say to which.
+        OSError
+            There is a symbolic link among its own files.
         """
         refuse_undecodable(folder)
         volume = Roi.whole(shape)
@@ -91,6 +94,8 @@ class Session:
         ------
         ValueError
             It is no such name, its log is damaged, or the session is closed.
+        OSError
+            There is a symbolic link among its files.
         """
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
             raise ValueError(
@@ -99,7 +104,7 @@ class Session:
         if self._lock.closed:
             raise ValueError(f"the session {self.folder} is closed; open it again")
         if name not in self._annotations:
-            (self.folder / name).mkdir(exist_ok=True)
+            refuse_links([own_folder(self.folder / name)])
             self._annotations[name] = Annotation(self.folder / name, self.volume, self._lock)
         return self._annotations[name]
 
@@ -119,8 +124,9 @@ class Session:
 def _begin(folder: Path, raw: dict[str, Any]) -> None:
     """Write down whose session it is, or refuse one of another raw."""
     path = folder / NAME / "session.json"
+    refuse_links([folder / NAME])
     if not path.exists():
-        with replaced(path) as file:
+        with replaced_own(path) as file:
             file.write(json.dumps(raw).encode())
         return
     try:

@@ -8,8 +8,8 @@ from typing import IO, Any
 import numpy.typing as npt
 
 from asem.documents import parse_json
-from asem.files import replaced
 from asem.npz import DAMAGED, Form, read_arrays
+from asem.own_files import own_folder, replaced_own
 from asem.volume.roi import Roi
 
 
@@ -28,8 +28,8 @@ def window_path(folder: Path, window: Roi) -> Path:
 @contextmanager
 def window_file(path: Path) -> Iterator[IO[bytes]]:
     """Write the file of a window as a whole; what was there before stays until then."""
-    path.parent.mkdir(exist_ok=True)
-    with replaced(path) as file:
+    own_folder(path.parent)
+    with replaced_own(path) as file:
         yield file
 
 

@@ -1,7 +1,13 @@
 """The record of an output under way: what is made of what, and which blocks are done.
 
 One JSON document a line, appended and fsynced; a block is recorded after its data is written, so
-that a run that was killed goes on where it was. A lock beside it keeps a second run out.
+that a run that was killed goes on where it was. A lock beside it keeps a second run out::
+
+    out/.asem/lock             held from the check of what is there to the metadata of the output
+    out/.asem/journal.jsonl    {"request": {...}}, then {"done": "clahe 0:256,0:256,0:256"}, ...
+
+Both lie in a folder that anybody may delete while a run is under way. So the lock and the journal
+are looked at again before anything is written for good (`Journal.check`, `Claim`).
 """
 
 import json
@@ -12,16 +18,45 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from asem.blocks.log import AppendedLog
+from asem.blocks.request import (
+    BEGINS,
+    DAMAGED,
+    JOURNAL,
+    NAME,
+    Claim,
+    first_line,
+    is_unfinished,
+    lost,
+    request_of,
+    value_of,
+)
 from asem.files import is_temporary, remove_tree, temporary_beside
 from asem.folders import delete_folder, remove_leftovers
-from asem.locks import lock_file
+from asem.locks import is_held, lock_file
+from asem.names import refuse_link
+from asem.own_files import own_folder
 from asem.places import Check
 
-NAME, LOCK = ".asem", "lock"
+LOCK = "lock"
 PATIENCE_S = 1.0
 """For a process that holds the lock only to see what there is."""
 MOST_LETTERS = 100
 """Of a value in a message; the end is kept, where an identity has its numbers."""
+
+__all__ = [
+    "JOURNAL",
+    "LOCK",
+    "NAME",
+    "Journal",
+    "Journals",
+    "claim",
+    "finish",
+    "is_unfinished",
+    "is_vacant",
+    "locked",
+    "refuse_if_locked",
+    "request_of",
+]
 
 
 class Journal:
@@ -48,15 +83,16 @@ class Journal:
     def __init__(
         self, folder: Path, request: dict[str, Any], lock: IO[bytes] | None = None
     ) -> None:
-        self.path = folder / NAME / "journal.jsonl"
+        self.folder, self.path = folder, folder / NAME / JOURNAL
         self._lock = lock or locked(folder)
         try:
-            self._log = AppendedLog(self.path)
-        except OSError:
+            self._log = AppendedLog(self.path, BEGINS)
+        except (OSError, ValueError):
             self._lock.close()
             raise
         try:
             self.done = self._resume(folder, json.loads(json.dumps(request)))
+            self.claim = Claim(folder, first_line(folder))
         except (OSError, ValueError):
             self.close()
             raise
@@ -66,9 +102,15 @@ class Journal:
         """Its own, in a tuple."""
         return (self.path,)
 
+    def check(self) -> None:
+        """Raise OSError unless the output is still that of this run, which holds its lock."""
+        if not (self._log.is_there and is_held(self._lock, self.folder / NAME / LOCK)):
+            raise lost(self.folder)
+
     def record(self, *blocks: str) -> None:
-        """Note that `blocks` are written."""
+        """Note that `blocks` are written; OSError where the output is not that of this run now."""
         if blocks:
+            self.check()
             self._log.append(*({"done": block} for block in blocks))
             self.done.update(blocks)
 
@@ -90,13 +132,18 @@ class Journal:
 
     def _resume(self, folder: Path, request: dict[str, Any]) -> set[str]:
         """Return the blocks done so far; begin the journal if it is empty."""
-        lines = list(self._log.read())
+        try:
+            lines = list(self._log.read())
+        except ValueError as error:
+            raise ValueError(f"{error}; give --overwrite to begin again") from error
         if not lines:
+            self.check()  # else it may be the journal of a run that has just begun
             self._log.append({"request": request})
             return set()
-        if lines[0]["request"] != request:
-            keys = sorted({*lines[0]["request"], *request})
-            old = lines[0]["request"]
+        if not isinstance(old := value_of(lines[0], "request"), dict):
+            raise ValueError(f"{self.path} {DAMAGED}")
+        if old != request:
+            keys = sorted({*old, *request})
             theirs = [
                 f"{key}: {_short(old.get(key))} then, {_short(request.get(key))} now"
                 for key in keys
@@ -106,7 +153,10 @@ class Journal:
                 f"{folder} is an unfinished output of another request (it differs in "
                 f"{'; '.join(theirs)}); finish that one, or give --overwrite"
             )
-        return {line["done"] for line in lines[1:]}
+        done = {value_of(line, "done") for line in lines[1:]}
+        if not all(isinstance(block, str) for block in done):
+            raise ValueError(f"{self.path} {DAMAGED}")
+        return done
 
 
 class Journals:
@@ -142,24 +192,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= MOST_LETTERS else f"...{text[-MOST_LETTERS:]}"
 
 
-def request_of(folder: Path) -> dict[str, Any]:
-    """Return what an output under way was asked to be; empty where there is none."""
-    file = folder / NAME / "journal.jsonl"
-    if not file.is_file():
-        return {}
-    with file.open() as lines:
-        first = lines.readline()
-    if not first.endswith("\n"):
-        return {}
-    request: dict[str, Any] = json.loads(first)["request"]
-    return request
-
-
-def is_unfinished(folder: Path) -> bool:
-    """Whether an output under way lies in `folder`."""
-    return (folder / NAME / "journal.jsonl").exists()
-
-
 def is_vacant(folder: Path) -> bool:
     """Whether nothing is kept at `folder`: it is empty, or has only what a killed process left."""
     if not folder.is_dir():
@@ -169,15 +201,17 @@ def is_vacant(folder: Path) -> bool:
 
 
 def _is_bare(folder: Path) -> bool:
-    """Whether the journal's folder holds nothing but a lock, or does not exist."""
-    return all(name.startswith(LOCK) for name in _names(folder / NAME))
+    """Whether the journal's folder does not exist, or holds a lock and a begun journal at most."""
+    names = {name for name in _names(folder / NAME) if not is_temporary(name)}
+    kept = {name for name in names if not name.startswith(LOCK)}
+    return not kept or (kept == {JOURNAL} and not first_line(folder))
 
 
 def _names(folder: Path) -> list[str]:
     """Return the names in a folder; none where it does not exist (any more)."""
     try:
         return [entry.name for entry in folder.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -201,8 +235,9 @@ def locked(folder: Path) -> IO[bytes]:
     """
     end = time.monotonic() + PATIENCE_S
     while True:
-        (folder / NAME).mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            own_folder(folder / NAME)
             return lock_file(folder / NAME / LOCK, end - time.monotonic())
         except BlockingIOError as error:
             raise _is_being_written(folder) from error
@@ -230,7 +265,8 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
     folder
         The output.
     check
-        Raises where nothing may be written; returns True where what is there is to be deleted.
+        Raises where nothing may be written; returns True where what is there is to be deleted,
+        which is refused for a symbolic link.
     may_delete
         Called with what is to be deleted once it has left its place; raises where it must return
         there, because another program has added something meanwhile.
@@ -246,11 +282,14 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
         Another process is writing it.
     """
     remove_leftovers(folder, may_delete)
-    check()
+    if check():
+        refuse_link(folder)
     while True:
         lock = locked(folder)
         try:
             delete = check()
+            if delete:
+                refuse_link(folder)
         except (OSError, ValueError):
             if _is_bare(folder):
                 finish(folder)  # another process has just finished; nothing but the lock is ours

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks import journal
+from asem.blocks.destination import check_way, is_part, is_to_be_deleted
 from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.partials import Partials
 from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.files import refuse_undecodable
+from asem.names import refuse_link
+from asem.own_files import refuse_links
 from asem.provenance import made_by
 from asem.resources import refuse_without_disk
 from asem.volume import ngff
@@ -25,6 +28,7 @@ from asem.volume.levels import Level, pyramid
 from asem.volume.roi import Roi, Triple
 from asem.volume.volume import Volume
 
+__all__ = ["Output", "check_way", "new_image", "write_blocks"]
 MOST_COMPRESSION = 1000
 """Times as small as its voxels that an image is expected to become on disk, at most."""
 
@@ -104,16 +108,18 @@ class Output:
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]
     ) -> Stored:
         """Create (or open) an array that lives until the image is finished."""
-        return create_scratch(self.path / journal.NAME / name, shape, dtype, chunk)
+        path, claim = self.path / journal.NAME / name, self.journal.claim
+        return create_scratch(path, shape, dtype, chunk, claim=claim)
 
     def scratch_volume(self, name: str, dtype: npt.DTypeLike) -> Stored:
         """Create (or open) an array like the finest level, but of `dtype`, that lives so long."""
         level = Level(name, self.volume.shape, (1, 1, 1), self.volume.voxel_size, (0, 0, 0))
-        return create_level(self.path / journal.NAME, level, np.dtype(dtype), labels=True)
+        inner, claim = self.path / journal.NAME, self.journal.claim
+        return create_level(inner, level, np.dtype(dtype), labels=True, claim=claim)
 
     def partials(self, name: str) -> Partials:
         """Return a place for what blocks find out, which lives until the image is finished."""
-        return Partials(self.path / journal.NAME / name)
+        return Partials(self.path / journal.NAME / name, self.journal.claim)
 
 
 def write_blocks(roi: Roi, along: int = 1) -> list[Roi]:
@@ -161,25 +167,34 @@ def new_image(
     Raises
     ------
     FileExistsError
-        Something finished, or something else, lies at `path`.
+        Something finished, or something else, lies at `path`; or it is a symbolic link and what it
+        names would be deleted.
+    OSError
+        There is a symbolic link in an output that was interrupted; or the output was deleted or
+        begun anew while it was being written, and is not declared finished.
     """
+    if overwrite:
+        refuse_link(path)
     name, path = str(path), path.resolve()  # workers may stand in another folder
     refuse_undecodable(path)
     refuse_impossible(path, template)
     plan = pyramid(template.shape, template.voxel_size, template.offset_nm)
-    lock = journal.claim(path, lambda: _is_to_be_deleted(path, sources, overwrite=overwrite))
+    ngff.check_groups_above(path)
+    lock = journal.claim(path, lambda: is_to_be_deleted(path, sources, overwrite=overwrite))
     with journal.Journal(path, {"command": command, **request}, lock) as record:
         if ngff.is_image(path):  # it was killed between its metadata and its end
             journal.finish(path)
             raise FileExistsError(f"{name} exists already; give --overwrite to replace it")
-        labels = template.kind == "labels"
-        arrays = [create_level(path, level, template.dtype, labels=labels) for level in plan]
+        refuse_links(entry for entry in path.iterdir() if is_part(entry.name))
+        options: dict[str, Any] = {"labels": template.kind == "labels", "claim": record.claim}
+        arrays = [create_level(path, level, template.dtype, **options) for level in plan]
         volume = replace(template, array=arrays[0], name=name)
         output = Output(path, volume, arrays[0], record, executor, progress)
         yield output
+        record.check()
         build_pyramid(arrays, plan, kind=template.kind, run=output.run)
         made = made_by(command, request, **output.facts)
-        ngff.write_metadata(path, output.volume, plan, made)
+        ngff.write_metadata(path, output.volume, plan, made, check=record.check)
         journal.finish(path)
 
 
@@ -199,49 +214,3 @@ def refuse_impossible(path: Path, template: Volume) -> None:
 
 def _extent(template: Volume) -> str:
     return " x ".join(map(str, template.shape)) + f" voxels ({template.dtype.name})"
-
-
-def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to write where something lies, and with `overwrite` what may not be deleted.
-
-    Raises
-    ------
-    FileExistsError
-        Something lies at `path` that is not an unfinished output, and `overwrite` is False; or it
-        is no image, or holds one of the sources or other things besides the image.
-    BlockingIOError
-        Another process is writing it.
-    """
-    refuse_undecodable(path)
-    if _is_to_be_deleted(path, sources, overwrite=overwrite):
-        journal.refuse_if_locked(path)
-
-
-def _is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) -> bool:
-    """Whether an image is to be deleted before another is written; raises as `check_way` does."""
-    if not overwrite:
-        refuse_finished(path)
-        return False
-    if journal.is_vacant(path):
-        return False
-    for source in sources:
-        if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
-            raise FileExistsError(f"{path} holds the input {source}; write to another place")
-    if not journal.is_unfinished(path) and not ngff.is_image(path):
-        raise FileExistsError(f"{path} is no image; it is not replaced")
-    others = [entry.name for entry in path.iterdir() if not _is_part(entry.name)]
-    if others:
-        raise FileExistsError(f"{path} holds more than an image ({others[0]}); it is not replaced")
-    return True
-
-
-def refuse_finished(path: Path) -> None:
-    """Raise FileExistsError where something lies at `path` that is not an unfinished output."""
-    if not journal.is_vacant(path) and not journal.is_unfinished(path):
-        raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
-
-
-def _is_part(name: str) -> bool:
-    """Whether an entry of an image group is a level, its metadata or its journal."""
-    own = name.startswith(journal.NAME)  # the journal, a lock, what a killed process left
-    return own or name.isdigit() or name == "zarr.json"

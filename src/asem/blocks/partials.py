@@ -1,5 +1,6 @@
 """What each block found out, kept in files until all blocks are put together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.files import replaced
 from asem.npz import Form, read_arrays
+from asem.own_files import own_folder, replaced_own
 from asem.volume.roi import Roi
 
 
@@ -19,16 +20,19 @@ class Partials:
     Parameters
     ----------
     folder
-        Where they lie, in reach of all workers.
+        Where they lie, in reach of all workers; its parent exists.
+    claim
+        Called before each file is written; it raises OSError where that is not allowed any more.
     """
 
     folder: Path
+    claim: Callable[[], None] | None = None
 
     def save(self, block: Roi, **arrays: npt.NDArray[Any]) -> None:
         """Keep `arrays` for `block`; the file appears when it is complete."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        own_folder(self.folder)
         path = self._path(block)
-        with replaced(path) as file:
+        with replaced_own(path, self.claim) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def find(self, block: Roi, **forms: Form) -> dict[str, npt.NDArray[Any]] | None:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks.journal import NAME
+from asem.documents import read_json
 from asem.files import replaced
 from asem.names import give_name
+from asem.own_files import replaced_own
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,18 @@ class SideFile:
         if not file.is_file():
             return {}
         try:
-            found: dict[str, list[str]] = json.loads(file.read_text())
+            found = read_json(file)
         except ValueError as error:
-            raise OSError(f"{file} is damaged; begin again with --overwrite") from error
+            raise OSError(f"{error}; begin again with --overwrite") from error
+        if not all(isinstance(digests, list) for digests in found.values()):
+            raise OSError(f"{file} is damaged; begin again with --overwrite")
         return found
 
     def _record(self, digest: str) -> None:
         """Allow to replace a file of this content, also after an interruption."""
         found, key = self._recorded(), str(self.path.resolve())
         found[key] = [*found.get(key, []), digest]
-        with replaced(self.output / NAME / "beside.json") as file:
+        with replaced_own(self.output / NAME / "beside.json") as file:
             file.write(json.dumps(found).encode())
 
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from asem.files import replaced
 from asem.model.checkpoint import checkpoint_folder
+from asem.own_files import replaced_own
 from asem.training.run import Run
 from asem.training.tracking import CURVES, METRICS, Told
 
@@ -134,7 +134,7 @@ def _begun(client: Any, run: Run, artifacts: str | None) -> str:
     number = str(client.create_run(experiment, run_name=run.folder.name).info.run_id)
     for key, value in _flat(run.info.model_dump(mode="json")).items():
         client.log_param(number, key, str(value)[:MOST_LETTERS])
-    with replaced(note) as file:
+    with replaced_own(note) as file:
         file.write(number.encode())
     return number
 

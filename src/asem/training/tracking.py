@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
-from asem.files import replaced
+from asem.own_files import replaced_own
 from asem.training.run import Run
 
 LOG = logging.getLogger(__name__)
@@ -57,5 +57,5 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.DictWriter(table, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with replaced(path) as file:
+    with replaced_own(path) as file:
         file.write(table.getvalue().encode())

@@ -1,5 +1,6 @@
 """Arrays on disk: Zarr 3 in shards with checksums, read and written by tensorstore."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -42,11 +43,18 @@ class Promise(Protocol):
         """Return when it is stored; raises ValueError or OSError if it cannot be."""
 
 
-def create_level(image: Path, level: Level, dtype: np.dtype[Any], *, labels: bool) -> "Stored":
+def create_level(
+    image: Path,
+    level: Level,
+    dtype: np.dtype[Any],
+    *,
+    labels: bool,
+    claim: Callable[[], None] | None = None,
+) -> "Stored":
     """Create (or open, if it is there) the array of one level.
 
     Images are compressed for speed, labels for size. Every chunk has a checksum, since neither
-    codec notices damage.
+    codec notices damage. Symbolic links are followed: whoever creates an array has refused them.
     """
     sharding = {
         "chunk_shape": CHUNK,
@@ -55,15 +63,20 @@ def create_level(image: Path, level: Level, dtype: np.dtype[Any], *, labels: boo
     }
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
     metadata = _metadata(level.shape, dtype, SHARD, codecs, names=["z", "y", "x"])
-    return _create(image / level.path, metadata)
+    return _create(image / level.path, metadata, claim)
 
 
 def create_scratch(
-    path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    chunk: tuple[int, ...],
+    *,
+    claim: Callable[[], None] | None = None,
 ) -> "Stored":
     """Create (or open) an array of what is kept between two passes; each chunk is one file."""
     dtype = np.dtype(dtype)
-    return _create(path, _metadata(shape, dtype, chunk, _codecs(dtype, "zstd", 1)))
+    return _create(path, _metadata(shape, dtype, chunk, _codecs(dtype, "zstd", 1)), claim)
 
 
 def _codecs(dtype: np.dtype[Any], compressor: str, level: int) -> list[dict[str, Any]]:
@@ -94,10 +107,18 @@ def _metadata(
     return metadata | ({"dimension_names": names} if names else {})
 
 
-def _create(path: Path, metadata: dict[str, Any]) -> "Stored":
+def _create(
+    path: Path, metadata: dict[str, Any], claim: Callable[[], None] | None = None
+) -> "Stored":
     spec = {"driver": "zarr3", "kvstore": _kvstore(path), "metadata": metadata}
-    store = ts.open(spec, open=True, create=True).result()
-    return Stored(path, store, _files(path, store, metadata))
+    try:
+        store = ts.open(spec, open=True, create=True).result()
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged or another array: {_first_line(error)}; give --overwrite to begin "
+            "again"
+        ) from error
+    return Stored(path, store, _files(path, store, metadata), claim)
 
 
 def _kvstore(array: Path) -> dict[str, str]:
@@ -188,11 +209,14 @@ class Stored:
         The tensorstore array.
     files
         Its files, which are checked before they are read.
+    claim
+        Called before each write; it raises OSError where nothing may be written any more.
     """
 
     path: Path
     store: Any
     files: ShardFiles
+    claim: Callable[[], None] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -237,6 +261,8 @@ class Stored:
         Promise
             Its ``result()`` returns when the box is stored, and raises what went wrong.
         """
+        if self.claim is not None:
+            self.claim()
         promise: Promise = self.store[index].write(values)
         return promise
 

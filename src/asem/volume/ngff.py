@@ -13,7 +13,7 @@
 import json
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,8 +23,8 @@ from yaozarrs import v05
 
 from asem.config import Config, Nm3
 from asem.documents import read_json
-from asem.files import replaced
 from asem.locks import exclusive
+from asem.own_files import refuse_links, replaced_own
 from asem.provenance import files_identity
 from asem.volume.arrays import DTYPES, Stored, open_array
 from asem.volume.levels import Level
@@ -35,7 +35,14 @@ GROUP_LOCK = ".asem.lock"
 """In a group, while its metadata is read and written again."""
 
 
-def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[str, Any]) -> None:
+def write_metadata(
+    image: Path,
+    volume: Volume,
+    levels: list[Level],
+    made: dict[str, Any],
+    *,
+    check: Callable[[], None] | None = None,
+) -> None:
     """Declare an image finished: its NGFF metadata, its groups above, its label listing.
 
     Parameters
@@ -48,6 +55,8 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
         Its pyramid, all written.
     made
         What made it (`asem.provenance.made_by`).
+    check
+        Called at the last moment; what it raises leaves the image unfinished.
     """
     axes = [v05.SpaceAxis(name=name, unit="nanometer") for name in "zyx"]
     method = "mode" if volume.kind == "labels" else "mean"
@@ -73,7 +82,7 @@ def write_metadata(image: Path, volume: Volume, levels: list[Level], made: dict[
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
     _write_groups_above(image, labels=volume.kind == "labels")
     attributes = {"ome": metadata, "asem": own.model_dump(mode="json")}
-    _write_group(image, {"attributes": attributes})
+    _write_group(image, {"attributes": attributes}, check)
 
 
 def _dataset(level: Level) -> v05.Dataset:
@@ -97,18 +106,38 @@ def _omero(volume: Volume) -> v05.Omero | None:
     return v05.Omero(channels=[channel])
 
 
-def _write_group(path: Path, document: Mapping[str, Any]) -> None:
+def _write_group(
+    path: Path, document: Mapping[str, Any], check: Callable[[], None] | None = None
+) -> None:
     document = {"zarr_format": 3, "node_type": "group", **document}
-    with replaced(path / "zarr.json") as file:
+    with replaced_own(path / "zarr.json", check) as file:
         file.write(json.dumps(document, indent=1).encode())
+
+
+def check_groups_above(image: Path) -> None:
+    """Refuse a place for an image in groups whose metadata is damaged or a symbolic link.
+
+    Raises
+    ------
+    ValueError, OSError
+        The groups could not be written once the image is finished.
+    """
+    for parent in _groups_above(image):
+        refuse_links([parent / "zarr.json"])
+        _listed(parent)
+
+
+def _groups_above(image: Path) -> list[Path]:
+    """Return the folders from the image's own up to the outermost `NAME.zarr`."""
+    parents = list(image.resolve().parents)
+    containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
+    return parents[: containers[-1] + 1] if containers else []
 
 
 def _write_groups_above(image: Path, *, labels: bool) -> None:
     """Make the folders between `NAME.zarr` and the image groups, and list labels."""
     image = image.resolve()
-    parents = list(image.parents)
-    containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
-    for parent in parents[: containers[-1] + 1] if containers else []:
+    for parent in _groups_above(image):
         listed = (
             image.name if labels and parent == image.parent and parent.name == "labels" else None
         )

@@ -11,12 +11,13 @@ from lightning_fabric import Fabric
 from asem.blocks.journal import claim, finish, is_vacant
 from asem.blocks.memory import keep_memory
 from asem.blocks.run import Progress
-from asem.files import refuse_undecodable, replaced
+from asem.files import refuse_undecodable
 from asem.image.labels import warn_of_lost_zone
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.device import memory_advice
 from asem.names import refuse_link
+from asem.own_files import refuse_links, replaced_own
 from asem.report.figures import loss_curves
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
@@ -129,6 +130,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
             lambda: _make_way(run, overwrite=overwrite, going_on=going_on),
             may_delete=refuse_foreign,
         ):
+            refuse_links(folder.iterdir())
             if going_on.at is not None:
                 run.back_to(going_on.at)
             if run.iteration > config.iterations:
@@ -172,7 +174,7 @@ def _draw(run: Run) -> None:
     """Draw the curves of a run into its folder."""
     fit = run.fit and (run.fit.first, run.fit.last)
     figure = loss_curves(run.rows, fit=fit or None, best=run.best)
-    with replaced(run.folder / CURVES) as file:
+    with replaced_own(run.folder / CURVES) as file:
         figure.savefig(file, format=Path(CURVES).suffix[1:])
 
 
