@@ -15,6 +15,7 @@ from pydantic import Field
 
 from asem.blocks.cluster import Cluster
 from asem.config import Config
+from asem.signals import undisturbed
 
 PATIENCE_SECONDS = 30
 """For a scheduler to answer."""
@@ -30,7 +31,8 @@ def local(workers: int) -> Iterator[Cluster]:
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     with (
         dask.config.set({f"{BEFORE_START}.{name}": value for name, value in ONE_HEAP.items()}),
-        LocalCluster(
+        undisturbed(
+            LocalCluster,
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,  # the window keeps to the limit; a worker need not be killed for it
