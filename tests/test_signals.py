@@ -154,15 +154,16 @@ def test_a_signal_is_kept_until_something_is_open():
 
 
 STARTING = """
-import os, signal, sys
-from distributed import LocalCluster
-start = LocalCluster._start
+import os, signal, sys, time
+from distributed import Nanny
+make = Nanny.__init__
 
-async def start_and_signal(cluster):
+def make_and_signal(*args, **options):
+    make(*args, **options)
     os.kill(os.getpid(), signal.SIGTERM)
-    await start(cluster)
+    time.sleep(0.3)  # the main thread may raise, before the worker is started
 
-LocalCluster._start = start_and_signal
+Nanny.__init__ = make_and_signal
 from asem.cli import main
 if __name__ == "__main__":
     sys.exit(main(["clahe", "raw", "out", "--workers", "1"]))
