@@ -6,11 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from asem import signals
-from asem.signals import ENDING, Terminated, exit_code, handled_as_interrupt, raised_signals
+from asem.signals import (
+    ENDING,
+    Terminated,
+    deferred_signals,
+    exit_code,
+    handled_as_interrupt,
+    raised_signals,
+    undisturbed,
+)
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -99,3 +108,72 @@ def test_a_loop_of_events_gets_them_as_ctrl_c():
         signal.signal(signal.SIGINT, ctrl_c)
     assert set(seen) == {signal.SIGTERM, signal.SIGHUP}
     assert signals.OWN[0] == signal.getsignal(signal.SIGTERM)
+
+
+def test_what_the_interrupted_code_raises_is_an_interruption_all_the_same():
+    def load():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as error:  # as C code does that is being imported
+            raise ImportError("initialization failed") from error
+
+    def work():
+        with raised_signals():
+            load()
+
+    with pytest.raises(Terminated) as caught:
+        work()
+    assert exit_code(caught.value) == 143
+
+
+def test_a_signal_is_kept_until_something_is_open():
+    states = []
+
+    @contextmanager
+    def make(number):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        states.append("opened")
+        try:
+            yield number
+        finally:
+            states.append("closed")
+
+    def work():
+        with raised_signals(), undisturbed(make, number=3):
+            states.append("used")
+
+    with pytest.raises(Terminated) as caught:
+        work()
+    assert exit_code(caught.value) == 143
+    assert states == ["opened", "closed"]
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+    with undisturbed(suppress) as found:
+        assert found is None
+
+
+STARTING = """
+import os, signal, sys, time
+from distributed import Nanny
+make = Nanny.__init__
+
+def make_and_signal(*args, **options):
+    make(*args, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.3)  # the main thread may raise, before the worker is started
+
+Nanny.__init__ = make_and_signal
+from asem.cli import main
+if __name__ == "__main__":
+    sys.exit(main(["clahe", "raw", "out", "--workers", "1"]))
+"""
+
+
+def test_a_signal_while_workers_are_started(tmp_path):
+    (tmp_path / "start.py").write_text(STARTING)
+    words = [sys.executable, "start.py"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 143
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("asem: interrupted; give the same command again")

@@ -13,14 +13,16 @@ one that the calling program handles stays its own.
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import FrameType
+from typing import Any, TypeVar
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_REQUEST_S = 1.0
 """Signals within this time are one request: a terminal that is closed sends SIGHUP twice, and
 `timeout` and batch systems send SIGTERM to a process and to its group."""
+Made = TypeVar("Made")
 OWN = (signal.SIG_DFL, signal.default_int_handler)
 """What Python and the system do, where the calling program handles a signal in no other way."""
 
@@ -78,18 +80,21 @@ def handled_as_interrupt() -> Iterator[None]:
 def raised_signals() -> Iterator[None]:
     """Raise `Terminated` in the block at the first signal of `ENDING`; the second ends the process.
 
-    Outside of the main thread, which alone gets signals, nothing changes.
+    Whatever the block raises after the first one becomes `Terminated`: a library that is just being
+    imported may raise ImportError instead. Outside of the main thread, which alone gets signals,
+    nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    first: list[float] = []
+    first: list[tuple[int, float]] = []
+    finished = False
 
     def act(number: int, _frame: FrameType | None) -> None:
         if not first:
-            first.append(time.monotonic())
+            first.append((number, time.monotonic()))
             raise Terminated(number)
-        if time.monotonic() - first[0] >= SAME_REQUEST_S:
+        if time.monotonic() - first[0][1] >= SAME_REQUEST_S:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -99,7 +104,54 @@ def raised_signals() -> Iterator[None]:
             if handler in OWN:
                 signal.signal(number, act)
         yield
+        finished = True
     finally:
         for number, handler in before.items():
             if handler in OWN:
                 signal.signal(number, handler)
+        if first and not finished:
+            raise Terminated(first[0][0])
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Keep the first signal of `ENDING` until the block has ended, then let it act as ever.
+
+    For steps that leave something behind when they are interrupted, and end soon. A second signal
+    acts at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept: list[tuple[int, float]] = []
+    before = {number: signal.getsignal(number) for number in ENDING}
+
+    def keep(number: int, _frame: FrameType | None) -> None:
+        if not kept:
+            kept.append((number, time.monotonic()))
+        elif time.monotonic() - kept[0][1] >= SAME_REQUEST_S:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    try:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, keep)
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+    if kept:
+        signal.raise_signal(kept[0][0])
+
+
+@contextmanager
+def undisturbed(
+    make: Callable[..., AbstractContextManager[Made]], **options: Any
+) -> Iterator[Made]:
+    """Open ``make(**options)`` for the time of the context; no signal interrupts the opening."""
+    with ExitStack() as stack:
+        with deferred_signals():
+            made = stack.enter_context(make(**options))
+        yield made

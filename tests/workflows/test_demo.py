@@ -122,30 +122,19 @@ def test_no_demo_is_written_through_a_link(begun, tmp_path, capsys, overwrite):
     assert everything(begun) == before
 
 
-def test_a_demo_can_be_deleted_at_any_moment(small, tmp_path):
-    """All that it makes is known, also while it is made, and with what a killed process leaves."""
-    folder, stages = tmp_path / "p", set()
+def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
+    """And all that the demo makes is known, at any moment, with what a killed process leaves."""
+    folder, stages = tmp_path / "with blanks", set()
+    run_demo = demo_workflow.run_demo
 
     def check(stage, done, total):
         refuse_foreign(folder)
         stages.add(stage)
 
-    demo_workflow.run_demo(folder, progress=check)
-    assert {"import", "training", "predict", "export"} < stages
-    assert not (folder / ".asem").exists()
-    refuse_foreign(folder)
-    left = folder / f"tiff/.asem-{'0' * 32}.partial"
-    left.mkdir()
-    (left / "segmentation_0000.tif").touch()
-    (folder / f".asem-{'0' * 32}.partial").touch()
-    refuse_foreign(folder)
-    (left / "thesis.tex").touch()
-    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
-        refuse_foreign(folder)
+    def run_and_check(folder, *, overwrite, progress):
+        return run_demo(folder, overwrite=overwrite, progress=check)
 
-
-def test_the_result_for_programs(small, tmp_path, capsys):
-    folder = tmp_path / "with blanks"
+    monkeypatch.setattr(demo_workflow, "run_demo", run_and_check)
     assert main(["demo", str(folder), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["report"] == str(folder / "report.html")
@@ -154,3 +143,13 @@ def test_the_result_for_programs(small, tmp_path, capsys):
     assert result["f1"] == result["scores"]["exclusion_zone"]["f1"]
     words = demo_workflow.describe_demo(result)
     assert f"napari '{folder}/cell.zarr'\n" in words
+    assert {"import", "training", "predict", "export"} < stages
+    assert not (folder / ".asem").exists()
+    left = folder / f"tiff/.asem-{'0' * 32}.partial"
+    left.mkdir()
+    (left / "segmentation_0000.tif").touch()
+    (folder / f".asem-{'0' * 32}.partial").touch()
+    refuse_foreign(folder)
+    (left / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
+        refuse_foreign(folder)

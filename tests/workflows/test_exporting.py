@@ -204,6 +204,15 @@ def test_what_a_living_export_makes_stays(exporting, tmp_path, monkeypatch):
     assert listed(tmp_path / "planes") == PLANES
 
 
+def test_a_link_among_the_planes_is_not_deleted(raw, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "raw", "planes"]) == 0
+    (tmp_path / "planes/link.tif").symlink_to("raw_0000.tif")
+    assert main(["export", "raw", "planes", "--overwrite"]) == 2
+    assert "holds more than planes that asem exported (link.tif)" in capsys.readouterr().err
+    assert listed(tmp_path / "planes") == ["link.tif", *PLANES]
+
+
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_no_planes_are_written_through_a_link(raw, tmp_path, monkeypatch, capsys, overwrite):
     monkeypatch.chdir(tmp_path)

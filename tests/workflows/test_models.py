@@ -393,6 +393,15 @@ def test_a_file_that_takes_the_place_of_the_old_export_stays(converted, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
+def test_folders_with_the_names_of_a_model_are_not_deleted(checkpoint, tmp_path):
+    for name in ("model.safetensors", "state.json"):
+        (tmp_path / "m" / name).mkdir(parents=True)
+    (tmp_path / "m/state.json/thesis").write_text("x")
+    with pytest.raises(FileExistsError, match="m exists and is no converted model"):
+        convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=True)
+    assert (tmp_path / "m/state.json/thesis").read_text() == "x"
+
+
 KILLED = """
 import os, signal, sys
 from asem.cli import main

@@ -28,6 +28,7 @@ from asem.blocks.cluster import Cluster
 from asem.blocks.credentials import temporary_credentials, write_private
 from asem.blocks.jobs import JobConfig
 from asem.kernel_cache import private_folder
+from asem.signals import undisturbed
 
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30
@@ -79,7 +80,8 @@ def local(workers: int) -> Iterator[Cluster]:
     with (
         dask.config.set({f"{BEFORE_START}.{name}": value for name, value in ONE_HEAP.items()}),
         dask.config.set(_private_settings()),
-        LocalCluster(
+        undisturbed(
+            LocalCluster,
             host=LOOPBACK,
             security=Security.temporary(),
             n_workers=workers,

@@ -146,7 +146,8 @@ def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists():
         return
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}
-    if held and held != {WEIGHTS, STATE}:
+    own = folder.is_dir() and all(map(is_checkpoint_part, folder.iterdir()))
+    if held and (held != {WEIGHTS, STATE} or not own):
         raise FileExistsError(f"{folder} exists and is no converted model; give another name")
     if held and not overwrite:
         raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")

@@ -113,7 +113,11 @@ def _check_old(destination: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{destination} is a file; name a folder to make")
     if not overwrite:
         raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
-    others = [entry.name for entry in destination.iterdir() if not tiff.is_own_plane(entry)]
+    others = [
+        entry.name
+        for entry in destination.iterdir()
+        if entry.is_symlink() or not tiff.is_own_plane(entry)
+    ]
     if others:
         raise FileExistsError(
             f"{destination} holds more than planes that asem exported ({others[0]}); it is not "
