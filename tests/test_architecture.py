@@ -13,7 +13,7 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"files", "kernel_cache"},
+    {"children", "files", "kernel_cache"},
     {"documents"},
     {"config"},
     {"structures", "tables", "provenance", "locks"},
@@ -31,6 +31,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
+    "children",
     "config",
     "documents",
     "files",

@@ -134,6 +134,20 @@ def test_no_module_is_imported_from_a_folder_of_another_user(tmp_path, monkeypat
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_nothing_is_imported_from_the_current_folder(tmp_path):
+    names = ("multiprocessing", "threading", "distributed", "numpy", "asem", "pickle", "signal")
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(f"open('trace-{name}', 'w')\nraise SystemExit(name)")
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((3, 9, 9), np.uint8), photometric="minisblack")
+    words = ["import", "s.tif", "out", "--voxel-size", "5", "--workers", "1"]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("asem"), *words], cwd=tmp_path, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert list(tmp_path.glob("trace-*")) == []
+    assert done.returncode == 0, done.stderr
+
+
 def tls_cluster(security):
     return LocalCluster(n_workers=1, security=security, protocol="tls://", dashboard_address=None)
 
@@ -178,6 +192,17 @@ def test_a_scheduler_with_tls_is_refused_without_its_certificates(tmp_path, monk
             pytest.raises(OSError, match=f"no Dask scheduler answers at {address}"),
         ):
             open_executor(scheduler=address).__enter__()
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "bad.pem").write_text("no certificate")
+    for name, reason in (("none.pem", "No such file"), ("bad.pem", "PEM|certificate")):
+        settings = dict.fromkeys(("ca-file", "client.cert", "client.key"), str(tmp_path / name))
+        with (
+            dask.config.set({f"distributed.comm.tls.{key}": v for key, v in settings.items()}),
+            pytest.raises(OSError, match=f"a certificate for tls://.*cannot be read: .*{reason}"),
+        ):
+            open_executor(scheduler="tls://127.0.0.1:1").__enter__()
 
 
 @pytest.mark.parametrize(
@@ -232,6 +257,7 @@ def test_jobs_talk_tls_with_a_key_that_only_this_user_can_read(tmp_path, monkeyp
         (worker,) = executor.client.scheduler_info()["workers"]
         assert worker.startswith("tls://")
         (process, scratch) = executor.ask(lambda: (os.getpid(), sys.path[0]))[0]
+        assert str(Path.cwd()) not in executor.ask(lambda: list(sys.path))[0]
         assert "dask-scratch-space" in scratch
         assert not scratch.startswith(f"{tempfile.gettempdir()}/dask-scratch-space")
         tree = [psutil.Process(process), psutil.Process(process).parent()]

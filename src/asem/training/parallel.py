@@ -24,6 +24,7 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from asem.blocks.run import Progress
+from asem.children import safe_children
 from asem.model.config import TrainConfig
 from asem.model.device import resolve_device, resolve_precision
 
@@ -146,6 +147,7 @@ def launch(
     try:
         with (
             stopping(processes=True) as stop,
+            safe_children(),
             tempfile.TemporaryDirectory(prefix="asem-") as private,
         ):
             if isinstance(fabric.strategy, OneMachine):
