@@ -8,13 +8,14 @@
 
 Each command runs twice undisturbed first. Then it is killed ``--kills`` times with SIGKILL and as
 often with SIGTERM, at moments that are uniform over its run time (``--seed``), and run again until
-it ends. Four things must hold:
+it ends. Five things must hold:
 
 - all files are those of the undisturbed run, bit for bit. Of JSON files and tables, values that
   differ between the two undisturbed runs do not count (dates, seconds, UUIDs); TensorBoard's events
   and pictures only have to be there;
 - there is no other file or folder in the place of the outputs than the undisturbed run leaves, but
   the checkpoint that a training writes when SIGTERM stops it;
+- all processes that it had started end, too;
 - after SIGTERM, the process ends within 10 s with code 143, nothing temporary is left before the
   second run, and nothing in the folder of temporary files;
 - the second run ends with code 0 (or is refused, as the first one had just finished).
@@ -41,6 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import tifffile
 from scipy import ndimage
 
@@ -119,6 +121,7 @@ CHECKPOINT = r"out/checkpoints/\d{8}(/.*)?"
 COMMANDS = {
     "import": Command("import ../in/planes out --voxel-size 5"),
     "clahe": Command("clahe ../in/large out"),
+    "clahe --workers": Command("clahe ../in/large out --workers 2"),
     "mask": Command("mask ../in/small out --config ../in/mask.toml"),
     "labels": Command("labels ../in/objects out --structure mito --exclusion-zone zone"),
     "predict": Command("predict ../in/run ../in/small out --device cpu --precision 32 --tile 64"),
@@ -294,35 +297,37 @@ def undisturbed(command: Command, folder: Path, row: Row) -> tuple[Contents, set
 
 def kill(
     command: Command, number: signal.Signals, after: float, folder: Path, row: Row
-) -> Path | None:
-    """Run a command and kill it; return where, or None where it had ended before."""
-    place = clean_place(folder, command)
-    process = asem(*command.words.split(), cwd=place)
+) -> list[psutil.Process] | None:
+    """Run a command and kill it; return its children, or None where it had ended before."""
+    process = asem(*command.words.split(), cwd=clean_place(folder, command))
     try:
         process.wait(after)
-        row.counts["missed"] += 1
         return None
     except subprocess.TimeoutExpired:
+        children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
     began = time.monotonic()
     code, line = finish(process, folder)
     if code == 0:
-        row.counts["missed"] += 1
         return None
     row.counts[number.name] += 1
     if number == signal.SIGTERM:
-        row.slowest_end = max(row.slowest_end, time.monotonic() - began)
-        told = f"SIGTERM after {after:.2f} s"
-        if code not in TERMINATED:
-            row.faults.append(f"{told}: code {code}: {line}")
-        if time.monotonic() - began > END_SECONDS:
-            row.faults.append(f"{told}: it took {time.monotonic() - began:.0f} s to end")
-        left = [path.name for path in place.rglob(".asem-*")]
-        left += [f"TMPDIR/{name}" for name in temporary(folder) - row.temporary]
-        if left:
-            row.counts["left"] += 1
-            row.faults.append(f"{told}: left behind before the second run: {', '.join(left)}")
-    return place
+        check_end(code, line, time.monotonic() - began, folder, row)
+    return children
+
+
+def check_end(code: int, line: str, seconds: float, folder: Path, row: Row) -> None:
+    """Record what is wrong with the end of a process that got SIGTERM."""
+    row.slowest_end = max(row.slowest_end, seconds)
+    if code not in TERMINATED:
+        row.faults.append(f"SIGTERM: code {code}: {line}")
+    if seconds > END_SECONDS:
+        row.faults.append(f"SIGTERM: it took {seconds:.0f} s to end")
+    left = [path.name for path in (folder / "work").rglob(".asem-*")]
+    left += [f"TMPDIR/{name}" for name in temporary(folder) - row.temporary]
+    if left:
+        row.counts["left"] += 1
+        row.faults.append(f"SIGTERM: left behind before the second run: {', '.join(left)}")
 
 
 def temporary(folder: Path) -> set[str]:
@@ -330,20 +335,24 @@ def temporary(folder: Path) -> set[str]:
     return {path.name for path in (folder / "tmp").iterdir()}
 
 
-def resume(
-    command: Command, told: str, place: Path, wanted: Contents, volatile: set[str], row: Row
-) -> None:
-    """Run a killed command again, and compare."""
-    outputs = [path for path in place.iterdir() if path.name not in command.copied]
+def resume(command: Command, told: str, folder: Path, row: Row) -> None:
+    """Run a killed command again, which may be refused because the first one had finished."""
+    outputs = [path for path in (folder / "work").iterdir() if path.name not in command.copied]
     visible = any(not path.name.startswith(".asem-") for path in outputs)
     words = [*command.words.split(), *(command.again if visible else ())]
-    code, line = finish(asem(*words, cwd=place), place.parent)
+    code, line = finish(asem(*words, cwd=folder / "work"), folder)
     if code == 2 and "exist" in line:
         row.counts["finished"] += 1
     elif code:
         row.faults.append(f"{told}: the second run ended with code {code}: {line}")
     else:
         row.counts["resumed" if visible else "anew"] += 1
+
+
+def compare(
+    command: Command, told: str, place: Path, wanted: Contents, volatile: set[str], row: Row
+) -> None:
+    """Record what a killed command left that the undisturbed one does not, and what differs."""
     found = contents(place)
     added = sorted(found.keys() - wanted.keys())
     left = [path for path in added if not re.fullmatch(command.extra, path)]
@@ -365,10 +374,14 @@ def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
             if row.counts[number.name] == kills:
                 break
             after = rng.uniform(0, row.seconds)
-            place = kill(command, number, after, folder, row)
-            if place is not None:
-                told = f"{number.name} after {after:.2f} s"
-                resume(command, told, place, wanted, volatile, row)
+            children = kill(command, number, after, folder, row)
+            if children is None:
+                continue
+            told = f"{number.name} after {after:.2f} s"
+            resume(command, told, folder, row)
+            _, alive = psutil.wait_procs(children, END_SECONDS)
+            row.faults += [f"{told}: its process {one.pid} did not end" for one in alive]
+            compare(command, told, folder / "work", wanted, volatile, row)
     return row
 
 
