@@ -124,7 +124,9 @@ COMMANDS = {
     "clahe --workers": Command("clahe ../in/large out --workers 2"),
     "mask": Command("mask ../in/small out --config ../in/mask.toml"),
     "labels": Command("labels ../in/objects out --structure mito --exclusion-zone zone"),
-    "predict": Command("predict ../in/run ../in/small out --device cpu --precision 32 --tile 64"),
+    "predict": Command(
+        "predict ../in/run ../in/small out --roi :16,:,: --device cpu --precision 32 --tile 32"
+    ),
     "segment": Command("segment ../in/small out --min-size 50 --threshold 0.6"),
     "instances": Command("instances ../in/objects out --min-size 5 --sizes sizes.csv"),
     "graphcut": Command("graphcut raw ../in/strokes out", copied=("raw",)),

@@ -115,6 +115,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     )
 
 
+@safe_children()
 def launch(
     fabric: Fabric,
     work: Callable[[Fabric, Any, Progress], None],
@@ -147,7 +148,6 @@ def launch(
     try:
         with (
             stopping(processes=True) as stop,
-            safe_children(),
             tempfile.TemporaryDirectory(prefix="asem-") as private,
         ):
             if isinstance(fabric.strategy, OneMachine):
