@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test screen check licences clean
+.PHONY: demo test screen check licences soak-kills clean
 
 demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
@@ -23,6 +23,10 @@ check: .venv/ready
 # Each dependency's licence; fails where the core depends on GPL, AGPL or an unknown one.
 licences: .venv/ready
 	$(BIN)/python tools/licences.py
+
+# Kills every command at random moments and runs it again; about 25 minutes on two idle cores.
+soak-kills: .venv/ready
+	$(BIN)/python benchmarks/soak_kills.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv || { echo 'On Debian and Ubuntu: sudo apt-get install python3-venv'; exit 1; }

@@ -2,23 +2,25 @@
 
 ::
 
-    python benchmarks/soak_kills.py                                  the whole matrix (`make soak-kills`)
+    make soak-kills                                                     the whole matrix
     python benchmarks/soak_kills.py --commands export clahe --kills 2
-    python benchmarks/soak_kills.py --commands demo --kills 1        takes minutes a kill
+    python benchmarks/soak_kills.py --commands demo --kills 1           minutes a kill
 
 Each command runs twice undisturbed first. Then it is killed ``--kills`` times with SIGKILL and as
 often with SIGTERM, at moments that are uniform over its run time (``--seed``), and run again until
-it ends. Four things must hold:
+it ends. Five things must hold:
 
 - all files are those of the undisturbed run, bit for bit. Of JSON files and tables, values that
   differ between the two undisturbed runs do not count (dates, seconds, UUIDs); TensorBoard's events
   and pictures only have to be there;
-- there is no other file or folder in the place of the outputs than the undisturbed run leaves;
+- there is no other file or folder in the place of the outputs than the undisturbed run leaves, but
+  the checkpoint that a training writes when SIGTERM stops it;
+- all processes that it had started end, too;
 - after SIGTERM, the process ends within 10 s with code 143, nothing temporary is left before the
   second run, and nothing in the folder of temporary files;
 - the second run ends with code 0 (or is refused, as the first one had just finished).
 
-It prints a table for benchmarks/README.md, then a line for each fault, and returns 1 if there is one.
+It prints a table for benchmarks/README.md, then a line for each fault; with faults it returns 1.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import tifffile
 from scipy import ndimage
 
@@ -51,6 +55,8 @@ END_SECONDS = 10
 """Within which SIGTERM must end a process."""
 TERMINATED = 128 + signal.SIGTERM, -signal.SIGTERM
 """Exit codes; the second one before Python could take the signal, which shells call 143, too."""
+TRIES = 3
+"""For each kill, where the command ends before."""
 UNCOMPARED = ("events.out.tfevents", ".png", ".html")
 """Parts of names of files that only have to be there."""
 SETTINGS = {
@@ -101,24 +107,31 @@ class Command:
         Inputs that are copied into the folder, since something is kept beside them.
     again
         Words that the second run has in addition.
+    extra
+        Matches paths that the second run may leave in addition.
     """
 
     words: str
     copied: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    extra: str = "(?!)"
 
 
+CHECKPOINT = r"out/checkpoints/\d{8}(/.*)?"
 COMMANDS = {
     "import": Command("import ../in/planes out --voxel-size 5"),
     "clahe": Command("clahe ../in/large out"),
+    "clahe --workers": Command("clahe ../in/large out --workers 2"),
     "mask": Command("mask ../in/small out --config ../in/mask.toml"),
     "labels": Command("labels ../in/objects out --structure mito --exclusion-zone zone"),
-    "predict": Command("predict ../in/run ../in/small out --device cpu --precision 32 --tile 64"),
+    "predict": Command(
+        "predict ../in/run ../in/small out --roi :16,:,: --device cpu --precision 32 --tile 32"
+    ),
     "segment": Command("segment ../in/small out --min-size 50 --threshold 0.6"),
     "instances": Command("instances ../in/objects out --min-size 5 --sizes sizes.csv"),
     "graphcut": Command("graphcut raw ../in/strokes out", copied=("raw",)),
-    "train": Command("train ../in/train.toml --out out"),
-    "finetune": Command("finetune ../in/run ../in/finetune.toml --out out"),
+    "train": Command("train ../in/train.toml --out out", extra=CHECKPOINT),
+    "finetune": Command("finetune ../in/run ../in/finetune.toml --out out", extra=CHECKPOINT),
     "export": Command("export ../in/large out"),
     "models convert": Command(
         "models convert ../in/published.pt out --structure mito --voxel-size 5"
@@ -259,10 +272,11 @@ def differences(first: Contents, second: Contents) -> Iterator[str]:
 class Row:
     """What became of the kills of one command."""
 
-    seconds: float = 0.0
+    seconds: float = float("inf")
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     slowest_end: float = 0.0
+    temporary: set[str] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
 
 
@@ -273,7 +287,8 @@ def undisturbed(command: Command, folder: Path, row: Row) -> tuple[Contents, set
         place = clean_place(folder, command)
         began = time.monotonic()
         run(command.words, place)
-        row.seconds = time.monotonic() - began
+        row.seconds = min(row.seconds, time.monotonic() - began)
+        row.temporary |= temporary(folder)
         found.append(contents(place))
     volatile = set(differences(*found))
     for path in sorted(volatile):
@@ -284,62 +299,69 @@ def undisturbed(command: Command, folder: Path, row: Row) -> tuple[Contents, set
 
 def kill(
     command: Command, number: signal.Signals, after: float, folder: Path, row: Row
-) -> Path | None:
-    """Run a command and kill it; return where, or None where it had ended before."""
-    place = clean_place(folder, command)
-    process = asem(*command.words.split(), cwd=place)
+) -> list[psutil.Process] | None:
+    """Run a command and kill it; return its children, or None where it had ended before."""
+    process = asem(*command.words.split(), cwd=clean_place(folder, command))
     try:
         process.wait(after)
-        row.counts["missed"] += 1
         return None
     except subprocess.TimeoutExpired:
+        children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
     began = time.monotonic()
     code, line = finish(process, folder)
     if code == 0:
-        row.counts["missed"] += 1
         return None
     row.counts[number.name] += 1
     if number == signal.SIGTERM:
-        row.slowest_end = max(row.slowest_end, time.monotonic() - began)
-        told = f"SIGTERM after {after:.2f} s"
-        if code not in TERMINATED:
-            row.faults.append(f"{told}: code {code}: {line}")
-        if time.monotonic() - began > END_SECONDS:
-            row.faults.append(f"{told}: it took {time.monotonic() - began:.0f} s to end")
-        left = [path.name for path in place.rglob(".asem-*")]
-        left += [f"TMPDIR/{name}" for name in temporary(folder)]
-        if left:
-            row.counts["left"] += 1
-            row.faults.append(f"{told}: left behind before the second run: {', '.join(left)}")
-    return place
+        check_end(code, line, time.monotonic() - began, folder, row)
+    return children
 
 
-def temporary(folder: Path) -> list[str]:
-    """Return what lies in the folder of temporary files but the cache of compiled kernels."""
-    return [path.name for path in (folder / "tmp").iterdir() if path.name != f"asem-{os.getuid()}"]
+def check_end(code: int, line: str, seconds: float, folder: Path, row: Row) -> None:
+    """Record what is wrong with the end of a process that got SIGTERM."""
+    row.slowest_end = max(row.slowest_end, seconds)
+    if code not in TERMINATED:
+        row.faults.append(f"SIGTERM: code {code}: {line}")
+    if seconds > END_SECONDS:
+        row.faults.append(f"SIGTERM: it took {seconds:.0f} s to end")
+    left = [path.name for path in (folder / "work").rglob(".asem-*")]
+    left += [f"TMPDIR/{name}" for name in temporary(folder) - row.temporary]
+    if left:
+        row.counts["left"] += 1
+        row.faults.append(f"SIGTERM: left behind before the second run: {', '.join(left)}")
 
 
-def resume(
-    command: Command, told: str, place: Path, wanted: Contents, volatile: set[str], row: Row
-) -> None:
-    """Run a killed command again, and compare."""
-    outputs = [path for path in place.iterdir() if path.name not in command.copied]
+def temporary(folder: Path) -> set[str]:
+    """Return the names in the folder of temporary files."""
+    return {path.name for path in (folder / "tmp").iterdir()}
+
+
+def resume(command: Command, told: str, folder: Path, row: Row) -> None:
+    """Run a killed command again, which may be refused because the first one had finished."""
+    outputs = [path for path in (folder / "work").iterdir() if path.name not in command.copied]
     visible = any(not path.name.startswith(".asem-") for path in outputs)
     words = [*command.words.split(), *(command.again if visible else ())]
-    code, line = finish(asem(*words, cwd=place), place.parent)
+    code, line = finish(asem(*words, cwd=folder / "work"), folder)
     if code == 2 and "exist" in line:
         row.counts["finished"] += 1
     elif code:
         row.faults.append(f"{told}: the second run ended with code {code}: {line}")
     else:
         row.counts["resumed" if visible else "anew"] += 1
+
+
+def compare(
+    command: Command, told: str, place: Path, wanted: Contents, volatile: set[str], row: Row
+) -> None:
+    """Record what a killed command left that the undisturbed one does not, and what differs."""
     found = contents(place)
-    left = sorted(found.keys() - wanted.keys())
+    added = sorted(found.keys() - wanted.keys())
+    left = [path for path in added if not re.fullmatch(command.extra, path)]
     if left:
         row.counts["left"] += 1
         row.faults.append(f"{told}: left behind: {', '.join(left[:3])}")
-    changed = [p for p in differences(wanted, found) if p not in volatile and p not in left]
+    changed = [p for p in differences(wanted, found) if p not in volatile and p not in added]
     if changed:
         row.counts["differ"] += 1
         row.faults.append(f"{told}: {len(changed)} differences: {', '.join(changed[:3])}")
@@ -349,12 +371,19 @@ def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
     """Kill a command again and again."""
     command, row = COMMANDS[name], Row()
     wanted, volatile = undisturbed(command, folder, row)
-    for number in [signal.SIGKILL, signal.SIGTERM] * kills:
-        after = rng.uniform(0, row.seconds)
-        place = kill(command, number, after, folder, row)
-        if place is not None:
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        for _ in range(TRIES * kills):
+            if row.counts[number.name] == kills:
+                break
+            after = rng.uniform(0, row.seconds)
+            children = kill(command, number, after, folder, row)
+            if children is None:
+                continue
             told = f"{number.name} after {after:.2f} s"
-            resume(command, told, place, wanted, volatile, row)
+            resume(command, told, folder, row)
+            _, alive = psutil.wait_procs(children, END_SECONDS)
+            row.faults += [f"{told}: its process {one.pid} did not end" for one in alive]
+            compare(command, told, folder / "work", wanted, volatile, row)
     return row
 
 

@@ -13,7 +13,7 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"names", "signals", "kernel_cache", "resources"},
+    {"children", "names", "signals", "kernel_cache", "resources"},
     {"files"},
     {"contents", "documents", "npz", "own_files"},
     {"config"},
@@ -34,6 +34,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
+    "children",
     "config",
     "contents",
     "documents",

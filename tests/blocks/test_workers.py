@@ -2,11 +2,16 @@
 
 import logging
 import os
+import re
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +27,7 @@ from distributed.utils import get_ip
 from asem.blocks import workers as dask_workers
 from asem.blocks.credentials import temporary_credentials
 from asem.blocks.executors import open_executor
+from asem.workflows.importing import import_volume
 
 ATTACK = """
 import asyncio, os, sys
@@ -134,27 +140,71 @@ def test_no_module_is_imported_from_a_folder_of_another_user(tmp_path, monkeypat
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_nothing_is_imported_from_the_current_folder(tmp_path):
+    names = ("multiprocessing", "threading", "distributed", "numpy", "asem", "pickle", "signal")
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(f"open('trace-{name}', 'w')\nraise SystemExit(name)")
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((3, 9, 9), np.uint8), photometric="minisblack")
+    words = ["import", "s.tif", "out", "--voxel-size", "5", "--workers", "1"]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("asem"), *words], cwd=tmp_path, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert list(tmp_path.glob("trace-*")) == []
+    assert done.returncode == 0, done.stderr
+
+
 def tls_cluster(security):
     return LocalCluster(n_workers=1, security=security, protocol="tls://", dashboard_address=None)
 
 
-def test_a_running_scheduler_with_tls_is_used_with_the_certificates_of_dasks_settings(tmp_path):
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """The three blocks of shell in docs/cluster.md, without comments, for this machine."""
+    text = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
+    _, _, text = text.partition("## A scheduler of your own")
+    port = free_port()
+    changes = {"8786": str(port), "tls://host": "tls://127.0.0.1", "8787": "0", "\\\n": ""}
+    changes |= {"/shared/cell.zarr": str(tmp_path)}
+    for before, after in changes.items():
+        text = text.replace(before, after)
+    return [re.sub(" +#.*", "", block) for block in re.findall(r"```text\n(.*?)```", text, re.S)]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
+def test_a_running_scheduler_with_tls_is_used_as_the_docs_say(recipe, tmp_path):
     tifffile.imwrite(tmp_path / "s.tif", np.zeros((3, 9, 9), np.uint8), photometric="minisblack")
-    with temporary_credentials(str(tmp_path)) as security, tls_cluster(security) as running:
-        named = {
-            "CA_FILE": security.tls_ca_file,
-            "CLIENT__CERT": security.tls_client_cert,
-            "CLIENT__KEY": security.tls_client_key,
-        }
-        words = ["-m", "asem", "import", "s.tif", "out", "--voxel-size", "5", "--scheduler"]
-        done = subprocess.run(
-            [sys.executable, *words, running.scheduler_address],
-            env=os.environ
-            | {f"DASK_DISTRIBUTED__COMM__TLS__{name}": path for name, path in named.items()},
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
+    import_volume(tmp_path / "s.tif", tmp_path / "raw", voxel_size=(5.0,) * 3)
+    make, settings, commands = recipe
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": path, "TMPDIR": str(tmp_path)}
+    options = {"env": environment, "cwd": tmp_path}
+    subprocess.run(["bash", "-ec", make], **options, check=True, stderr=subprocess.DEVNULL)
+    scheduler, limits, worker, command = commands.splitlines()
+    with ExitStack() as stack:
+        for words in (scheduler, worker):
+            started = subprocess.Popen(
+                ["bash", "-ec", f"{settings}\n{limits}\nexec {words}"], **options,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            stack.callback(started.wait)
+            stack.callback(started.terminate)
+        for _ in range(30):  # until both are there
+            done = subprocess.run(
+                ["bash", "-ec", f"{settings}\n{command}"], **options, capture_output=True, text=True
+            )
+            if "has no worker" not in done.stderr:
+                break
+            time.sleep(0.5)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "zarr.json").exists()
+    assert "not encrypted" not in done.stderr
+    assert (tmp_path / "clahe" / "zarr.json").exists()
 
 
 def test_a_scheduler_with_tls_is_refused_without_its_certificates(tmp_path, monkeypatch):
@@ -178,6 +228,17 @@ def test_a_scheduler_with_tls_is_refused_without_its_certificates(tmp_path, monk
             pytest.raises(OSError, match=f"no Dask scheduler answers at {address}"),
         ):
             open_executor(scheduler=address).__enter__()
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "bad.pem").write_text("no certificate")
+    for name, reason in (("none.pem", "No such file"), ("bad.pem", "PEM|certificate")):
+        settings = dict.fromkeys(("ca-file", "client.cert", "client.key"), str(tmp_path / name))
+        with (
+            dask.config.set({f"distributed.comm.tls.{key}": v for key, v in settings.items()}),
+            pytest.raises(OSError, match=f"a certificate for tls://.*cannot be read: .*{reason}"),
+        ):
+            open_executor(scheduler="tls://127.0.0.1:1").__enter__()
 
 
 @pytest.mark.parametrize(
@@ -232,6 +293,7 @@ def test_jobs_talk_tls_with_a_key_that_only_this_user_can_read(tmp_path, monkeyp
         (worker,) = executor.client.scheduler_info()["workers"]
         assert worker.startswith("tls://")
         (process, scratch) = executor.ask(lambda: (os.getpid(), sys.path[0]))[0]
+        assert str(Path.cwd()) not in executor.ask(lambda: list(sys.path))[0]
         assert "dask-scratch-space" in scratch
         assert not scratch.startswith(f"{tempfile.gettempdir()}/dask-scratch-space")
         tree = [psutil.Process(process), psutil.Process(process).parent()]

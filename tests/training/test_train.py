@@ -322,8 +322,13 @@ def test_two_processes_share_a_batch(cell, tmp_path):
     assert len(events) == 1
 
 
-def test_processes_of_a_training_listen_on_this_machine_only(cell, tmp_path):
-    """PyTorch's own way for them to meet is a port that everyone on the network reaches."""
+def test_processes_of_a_training_listen_on_this_machine_only(cell, tmp_path, monkeypatch):
+    """PyTorch's own way for them to meet is a port that everyone on the network reaches.
+
+    Nor do they import from the current folder.
+    """
+    (tmp_path / "multiprocessing.py").write_text("raise SystemExit('imported from here')")
+    monkeypatch.chdir(tmp_path)
     two = without_norm(cell, "listen.toml", ("batch = 1", "batch = 2\ndevices = 2"))
     found = set()
 

@@ -9,6 +9,7 @@ import logging
 import os
 import shlex
 import shutil
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from distributed.system import MEMORY_LIMIT
 from asem.blocks.cluster import Cluster
 from asem.blocks.credentials import temporary_credentials, write_private
 from asem.blocks.jobs import JobConfig
+from asem.children import SAFE_PATH, safe_children
 from asem.kernel_cache import private_folder
 from asem.signals import undisturbed
 
@@ -78,6 +80,7 @@ def local(workers: int) -> Iterator[Cluster]:
     """Start workers on this machine for the time of the context; they share cores and memory."""
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     with (
+        safe_children(),
         dask.config.set({f"{BEFORE_START}.{name}": value for name, value in ONE_HEAP.items()}),
         dask.config.set(_private_settings()),
         undisturbed(
@@ -124,6 +127,11 @@ def _connected(address: str) -> Client:
     except TypeError:  # what Dask raises where no certificate is configured
         fault = ValueError(
             f"{address} needs certificates; name them in Dask's settings, for instance in {NEEDED}"
+        )
+    except (FileNotFoundError, PermissionError, ssl.SSLError) as error:
+        fault = OSError(
+            f"a certificate for {address}, which Dask's settings name ({NEEDED}), cannot be read: "
+            f"{error.strerror or error}"
         )
     except (OSError, ValueError, TimeoutError):
         fault = OSError(
@@ -232,7 +240,9 @@ def job_cluster(config: JobConfig, security: Security) -> Any:
     }
     kind, particular = kinds[config.system]
     threads = {"NUMBA_NUM_THREADS": config.cores, "OMP_NUM_THREADS": config.cores}
-    exported = " ".join(f"{name}={value}" for name, value in {**threads, **ONE_HEAP}.items())
+    exported = " ".join(
+        f"{name}={value}" for name, value in {**threads, **ONE_HEAP, **SAFE_PATH}.items()
+    )
     own = f"jobqueue.{config.system}"  # what this user has set for dask-jobqueue
     return kind(
         job_cls=_private_script(kind.job_cls, Path(security.tls_ca_file).parent),

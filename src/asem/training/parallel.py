@@ -25,6 +25,7 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from asem.blocks.run import Progress
+from asem.children import safe_children
 from asem.model.config import TrainConfig
 from asem.model.device import resolve_device, resolve_precision
 from asem.signals import ENDING, SAME_REQUEST_S, Terminated
@@ -116,6 +117,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     )
 
 
+@safe_children()
 def launch(
     fabric: Fabric,
     work: Callable[[Fabric, Any, Progress], None],
