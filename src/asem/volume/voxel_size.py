@@ -65,8 +65,8 @@ def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> 
     if farthest > MOST_RATIO:
         raise ValueError(
             f"{volume.name} has voxels of {nm(volume.voxel_size)} nm, the model of "
-            f"{nm(voxel_size)} nm: they differ by a factor of {farthest:.3g} along an axis, at most "
-            f"{MOST_RATIO} is resampled; check that both are nm"
+            f"{nm(voxel_size)} nm: they differ by a factor of {farthest:.3g} along an axis, at "
+            f"most {MOST_RATIO} is resampled; check that both are nm"
         )
     factors = whole_factors(volume.voxel_size, voxel_size)
     return coarsened(volume, factors) if factors else _resampled(volume, voxel_size)
