@@ -62,7 +62,7 @@ def least_bytes(config: TrainConfig, item: int) -> int:
     >>> regions = (Region(raw="raw", labels="labels"),)
     >>> paper = TrainConfig(structure="mito", voxel_size=(5, 5, 5), train=regions, recipe="paper")
     >>> round(least_bytes(paper, item=4) / 1e9, 1)
-    3.4
+    3.3
     """
     model, patches = config.model, config.batch // (config.devices * config.accumulate)
     size, numbers = config.patch, 0
