@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asem.cli import main
-from asem.model.config import ModelConfig, Region, TrainConfig
+from asem.model.config import AugmentConfig, ModelConfig, Region, TrainConfig
 from asem.model.unet import UNet
 from asem.training.memory import check_memory, least_bytes
 
@@ -78,6 +78,50 @@ def test_the_command_refuses_it_before_anything_is_read(cell, tmp_path, capsys):
 def test_networks_that_cannot_be_built(settings, message):
     with pytest.raises(ValueError, match=f"^state.json: .*{re.escape(message)}"):
         ModelConfig.checked(settings, source="state.json")
+
+
+def test_a_patch_that_is_warped_from_more_than_memory_is_refused():
+    config = config_of(augment={"elastic_sigma_nm": 4000})
+    with pytest.raises(ValueError, match="a patch with all that may be warped into it takes"):
+        check_memory(config, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("most", [False, True])
+def test_the_ends_of_what_is_allowed_can_be_trained_with(most, cell, tmp_path, monkeypatch):
+    """All numbers that change no size at their least, or at their most."""
+    ends = {
+        "optimizer": ("learning_rate", "weight_decay", "warmup", "average"),
+        "sampling": ("min_foreground", "reject", "max_outside"),
+        "augment": tuple(AugmentConfig.model_fields),
+    }
+    lines = []
+    for table, names in ends.items():
+        lines.append(f"[{table}]")
+        fields = TrainConfig.model_fields[table].annotation.model_fields
+        lines += [f"{name} = {end_of(name, fields[name], most=most)}" for name in names]
+    text = (cell / "train.toml").read_text().replace('"cell.zarr', f'"{cell}/cell.zarr')
+    text = text.replace("[optimizer]\n", "").replace('name = "adamw"\n', "")
+    text = text.replace("learning_rate = 1e-2\n", "").replace("iterations = 6", "iterations = 1")
+    text = f"seed = {2**63 - 1 if most else 0}\n" + text
+    (tmp_path / "t.toml").write_text(text + "\n".join(lines) + "\n")
+    assert main(["train", str(tmp_path / "t.toml"), "--out", str(tmp_path / "run")]) == 0
+
+
+LARGEST = {"elastic_sigma_nm": 200, "shift_nm": 50, "blur_nm": 2240, "reject": 0.999}
+"""Lengths within 8 patches of 28 voxels of 10 nm that memory allows; shares below 1."""
+
+
+def end_of(name, field, *, most):
+    """Return the least or the largest number that a field takes, as TOML."""
+    if field.annotation is bool:
+        return str(most).lower()
+    limit = [getattr(rule, "le" if most else "ge", None) for rule in field.metadata]
+    ends = [value for value in limit if value is not None]
+    return (
+        LARGEST.get(name, 0.999)
+        if most and (not ends or name in LARGEST)
+        else (ends or [1e-300])[0]
+    )
 
 
 def test_lengths_of_augmentation_that_leave_the_patch():

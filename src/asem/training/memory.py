@@ -1,5 +1,7 @@
 """Whether there is memory for a training, told before anything is read."""
 
+from math import prod
+
 import torch
 
 from asem.model.config import TrainConfig
@@ -7,6 +9,7 @@ from asem.model.deployment import free_on
 from asem.model.device import resolve_precision
 from asem.model.unet import KERNEL, crop_size
 from asem.resources import refuse_without_memory
+from asem.training.augment import reach_of
 
 ADVICE = "take a smaller `batch`, `patch` or `model`, or a larger `accumulate`"
 PROCESS_BYTES = 3 * 10**8
@@ -35,6 +38,9 @@ def check_memory(config: TrainConfig, device: torch.device) -> None:
     if device.type == "cpu" and config.devices > 1:
         needed = config.devices * (needed + PROCESS_BYTES)
     refuse_without_memory(needed, "the training", ADVICE, free=free_on(device))
+    read = prod(2 * far for far in reach_of(config.augment, config.patch, config.voxel_size))
+    advice = "take smaller lengths in [augment], or a smaller `patch`"
+    refuse_without_memory(read, "a patch with all that may be warped into it", advice)
 
 
 def least_bytes(config: TrainConfig, item: int) -> int:
@@ -56,7 +62,7 @@ def least_bytes(config: TrainConfig, item: int) -> int:
     >>> regions = (Region(raw="raw", labels="labels"),)
     >>> paper = TrainConfig(structure="mito", voxel_size=(5, 5, 5), train=regions, recipe="paper")
     >>> round(least_bytes(paper, item=4) / 1e9, 1)
-    3.4
+    3.3
     """
     model, patches = config.model, config.batch // (config.devices * config.accumulate)
     size, numbers = config.patch, 0

@@ -23,10 +23,10 @@ from asem.volume.roi import Roi, Triple, negative
 from asem.volume.volume import Kind, Lazy, OriginalGrid, Volume, nm, same_voxel_size
 
 LOG = logging.getLogger(__name__)
+MOST_RATIO = 64
+"""Of two voxel sizes along an axis: a coarser voxel would be made of more than 262,144 others."""
 MOST_MEETING = 16
 """Voxels of an image in one of the model, or the other way round, without a warning."""
-MOST_RATIO = 10**6
-"""The same, without an error: a voxel then takes as many to compute."""
 
 
 def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> Volume:
@@ -51,7 +51,7 @@ def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> 
     Raises
     ------
     ValueError
-        The voxel sizes differ although `resample` is False.
+        The voxel sizes differ although `resample` is False, or by more than `MOST_RATIO`.
     """
     if same_voxel_size(volume.voxel_size, voxel_size):
         return volume
@@ -61,11 +61,12 @@ def at_voxel_size(volume: Volume, voxel_size: Nm3, *, resample: bool = True) -> 
             f"{nm(voxel_size)} nm, and resampling is switched off; leave out --no-resample "
             "(resample = false), or take a model and data of one voxel size"
         )
-    meeting = prod(ratios(volume.voxel_size, voxel_size))
-    if max(meeting, 1 / meeting) > MOST_RATIO:
+    farthest = max(max(a / b, b / a) for a, b in zip(volume.voxel_size, voxel_size, strict=True))
+    if farthest > MOST_RATIO:
         raise ValueError(
             f"{volume.name} has voxels of {nm(volume.voxel_size)} nm, the model of "
-            f"{nm(voxel_size)} nm; check that both are nm"
+            f"{nm(voxel_size)} nm: they differ by a factor of {farthest:.3g} along an axis, at "
+            f"most {MOST_RATIO} is resampled; check that both are nm"
         )
     factors = whole_factors(volume.voxel_size, voxel_size)
     return coarsened(volume, factors) if factors else _resampled(volume, voxel_size)

@@ -5,7 +5,7 @@ import logging
 import socket
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -18,6 +18,7 @@ from pydantic import Field
 
 from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
+from asem.blocks.memory import refuse_beyond_memory
 from asem.blocks.output import check_way
 from asem.config import Config, Nm3
 from asem.documents import read_toml
@@ -27,13 +28,14 @@ from asem.model.config import CheckpointInfo
 from asem.model.deployment import Devices, Network, free_on
 from asem.model.device import Precision, resolve_devices, resolve_precision
 from asem.model.inference import fitting_tile, plan_tiles
+from asem.model.predictor import needed_of
 from asem.model.unet import lattice
 from asem.model.voxel_range import range_text, seen_voxel_size
 from asem.volume import ngff
 from asem.volume.arrays import SHARD
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
-from asem.volume.roi import Roi, parse_roi
+from asem.volume.roi import Roi, Triple, add, parse_roi
 from asem.volume.volume import Volume, nm, same_voxel_size
 from asem.volume.voxel_size import at_voxel_size, warn_of_resampling
 from asem.workflows.segment import least_value
@@ -253,6 +255,8 @@ class Plan:
             Planned(one, network, {**shared, **request, "shards": along})
             for one, (network, request) in zip(job.model, planned, strict=True)
         )
+        for model in models:
+            _check_read(model, raw, part, along, max(offer.free for offer in offers))
         ranks: dict[str, int] = {}
         for offer in sorted(offers, key=lambda offer: offer.worker or ""):
             if offer.worker is not None:
@@ -348,6 +352,21 @@ def _planned(
         "tile": tile,
         "precision": precision,
     }
+
+
+def _check_read(model: Planned, raw: Volume, part: Roi, along: int, free: int) -> None:
+    """Refuse a network that has no memory for what it reads of raw for one block."""
+    edges = zip(part.shape, SHARD, strict=True)
+    block = Roi.between(part.offset, add(part.offset, _triple(min(s, along * e) for s, e in edges)))
+    needed = needed_of(model.network, raw, block).size * raw.dtype.itemsize
+    what = f"{raw.name}: a block with all that {model.job.checkpoint} sees of it"
+    advice = "check that voxels of image and network are in nm, or predict a part with --roi"
+    refuse_beyond_memory(what, needed, advice, free=free)
+
+
+def _triple(numbers: Iterable[int]) -> Triple:
+    z, y, x = numbers
+    return z, y, x
 
 
 def _begun(job: ModelJob, *, overwrite: bool) -> dict[str, Any]:
