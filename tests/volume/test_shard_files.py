@@ -113,6 +113,29 @@ def test_every_kind_of_loss_is_one_line(image, harm, message, tmp_path):
     assert not Path("planes").exists()
 
 
+def crc32c(data):
+    """Checksum of the index of a shard (Castagnoli)."""
+    state = 0xFFFFFFFF
+    for byte in data:
+        state ^= byte
+        for _ in range(8):
+            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
+    return state ^ 0xFFFFFFFF
+
+
+@pytest.mark.parametrize(("place", "length"), [(0, 2**60), (2**63 - 5, 2**62), (2**64 - 2, 9)])
+def test_an_index_that_states_more_than_the_file_is_damage(image, place, length):
+    """With a checksum that is right."""
+    file = Path("r/0/c/0/0/0")
+    entries = (EDGE // arrays.CHUNK[0]) ** 3
+    index = np.array([[place, length]] * entries, "<u8").tobytes()
+    own = file.read_bytes()[: -len(index) - 4]
+    file.write_bytes(own + index + crc32c(index).to_bytes(4, "little"))
+    for box in (np.s_[0:1, 0:1, 0:1], np.s_[:, :, :]):
+        with pytest.raises(ValueError, match=r"r/0: chunk 0:8,0:8,0:8 is damaged"):
+            _ = open_volume(Path("r")).array[box]
+
+
 def test_a_lost_level_is_told(image, capsys):
     shutil.rmtree("r/1")
     assert main(["info", "r"]) == 2

@@ -134,6 +134,21 @@ def test_absurd_arrays_are_one_line(shape, options, message, tmp_path, monkeypat
         assert not Path("out").exists()
 
 
+def test_an_image_of_many_levels_is_one_line(tmp_path, capsys):
+    image = make(tmp_path / "a", [64] * 3, **CHUNK)
+    document = json.loads((image / "zarr.json").read_text())
+    multiscale = document["attributes"]["ome"]["multiscales"][0]
+    multiscale["datasets"] = [{**multiscale["datasets"][0], "path": str(n)} for n in range(10**5)]
+    (image / "zarr.json").write_text(json.dumps(document))
+    assert main(["info", str(image)]) == 2
+    assert "a list has 100000 entries; at most 256 can be read" in capsys.readouterr().err
+    multiscale["datasets"] = multiscale["datasets"][:1]
+    document["attributes"]["asem"]["padding"] = [0.0] * 257
+    (image / "zarr.json").write_text(json.dumps(document))
+    assert main(["info", str(image)]) == 2
+    assert "padding" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("original", "message"),
     [

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
@@ -33,6 +33,9 @@ from asem.volume.volume import Kind, OriginalGrid, Volume
 
 GROUP_LOCK = ".asem.lock"
 """In a group, while its metadata is read and written again."""
+MOST_ENTRIES, MOST_PADDING = 256, 256
+"""Of each list of an image (levels, axes), whose entries are compared with each other; grey values
+of padding, which are compared with all others."""
 
 
 def write_metadata(
@@ -204,7 +207,7 @@ class OwnMetadata(Config):
     original: OriginalGrid | None = None
     window: tuple[float, float] | None = None
     """Of contrast. The one of `omero` is for display: viewers change it."""
-    padding: tuple[float, ...] = ()
+    padding: tuple[float, ...] = Field((), max_length=MOST_PADDING)
     made_by: dict[str, Any] | None = None
     shards: dict[str, str] | None = None
     """Of each level, which shards have a file (`asem.volume.shard_files.record_shards`); None: any
@@ -230,6 +233,7 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
         raise ValueError(_not_an_image(path))
     try:
         stated = {key: value for key, value in attributes["ome"].items() if key != "omero"}
+        _refuse_long(stated, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names and units: what does not do is refused
             ome = v05.Image.model_validate(stated)
@@ -240,6 +244,18 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
     if [axis.name for axis in ome.multiscales[0].axes] != ["z", "y", "x"]:
         raise ValueError(f"{path}: only images with the axes (z, y, x) can be read")
     return ome, OwnMetadata.checked(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
+
+
+def _refuse_long(stated: Any, path: Path) -> None:
+    """Raise ValueError where a list in metadata is longer than any image's."""
+    if isinstance(stated, list | dict):
+        if isinstance(stated, list) and len(stated) > MOST_ENTRIES:
+            raise ValueError(
+                f"{path}: bad OME-NGFF metadata: a list has {len(stated)} entries; at most "
+                f"{MOST_ENTRIES} can be read"
+            )
+        for value in stated.values() if isinstance(stated, dict) else stated:
+            _refuse_long(value, path)
 
 
 def _not_an_image(path: Path) -> str:

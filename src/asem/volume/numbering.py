@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from asem.volume.tiff_axes import choose_channel
+from asem.volume.channels import choose_channel
 
 LOG = logging.getLogger(__name__)
 NUMBER = re.compile(r"((?:(?<==)[-+])?\d+(?:\.\d+)?)")

@@ -21,6 +21,7 @@ from asem.files import open_regular
 from asem.resources import free_memory
 from asem.volume.roi import Triple
 from asem.volume.tiff_chain import refuse_endless
+from asem.volume.tiff_streams import bounded
 
 DAMAGE = (
     tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, AttributeError,
@@ -168,7 +169,9 @@ def _pixels(pages: list[tuple[int, Plane]], rows: slice) -> Iterator[npt.NDArray
 
 def _decoded(file: tifffile.TiffFile, plane: Plane) -> npt.NDArray[Any]:
     with damage_named(plane.path):
-        return np.asarray(file.pages[plane.page].aspage().asarray())
+        page = file.pages[plane.page].aspage()
+        page.decode = bounded(page)  # in place of the property, whose value the library keeps there
+        return np.asarray(page.asarray())
 
 
 def _grey(pixels: npt.NDArray[Any], plane: Plane) -> npt.NDArray[Any]:

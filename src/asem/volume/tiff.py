@@ -10,10 +10,12 @@ from typing import Any
 import numpy.typing as npt
 import tifffile
 
+from asem.volume.channels import chosen
 from asem.volume.numbering import in_order
 from asem.volume.planes import PlaneStack, damage_named, opened, quiet
-from asem.volume.tiff_axes import Place, Stated, chosen, stated_by
-from asem.volume.tiff_pages import File, Page, page_fault, read_file
+from asem.volume.tiff_axes import Place, Stated, stated_by
+from asem.volume.tiff_faults import page_fault
+from asem.volume.tiff_pages import File, Page, read_file
 from asem.volume.tiff_stack import AS_STORED, TiffOptions, stack_of
 
 LOG = logging.getLogger(__name__)

@@ -7,19 +7,17 @@
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 from xml.etree import ElementTree
 
-from asem.config import excerpt
 from asem.volume.tiff_pages import File
 
 LOG = logging.getLogger(__name__)
 Length = float | None
-Plane = TypeVar("Plane")
 Place = tuple[int, int, int]
 """Channel, plane along z, time point: (c, z, t)."""
 UNITS_NM = {
@@ -268,67 +266,3 @@ def _nm(size: float, unit: str) -> Length:
     known = unit.strip().replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").lower()
     factor = UNITS_NM.get(known)
     return size * factor if factor is not None and 0 < size < float("inf") else None
-
-
-def chosen(
-    planes: Mapping[Place, Plane], stated: Stated, channel: str | None, name: str
-) -> list[Plane]:
-    """Choose the planes of one channel, along z; along time where there is one plane along z.
-
-    Parameters
-    ----------
-    planes
-        What there is of (c, z, t).
-    stated
-        What the file states.
-    channel
-        Number or name; None where there is only one.
-    name
-        Of the stack, for messages.
-
-    Raises
-    ------
-    ValueError
-        The channel is not there or not chosen, there are several time points, or planes lack.
-    """
-    channels = sorted({c for c, _, _ in planes})
-    one = choose_channel(dict.fromkeys(channels), stated.channels, channel, name)
-    depths, times = (
-        sorted({place[axis] for place in planes if place[0] == one}) for axis in (1, 2)
-    )
-    if len(depths) > 1 and len(times) > 1:
-        raise ValueError(f"{name} has {len(times)} time points; save one of them")
-    if len(times) > 1:
-        LOG.warning("%s: its %d time points are taken as planes along z", name, len(times))
-    of = depths if len(depths) > 1 else times
-    if lacking := sorted(set(range(of[0], of[-1] + 1)) - set(of)):
-        raise ValueError(f"{name} lacks {len(lacking)} of its planes: z {lacking[0]} is the first")
-    return [planes[one, z, t] for z in depths for t in times]
-
-
-def choose_channel(
-    numbers: Iterable[int], names: Sequence[str], channel: str | None, name: str
-) -> int:
-    """Return the number of the channel that is meant by its number, or else its name.
-
-    Raises
-    ------
-    ValueError
-        None is chosen of several, or one that is not there; all are listed.
-    """
-    known = {n: names[n] if n < len(names) else str(n) for n in numbers}
-    if channel is None and len(known) == 1:
-        return next(iter(known))
-    numbered = [n for n in known if channel == str(n)]
-    found = numbered or [n for n, called in known.items() if channel == called]
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(
-        str(n) if str(n) == called else f"{n} ({called})" for n, called in known.items()
-    )
-    wanted = (
-        "choose one with --channel"
-        if channel is None
-        else f"there is no channel {excerpt(channel, str)}"
-    )
-    raise ValueError(f"{name} has the channels {listed:.200}; {wanted}")

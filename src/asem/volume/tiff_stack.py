@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asem.resources import refuse_without_memory
+from asem.volume.channels import choose_channel
 from asem.volume.planes import Plane, PlaneStack
-from asem.volume.tiff_axes import Stated, choose_channel
-from asem.volume.tiff_pages import WHITE_IS_ZERO, File, Page, page_fault
+from asem.volume.tiff_axes import Stated
+from asem.volume.tiff_faults import page_fault
+from asem.volume.tiff_pages import WHITE_IS_ZERO, File, Page
 
 LOG = logging.getLogger(__name__)
 DTYPES = tuple(np.dtype(name) for name in (

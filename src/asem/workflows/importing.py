@@ -1,11 +1,7 @@
 """Import: TIFF and other sources to OME-Zarr."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,6 @@ from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
 from asem.image.labels import unknown_id
-from asem.resources import refuse_without_disk, refuse_without_memory
 from asem.volume import ngff
 from asem.volume.arrays import DTYPES, SHARD, Promise, Stored
 from asem.volume.contrast import count_values
@@ -29,6 +24,7 @@ from asem.volume.planes import PlaneStack
 from asem.volume.roi import Roi, Triple, negative, parse_roi
 from asem.volume.volume import Kind, Volume
 from asem.workflows.grey_values import is_counted_by_value, measure, refuse_not_finite, values_of
+from asem.workflows.import_layers import layer_file, refuse_large_layers
 from asem.workflows.label_values import (
     Unlabelled,
     as_ids,
@@ -124,7 +120,7 @@ def import_volume(
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
-    _refuse_large(volume, part, destination)
+    refuse_large_layers(volume, part, destination, in_memory=LAYER_BYTES)
     if volume.kind == "labels":
         unlabelled = _unlabelled(source, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
@@ -150,19 +146,6 @@ def import_volume(
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
-
-
-def _refuse_large(volume: Volume, part: Roi, destination: Path) -> None:
-    """Refuse a source of which what is read at a time fits neither into memory nor on the disk."""
-    depth, height, width = part.shape
-    row = min(SHARD[0], depth) * width * volume.dtype.itemsize
-    name = f"a layer of {volume.name} ({min(SHARD[0], depth)} x {height} x {width} voxels)"
-    if isinstance(volume.array, PlaneStack) and not volume.array.reads_rows:
-        if row * height > LAYER_BYTES:
-            refuse_without_disk(destination.absolute().parent, row * height, name)
-    else:
-        rows = min(SHARD[1], height)
-        refuse_without_memory(row * rows, f"{rows} rows of {name}")
 
 
 def _unlabelled(source: Path, volume: Volume, options: ImportOptions) -> Unlabelled:
@@ -274,7 +257,7 @@ class _Copy:
         place, array = block.shift(self.shift), self.source.array
         large = block.size * self.source.dtype.itemsize > LAYER_BYTES
         if large and isinstance(array, PlaneStack) and not array.reads_rows:
-            with _file(self.spool, block.shape, self.source.dtype) as layer:
+            with layer_file(self.spool, block.shape, self.source.dtype) as layer:
                 array.read_into(layer, place.slices)
                 return self._write(block, layer)
         return self._write(block, self.source.read(place))
@@ -294,14 +277,3 @@ class _Copy:
         if self.source.kind == "labels":
             inside = as_ids(inside, self.target.dtype, self.unlabelled)
         return self.target.write(band.slices, inside)
-
-
-@contextmanager
-def _file(folder: Path, shape: Triple, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Make an array in a file for what is too large for memory; the file has no name."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        # A page that finds no space later would kill the process.
-        size = prod(shape) * dtype.itemsize
-        refuse_without_disk(folder, size, "a layer of planes")
-        os.posix_fallocate(file.fileno(), 0, size)
-        yield np.memmap(file, dtype, "r+", shape=shape)

@@ -18,7 +18,6 @@ from pydantic import Field
 
 from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
-from asem.blocks.memory import refuse_beyond_memory
 from asem.blocks.output import check_way
 from asem.config import Config, Nm3
 from asem.documents import read_toml
@@ -31,6 +30,7 @@ from asem.model.inference import fitting_tile, plan_tiles
 from asem.model.predictor import needed_of
 from asem.model.unet import lattice
 from asem.model.voxel_range import range_text, seen_voxel_size
+from asem.resources import refuse_without_memory
 from asem.volume import ngff
 from asem.volume.arrays import SHARD
 from asem.volume.contrast import window_of
@@ -361,7 +361,7 @@ def _check_read(model: Planned, raw: Volume, part: Roi, along: int, free: int) -
     needed = needed_of(model.network, raw, block).size * raw.dtype.itemsize
     what = f"{raw.name}: a block with all that {model.job.checkpoint} sees of it"
     advice = "check that voxels of image and network are in nm, or predict a part with --roi"
-    refuse_beyond_memory(what, needed, advice, free=free)
+    refuse_without_memory(needed, what, advice, free=free)
 
 
 def _triple(numbers: Iterable[int]) -> Triple:
