@@ -60,7 +60,7 @@ def edit(image, key, value):
     [
         (float("nan"), 1), (0, float("nan")), (0, float("inf")), (-float("inf"), 0),
         (0, HUGE), (-HUGE, 0), (-HUGE, HUGE), (5, 5), (6, 5), (0, 1e-320), (0, 1e-45),
-        ("a", "b"), (1,), (1, 2, 3), None, 5, "0,1", (10**400, 10**401), (True, []),
+        ("a", "b"), (1,), (1, 2, 3), 5, "0,1", (10**400, 10**401), (True, []),
     ],
     ids=lambda window: repr(window)[:30],
 )  # fmt: skip
@@ -150,9 +150,7 @@ def test_what_is_seen_through_the_widest_and_the_narrowest_window():
     assert window_fault((0, 256.0 * 65535), values.dtype)
     assert window_fault((70_000, 80_000), values.dtype)
     assert window_fault((-9.0, 0.0), values.dtype)
-    with pytest.raises(
-        ValueError, match=r"raw: the contrast window 0 to 1e\+308 is far wider than"
-    ):
+    with pytest.raises(ValueError, match=r"raw: the contrast window 0 to 1e\+308 is far"):
         Volume(Blank((1, 1, 1), values.dtype), (1, 1, 1), window=(0, HUGE), name="raw")
 
 

@@ -3,14 +3,13 @@
 import csv
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch.utils.tensorboard import SummaryWriter
-
 from asem.own_files import replaced_own
+from asem.training.event_file import EventFile
 from asem.training.run import Run
 
 LOG = logging.getLogger(__name__)
@@ -35,18 +34,21 @@ def tracking(run: Run, *, also: Sequence[Told] = ()) -> Iterator[Told]:
     also
         Told after the others.
     """
-    with ExitStack() as stack:
-        purge = run.iteration + 1 if run.iteration else None
-        board = stack.enter_context(SummaryWriter(str(run.folder), purge_step=purge))
+    purge = run.iteration + 1 if run.iteration else None
+    with closing(EventFile(run.folder, purge)) as board:
+
+        def table(rows: Sequence[dict[str, Any]]) -> None:
+            write_table(run.folder / METRICS, rows)
 
         def told(rows: Sequence[dict[str, Any]]) -> None:
-            write_table(run.folder / METRICS, rows)
             values = {key: value for key, value in rows[-1].items() if value is not None}
-            for key, value in values.items():
-                board.add_scalar(key, value, rows[-1]["iteration"])
+            board.add(values, rows[-1]["iteration"])
             LOG.info("%s", ", ".join(f"{key} {value:.5g}" for key, value in values.items()))
-            for other in also:
-                other(rows)
+            for one in (table, *also):
+                try:
+                    one(rows)
+                except OSError as error:  # made again at the end, where it must be possible
+                    LOG.warning("the training goes on, though %s", error)
 
         yield told
 
