@@ -98,7 +98,7 @@ def _create(
 ) -> "Stored":
     spec = {"driver": "zarr3", "kvstore": _kvstore(path), "metadata": metadata}
     try:
-        return Stored(path, ts.open(spec, open=True, create=True).result(), claim)
+        return Stored(path, ts.open(spec, open=True, create=True).result(), claim=claim)
     except ValueError as error:
         raise ValueError(
             f"{path} is damaged or another array: {_first_line(error)}; give --overwrite to begin "
