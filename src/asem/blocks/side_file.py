@@ -48,7 +48,12 @@ class SideFile:
         ------
         FileExistsError
             A folder, or a file that neither `overwrite` nor the record allows to replace.
+        NotADirectoryError
+            There can be no folder for it.
         """
+        above = next(parent for parent in self.path.absolute().parents if _exists(parent))
+        if not above.is_dir():
+            raise NotADirectoryError(f"{self.path} cannot be written: {above} is no folder")
         if self.path.is_dir():
             raise FileExistsError(f"{self.path} is a folder; name a file")
         if _exists(self.path) and not (self.overwrite or self._is_ours()):
