@@ -1,5 +1,6 @@
 """Folders take the place of others, and what somebody added meanwhile stays."""
 
+import errno
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from asem import names, places
+from asem import locks, names, places
 from asem.contents import foreign_file
 from asem.files import is_temporary, temporary_prefix
 from asem.folders import delete_folder, remove_leftovers, replaced_by, replaced_folder
@@ -283,6 +284,30 @@ def test_what_a_living_process_makes_is_not_touched(tmp_path):
         (path / "plane").unlink()
     assert (path / "plane").read_text() == "first"
     assert listed(tmp_path) == ["out"]
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    """What is known to be of a dead process of this machine is removed; anything else stays."""
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    path, ended = tmp_path / "out", subprocess.Popen(["true"])
+    ended.wait()
+    left = {}
+    for number, owner in enumerate([f"{os.uname().nodename} {ended.pid}", "elsewhere 1"]):
+        name = f"{temporary_prefix(path)}{number:016}"
+        (tmp_path / f"{name}.partial").mkdir()
+        (tmp_path / f"{name}.lock").touch()
+        (tmp_path / f"{name}.lock.owner").write_text(owner)
+        left[number] = [f"{name}.{kind}" for kind in ("lock", "lock.owner", "partial")]
+    with replaced_folder(path, refuse) as folder:
+        (folder / "plane").touch()
+        before = listed(tmp_path)
+        remove_leftovers(path)
+        assert listed(tmp_path) == before
+    assert listed(tmp_path) == [*left[1], "out"]
 
 
 def test_a_link_under_a_temporary_name_is_not_followed(tmp_path):
