@@ -125,7 +125,7 @@ COMMANDS = {
     "mask": Command("mask ../in/small out --config ../in/mask.toml"),
     "labels": Command("labels ../in/objects out --structure mito --exclusion-zone zone"),
     "predict": Command(
-        "predict ../in/run ../in/small out --roi :16,:,: --device cpu --precision 32 --tile 32"
+        "predict ../in/run ../in/small out --roi :16,:64,: --device cpu --precision 32 --tile 32"
     ),
     "segment": Command("segment ../in/small out --min-size 50 --threshold 0.6"),
     "instances": Command("instances ../in/objects out --min-size 5 --sizes sizes.csv"),
@@ -188,7 +188,7 @@ def make_inputs(folder: Path) -> None:
     strokes[48][small[part][48] < 0.5] = 2
     tifffile.imwrite(folder / "strokes.tif", strokes)
     tifffile.imwrite(folder / "raw.tif", grey(small[part]), photometric="minisblack")
-    for name, iterations in (("train", 60), ("finetune", 40)):
+    for name, iterations in (("train", 40), ("finetune", 30)):
         text = SETTINGS["train.toml"].format(iterations=iterations)
         (folder / f"{name}.toml").write_text(text)
     (folder / "mask.toml").write_text(SETTINGS["mask.toml"])
