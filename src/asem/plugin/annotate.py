@@ -20,7 +20,7 @@ from superqt.utils import ensure_main_thread
 
 from asem.plugin.desk import Desk
 from asem.plugin.main import FIRST_STRUCTURE
-from asem.plugin.panel import WIDTH, button
+from asem.plugin.panel import WIDTH, button, plain_label
 from asem.plugin.work import Work
 from asem.workflows.annotation import open_session
 
@@ -61,7 +61,7 @@ class AnnotateWidget(QWidget):
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
         self.raw = QLineEdit()
-        self.told = QLabel()
+        self.told = plain_label()
         if desk is None:
             self._ask()
         else:

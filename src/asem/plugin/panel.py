@@ -63,7 +63,7 @@ class Panel(QWidget):
         self.setMinimumWidth(WIDTH)
 
     def _add_status(self) -> None:
-        self.status = QLabel()
+        self.status = plain_label()
         self.status.setAccessibleName("Status")
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(STATUS_HEIGHT)
@@ -84,7 +84,7 @@ class Panel(QWidget):
         for arrow in (self.previous, self.next):
             arrow.setFixedWidth(36)
         self._row("Window", self.previous, self.number, self.next)
-        self.progress = QLabel()
+        self.progress = plain_label()
         self.progress.setWordWrap(True)
         self._row("", self.progress)
         self.axes = QButtonGroup(self)
@@ -210,6 +210,13 @@ def _tame(spin: QAbstractSpinBox) -> None:
     spin.editingFinished.connect(spin.clearFocus)
     if isinstance(spin, QSpinBox | QDoubleSpinBox):
         spin.valueChanged.connect(lambda _: spin.clearFocus())
+
+
+def plain_label() -> QLabel:
+    """Make a label that shows messages as they are: names of files are no HTML."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
 
 
 def button(words: str, tip: str, *, toggles: bool = False) -> QPushButton:
