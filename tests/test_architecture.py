@@ -13,13 +13,9 @@ SOURCE = Path(asem.__file__).parent
 
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
-    {"children", "names", "signals", "kernel_cache", "resources"},
-    {"files"},
-    {"contents", "documents", "npz", "own_files"},
+    {"system"},
     {"config"},
-    {"structures", "tables", "provenance", "locks"},
-    {"places"},
-    {"folders"},
+    {"structures", "tables", "provenance"},
     {"volume"},
     {"blocks"},
     {"image"},
@@ -34,22 +30,10 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
-    "children",
     "config",
-    "contents",
-    "documents",
-    "files",
-    "folders",
-    "kernel_cache",
-    "locks",
-    "names",
-    "places",
-    "signals",
-    "npz",
-    "own_files",
     "structures",
+    "system",
     "provenance",
-    "resources",
     "volume",
     "blocks",
     "image",

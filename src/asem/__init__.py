@@ -9,7 +9,7 @@ space), `blocks` (work block by block), `image` (operations on voxels), `measure
 
 from importlib.metadata import version
 
-from asem.kernel_cache import choose_cache
+from asem.system.kernel_cache import choose_cache
 
 __version__ = version("asem")
 choose_cache()

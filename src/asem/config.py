@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from asem.documents import read_toml
+from asem.system.documents import read_toml
 
 MOST_FAULTS = 3
 MOST_LETTERS = 60

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asem import __version__
-from asem.files import refuse_undecodable
+from asem.system.files import refuse_undecodable
 
 
 def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, Any]:

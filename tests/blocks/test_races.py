@@ -10,7 +10,7 @@ import pytest
 
 from asem.blocks import journal
 from asem.blocks.output import new_image
-from asem.files import is_temporary
+from asem.system.files import is_temporary
 from asem.volume import ngff
 from asem.volume.volume import Blank, Volume
 
@@ -124,7 +124,7 @@ WAITER = f"""
 import sys
 from pathlib import Path
 import numpy as np
-from asem import locks
+from asem.system import locks
 from asem.blocks import journal
 from asem.blocks.output import new_image
 from asem.volume.volume import Blank, Volume

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from asem.cli import main
-from asem.files import is_temporary
+from asem.system.files import is_temporary
 from asem.volume import tiff
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asem import resources
 from asem.cli import main
+from asem.system import resources
 from asem.volume.formats import open_volume
 from asem.volume.grid import MOST_BLOCKS, refuse_many_blocks, tile
 from asem.volume.roi import Roi

@@ -29,7 +29,7 @@ from asem.annotate.window_files import (
 )
 from asem.blocks.log import AppendedLog
 from asem.config import excerpt
-from asem.npz import Form
+from asem.system.npz import Form
 from asem.volume.roi import Roi, parse_roi
 
 LOGGER = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from asem.annotate.fragments import Fragments, Touching, bins_of
 from asem.annotate.graphcut import Region
 from asem.annotate.membranes import MembraneConfig, MembraneRegion
 from asem.config import Nm3
-from asem.npz import Form, read_arrays
-from asem.own_files import own_folder, replaced_own
+from asem.system.npz import Form, read_arrays
+from asem.system.own_files import own_folder, replaced_own
 from asem.volume.roi import Triple
 
 LOG = logging.getLogger(__name__)

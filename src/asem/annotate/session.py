@@ -15,9 +15,9 @@ from typing import IO, Any, Self
 
 from asem.annotate.annotation import LOG, Annotation
 from asem.blocks.journal import NAME, locked
-from asem.documents import read_json
-from asem.files import refuse_undecodable
-from asem.own_files import own_folder, refuse_links, replaced_own
+from asem.system.documents import read_json
+from asem.system.files import refuse_undecodable
+from asem.system.own_files import own_folder, refuse_links, replaced_own
 from asem.volume.roi import Roi, Triple
 
 

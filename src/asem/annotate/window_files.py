@@ -7,9 +7,9 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from asem.documents import parse_json
-from asem.npz import DAMAGED, Form, read_arrays
-from asem.own_files import own_folder, replaced_own
+from asem.system.documents import parse_json
+from asem.system.npz import DAMAGED, Form, read_arrays
+from asem.system.own_files import own_folder, replaced_own
 from asem.volume.roi import Roi
 
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asem.blocks import journal
-from asem.documents import parse_json, read_json
-from asem.files import is_temporary, refuse_undecodable
-from asem.names import refuse_link
+from asem.system.documents import parse_json, read_json
+from asem.system.files import is_temporary, refuse_undecodable
+from asem.system.names import refuse_link
 from asem.volume import ngff
 
 METADATA = "zarr.json"

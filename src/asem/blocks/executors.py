@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from asem.config import excerpt
-from asem.resources import refuse_without_memory
+from asem.system.resources import refuse_without_memory
 from asem.volume.arrays import Promise
 from asem.volume.roi import Roi
 

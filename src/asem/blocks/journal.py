@@ -30,12 +30,12 @@ from asem.blocks.request import (
     request_of,
     value_of,
 )
-from asem.files import is_temporary, remove_tree, temporary_beside
-from asem.folders import delete_folder, remove_leftovers
-from asem.locks import is_held, lock_file
-from asem.names import refuse_link
-from asem.own_files import own_folder
-from asem.places import Check
+from asem.system.files import is_temporary, remove_tree, temporary_beside
+from asem.system.folders import delete_folder, remove_leftovers
+from asem.system.locks import is_held, lock_file
+from asem.system.names import refuse_link
+from asem.system.own_files import own_folder
+from asem.system.places import Check
 
 LOCK = "lock"
 PATIENCE_S = 1.0

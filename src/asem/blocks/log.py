@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asem.documents import parse_json
-from asem.own_files import is_at, open_own
+from asem.system.documents import parse_json
+from asem.system.own_files import is_at, open_own
 
 MOST_LINE = 2**26
 """Bytes of a line; a request that names 10,000 planes takes a hundredth."""

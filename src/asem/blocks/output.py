@@ -16,11 +16,11 @@ from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.partials import Partials
 from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run import Progress, run_blocks, silent
-from asem.files import refuse_undecodable
-from asem.names import refuse_link
-from asem.own_files import refuse_links
 from asem.provenance import made_by
-from asem.resources import refuse_without_disk
+from asem.system.files import refuse_undecodable
+from asem.system.names import refuse_link
+from asem.system.own_files import refuse_links
+from asem.system.resources import refuse_without_disk
 from asem.volume import ngff
 from asem.volume.arrays import SHARD, Promise, Stored, create_level, create_scratch
 from asem.volume.grid import refuse_many_blocks, tile

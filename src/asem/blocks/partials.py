@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.npz import Form, read_arrays
-from asem.own_files import own_folder, replaced_own
+from asem.system.npz import Form, read_arrays
+from asem.system.own_files import own_folder, replaced_own
 from asem.volume.roi import Roi
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from asem.blocks.log import MOST_LINE
-from asem.documents import parse_json
-from asem.own_files import open_own
+from asem.system.documents import parse_json
+from asem.system.own_files import open_own
 
 NAME, JOURNAL = ".asem", "journal.jsonl"
 BEGINS = (b'{"request": ', b'{"done": ')

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks.journal import NAME
-from asem.documents import read_json
-from asem.files import replaced
-from asem.names import give_name
-from asem.own_files import replaced_own
+from asem.system.documents import read_json
+from asem.system.files import replaced
+from asem.system.names import give_name
+from asem.system.own_files import replaced_own
 
 
 @dataclass(frozen=True)

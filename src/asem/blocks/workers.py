@@ -28,9 +28,9 @@ from distributed.system import MEMORY_LIMIT
 from asem.blocks.cluster import Cluster
 from asem.blocks.credentials import temporary_credentials, write_private
 from asem.blocks.jobs import JobConfig
-from asem.children import SAFE_PATH, safe_children
-from asem.kernel_cache import private_folder
-from asem.signals import undisturbed
+from asem.system.children import SAFE_PATH, safe_children
+from asem.system.kernel_cache import private_folder
+from asem.system.signals import undisturbed
 
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30

@@ -14,8 +14,8 @@ from asem.cli import learn, models, predict, prepare, volumes
 from asem.cli.faults import line_of, traceback_of
 from asem.cli.streams import PrintableFormatter, printable, tolerant_streams
 from asem.config import excerpts
-from asem.files import refuse_undecodable_text
-from asem.signals import exit_code, raised_signals
+from asem.system.files import refuse_undecodable_text
+from asem.system.signals import exit_code, raised_signals
 
 FAILED = 2
 

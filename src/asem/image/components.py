@@ -24,7 +24,7 @@ from numba import njit
 from asem.blocks.output import Output
 from asem.blocks.partials import Partials
 from asem.image.lookup import look_up
-from asem.npz import Form
+from asem.system.npz import Form
 from asem.volume.roi import Roi, Triple
 
 VOXEL_BYTES = 24

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.output import Output
-from asem.resources import refuse_without_memory
+from asem.system.resources import refuse_without_memory
 from asem.volume.arrays import SHARD, Stored
 from asem.volume.roi import Roi, Triple, negative
 from asem.volume.volume import Volume

@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asem.documents import read_json
-from asem.files import is_temporary, open_regular, refuse_undecodable, replaced
-from asem.folders import replaced_folder
 from asem.model.config import CheckpointInfo, ModelConfig, RunState
 from asem.model.tensors import read_tensors, save_tensors
 from asem.model.unet import UNet
-from asem.names import refuse_link
-from asem.resources import refuse_without_memory
+from asem.system.documents import read_json
+from asem.system.files import is_temporary, open_regular, refuse_undecodable, replaced
+from asem.system.folders import replaced_folder
+from asem.system.names import refuse_link
+from asem.system.resources import refuse_without_memory
 
 WEIGHTS, MOMENTS, STATE, RUN = (
     "model.safetensors",

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from asem.config import MOST_COUNT, Config, VoxelSize
-from asem.documents import read_toml
 from asem.model.recipes import Resolved, completed
 from asem.model.voxel_range import VoxelSizeRange, checked_range
 from asem.structures import Structure, structure
+from asem.system.documents import read_toml
 
 TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file that its recipe completes."""

@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asem.files import open_regular
 from asem.model.config import ModelConfig
 from asem.model.unet import CLASSES, KERNEL, UNet
+from asem.system.files import open_regular
 
 STATE = "model_state_dict"
 FIRST, LAST = "unet.l_conv.0.conv_pass.0", "final_conv_pass.conv_pass.0"

@@ -24,7 +24,7 @@ from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_devices
 from asem.model.inference import Runner, fitting_tile
 from asem.model.unet import lattice
-from asem.resources import free_memory
+from asem.system.resources import free_memory
 
 LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from asem.files import open_regular
+from asem.system.files import open_regular
 
 OTHER = "is damaged or of another network:"
 MOST_LETTERS = 80

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asem.plugin.window import NOT_INSTALLED, check_window
-from asem.signals import handled_as_interrupt
+from asem.system.signals import handled_as_interrupt
 
 if TYPE_CHECKING:
     from asem.plugin.desk import Desk

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from asem.files import replaced
+from asem.system.files import replaced
 
 ROWS = {"exclusion_zone": "outside of the exclusion zone", "all": "all voxels"}
 

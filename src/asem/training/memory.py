@@ -8,7 +8,7 @@ from asem.model.config import TrainConfig
 from asem.model.deployment import free_on
 from asem.model.device import resolve_precision
 from asem.model.unet import KERNEL, crop_size
-from asem.resources import refuse_without_memory
+from asem.system.resources import refuse_without_memory
 from asem.training.augment import reach_of
 
 ADVICE = "take a smaller `batch`, `patch` or `model`, or a larger `accumulate`"

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from asem.model.checkpoint import checkpoint_folder
-from asem.own_files import replaced_own
+from asem.system.own_files import replaced_own
 from asem.training.run import Run
 from asem.training.tracking import CURVES, METRICS, Told
 

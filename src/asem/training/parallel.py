@@ -25,10 +25,10 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from asem.blocks.run import Progress
-from asem.children import safe_children
 from asem.model.config import TrainConfig
 from asem.model.device import resolve_device, resolve_precision
-from asem.signals import ENDING, SAME_REQUEST_S, Terminated
+from asem.system.children import safe_children
+from asem.system.signals import ENDING, SAME_REQUEST_S, Terminated
 
 LOG = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(days=1)

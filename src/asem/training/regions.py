@@ -11,7 +11,7 @@ import numpy.typing as npt
 from asem.config import Nm3
 from asem.model.config import Region, TrainConfig
 from asem.model.voxel_range import seen_voxel_size
-from asem.resources import free_memory
+from asem.system.resources import free_memory
 from asem.training.targets import BLOCK, Coded, Target, known_part
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_labels, open_volume, refuse_labels

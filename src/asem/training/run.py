@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from asem import __version__
 from asem.config import excerpt
-from asem.folders import delete_folder
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, CutOn, RunState, TrainConfig
 from asem.model.device import describe, resolve_device, resolve_precision
+from asem.system.folders import delete_folder
 from asem.training.regimes import Fit, find_fit
 
 

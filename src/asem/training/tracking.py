@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
-from asem.own_files import replaced_own
+from asem.system.own_files import replaced_own
 from asem.training.event_file import EventFile
 from asem.training.run import Run
 

@@ -11,12 +11,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from asem.blocks.run import Progress, silent
-from asem.kernel_cache import choose_inductor_cache
 from asem.model import checkpoint
 from asem.model.config import TrainConfig
 from asem.model.device import can_compile
 from asem.model.inference import Runner
 from asem.model.unet import UNet, initialize
+from asem.system.kernel_cache import choose_inductor_cache
 from asem.training.batches import Batches
 from asem.training.losses import Loss, loss_named
 from asem.training.optimizer import Average, learning_rate, make_optimizer

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore as ts
 
-from asem.documents import read_json
-from asem.files import refuse_undecodable
-from asem.resources import free_memory, in_bytes
+from asem.system.documents import read_json
+from asem.system.files import refuse_undecodable
+from asem.system.resources import free_memory, in_bytes
 from asem.volume.levels import Level
 from asem.volume.roi import Triple
 from asem.volume.shard_files import ShardFiles, spans

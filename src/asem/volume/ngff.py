@@ -22,10 +22,10 @@ from pydantic import Field, ValidationError, model_validator
 from yaozarrs import v05
 
 from asem.config import Config, Nm3
-from asem.documents import read_json
-from asem.locks import exclusive
-from asem.own_files import refuse_links, replaced_own
 from asem.provenance import files_identity
+from asem.system.documents import read_json
+from asem.system.locks import exclusive
+from asem.system.own_files import refuse_links, replaced_own
 from asem.volume.arrays import DTYPES, Stored, open_array
 from asem.volume.levels import Level
 from asem.volume.shard_files import record_shards

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from asem.files import open_regular
-from asem.resources import free_memory
+from asem.system.files import open_regular
+from asem.system.resources import free_memory
 from asem.volume.roi import Triple
 from asem.volume.tiff_chain import refuse_endless
 from asem.volume.tiff_streams import bounded

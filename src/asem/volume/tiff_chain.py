@@ -14,7 +14,7 @@ import os
 import struct
 from typing import IO, NamedTuple
 
-from asem.resources import in_bytes
+from asem.system.resources import in_bytes
 
 MOST_PAGES = 2**16
 """Of one file. A page takes 0.1 ms to parse; a longer stack is a folder of planes."""

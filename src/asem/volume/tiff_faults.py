@@ -2,7 +2,7 @@
 
 from math import prod
 
-from asem.resources import in_bytes
+from asem.system.resources import in_bytes
 from asem.volume.tiff_pages import PALETTE, Page
 
 UNCOMPRESSED = 1

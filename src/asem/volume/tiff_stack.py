@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asem.resources import refuse_without_memory
+from asem.system.resources import refuse_without_memory
 from asem.volume.channels import choose_channel
 from asem.volume.planes import Plane, PlaneStack
 from asem.volume.tiff_axes import Stated

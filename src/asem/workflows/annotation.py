@@ -32,8 +32,8 @@ from asem.blocks.journal import NAME
 from asem.blocks.output import check_way, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.labels import unknown_id
-from asem.resources import free_memory
 from asem.structures import Structure
+from asem.system.resources import free_memory
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.roi import Roi, negative

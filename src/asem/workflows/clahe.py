@@ -8,7 +8,7 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.clahe import ClaheConfig, equalized, group_bytes, measure_mappings, voxel_bytes
-from asem.resources import free_memory, refuse_without_memory
+from asem.system.resources import free_memory, refuse_without_memory
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from asem.blocks.journal import finish
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3
-from asem.files import replaced
 from asem.model.checkpoint import read_run
 from asem.phantom.cell import make_cell
 from asem.report.figures import as_png, loss_curves, overlay
 from asem.report.page import Picture, write_page
+from asem.system.files import replaced
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi, Triple, parse_roi
 from asem.volume.tiff import write_plane

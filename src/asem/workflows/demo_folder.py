@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks import journal
-from asem.contents import foreign_file
-from asem.documents import read_json
-from asem.files import refuse_undecodable, replaced
-from asem.names import refuse_link
+from asem.system.contents import foreign_file
+from asem.system.documents import read_json
+from asem.system.files import refuse_undecodable, replaced
+from asem.system.names import refuse_link
 from asem.workflows.run_folder import RUN_FILES
 
 MARKER, TRAINING, PAGE = "demo.json", "train.toml", "report.html"

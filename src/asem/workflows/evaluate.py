@@ -18,8 +18,8 @@ from asem.image.labels import (
 )
 from asem.image.morphology import ElementShape, zone_radii
 from asem.measure.overlap import Overlap, overlap
-from asem.resources import free_memory
 from asem.structures import find_structure
+from asem.system.resources import free_memory
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
 from asem.volume.roi import Roi, negative, parse_roi

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from asem.blocks.run import Progress, silent
-from asem.files import refuse_undecodable
-from asem.folders import replaced_folder
-from asem.names import refuse_link
-from asem.resources import refuse_without_disk, refuse_without_memory
+from asem.system.files import refuse_undecodable
+from asem.system.folders import replaced_folder
+from asem.system.names import refuse_link
+from asem.system.resources import refuse_without_disk, refuse_without_memory
 from asem.volume import tiff
 from asem.volume.arrays import CHUNK
 from asem.volume.formats import open_volume

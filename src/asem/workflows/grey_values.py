@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from asem.blocks.output import Output
 from asem.blocks.partials import Partials
-from asem.npz import Form
+from asem.system.npz import Form
 from asem.volume.contrast import (
     BINS,
     NEAR,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.resources import refuse_without_disk, refuse_without_memory
+from asem.system.resources import refuse_without_disk, refuse_without_memory
 from asem.volume.arrays import SHARD
 from asem.volume.planes import PlaneStack
 from asem.volume.roi import Roi, Triple

@@ -11,14 +11,14 @@ from lightning_fabric import Fabric
 from asem.blocks.journal import claim, finish, is_vacant
 from asem.blocks.memory import keep_memory
 from asem.blocks.run import Progress
-from asem.files import refuse_undecodable
 from asem.image.labels import warn_of_lost_zone
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.device import memory_advice
-from asem.names import refuse_link
-from asem.own_files import refuse_links, replaced_own
 from asem.report.figures import loss_curves
+from asem.system.files import refuse_undecodable
+from asem.system.names import refuse_link
+from asem.system.own_files import refuse_links, replaced_own
 from asem.training.augment import reach_of
 from asem.training.batches import Batches
 from asem.training.checks import check_regions

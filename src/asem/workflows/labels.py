@@ -13,8 +13,8 @@ from asem.image.components import VOXEL_BYTES
 from asem.image.halo import check_halo
 from asem.image.labels import warn_of_lost_zone, write_grown, write_zone, zone_halo
 from asem.image.morphology import ElementShape, radii_of, warn_of_lost_width, zone_radii
-from asem.resources import free_memory
 from asem.structures import Structure
+from asem.system.resources import free_memory
 from asem.volume import ngff
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.roi import Triple

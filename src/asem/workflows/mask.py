@@ -9,7 +9,7 @@ from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.halo import check_halo
 from asem.image.masks import MaskConfig, mask_halo, write_mask
-from asem.resources import free_memory
+from asem.system.resources import free_memory
 from asem.volume.contrast import window_of
 from asem.volume.formats import open_volume, refuse_labels
 from asem.volume.volume import Volume

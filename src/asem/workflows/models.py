@@ -13,18 +13,18 @@ import torch
 
 from asem import __version__
 from asem.config import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
-from asem.contents import contents
-from asem.files import refuse_undecodable
-from asem.folders import replaced_by
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
 from asem.model.published import PublishedModel, published_model
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.model.voxel_range import VoxelSizeRange, range_text
-from asem.names import refuse_link
-from asem.places import Check
 from asem.structures import find_structure
+from asem.system.contents import contents
+from asem.system.files import refuse_undecodable
+from asem.system.folders import replaced_by
+from asem.system.names import refuse_link
+from asem.system.places import Check
 
 if TYPE_CHECKING:
     import numpy.typing as npt

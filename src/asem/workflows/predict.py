@@ -21,7 +21,7 @@ from asem.blocks.shares import Shares
 from asem.image.clahe import equalized, measure_mappings
 from asem.model.device import Precision
 from asem.model.predictor import STAGES, Predictor
-from asem.npz import Form
+from asem.system.npz import Form
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume

@@ -20,7 +20,6 @@ from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
 from asem.blocks.output import check_way
 from asem.config import Config, Nm3
-from asem.documents import read_toml
 from asem.image.clahe import ClaheConfig
 from asem.model.checkpoint import find_checkpoint, read_info, read_weights, weights_hash
 from asem.model.config import CheckpointInfo
@@ -30,7 +29,8 @@ from asem.model.inference import fitting_tile, plan_tiles
 from asem.model.predictor import needed_of
 from asem.model.unet import lattice
 from asem.model.voxel_range import range_text, seen_voxel_size
-from asem.resources import refuse_without_memory
+from asem.system.documents import read_toml
+from asem.system.resources import refuse_without_memory
 from asem.volume import ngff
 from asem.volume.arrays import SHARD
 from asem.volume.contrast import window_of

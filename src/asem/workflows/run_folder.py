@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from asem.blocks.journal import LOCK, NAME
-from asem.contents import foreign_file
 from asem.model import checkpoint
+from asem.system.contents import foreign_file
 from asem.training.mlflow_runs import MLFLOW_RUN
 from asem.training.tracking import CURVES, METRICS
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from asem.blocks.run import Progress, silent
-from asem.documents import read_toml
 from asem.model import checkpoint
 from asem.model.config import CheckpointInfo, TrainConfig
 from asem.model.recipes import FINETUNE, merged
+from asem.system.documents import read_toml
 from asem.workflows.jobs import GoingOn, Job, run_job
 
 LOG = logging.getLogger(__name__)

@@ -7,8 +7,8 @@
     replaced_own(path)     a file that appears as a whole
     refuse_links(paths)    everything there is a folder or a regular file
 
-What a user names may be a link, and so may any folder above it: `asem.files` is for these. A link
-within our own folders was not made by asem; writing through it would spoil a file elsewhere.
+What a user names may be a link, and so may any folder above it: `asem.system.files` is for these. A
+link within our own folders was not made by asem; writing through it would spoil a file elsewhere.
 """
 
 import errno
@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from asem.files import replaced
+from asem.system.files import replaced
 
 
 def own_folder(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from asem.files import open_regular
+from asem.system.files import open_regular
 
 MOST_JSON, MOST_TOML = 2**26, 2**20
 """Bytes of a document; the metrics of a long training take a hundredth of the first."""

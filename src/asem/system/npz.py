@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.files import open_regular
+from asem.system.files import open_regular
 
 DAMAGED = " is damaged: "
 """Between the file and the reason in a message."""

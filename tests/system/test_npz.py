@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from asem.npz import Form, read_arrays
+from asem.system.npz import Form, read_arrays
 
 FORMS = {"a": Form("uint8", (2, None)), "t": Form("U"), "n": Form("i", optional=True)}
 

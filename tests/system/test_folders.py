@@ -10,10 +10,10 @@ from contextlib import suppress
 
 import pytest
 
-from asem import locks, names, places
-from asem.contents import foreign_file
-from asem.files import is_temporary, temporary_prefix
-from asem.folders import delete_folder, remove_leftovers, replaced_by, replaced_folder
+from asem.system import locks, names, places
+from asem.system.contents import foreign_file
+from asem.system.files import is_temporary, temporary_prefix
+from asem.system.folders import delete_folder, remove_leftovers, replaced_by, replaced_folder
 
 
 def listed(folder):
@@ -218,7 +218,7 @@ HALF = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from asem import names, places
+from asem.system import names, places
 from test_folders import after, fill, refuse_thesis
 step, number = sys.argv[3], int(sys.argv[4])
 if sys.argv[5] == "two renames":

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asem import files
-from asem.files import is_temporary, refuse_undecodable, replaced
+from asem.system import files
+from asem.system.files import is_temporary, refuse_undecodable, replaced
 
 
 def names(folder):
@@ -92,7 +92,7 @@ def test_temporary_names_are_known():
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from asem.files import replaced
+from asem.system.files import replaced
 with replaced(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()

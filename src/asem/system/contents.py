@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from asem.files import is_temporary
+from asem.system.files import is_temporary
 
 Contents = dict[Path, tuple[int, ...]]
 """Everything in a folder by its path in it; a file's number, size and time tell it from others."""

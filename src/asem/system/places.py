@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from asem.contents import Contents, contents, delete_listed
-from asem.files import errors_named, sync_folder, temporary_beside
-from asem.locks import lock_file, unlock
-from asem.names import exchange_names, give_name, refuse_link
+from asem.system.contents import Contents, contents, delete_listed
+from asem.system.files import errors_named, sync_folder, temporary_beside
+from asem.system.locks import lock_file, unlock
+from asem.system.names import exchange_names, give_name, refuse_link
 
 LOG = logging.getLogger(__name__)
 Check = Callable[[Path], None]

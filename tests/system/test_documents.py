@@ -3,8 +3,8 @@ import socket
 
 import pytest
 
-from asem.documents import parse_json, read_json, read_toml
-from asem.files import open_regular
+from asem.system.documents import parse_json, read_json, read_toml
+from asem.system.files import open_regular
 
 DEEP = 20_000
 FEW = 200

@@ -16,8 +16,8 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import IO
 
-from asem.files import temporary_beside
-from asem.own_files import is_at, open_own
+from asem.system.files import temporary_beside
+from asem.system.own_files import is_at, open_own
 
 LOCK_TIMEOUT_S = 30.0
 """How long `exclusive` waits for a section of milliseconds."""

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from asem.own_files import is_at, open_own, own_folder, refuse_links, replaced_own
+from asem.system.own_files import is_at, open_own, own_folder, refuse_links, replaced_own
 
 WRITE = os.O_RDWR | os.O_CREAT
 

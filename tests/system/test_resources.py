@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from asem import resources
+from asem.system import resources
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@
     remove_leftovers(path, check)    what killed processes left of the three
 
 What lies at `path` is replaced only where ``check(path)`` raises nothing, and it is looked at again
-once it has left its place (`asem.places`), so that what somebody adds meanwhile stays.
+once it has left its place (`asem.system.places`), so that what somebody adds meanwhile stays.
 
 Of a process that was killed, a half is deleted. A whole returns to `path` where nothing has that
 name by now (the file system could not exchange names, and the process was killed between two
@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asem.contents import contents
-from asem.files import errors_named, remove_tree, temporary_prefix
-from asem.locks import lock_file
-from asem.names import refuse_link
-from asem.places import Check, Place, refusal, reserved
+from asem.system.contents import contents
+from asem.system.files import errors_named, remove_tree, temporary_prefix
+from asem.system.locks import lock_file
+from asem.system.names import refuse_link
+from asem.system.places import Check, Place, refusal, reserved
 
 LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import tifffile
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 import asem
-from asem import kernel_cache
-from asem.kernel_cache import (
+from asem.system import kernel_cache
+from asem.system.kernel_cache import (
     INDUCTOR,
     OWN,
     VARIABLE,
@@ -149,7 +149,7 @@ def test_what_is_private(tmp_path, monkeypatch):
 def test_a_full_place_is_none(tmp_path):
     (tmp_path / "small").mkdir()
     code = (
-        "from pathlib import Path; from asem.kernel_cache import _has_space; "
+        "from pathlib import Path; from asem.system.kernel_cache import _has_space; "
         "print(_has_space(Path('small').resolve()), _has_space(Path('small')))"
     )
     script = f'mount -t tmpfs -o size=16k none small; {sys.executable} -c "{code}"'

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from asem import signals
-from asem.signals import (
+from asem.system import signals
+from asem.system.signals import (
     ENDING,
     Terminated,
     deferred_signals,
@@ -50,7 +50,7 @@ def test_signals_at_the_same_moment_are_one():
 
 SECOND = """
 import os, signal, sys
-from asem import signals
+from asem.system import signals
 signals.SAME_REQUEST_S = 0
 with signals.raised_signals():
     try:

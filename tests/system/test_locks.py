@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
-from asem.locks import exclusive, lock_file, unlock
+from asem.system.locks import exclusive, lock_file, unlock
 
 COUNT = """
 import sys, time
 from pathlib import Path
-from asem.locks import exclusive
+from asem.system.locks import exclusive
 {prelude}
 folder = Path(sys.argv[1])
 for _ in range(int(sys.argv[2])):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from asem import names
-from asem.names import exchange_names, give_name, refuse_link
+from asem.system import names
+from asem.system.names import exchange_names, give_name, refuse_link
 
 
 def refuse(*_):
