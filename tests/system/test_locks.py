@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from asem.system.locks import exclusive, lock_file, unlock
+from asem.system.locks import exclusive, is_held, lock_file, unlock
 
 COUNT = """
 import sys, time
@@ -107,3 +107,36 @@ def test_another_fault_is_raised(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", fail)
     with pytest.raises(OSError, match="broken"):
         lock_file(tmp_path / "lock")
+
+
+def test_without_flock_the_lock_of_another_process_stays(tmp_path, monkeypatch):
+    """The folder was deleted, and another process has made it and its lock anew."""
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    held = lock_file(tmp_path / "lock")
+    assert is_held(held, tmp_path / "lock")
+    (tmp_path / "lock.owner").unlink()
+    (tmp_path / "lock.owner").write_text("elsewhere 1")
+    assert not is_held(held, tmp_path / "lock")
+    held.close()
+    assert (tmp_path / "lock.owner").read_text() == "elsewhere 1"
+
+
+@pytest.mark.parametrize("name", ["lock", "lock.owner"])
+@pytest.mark.parametrize("plant", [os.mkfifo, lambda path: path.symlink_to("thesis")])
+def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path, monkeypatch, name, plant):
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    (tmp_path / "thesis").write_text("years of work")
+    plant(tmp_path / name)
+    with pytest.raises(OSError, match=f"{name} is a "):
+        lock_file(tmp_path / "lock")
+    assert (tmp_path / "thesis").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("number", ["9" * 200, "0", "x"])
+def test_without_flock_a_senseless_owner_is_no_fault(tmp_path, monkeypatch, number):
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    (tmp_path / "lock.owner").write_text(f"{os.uname().nodename} {number}")
+    try:
+        lock_file(tmp_path / "lock").close()
+    except BlockingIOError as error:
+        assert "delete it if none runs" in str(error)
