@@ -10,9 +10,9 @@ Each command runs twice undisturbed first. Then it is killed ``--kills`` times w
 often with SIGTERM, at moments that are uniform over its run time (``--seed``), and run again until
 it ends. Five things must hold:
 
-- all files are those of the undisturbed run, bit for bit. Of JSON files, tables and packages, values that
-  differ between the two undisturbed runs do not count (dates, seconds, UUIDs); TensorBoard's events
-  and pictures only have to be there;
+- all files are those of the undisturbed run, bit for bit. Of JSON files, tables and packages,
+  values that differ between the two undisturbed runs do not count (dates, seconds, UUIDs);
+  TensorBoard's events and pictures only have to be there;
 - there is no other file or folder in the place of the outputs than the undisturbed run leaves, but
   the checkpoint that a training writes when SIGTERM stops it;
 - all processes that it had started end, too;
