@@ -10,9 +10,9 @@ Each command runs twice undisturbed first. Then it is killed ``--kills`` times w
 often with SIGTERM, at moments that are uniform over its run time (``--seed``), and run again until
 it ends. Five things must hold:
 
-- all files are those of the undisturbed run, bit for bit. Of JSON files and tables, values that
-  differ between the two undisturbed runs do not count (dates, seconds, UUIDs); TensorBoard's events
-  and pictures only have to be there;
+- all files are those of the undisturbed run, bit for bit. Of JSON files, tables and packages,
+  values that differ between the two undisturbed runs do not count (dates, seconds, UUIDs);
+  TensorBoard's events and pictures only have to be there;
 - there is no other file or folder in the place of the outputs than the undisturbed run leaves, but
   the checkpoint that a training writes when SIGTERM stops it;
 - all processes that it had started end, too;
@@ -35,6 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -160,10 +161,11 @@ def asem(*words: str, cwd: Path) -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]", folder: Path) -> tuple[int, str]:
-    """Wait for a command; return its exit code and the last line on stderr."""
+    """Wait for a command; return its exit code, and its message or the last line on stderr."""
     code = process.wait()
-    lines = (folder / "stderr").read_text(errors="replace").splitlines() or [""]
-    return code, lines[-1]
+    lines = (folder / "stderr").read_text(errors="replace").splitlines()
+    messages = [line for line in lines if line.startswith("asem:")]
+    return code, (messages or lines or [""])[-1]
 
 
 def make_inputs(folder: Path) -> None:
@@ -244,6 +246,9 @@ def content(path: Path) -> Any:
     if path.suffix == ".csv":
         with path.open(newline="") as file:
             return dict(flat(list(csv.DictReader(file))))
+    if path.suffix == ".zip":  # which holds dates
+        with zipfile.ZipFile(path) as archive:
+            return {f"/{name}": archive.read(name) for name in archive.namelist()}
     return path.read_bytes()
 
 

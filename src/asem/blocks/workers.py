@@ -84,7 +84,7 @@ def local(workers: int) -> Iterator[Cluster]:
         dask.config.set({f"{BEFORE_START}.{name}": value for name, value in ONE_HEAP.items()}),
         dask.config.set(_private_settings()),
         undisturbed(
-            LocalCluster,
+            _started,
             host=LOOPBACK,
             security=Security.temporary(),
             n_workers=workers,
@@ -98,6 +98,13 @@ def local(workers: int) -> Iterator[Cluster]:
         Client(cluster) as client,
     ):
         yield Cluster(client, shared_memory=MEMORY_LIMIT)
+
+
+def _started(**options: Any) -> LocalCluster:
+    try:
+        return LocalCluster(**options)
+    except RuntimeError as error:  # for instance, no memory for them, or no answer in time
+        raise OSError(f"the workers did not start: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
