@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from asem.volume.grid import tile
 from asem.volume.roi import Roi
 from asem.workflows.importing import import_volume
 from killed import run_killed
+from mounts import ASEM, in_namespace
 from shards import small_shards
 
 SHAPE = (40, 50, 60)
@@ -167,23 +167,6 @@ def test_a_damaged_chunk_is_named(inputs, tmp_path, monkeypatch, capsys):
     assert raw.array[0:16, 0:16, 0:16].any()
     with pytest.raises(ValueError, match=f"chunk {box} is damaged"):
         _ = raw.array[part]
-
-
-NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
-
-
-def in_namespace(script, cwd):
-    """Run a script as root of a namespace with its own mounts."""
-    allowed = subprocess.run([*NAMESPACE, "true"], capture_output=True, text=True)
-    if allowed.returncode:
-        pytest.skip(f"no disk can be mounted here: {allowed.stderr.strip()}")
-    return subprocess.run(
-        [*NAMESPACE, "bash", "-euc", script],
-        cwd=cwd, capture_output=True, text=True,
-    )  # fmt: skip
-
-
-ASEM = f"{sys.executable} -m asem"
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, rng):
