@@ -11,10 +11,12 @@
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from asem.blocks import journal
+from asem.system.contents import foreign_file
 from asem.system.documents import parse_json, read_json
 from asem.system.files import is_temporary, refuse_undecodable
 from asem.system.names import refuse_link
@@ -23,6 +25,14 @@ from asem.volume import ngff
 METADATA = "zarr.json"
 LOCKED = ".__lock"
 """At the end of the names that tensorstore writes under."""
+LOCK_FILES = r"(\.[\w.]+|lock)(\.owner)?"
+ARRAY_FILES = rf"(zarr\.json|(c[/.])?\d+([/.]\d+)*)({re.escape(LOCKED)})?"
+JOURNAL_FILES = (
+    rf"({re.escape(journal.NAME)}|\*)/"
+    rf"({LOCK_FILES}|journal\.jsonl|beside\.json|[^/*]+/([\d_]+\.npz|{ARRAY_FILES}))"
+)
+IMAGE_FILES = rf"zarr\.json|\d+/{ARRAY_FILES}|{JOURNAL_FILES}|{LOCK_FILES}"
+"""The files of an image, finished or not, as regular expressions of paths in its folder."""
 
 
 def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
@@ -62,10 +72,15 @@ def is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) ->
     if not overwrite:
         what = "" if finished else " without its journal or metadata, damaged"
         raise FileExistsError(f"{path} exists already{what}; give --overwrite to replace it")
-    others = [entry.name for entry in path.iterdir() if not is_part(entry.name)]
-    if others:
-        raise FileExistsError(f"{path} holds more than an image ({others[0]}); it is not replaced")
+    refuse_foreign(path)
     return True
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise FileExistsError where an image holds a file, at any depth, that is no part of one."""
+    other = foreign_file(path, re.compile(IMAGE_FILES))
+    if other is not None:
+        raise FileExistsError(f"{path} holds more than an image ({other}); move that away")
 
 
 def _refuse_sources_within(path: Path, sources: Sequence[Path]) -> None:

@@ -13,6 +13,7 @@ are looked at again before anything is written for good (`Journal.check`, `Claim
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -30,7 +31,7 @@ from asem.blocks.request import (
     request_of,
     value_of,
 )
-from asem.system.files import is_temporary, remove_tree, temporary_beside
+from asem.system.files import is_temporary
 from asem.system.folders import delete_folder, remove_leftovers
 from asem.system.locks import is_held, lock_file
 from asem.system.names import refuse_link
@@ -282,6 +283,7 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
         Another process is writing it.
     """
     remove_leftovers(folder, may_delete)
+    remove_leftovers(folder / NAME)
     if check():
         refuse_link(folder)
     while True:
@@ -305,10 +307,6 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
 
 def finish(folder: Path) -> None:
     """Delete the journal of an output, whose lock this process holds; `close` unlocks it."""
-    inner = folder / NAME
-    doomed = temporary_beside(inner, "deleted")
-    try:
-        inner.rename(doomed)  # at once, so that no process takes a part of it for a journal
-    except FileNotFoundError:
-        return
-    remove_tree(doomed)
+    # At once, so that no process takes a part of it for a journal.
+    with suppress(FileNotFoundError):
+        delete_folder(folder / NAME)

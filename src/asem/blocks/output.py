@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks import journal
-from asem.blocks.destination import check_way, is_part, is_to_be_deleted
+from asem.blocks.destination import check_way, is_part, is_to_be_deleted, refuse_foreign
 from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.partials import Partials
 from asem.blocks.pyramid import build_pyramid
@@ -180,7 +180,9 @@ def new_image(
     refuse_impossible(path, template)
     plan = pyramid(template.shape, template.voxel_size, template.offset_nm)
     ngff.check_groups_above(path)
-    lock = journal.claim(path, lambda: is_to_be_deleted(path, sources, overwrite=overwrite))
+    lock = journal.claim(
+        path, lambda: is_to_be_deleted(path, sources, overwrite=overwrite), refuse_foreign
+    )
     with journal.Journal(path, {"command": command, **request}, lock) as record:
         if ngff.is_image(path):  # it was killed between its metadata and its end
             journal.finish(path)

@@ -21,9 +21,10 @@ from asem.model.config import CheckpointInfo, ModelConfig, RunState
 from asem.model.tensors import read_tensors, save_tensors
 from asem.model.unet import UNet
 from asem.system.documents import read_json
-from asem.system.files import is_temporary, open_regular, refuse_undecodable, replaced
+from asem.system.files import is_temporary, open_regular, refuse_undecodable
 from asem.system.folders import replaced_folder
 from asem.system.names import refuse_link
+from asem.system.own_files import replaced_own
 from asem.system.resources import refuse_without_memory
 
 WEIGHTS, MOMENTS, STATE, RUN = (
@@ -298,5 +299,5 @@ def read_run(run: Path) -> RunState:
 
 def write_run(run: Path, state: RunState) -> None:
     """Write `run.json`, whole or not at all."""
-    with replaced(run / RUN) as file:
+    with replaced_own(run / RUN) as file:
         file.write(state.model_dump_json(indent=1).encode())

@@ -157,4 +157,6 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, form: Form) -> npt.
         if min(shape, default=0) < 0 or stream.tell() + size != entry.file_size:
             raise ValueError(f"{name} has {entry.file_size} bytes, not those of {dtype} x {shape}")
         data = stream.read()  # to the end, where its checksum is compared
+    if dtype == np.bool_:
+        data = (np.frombuffer(data, np.uint8) != 0).tobytes()  # a file may hold other bytes
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks import journal
+from asem.blocks.destination import IMAGE_FILES, JOURNAL_FILES, LOCK_FILES
 from asem.system.contents import foreign_file
 from asem.system.documents import read_json
 from asem.system.files import refuse_undecodable, replaced
@@ -25,18 +26,12 @@ from asem.workflows.run_folder import RUN_FILES
 MARKER, TRAINING, PAGE = "demo.json", "train.toml", "report.html"
 CELL, RUN, PLANES = "cell.zarr", "run", "tiff"
 KIND = {"format": "asem demo", "version": 1}
-_LOCK = r"(\.[\w.]+|lock)(\.owner)?"
-_ARRAY = r"(zarr\.json|c(/\d+)*)(\.__lock)?"
-_JOURNAL = (
-    rf"({re.escape(journal.NAME)}|\*)/"
-    rf"({_LOCK}|journal\.jsonl|beside\.json|[^/*]+/([\d_]+\.npz|{_ARRAY}))"
-)
 _IMAGE = "(raw|labels/mito|predictions/mito/(probability|segmentation))"
 DEMO_FILES = (
-    f"{MARKER}|{TRAINING}|{PAGE}|{_JOURNAL}|{RUN}/({RUN_FILES})"
+    f"{MARKER}|{TRAINING}|{PAGE}|{JOURNAL_FILES}|{RUN}/({RUN_FILES})"
     rf"|{PLANES}/((?P<stack>raw|mito|segmentation)/(?P=stack)|\*/segmentation)_\d+\.tif"
-    rf"|{CELL}/((labels|predictions|predictions/mito)/)?({_LOCK}|zarr\.json)"
-    rf"|{CELL}/{_IMAGE}/(zarr\.json|\d+/{_ARRAY}|{_JOURNAL})"
+    rf"|{CELL}/((labels|predictions|predictions/mito)/)?({LOCK_FILES}|zarr\.json)"
+    rf"|{CELL}/{_IMAGE}/({IMAGE_FILES})"
 )
 """The files that a demo makes, as a regular expression of paths in its folder."""
 
