@@ -54,7 +54,7 @@ class Workers:
     workers
         Share the work among so many Dask workers on this machine.
     scheduler
-        Use the workers of a running Dask scheduler (tcp://host:8786), or the batch jobs that a TOML
+        Use the workers of a running Dask scheduler (tls://host:8786), or the batch jobs that a TOML
         file describes (docs/cluster.md).
     """
 
