@@ -14,7 +14,7 @@ from asem.image.masks import MaskConfig
 from asem.image.morphology import MOST_RADIUS, radii_of, zone_radii
 from asem.model.config import ModelConfig, TrainConfig
 from asem.structures import Structure
-from asem.workflows.predict_plan import PredictJobs
+from asem.workflows.predict_jobs import PredictJobs
 from extremes import LONGEST_LINE, bounded, fields_of
 
 EXTREMES = (

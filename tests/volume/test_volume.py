@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asem.volume.reflection import reflected
 from asem.volume.roi import Roi
-from asem.volume.volume import OriginalGrid, Volume, reflected
+from asem.volume.volume import OriginalGrid, Volume
 
 
 def volume(shape, **place):

@@ -26,7 +26,8 @@ from asem.workflows import models
 from asem.workflows.importing import import_volume
 from asem.workflows.models import convert_model, export_model
 from asem.workflows.predict import predict_volume
-from asem.workflows.predict_plan import Plan, one_job
+from asem.workflows.predict_jobs import one_job
+from asem.workflows.predict_plan import Plan
 
 TEN = (10.0, 10.0, 10.0)
 # In a process of its own, for it leaves files open; nothing may be asked of the net.

@@ -17,7 +17,8 @@ from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 from asem.workflows import predict_estimate
 from asem.workflows.predict_estimate import _Load
-from asem.workflows.predict_plan import Plan, one_job
+from asem.workflows.predict_jobs import one_job
+from asem.workflows.predict_plan import Plan
 from extremes import bounded
 from shards import small_shards
 

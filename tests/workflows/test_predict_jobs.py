@@ -27,7 +27,7 @@ from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.workflows.describe import describe_volume
 from asem.workflows.predict import predict_jobs, predict_volume
-from asem.workflows.predict_plan import PredictJobs
+from asem.workflows.predict_jobs import PredictJobs
 from asem.workflows.segment import segment_volume
 from networks import seeded
 

@@ -66,7 +66,7 @@ def predict(
     """
     from asem.workflows.predict import predict_input, predict_jobs
     from asem.workflows.predict_estimate import estimate
-    from asem.workflows.predict_plan import PredictJobs, one_job
+    from asem.workflows.predict_jobs import PredictJobs, one_job
 
     options = {
         "roi": roi,

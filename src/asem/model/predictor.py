@@ -32,9 +32,10 @@ from asem.model.device import describe, is_out_of_memory, memory_advice
 from asem.model.inference import Tiling, Told, plan_tiles, predict, tell_part
 from asem.volume.arrays import Stored
 from asem.volume.contrast import window_of
+from asem.volume.reflection import reflected
 from asem.volume.resample import Resampling, ratios
 from asem.volume.roi import Roi, negative
-from asem.volume.volume import Lazy, Volume, reflected
+from asem.volume.volume import Lazy, Volume
 from asem.volume.voxel_size import at_voxel_size
 
 STAGES = ("read", "prepare", "network", "store")

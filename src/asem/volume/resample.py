@@ -18,8 +18,9 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from asem.config import Nm3
+from asem.volume.reflection import reflected
 from asem.volume.roi import Roi
-from asem.volume.volume import Kind, Volume, reflected
+from asem.volume.volume import Kind, Volume
 
 Ratios = tuple[float, float, float]
 """How many voxels of the source make one of the target, along (z, y, x)."""

@@ -1,14 +1,13 @@
 """A volume: an array, read on demand, with its place in the world."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from asem.config import FARTHEST_NM, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
+from asem.volume.reflection import read_reflected
 from asem.volume.roi import Roi, Triple, negative
 
 Kind = Literal["image", "labels"]
@@ -171,16 +170,7 @@ class Volume:
             return np.empty(roi.shape, self.dtype)
         if self.roi.contains(roi):
             return np.asarray(self.array[roi.slices])
-        spans = zip(roi.offset, roi.end, self.shape, strict=True)
-        indices = [reflected(start, stop, size) for start, stop, size in spans]
-        inner = tuple(slice(int(i.min()), int(i.max()) + 1) for i in indices)
-        data = np.asarray(self.array[inner[0], inner[1], inner[2]])
-        runs = (_runs(i - part.start) for i, part in zip(indices, inner, strict=True))
-        out = np.empty(roi.shape, data.dtype)
-        for parts in product(*runs):  # whole boxes: much faster than voxel by voxel
-            (z, from_z), (y, from_y), (x, from_x) = parts
-            out[z, y, x] = data[from_z, from_y, from_x]
-        return out
+        return read_reflected(self.array, roi)
 
     def place_of(self, other: "Volume") -> Roi:
         """Return where `other` lies, in the voxels of this volume.
@@ -314,46 +304,6 @@ def window_fault(window: tuple[float, float], dtype: np.dtype[Any]) -> str:
     if max(abs(black), abs(white), width) > most or width < least:
         return f"is too wide or too narrow for {dtype.name}"
     return ""
-
-
-def reflected(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
-    """Return the indices that numpy's ``reflect`` padding reads for start..stop of `size` voxels.
-
-    Examples
-    --------
-    >>> reflected(-2, 6, 4).tolist()
-    [2, 1, 0, 1, 2, 3, 2, 1]
-    """
-    index = np.arange(start, stop)
-    if size == 1:
-        return np.zeros_like(index)
-    period = 2 * (size - 1)
-    index %= period
-    return np.minimum(index, period - index)
-
-
-def _runs(index: npt.NDArray[np.intp]) -> Iterator[tuple[slice, slice]]:
-    """Split indices that `reflected` gives where they turn: (where it goes, what is read).
-
-    Examples
-    --------
-    >>> list(_runs(np.array([1, 0, 1, 2])))
-    [(slice(0, 2, None), slice(1, None, -1)), (slice(2, 4, None), slice(1, 3, 1))]
-    """
-    start = 0
-    while start < len(index):
-        steps = np.diff(index[start:])
-        step = int(steps[0]) if len(steps) else 1
-        turns = np.flatnonzero(steps != step)
-        stop = start + 1 + int(turns[0] if len(turns) else len(steps))
-        first, last = int(index[start]), int(index[stop - 1])
-        beyond = last + step
-        # A voxel that is repeated is read once.
-        source = (
-            slice(first, beyond if beyond >= 0 else None, step) if step else slice(first, first + 1)
-        )
-        yield slice(start, stop), source
-        start = stop
 
 
 def same_voxel_size(a: Nm3, b: Nm3) -> bool:

@@ -25,7 +25,8 @@ from asem.system.npz import Form
 from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.workflows.predict_plan import COMMAND, InputJob, Plan, PredictJobs, is_made, one_job
+from asem.workflows.predict_jobs import InputJob, PredictJobs, one_job
+from asem.workflows.predict_plan import COMMAND, Plan, is_made
 
 LOG = logging.getLogger(__name__)
 BLOCKS_PER_DEVICE = {"cpu": 1, "cuda": 3}

@@ -22,7 +22,8 @@ from asem.volume.arrays import SHARD
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 from asem.workflows.predict import BLOCKS_PER_DEVICE
-from asem.workflows.predict_plan import InputJob, Plan, is_made
+from asem.workflows.predict_jobs import InputJob
+from asem.workflows.predict_plan import Plan, is_made
 
 CALIBRATED = {"cpu": 64, "cuda": 256}
 """Largest edge of the tile whose time is taken, model voxels."""
