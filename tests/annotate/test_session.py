@@ -463,9 +463,9 @@ def test_a_volume_larger_than_any_memory(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"draw": ', r"is damaged: Expecting value"),
-        ("", r"is damaged: Expecting value"),
-        ("\udc80", r"is damaged: 'utf-8' codec"),
+        ('{"draw": ', r"Expecting value"),
+        ("", r"Expecting value"),
+        ("\udc80", r"'utf-8' codec"),
         ('"redo"', "'redo' cannot have happened here"),
         ('"jump"', "'jump' cannot have happened here"),
         ('{"draw": {}}', "keys of a mark"),
@@ -497,7 +497,7 @@ def test_damaged_logs(tmp_path, line, message):
     path.write_text(text, errors="surrogateescape")
     with (
         Session.open(tmp_path, "raw", SHAPE) as session,
-        pytest.raises(ValueError, match=f"{path}, line 2{message}") as caught,
+        pytest.raises(ValueError, match=f"{path}, line 2(:| is damaged:) {message}") as caught,
     ):
         session.structure("mito")
     assert "\n" not in str(caught.value)

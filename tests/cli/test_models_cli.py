@@ -65,7 +65,10 @@ def test_convert_predict_export(asem, checkpoint, cell, tmp_path):
         (["convert", "{pt}", "{tmp}/m"], "give --structure NAME and --voxel-size z,y,x, or --publ"),
         (["convert", "nowhere", "{tmp}/m", "--published", "1847"], "there is nothing at nowhere"),
         (["convert", "{pt}", "{pt}", "--published", "1847"], "is no converted model"),
-        (["convert", "{tmp}", "{tmp}/m", "--published", "1847"], "Is a directory"),
+        (
+            ["convert", "{tmp}", "{tmp}/m", "--published", "1847"],
+            "is a folder; a regular file",
+        ),
         (["convert", "{pt}", "{tmp}/m", "--structure", "er", "--voxel-size", "1,2"], "--voxel-siz"),
         (["export", "{tmp}", "{tmp}/m", "--format", "onnx"], "is no checkpoint"),
         (["export", "{tmp}", "{tmp}/m", "--format", "pdf"], "pdf"),

@@ -17,6 +17,7 @@ from asem.system.signals import (
     deferred_signals,
     exit_code,
     handled_as_interrupt,
+    kept_handlers,
     raised_signals,
     undisturbed,
 )
@@ -46,6 +47,19 @@ def test_signals_at_the_same_moment_are_one():
     with pytest.raises(Terminated):
         work()
     assert cleaned
+
+
+def test_handlers_that_an_import_replaces_are_set_again():
+    def handler(*_):
+        pass
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with kept_handlers():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 SECOND = """

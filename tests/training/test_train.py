@@ -205,7 +205,7 @@ def test_a_checkpoint_is_there_before_validation_can_fail(cell, run, tmp_path, m
 
 def test_regions_on_disk_train_as_those_in_memory(cell, run, tmp_path, monkeypatch):
     """Patches are then prepared by another thread, ahead of their iteration."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("", (), {"available": 1000})())
+    monkeypatch.setattr("asem.training.regions.free_memory", lambda: 1000)
     train_model(cell / "train.toml", out=tmp_path / "run")
     here, there = weights(run), weights(tmp_path / "run")
     assert same(here, there)

@@ -112,7 +112,7 @@ def test_nothing_is_deleted_where_the_zone_cannot_be_written(segmentation, tmp_p
     label_volume(segmentation, labels, preset)
     (tmp_path / "zone").mkdir()
     (tmp_path / "zone/notes").write_text("theirs")
-    with pytest.raises(FileExistsError, match="zone is no image; it is not replaced"):
+    with pytest.raises(FileExistsError, match="zone exists already and is no image"):
         label_volume(segmentation, labels, preset, exclusion_zone=tmp_path / "zone", overwrite=True)
     assert ngff.is_image(labels)
     assert (tmp_path / "zone/notes").read_text() == "theirs"

@@ -361,14 +361,14 @@ def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_
     assert (tmp_path / "m.onnx").read_text() == "theirs"
     (tmp_path / "m.partial").mkdir()
     (tmp_path / "m.partial/notes").write_text("theirs")
-    save = checkpoints.save_file
+    save = checkpoints.save_tensors
 
     def and_make(*args):
         save(*args)
         (tmp_path / "m").mkdir()
         (tmp_path / "m/notes").write_text("theirs")
 
-    monkeypatch.setattr(checkpoints, "save_file", and_make)
+    monkeypatch.setattr(checkpoints, "save_tensors", and_make)
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match="m exists and is no converted model"):
             convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=overwrite)

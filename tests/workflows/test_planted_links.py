@@ -116,11 +116,13 @@ def test_links_in_an_output_that_was_not_begun(place, capsys, name, overwrite):
     assert seen(elsewhere) == before
 
 
-def test_overwriting_deletes_links_and_not_what_they_name(place, capsys):
+@pytest.mark.parametrize("name", ["0", ".asem/mappings"])
+def test_an_output_with_a_link_in_it_is_not_deleted(place, capsys, name):
     before = seen(place / "elsewhere")
-    plant(Path("out/0"), place / "elsewhere")
-    plant(Path("out/.asem/mappings"), place / "elsewhere")
-    assert main([*WORDS, "--overwrite"]) == 0, capsys.readouterr().err
+    plant(Path("out") / name, place / "elsewhere")
+    assert main([*WORDS, "--overwrite"]) == 2
+    assert f"holds more than an image ({name})" in capsys.readouterr().err
+    assert Path("out", name).is_symlink()
     assert seen(place / "elsewhere") == before
 
 
@@ -164,7 +166,7 @@ def test_overwriting_deletes_no_image_through_a_link(place, capsys):
     before = seen(place / "elsewhere")
     Path("lnk").symlink_to(place / "elsewhere/image")
     words = ["clahe", "raw", "lnk", "--overwrite"]
-    refused(words, capsys, "lnk is a symbolic link; --overwrite deletes nothing through a link")
+    refused(words, capsys, "lnk is a symbolic link; name the place that it leads to")
     assert seen(place / "elsewhere") == before
     Path("data").symlink_to(place / "elsewhere")  # a folder above may be one
     assert main(["clahe", "raw", "data/image", "--overwrite"]) == 0

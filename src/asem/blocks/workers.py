@@ -30,7 +30,7 @@ from asem.blocks.credentials import temporary_credentials, write_private
 from asem.blocks.jobs import JobConfig
 from asem.system.children import SAFE_PATH, safe_children
 from asem.system.kernel_cache import private_folder
-from asem.system.signals import undisturbed
+from asem.system.signals import kept_handlers, undisturbed
 
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30
@@ -239,7 +239,8 @@ def job_cluster(config: JobConfig, security: Security) -> Any:
         Names the files of the certificate, from `temporary_credentials`: the jobs' command line
         holds their paths.
     """
-    from dask_jobqueue import LSFCluster, SLURMCluster
+    with kept_handlers():  # its import sets one for Ctrl-C that exits with code 0
+        from dask_jobqueue import LSFCluster, SLURMCluster
 
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "slurm": (SLURMCluster, {"account": config.account, "job_cpu": config.cores}),

@@ -14,8 +14,8 @@ from asem.system.documents import read_toml
 
 TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file that its recipe completes."""
-MOST_WEIGHTS = 10**9
-"""Of a network: 170 times the paper's. They and what an optimizer keeps of them take 20 GB."""
+MOST_WEIGHTS = 10**10
+"""Of a network: 1,700 times the paper's. They and what an optimizer keeps of them take 160 GB."""
 LARGEST_PATCH = 2048
 """Voxels: 34 GB for its grey values alone, before the network has made 32 maps of them."""
 LONGEST_NM = 1e6
@@ -84,8 +84,9 @@ class OptimizerConfig(Config):
     """
 
     name: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = Field(3e-5, gt=0, le=1000)
-    """Adam moves each weight by about so much in an iteration; weights are about 0.1."""
+    learning_rate: float = Field(3e-5, gt=0, le=1e30)
+    """Adam moves each weight by about so much in an iteration; weights are about 0.1. Far below the
+    largest allowed, the loss is no number soon, and the training stops."""
     weight_decay: float = Field(3e-5, ge=0, le=1000)
     schedule: Literal["constant", "cosine"] = "constant"
     """cosine: down to zero at the last iteration. A run that is resumed with more iterations goes

@@ -140,9 +140,8 @@ def open_regular(path: Path) -> IO[bytes]:
     mode = os.fstat(number).st_mode
     if not stat.S_ISREG(mode):
         os.close(number)
-        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        what = "is a folder" if stat.S_ISDIR(mode) else "is a pipe, a socket or a device"
-        raise OSError(code, f"{what}; a regular file is needed", str(path))
+        what = "folder" if stat.S_ISDIR(mode) else "pipe, a socket or a device"
+        raise OSError(f"{path} is a {what}; a regular file is needed")
     return os.fdopen(number, "rb")
 
 

@@ -14,7 +14,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 VARIABLE, OWN = "NUMBA_CACHE_DIR", "ASEM_KERNEL_CACHE"
 """What numba reads; and the same folder, where `choose_cache` chose it (here or in a parent)."""
 INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"

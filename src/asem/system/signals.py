@@ -114,6 +114,19 @@ def raised_signals() -> Iterator[None]:
 
 
 @contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Set the handlers again that the block may have replaced, such as an import."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if signal.getsignal(number) is not handler and handler is not None:
+                    signal.signal(number, handler)
+
+
+@contextmanager
 def deferred_signals() -> Iterator[None]:
     """Keep the first signal of `ENDING` until the block has ended, then let it act as ever.
 

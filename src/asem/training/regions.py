@@ -207,6 +207,7 @@ def _kept(
         _block_by_block(around, read),
         offset_nm=raw.position_nm(around.offset),
         original=raw.grid,
+        window=window,
     )
     place = add(sample.place, negative(around.offset))
     target = sample.target

@@ -251,9 +251,8 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> bool:
             "give another --out, or --overwrite"
         )
     start = found.iteration if going_on.at is None else going_on.at
-    there = checkpoint.checkpoint_folder(folder, start)
-    if there.is_dir():
-        checkpoint.check_training(there, run.config.model)
+    if start in checkpoint.iterations_in(folder):
+        checkpoint.check_training(checkpoint.checkpoint_folder(folder, start), run.config.model)
     run.take_up(found)
     return False
 
