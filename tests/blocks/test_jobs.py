@@ -186,3 +186,8 @@ def test_an_interface_that_is_not_there_is_named(tmp_path, monkeypatch):
 def test_a_missing_jobs_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"jobs\.toml"):
         open_executor(scheduler=str(tmp_path / "jobs.toml")).__enter__()
+
+
+@pytest.mark.parametrize("logs", ["logs", "./logs", "../logs", "/shared/logs", "a/b"])
+def test_folders_for_logs(logs):
+    assert JobConfig.checked({**LEAST, "logs": logs}, source="jobs").logs == logs

@@ -16,7 +16,8 @@ def groups(tmp_path, monkeypatch):
     (tmp_path / "self").write_text("1:name=systemd:/elsewhere\n0::/slurm/job_7\n")
     (job / "memory.max").write_text("3000000000\n")
     (job / "memory.current").write_text("1000000000\n")
-    (job / "memory.stat").write_text("anon 800000000\ninactive_file 200000000\n")
+    cached = "inactive_file 120000000\nactive_file 50000000\nslab_reclaimable 30000000\n"
+    (job / "memory.stat").write_text(f"anon 800000000\n{cached}")
     (job.parent / "memory.max").write_text("max\n")
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "self")
     monkeypatch.setattr(resources, "CGROUPS", tmp_path / "groups")

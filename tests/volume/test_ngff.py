@@ -211,3 +211,12 @@ def test_what_another_program_wrote_in_a_group_stays(tmp_path):
     (group / "zarr.json").write_text(json.dumps(document))
     with pytest.raises(ValueError, match=r"labels/zarr\.json is no Zarr metadata: labels must be"):
         ngff._write_groups_above(group / "er", labels=True)
+
+
+def test_label_images_of_many_colours_are_opened(tmp_path):
+    """Other programs list a colour for each object."""
+    path = tmp_path / "labels"
+    write(path, np.ones((2, 2, 2), np.uint16), kind="labels")
+    colours = [{"label-value": n, "rgba": [n % 256, 0, 0, 255]} for n in range(1, 1000)]
+    edit(path, lambda attributes: attributes["ome"]["image-label"].update(colors=colours))
+    assert ngff.open_image(path).kind == "labels"

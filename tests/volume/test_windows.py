@@ -160,3 +160,11 @@ def test_a_volume_of_one_large_value_has_a_window(tmp_path, monkeypatch):
     assert main(["import", "s.tif", "raw", "--voxel-size", "5"]) == 0
     black, white = open_volume(Path("raw")).window
     assert black < white
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_a_volume_of_the_largest_value_has_a_window(tmp_path, monkeypatch, dtype):
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("s.tif", np.full((9, 9, 9), np.iinfo(dtype).max, dtype))
+    assert main(["import", "s.tif", "raw", "--voxel-size", "5", "--kind", "image"]) == 0
+    assert open_volume(Path("raw")).shape == (9, 9, 9)

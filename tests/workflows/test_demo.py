@@ -75,7 +75,7 @@ def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
         (tmp_path / name).write_text("{}")
     before = everything(tmp_path)
     assert main(["demo", str(tmp_path), "--overwrite"]) == 2
-    assert "is no demo of asem; it is not replaced" in capsys.readouterr().err
+    assert "is no demo of asem, and is not replaced" in capsys.readouterr().err
     assert everything(tmp_path) == before
 
 

@@ -154,10 +154,11 @@ def test_a_second_name_of_a_foreign_file_is_no_journal(place, capsys, name):
     assert path.read_bytes() == foreign.read_bytes()
 
 
-def test_a_journal_with_a_second_name_is_not_added_to(place, capsys):
+def test_a_journal_with_a_second_name_is_copied_first(place):
+    """Backups may be made of hard links; nothing is added to them."""
     os.link("out/.asem/journal.jsonl", "backup")
     before = Path("backup").read_bytes()
-    refused(WORDS, capsys, "out/.asem/journal.jsonl", "a hard link", "replace it by a copy")
+    assert main(WORDS) == 0
     assert Path("backup").read_bytes() == before
 
 
@@ -267,3 +268,13 @@ def test_no_link_in_a_run_is_followed(cell, tmp_path, monkeypatch, capsys, name)
         words = ["train", "train.toml", "--out", "lnk", "--overwrite"]
         refused(words, capsys, "lnk is a symbolic link")
         assert Path("run/run.json").is_file()
+
+
+def test_links_of_the_user_in_a_run_are_no_fault(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/notes").symlink_to("/etc/hostname")
+    text = Path("train.toml").read_text().replace("iterations = 6", "iterations = 7")
+    Path("longer.toml").write_text(text)
+    assert main(["train", "longer.toml", "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert (tmp_path / "run/notes").is_symlink()

@@ -70,7 +70,7 @@ def _refuse_unsafe(place: Path) -> None:
     instead = "give shared_folder one of yours that the jobs see"
     if shlex.quote(str(place)) != str(place):
         raise ValueError(
-            f"shared_folder {str(place)!r} does not fit into a job's command (letters, digits and "
+            f"the path {str(place)!r} does not fit into a job's command (letters, digits and "
             f"_ . , : + @ / = % - are allowed); {instead}"
         )
     mode = place.stat().st_mode
@@ -78,7 +78,7 @@ def _refuse_unsafe(place: Path) -> None:
         raise NotADirectoryError(f"shared_folder {place} is no folder; {instead}")
     if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
         raise ValueError(
-            f"others can write in shared_folder {place}, and exchange the certificate; {instead}"
+            f"others can write in {place}, and exchange the certificate of the run there; {instead}"
         )
 
 
@@ -89,7 +89,10 @@ def _delete_left(place: Path) -> None:
         process = re.match(rf"{re.escape(prefix)}([0-9]{{1,9}})-", entry.name)
         if process is None:
             continue
-        found = entry.stat(follow_symlinks=False)
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # another command has deleted it
+            continue
         mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
         if mine and not psutil.pid_exists(int(process[1])):
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -32,7 +32,9 @@ def _line(value: str) -> str:
 
 
 def _folder(value: str) -> str:
-    return "/" + _word(value[1:]) if value.startswith("/") else _word(value)
+    before = re.match(r"(\.{0,2}/)*", value)
+    above = before.group() if before else ""
+    return above + _word(value.removeprefix(above))
 
 
 def _memory(value: str) -> str:

@@ -12,12 +12,14 @@ A file that is no such log stays as it is: nothing is cut off that does not begi
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from asem.system.documents import parse_json
-from asem.system.own_files import is_at, open_own
+from asem.system.own_files import is_at, open_own, replaced_own
 
 MOST_LINE = 2**26
 """Bytes of a line; a request that names 10,000 planes takes a hundredth."""
@@ -37,7 +39,7 @@ class AppendedLog:
     Raises
     ------
     OSError
-        It cannot be opened, is no regular file, or is known by another name, too: a hard link.
+        It cannot be opened, or is no regular file.
     ValueError
         It does not begin as a log does, or does not end as one that was cut off.
     """
@@ -46,16 +48,20 @@ class AppendedLog:
         self.path = path
         self._file = open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
-            if os.fstat(self._file.fileno()).st_nlink > 1:
-                raise OSError(
-                    f"{path} is known by another name, too (a hard link), and is not added to; "
-                    "replace it by a copy"
-                )
             self._end = self._last_line()
             self._check(begins)
+            if os.fstat(self._file.fileno()).st_nlink > 1:
+                self._file = self._copied()
         except (OSError, ValueError):
             self._file.close()
             raise
+
+    def _copied(self) -> FileIO:
+        """Replace the file by a copy: under its other name (a backup's) nothing is added to it."""
+        with self._file as old, replaced_own(self.path) as copy:
+            old.seek(0)
+            shutil.copyfileobj(old, copy)
+        return open_own(self.path, os.O_RDWR | os.O_APPEND)
 
     @property
     def is_there(self) -> bool:

@@ -73,7 +73,8 @@ class Form:
         )
         size = math.prod(shape)
         text = dtype.kind == "U" and size * dtype.itemsize > TEXT_BYTES
-        if right and equal and size <= self.most and not text and not dtype.hasobject:
+        fits = size <= self.most or None not in self.shape
+        if right and equal and fits and not text and not dtype.hasobject:
             return ""
         wanted = " x ".join("n" if n is None else str(n) for n in self.shape) or "one value"
         return f"{dtype} of shape {shape}, not {_WORDS.get(self.kinds, self.kinds)} of {wanted}"

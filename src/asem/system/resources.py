@@ -11,6 +11,8 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+RECLAIMABLE = ("active_file", "inactive_file", "slab_reclaimable")
+"""What a control group counts as used and gives back where needed: files that were read."""
 UNKNOWN = 2**62
 """Bytes that are free where a file system does not say it."""
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -40,7 +42,8 @@ def _free_in_cgroups() -> list[int]:
         if limit.is_file() and (most := limit.read_text().strip()) != "max":
             used = int((group / "memory.current").read_text())
             stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            free.append(max(0, int(most) - used + int(stat.get("inactive_file", 0))))
+            kept = sum(int(stat.get(name, 0)) for name in RECLAIMABLE)
+            free.append(max(0, int(most) - used + kept))
     return free
 
 

@@ -233,7 +233,7 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
         raise ValueError(_not_an_image(path))
     try:
         stated = {key: value for key, value in attributes["ome"].items() if key != "omero"}
-        _refuse_long(stated, path)
+        _refuse_long(stated["multiscales"], path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names and units: what does not do is refused
             ome = v05.Image.model_validate(stated)

@@ -17,6 +17,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -73,7 +74,8 @@ class ShardFiles:
                 if self.must_exist(cell):
                     raise ValueError(
                         f"{path} is missing, which was stored when the image was finished; copy "
-                        "the image again, or make it anew"
+                        "the image again, or make it anew (if another program has set this part "
+                        f"to 0: delete the key 'shards' in {self.folder.parent / 'zarr.json'})"
                     ) from None
             else:
                 if not stat.S_ISREG(state.st_mode):
@@ -87,18 +89,26 @@ class ShardFiles:
             return False
         grid = grid_of(self.shape, self.edges)
         size = -(-prod(grid) // 8)
-        try:
-            packed = base64.b64decode(self.stored, validate=True)
-            bits = zlib.decompressobj().decompress(packed, size + 1)
-        except (binascii.Error, ValueError, zlib.error) as error:
-            raise ValueError(self._damaged()) from error
+        bits = _bits(self.stored, size)
         if len(bits) != size:
-            raise ValueError(self._damaged())
+            raise ValueError(
+                f"the list of shards of {self.folder} is damaged; copy the image again"
+            )
         number = int(np.ravel_multi_index(tuple(cell), grid))
         return bool(bits[number // 8] >> (7 - number % 8) & 1)
 
-    def _damaged(self) -> str:
-        return f"the list of shards of {self.folder} is damaged; copy the image again"
+
+@lru_cache(maxsize=16)
+def _bits(stored: str, size: int) -> bytes:
+    """Return the bits of a record, unpacked; of a damaged one, or of one too long, another number.
+
+    They are asked for at every shard that is not there.
+    """
+    try:
+        packed = base64.b64decode(stored, validate=True)
+        return zlib.decompressobj().decompress(packed, size + 1)
+    except (binascii.Error, ValueError, zlib.error):
+        return b""
 
 
 def grid_of(shape: Sequence[int], edges: Sequence[int]) -> tuple[int, ...]:

@@ -295,7 +295,7 @@ def window_fault(window: tuple[float, float], dtype: np.dtype[Any]) -> str:
     if dtype.kind in "iu":
         ends = np.iinfo(dtype)
         low, high = int(ends.min), int(ends.max)
-        if white <= low or black >= high:
+        if white <= low or black > high:  # that of one value, the highest, begins there
             return f"holds no value of {dtype.name}, {low} to {high}"
         if width > WIDEST_WINDOW * (high - low):
             return f"is far wider than the values of {dtype.name}, {low} to {high}"

@@ -86,7 +86,8 @@ def refuse_foreign(folder: Path) -> None:
     marker = folder / MARKER
     found = read_json(marker) if marker.is_file() else {}
     if any(found.get(key) != value for key, value in KIND.items()):
-        raise FileExistsError(f"{folder} is no demo of asem; it is not replaced")
+        hint = "; one of an earlier version is deleted by hand" if _is_old(folder) else ""
+        raise FileExistsError(f"{folder} is no demo of asem, and is not replaced{hint}")
     other = foreign_file(folder, re.compile(DEMO_FILES))
     if other is None and _digest(folder / TRAINING) not in (None, found.get(TRAINING)):
         other = Path(TRAINING)  # somebody has written into it
@@ -94,6 +95,11 @@ def refuse_foreign(folder: Path) -> None:
         raise FileExistsError(
             f"{folder} holds more than a demo ({other}); move that away, or give another folder"
         )
+
+
+def _is_old(folder: Path) -> bool:
+    """Whether an earlier version made a demo, which marked it with an empty file."""
+    return (folder / "demo.txt").is_file() and (folder / CELL).is_dir()
 
 
 def _digest(file: Path) -> str | None:

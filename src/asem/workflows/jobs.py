@@ -31,7 +31,7 @@ from asem.training.sampling import Sampler, patch_output
 from asem.training.tracking import CURVES, METRICS, Told, write_table
 from asem.training.train import train
 from asem.training.validation import margin_of
-from asem.workflows.run_folder import refuse_foreign
+from asem.workflows.run_folder import parts_of, refuse_foreign
 
 ADVICE = "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
 MAY_CHANGE = frozenset({"iterations", "validate_every", "devices", "accumulate", "compile"})
@@ -130,7 +130,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
             lambda: _make_way(run, overwrite=overwrite, going_on=going_on),
             may_delete=refuse_foreign,
         ):
-            refuse_links(folder.iterdir())
+            refuse_links(parts_of(folder))
             if going_on.at is not None:
                 run.back_to(going_on.at)
             if run.iteration > config.iterations:
