@@ -25,6 +25,7 @@ from asem.volume import ngff
 from asem.volume.arrays import SHARD, Promise, Stored, create_level, create_scratch
 from asem.volume.grid import refuse_many_blocks, tile
 from asem.volume.levels import Level, pyramid
+from asem.volume.replaced import refuse_replaced
 from asem.volume.roi import Roi, Triple
 from asem.volume.volume import Volume
 
@@ -140,6 +141,7 @@ def new_image(
     command: str,
     request: dict[str, Any],
     sources: Sequence[Path],
+    inputs: Sequence[Volume | None] = (),
     overwrite: bool = False,
     executor: Executor = SERIAL,
     progress: Progress = silent,
@@ -159,6 +161,8 @@ def new_image(
         What makes it; the request tells a resumed run from another one.
     sources
         Folders that are read and so must not be overwritten.
+    inputs
+        What is read, as it was opened: the image is not finished where one was replaced since.
     overwrite
         Delete what lies at `path`, if it is an image, finished or not.
     executor, progress
@@ -171,7 +175,7 @@ def new_image(
         names would be deleted.
     OSError
         There is a symbolic link in an output that was interrupted; or the output was deleted or
-        begun anew while it was being written, and is not declared finished.
+        begun anew while it was being written, or an input replaced: it is not declared finished.
     """
     if overwrite:
         refuse_link(path)
@@ -193,6 +197,7 @@ def new_image(
         volume = replace(template, array=arrays[0], name=name)
         output = Output(path, volume, arrays[0], record, executor, progress)
         yield output
+        refuse_replaced(inputs)
         record.check()
         build_pyramid(arrays, plan, kind=template.kind, run=output.run)
         made = made_by(command, request, **output.facts)

@@ -230,6 +230,7 @@ def save_labels(
         command="annotate",
         request=request,
         sources=sources,
+        inputs=[volume],
         overwrite=overwrite,
         progress=progress,
     ) as output:

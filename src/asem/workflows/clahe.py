@@ -58,6 +58,7 @@ def clahe_volume(
         command="clahe",
         request={"raw": volume.identity, **config.model_dump(mode="json")},
         sources=[raw],
+        inputs=[volume],
         overwrite=overwrite,
         executor=executor,
         progress=progress,

@@ -22,6 +22,7 @@ from asem.structures import find_structure
 from asem.system.resources import free_memory
 from asem.volume.formats import open_labels, open_volume
 from asem.volume.grid import tile
+from asem.volume.replaced import refuse_replaced
 from asem.volume.roi import Roi, negative, parse_roi
 from asem.volume.volume import Volume
 from asem.workflows.probabilities import HALF, check_probability
@@ -90,6 +91,7 @@ def evaluate_volume(
         one_zoned, one_whole = scorer.count(block)
         zoned, whole, done = zoned + one_zoned, whole + one_whole, done + block.size
         progress("evaluate", done, common.size)
+    refuse_replaced([predicted, truth, sample])
     zone = widths and {"out_nm": widths[0], "in_nm": widths[1], "shape": zone_shape}
     return {
         "exclusion_zone": zoned.scores() if widths else None,

@@ -13,6 +13,7 @@ from asem.volume import tiff
 from asem.volume.arrays import CHUNK
 from asem.volume.formats import open_volume
 from asem.volume.grid import tile
+from asem.volume.replaced import refuse_replaced
 from asem.volume.volume import Blank, Volume
 
 LAYER_BYTES = 2**29
@@ -81,6 +82,7 @@ def export_volume(
     refuse_link(destination)
     with replaced_folder(destination, partial(_check_old, overwrite=overwrite)) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)
+        refuse_replaced([volume])
     return canvas.shape[0]
 
 

@@ -90,6 +90,7 @@ def graphcut_volume(
         command="graphcut",
         request=request,
         sources=[raw, strokes],
+        inputs=[volume, drawn],
         overwrite=overwrite,
         progress=progress,
     ) as output:

@@ -136,6 +136,7 @@ def import_volume(
         command="import",
         request=_request(volume, part, options),
         sources=[source],
+        inputs=[volume],
         overwrite=overwrite,
         executor=executor,
         progress=progress,

@@ -66,6 +66,7 @@ def number_objects(
         command="instances",
         request={"segmentation": source.identity, "min_size": min_size},
         sources=[segmentation],
+        inputs=[source],
         overwrite=overwrite,
         executor=executor,
         progress=progress,

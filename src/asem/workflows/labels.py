@@ -86,6 +86,7 @@ def label_volume(
             command="labels",
             request=request,
             sources=[source],
+            inputs=[annotation],
             **common,
         ) as output:
             _write_labels(output, annotation, structure, radii)
@@ -99,6 +100,7 @@ def label_volume(
             command="exclusion zone",
             request={**request, "shape": zone_shape},
             sources=[source, destination],
+            inputs=[labels],
             **common,
         ) as output:
             write_zone(output, labels, outside, inside, zone_shape)

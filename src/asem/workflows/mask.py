@@ -55,6 +55,7 @@ def mask_volume(
         command="mask",
         request={"raw": volume.identity, **config.model_dump(mode="json")},
         sources=[raw],
+        inputs=[volume],
         overwrite=overwrite,
         executor=executor,
         progress=progress,

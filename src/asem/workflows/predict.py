@@ -173,6 +173,7 @@ def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Prog
                     command=COMMAND,
                     request=model.request,
                     sources=[*plan.sources, model.job.checkpoint],
+                    inputs=[plan.raw, plan.mask],
                     overwrite=overwrite,
                     executor=executor,
                     progress=progress,

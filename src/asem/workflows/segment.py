@@ -79,6 +79,7 @@ def segment_volume(
         command="segment",
         request=request,
         sources=[probability, *([mask] if mask else [])],
+        inputs=[source, sample],
         overwrite=overwrite,
         executor=executor,
         progress=progress,

@@ -1,0 +1,66 @@
+"""An input that another command replaces while it is read gives no result that looks finished."""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from asem.structures import STRUCTURES
+from asem.volume import ngff
+from asem.workflows.clahe import clahe_volume
+from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.exporting import export_volume
+from asem.workflows.importing import import_volume
+from asem.workflows.instances import number_objects
+from asem.workflows.labels import label_volume
+from asem.workflows.mask import mask_volume
+from asem.workflows.predict import predict_volume
+
+RAW, LABELS, OUT = Path("raw"), Path("mito"), Path("out")
+
+
+@pytest.fixture
+def inputs(cell, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(cell / "cell.zarr/raw", RAW)
+    shutil.copytree(cell / "cell.zarr/labels/mito", LABELS)
+    return run
+
+
+def replacing(image, *, deleted=False):
+    """Return what replaces an image, or deletes it, at the first block."""
+
+    def progress(*_):
+        if not (image / "zarr.json").exists():
+            return
+        document = json.loads((image / "zarr.json").read_text())
+        document["attributes"]["asem"]["uuid"] = str(uuid.uuid4())
+        (image / "zarr.json").write_text(json.dumps(document))
+        if deleted:
+            (image / "zarr.json").unlink()
+
+    return progress
+
+
+COMMANDS = {
+    "mask": (RAW, lambda _, told: mask_volume(RAW, OUT, progress=told)),
+    "clahe": (RAW, lambda _, told: clahe_volume(RAW, OUT, progress=told)),
+    "import": (RAW, lambda _, told: import_volume(RAW, OUT, progress=told)),
+    "export": (RAW, lambda _, told: export_volume(RAW, OUT, progress=told)),
+    "labels": (LABELS, lambda _, told: label_volume(LABELS, OUT, STRUCTURES["er"], progress=told)),
+    "instances": (LABELS, lambda _, told: number_objects(LABELS, OUT, progress=told)),
+    "evaluate": (LABELS, lambda _, told: evaluate_volume(LABELS, LABELS, progress=told)),
+    "predict": (RAW, lambda run, told: predict_volume(run, RAW, OUT, tile=24, progress=told)),
+}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_was_read_of_two_images_is_not_finished(inputs, name, deleted):
+    image, command = COMMANDS[name]
+    with pytest.raises(OSError, match=f"{image} was replaced, moved or deleted while it was read"):
+        command(inputs, replacing(image, deleted=deleted))
+    assert not ngff.is_image(OUT)
+    assert name != "export" or not OUT.exists()
