@@ -177,6 +177,23 @@ def test_damage_is_not_searched_for_where_another_process_writes(tmp_path):
                 overwritten(path, overwrite=True, **options)
 
 
+def test_foreign_files_are_not_searched_for_where_another_process_writes(tmp_path):
+    path = tmp_path / "o"
+    damaged(path, own="whole", metadata=None, levels="all")
+    (path / "0/c/thesis").touch()
+    for overwritten in (check_way, make):
+        options = {"sources": []} if overwritten is check_way else {}
+        with (
+            journal.locked(path),
+            pytest.raises(BlockingIOError, match="another process is writing"),
+        ):
+            overwritten(path, overwrite=True, **options)
+        before = sorted(path.rglob("*"))
+        with pytest.raises(FileExistsError, match=r"more than an image \(0/c/thesis\)"):
+            overwritten(path, overwrite=True, **options)
+        assert sorted(path.rglob("*")) == before
+
+
 def test_paths_are_shown_as_they_were_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(Path("o"))

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -112,6 +113,25 @@ def test_a_file_system_without_unnamed_files(tmp_path, monkeypatch):
         file.write(b"text")
         assert all(map(is_temporary, names(tmp_path)))
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EXDEV, errno.ENOENT])
+def test_a_system_that_denies_links(tmp_path, monkeypatch, code):
+    def link(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", link)
+    for text in (b"old", b"new" * 100_000):
+        with replaced(tmp_path / "file") as file:
+            file.write(text[:2])
+            file.write(text[2:])
+        assert (tmp_path / "file").read_bytes() == text
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "file").stat().st_mode == plain.stat().st_mode
+    with pytest.raises(ZeroDivisionError), replaced(tmp_path / "file"):
+        print(1 / 0)
+    assert names(tmp_path) == ["file", "plain"]
 
 
 def test_a_path_that_is_no_text_is_refused(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from asem.system import locks, names, places
+from asem.system import contents, locks, names, places
 from asem.system.contents import foreign_file
 from asem.system.files import is_temporary, temporary_prefix
 from asem.system.folders import delete_folder, remove_leftovers, replaced_by, replaced_folder
@@ -138,14 +138,14 @@ def test_what_comes_while_the_old_one_is_deleted_is_kept(tmp_path, swap, monkeyp
     """By a program that has the folder open; it has no name there any more."""
     path = tmp_path / "out"
     fill(path, "old")
-    handle, erase = os.open(path, os.O_RDONLY), places.delete_listed
+    handle, erase = os.open(path, os.O_RDONLY), contents.delete_listed
 
     def write_and_erase(*args):
-        monkeypatch.setattr(places, "delete_listed", erase)
+        monkeypatch.setattr(contents, "delete_listed", erase)
         os.close(os.open("thesis", os.O_WRONLY | os.O_CREAT, dir_fd=handle))
-        erase(*args)
+        return erase(*args)
 
-    monkeypatch.setattr(places, "delete_listed", write_and_erase)
+    monkeypatch.setattr(contents, "delete_listed", write_and_erase)
     fill(path, "new", refuse_thesis)
     os.close(handle)
     assert (path / "plane").read_text() == "new"

@@ -53,10 +53,14 @@ def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
     ngff.check_groups_above(path)
     if is_to_be_deleted(path, sources, overwrite=overwrite):
         journal.refuse_if_locked(path)
+        refuse_foreign(path)
 
 
 def is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) -> bool:
-    """Whether an image is to be deleted before another is written; raises as `check_way` does."""
+    """Whether an image is to be deleted before another is written; raises as `check_way` does.
+
+    What is below the top level is not checked for foreign files (`refuse_foreign`).
+    """
     if journal.is_vacant(path):
         return False
     if overwrite:
@@ -72,7 +76,9 @@ def is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) ->
     if not overwrite:
         what = "" if finished else " without its journal or metadata, damaged"
         raise FileExistsError(f"{path} exists already{what}; give --overwrite to replace it")
-    refuse_foreign(path)
+    for entry in path.iterdir():
+        if not (is_part(entry.name) or re.fullmatch(LOCK_FILES, entry.name)):
+            raise _holds_more(path, entry.name)
     return True
 
 
@@ -80,7 +86,11 @@ def refuse_foreign(path: Path) -> None:
     """Raise FileExistsError where an image holds a file, at any depth, that is no part of one."""
     other = foreign_file(path, re.compile(IMAGE_FILES))
     if other is not None:
-        raise FileExistsError(f"{path} holds more than an image ({other}); move that away")
+        raise _holds_more(path, other)
+
+
+def _holds_more(path: Path, other: Path | str) -> FileExistsError:
+    return FileExistsError(f"{path} holds more than an image ({other}); move that away")
 
 
 def _refuse_sources_within(path: Path, sources: Sequence[Path]) -> None:

@@ -11,9 +11,10 @@ are looked at again before anything is written for good (`Journal.check`, `Claim
 """
 
 import json
+import logging
+import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -38,6 +39,7 @@ from asem.system.names import refuse_link
 from asem.system.own_files import own_folder
 from asem.system.places import Check
 
+LOG = logging.getLogger(__name__)
 LOCK = "lock"
 PATIENCE_S = 1.0
 """For a process that holds the lock only to see what there is."""
@@ -269,8 +271,8 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
         Raises where nothing may be written; returns True where what is there is to be deleted,
         which is refused for a symbolic link.
     may_delete
-        Called with what is to be deleted once it has left its place; raises where it must return
-        there, because another program has added something meanwhile.
+        Called with what is to be deleted under the lock, and again once it has left its place;
+        raises where it may not be deleted, or must return because something was added meanwhile.
 
     Returns
     -------
@@ -292,6 +294,8 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
             delete = check()
             if delete:
                 refuse_link(folder)
+                if may_delete is not None:
+                    may_delete(folder)
         except (OSError, ValueError):
             if _is_bare(folder):
                 finish(folder)  # another process has just finished; nothing but the lock is ours
@@ -303,10 +307,21 @@ def claim(folder: Path, check: Callable[[], bool], may_delete: Check | None = No
             delete_folder(folder, may_delete)
         finally:
             lock.close()
+        remove_leftovers(folder, may_delete)  # of the lock, which was open until now
 
 
 def finish(folder: Path) -> None:
-    """Delete the journal of an output, whose lock this process holds; `close` unlocks it."""
+    """Delete the journal of an output, whose lock this process holds; `close` unlocks it.
+
+    On NFS, or if a file of it cannot be deleted, a folder with a temporary name is left, which
+    `remove_leftovers` deletes once the lock is closed.
+    """
     # At once, so that no process takes a part of it for a journal.
-    with suppress(FileNotFoundError):
+    try:
         delete_folder(folder / NAME)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if os.path.lexists(folder / NAME):
+            raise
+        LOG.warning("the journal of %s is not wholly deleted: %s", folder, error)

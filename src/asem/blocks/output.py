@@ -18,6 +18,7 @@ from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run import Progress, run_blocks, silent
 from asem.provenance import made_by
 from asem.system.files import refuse_undecodable
+from asem.system.folders import remove_leftovers
 from asem.system.names import refuse_link
 from asem.system.own_files import refuse_links
 from asem.system.resources import refuse_without_disk
@@ -203,6 +204,7 @@ def new_image(
         made = made_by(command, request, **output.facts)
         ngff.write_metadata(path, output.volume, plan, made, check=record.check)
         journal.finish(path)
+    remove_leftovers(path / journal.NAME)  # of the lock, which was open until now
 
 
 def refuse_impossible(path: Path, template: Volume) -> None:

@@ -9,6 +9,7 @@ output's journal, and gone with it::
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,12 +52,12 @@ class SideFile:
         NotADirectoryError
             There can be no folder for it.
         """
-        above = next(parent for parent in self.path.absolute().parents if _exists(parent))
+        above = next(parent for parent in self.path.absolute().parents if os.path.lexists(parent))
         if not above.is_dir():
             raise NotADirectoryError(f"{self.path} cannot be written: {above} is no folder")
         if self.path.is_dir():
             raise FileExistsError(f"{self.path} is a folder; name a file")
-        if _exists(self.path) and not (self.overwrite or self._is_ours()):
+        if os.path.lexists(self.path) and not (self.overwrite or self._is_ours()):
             raise FileExistsError(
                 f"{self.path} exists already and was not written by this run; give another name, "
                 "or --overwrite to begin again and replace it"
@@ -89,7 +90,7 @@ class SideFile:
     def _give_name(self, finished: Path) -> None:
         """Give the finished file its name, unless something that is not ours has it by now."""
         self.check()
-        replace = _exists(self.path)
+        replace = os.path.lexists(self.path)
         self._record(_digest(finished))
         if replace:
             finished.replace(self.path)
@@ -118,10 +119,6 @@ class SideFile:
         found[key] = [*found.get(key, []), digest]
         with replaced_own(self.output / NAME / "beside.json") as file:
             file.write(json.dumps(found).encode())
-
-
-def _exists(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
 
 
 def _digest(path: Path) -> str:

@@ -2,22 +2,33 @@
 
 ::
 
-    contents(path)                 everything in it, and what tells a file from one that replaces it
-    foreign_file(folder, known)    a file that its program never makes
-    delete_listed(path, listed)    deletes what is listed, as far as it is still the same
+    contents(path)                  everything in it, each file told from one that replaces it
+    foreign_file(folder, known)     a file that its program never makes
+    delete(path, listed, allowed)   deletes what is listed, and what is added meanwhile if allowed
+    remove_tree(folder)             deletes everything
+
+An NFS client that deletes a file which a process has open renames it to ``.nfs...`` until it is
+closed, and refuses to delete that name (EBUSY). Such files stay, and the folders that they are in.
 """
 
 import errno
 import os
 import re
 import stat
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from asem.system.files import is_temporary
+from asem.system.files import TEMPORARY, is_temporary
 
-Contents = dict[Path, tuple[int, ...]]
+Contents = dict[str, tuple[int, ...]]
 """Everything in a folder by its path in it; a file's number, size and time tell it from others."""
+ITSELF = ""
+"""Path of a folder in itself."""
+TEMPORARY_FOLDER = re.compile(rf"(?<![^/])({TEMPORARY.pattern})(?=/)")
+STILL_OPEN = re.compile(r"\.nfs[0-9a-fA-F]{8,}")
+"""Name that an NFS client gives a file that was deleted and is still open."""
+ATTEMPTS = 20
+"""How often a folder is deleted in which other processes may be making lock files."""
 
 
 def contents(path: Path) -> Contents:
@@ -26,18 +37,22 @@ def contents(path: Path) -> Contents:
     Returns
     -------
     dict
-        From paths relative to `path` (``.`` for itself) to device, number, size in bytes and time
-        of the last change in ns of a file or link, and to an empty tuple for a folder.
+        From paths relative to `path` (empty for itself), a folder before what is in it, to device,
+        number, size in bytes and time of the last change in ns of a file or link, and to an empty
+        tuple for a folder.
     """
-    found: Contents = {}
-    waiting = [Path()]
-    while waiting:
-        name = waiting.pop()
-        with suppress(FileNotFoundError):  # deleted meanwhile
-            state = (path / name).lstat()
-            found[name] = _identity(state)
-            if stat.S_ISDIR(state.st_mode):
-                waiting += [name / inner.name for inner in (path / name).iterdir()]
+    try:
+        found = {ITSELF: _identity(path.lstat())}
+    except FileNotFoundError:
+        return {}
+    if found[ITSELF]:
+        return found
+    for name, entry in _entries(path):
+        try:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            found[name] = () if is_folder else _identity(entry.stat(follow_symlinks=False))
+        except FileNotFoundError:  # deleted meanwhile
+            continue
     return found
 
 
@@ -50,21 +65,47 @@ def foreign_file(folder: Path, known: re.Pattern[str]) -> Path | None:
         The folder.
     known
         Matches the whole path of each file that the program makes, relative to `folder`, where a
-        folder with a temporary name stands as ``*``. Files with a temporary name are known.
+        folder with a temporary name stands as ``*``. Files with a temporary name are known, and
+        those that are deleted but still open. A file that another process deletes or renames
+        meanwhile is not returned.
 
     Returns
     -------
     Path or None
         Relative to `folder`.
     """
-    for path, identity in contents(folder).items():
-        above = ["*" if is_temporary(name) else name for name in path.parts[:-1]]
-        is_known = is_temporary(path.name) or known.fullmatch("/".join([*above, path.name]))
-        if identity and (not is_known or not (folder / path).is_file()):
-            return path
-        if identity and (folder / path).is_symlink():
-            return path
+    if os.path.lexists(folder) and not stat.S_ISDIR(folder.lstat().st_mode):
+        return Path()
+    for name, entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            continue
+        is_known = (
+            known.fullmatch(TEMPORARY_FOLDER.sub("*", name))
+            or is_temporary(entry.name)
+            or STILL_OPEN.fullmatch(entry.name)
+        )
+        if is_known and entry.is_file(follow_symlinks=False):
+            continue
+        if os.path.lexists(entry.path):
+            return Path(name)
     return None
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield what is in a folder, at all depths, by its path there; no link is followed."""
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        try:
+            listing = os.scandir(os.path.join(folder, above))  # noqa: PTH118
+        except FileNotFoundError:  # deleted meanwhile
+            continue
+        with listing:
+            for entry in listing:
+                name = above + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{name}/")
+                yield name, entry
 
 
 def _identity(state: os.stat_result) -> tuple[int, ...]:
@@ -73,7 +114,7 @@ def _identity(state: os.stat_result) -> tuple[int, ...]:
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
 
-def delete_listed(path: Path, listed: Contents) -> None:
+def delete_listed(path: Path, listed: Contents) -> set[str]:
     """Delete what is listed of a folder (or a file), as far as it is still the same.
 
     Parameters
@@ -82,18 +123,68 @@ def delete_listed(path: Path, listed: Contents) -> None:
         The folder. It stays where something else is in it.
     listed
         From `contents`.
+
+    Returns
+    -------
+    set
+        Paths of files that were deleted before and are still open (`STILL_OPEN`); they stay.
     """
-    for name in sorted(listed, key=lambda name: len(name.parts), reverse=True):
-        inner = path / name
+    still_open = set()
+    for name, identity in reversed(listed.items()):
+        inner = os.path.join(path, name) if name else os.fspath(path)  # noqa: PTH118
         try:
-            if _identity(inner.lstat()) != listed[name]:
+            if _identity(os.lstat(inner)) != identity:
                 continue
-            if listed[name]:
-                inner.unlink()
+            if identity:
+                os.unlink(inner)  # noqa: PTH108
             else:
-                inner.rmdir()
-        except FileNotFoundError:
+                os.rmdir(inner)  # noqa: PTH106
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # something was added
+            if error.errno == errno.EBUSY and STILL_OPEN.fullmatch(os.path.basename(name)):  # noqa: PTH119
+                still_open.add(name)
+            elif error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # something was added
                 raise
+    return still_open
+
+
+def delete(path: Path, listed: Contents, allowed: Callable[[Path], bool]) -> bool:
+    """Delete what is listed, and what other processes add meanwhile as long as that is allowed.
+
+    Parameters
+    ----------
+    path
+        The folder or file.
+    listed
+        From `contents`.
+    allowed
+        Whether everything that is in it by now may be deleted.
+
+    Returns
+    -------
+    bool
+        False where something stays; files that are still open and their folders do not count.
+    """
+    for _ in range(ATTEMPTS):
+        still_open = delete_listed(path, listed)
+        listed = contents(path)
+        if not listed:
+            return True
+        if still_open and {name for name, identity in listed.items() if identity} <= still_open:
+            return True
+        if not allowed(path):
+            return False
+    return False
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder in which another process may just be making a lock file.
+
+    Raises
+    ------
+    OSError
+        Something in it cannot be deleted.
+    """
+    if not delete(folder, contents(folder), lambda _: True):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))

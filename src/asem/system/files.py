@@ -10,7 +10,6 @@ the file system cannot do that, it has a temporary one. A temporary name is uniq
 writes or deletes one that another process has made. `is_temporary` recognizes them.
 """
 
-import errno
 import hashlib
 import os
 import re
@@ -76,35 +75,23 @@ def _unnamed(folder: Path) -> IO[bytes] | None:
     if kind is None or not DESCRIPTORS.is_dir():
         return None
     try:
-        return os.fdopen(os.open(folder, kind | os.O_WRONLY | os.O_CLOEXEC, 0o666), "wb")
+        return os.fdopen(os.open(folder, kind | os.O_RDWR | os.O_CLOEXEC, 0o666), "wb")
     except OSError:  # the file system cannot, as NFS, or what is to be written cannot be
         return None
 
 
 def _give_first_name(file: IO[bytes], path: Path) -> None:
-    """Give the open file from `_unnamed` a name that is free."""
+    """Give the open file from `_unnamed` a name that is free; a copy where links are denied."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:  # a folder must be given, or the link itself is named, not the file that it leads to
         os.link(DESCRIPTORS / str(file.fileno()), path.name, dst_dir_fd=folder)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    except OSError:  # a security module, a sandbox or the file system denies it
+        with os.fdopen(os.dup(file.fileno()), "rb") as source, path.open("xb") as copy:
+            source.seek(0)
+            shutil.copyfileobj(source, copy)
+            sync(copy)
     finally:
         os.close(folder)
-
-
-def remove_tree(folder: Path, attempts: int = 20) -> None:
-    """Delete a folder in which another process may just be making a lock file."""
-    for left in reversed(range(attempts)):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            if not folder.exists():
-                return
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY or not left:
-                raise
-        else:
-            return
 
 
 def temporary_beside(path: Path, kind: str = "partial") -> Path:

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asem.system.contents import contents
-from asem.system.files import errors_named, remove_tree, temporary_prefix
+from asem.system.contents import contents, remove_tree
+from asem.system.files import errors_named, temporary_prefix
 from asem.system.locks import lock_file
 from asem.system.names import refuse_link
 from asem.system.places import Check, Place, refusal, reserved
@@ -86,6 +86,9 @@ def replaced_by(path: Path, check: Check) -> Iterator[tuple[Path, Callable[[Path
 
 def delete_folder(folder: Path, check: Check | None = None) -> None:
     """Delete a folder under another name, so that half of it never passes for the whole.
+
+    Files in it that are open stay on NFS until they are closed (`asem.system.contents`), under a
+    temporary name that `remove_leftovers` deletes later.
 
     Parameters
     ----------

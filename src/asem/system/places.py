@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from asem.system.contents import Contents, contents, delete_listed
+from asem.system.contents import Contents, contents, delete
 from asem.system.files import errors_named, sync_folder, temporary_beside
 from asem.system.locks import lock_file, unlock
 from asem.system.names import exchange_names, give_name, refuse_link
@@ -35,8 +35,6 @@ Check = Callable[[Path], None]
 """Raises FileExistsError where what lies at a path may not be deleted, wherever it was before."""
 LOCK_PATIENCE_S = 1.0
 """For a process that just sees whether another one lives."""
-ATTEMPTS = 20
-"""How often a folder is deleted in which other processes may be making lock files."""
 
 
 @dataclass
@@ -145,17 +143,9 @@ class Place:
         """
         if doomed.is_dir() and not os.path.lexists(self.partial):
             doomed = doomed.rename(self.partial)
-        for _ in range(ATTEMPTS):
-            delete_listed(doomed, listed)
-            if not os.path.lexists(doomed):
-                return
-            listed = contents(doomed)
-            try:
-                self._refuse(doomed)
-            except (OSError, ValueError):
-                break
-        kept = self.keep(doomed)
-        LOG.warning("what was added to %s while it was being deleted is %s", self.path, kept)
+        if not delete(doomed, listed, self._allows):
+            kept = self.keep(doomed)
+            LOG.warning("what was added to %s while it was being deleted is %s", self.path, kept)
 
     def release(self, file: IO[bytes]) -> None:
         """Unlock; the lock file stays while there is something for `remove_leftovers` to do."""
@@ -171,6 +161,13 @@ class Place:
     def _refuse(self, path: Path) -> None:
         refuse_link(path)
         self.check(path)
+
+    def _allows(self, path: Path) -> bool:
+        try:
+            self._refuse(path)
+        except (OSError, ValueError):
+            return False
+        return True
 
 
 @contextmanager
