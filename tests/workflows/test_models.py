@@ -341,8 +341,12 @@ def test_exports_replace_nothing_by_accident(converted, tmp_path):
     with pytest.raises(FileExistsError, match="exists already; give a file"):
         export_model(converted, tmp_path, format="onnx", overwrite=True)
     with pytest.raises(ValueError, match="is no checkpoint"):
-        export_model(tmp_path, tmp_path / "m", format="onnx", overwrite=True)
+        export_model(tmp_path, tmp_path / "n", format="onnx", overwrite=True)
+    with pytest.raises(FileExistsError, match="m is no model that asem exported, and is not repl"):
+        export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
     assert (tmp_path / "m").read_text() == "mine"
+    (tmp_path / "m").unlink()
+    export_model(converted, tmp_path / "m", format="bioimageio")
     export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
     onnx.checker.check_model(onnx.load(tmp_path / "m"))
 
@@ -386,7 +390,7 @@ def test_a_file_that_takes_the_place_of_the_old_export_stays(converted, tmp_path
         (tmp_path / "new").replace(tmp_path / "m.onnx")
         return run_onnx(file, raw)
 
-    (tmp_path / "m.onnx").write_text("old")
+    export_model(converted, tmp_path / "m.onnx", format="onnx")
     monkeypatch.setattr(models, "_run", and_replace)
     with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
         export_model(converted, tmp_path / "m.onnx", format="onnx", overwrite=True)

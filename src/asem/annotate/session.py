@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from asem.annotate.annotation import LOG, Annotation
+from asem.blocks.enclosing import refuse_within_output
 from asem.blocks.journal import NAME, locked
 from asem.system.documents import read_json
 from asem.system.files import refuse_undecodable
@@ -61,6 +62,8 @@ class Session:
             There is a symbolic link among its own files.
         """
         refuse_undecodable(folder)
+        if not (folder / NAME / "session.json").exists():
+            refuse_within_output(folder)
         volume = Roi.whole(shape)
         raw = json.loads(json.dumps({"raw": raw_identity, "shape": volume.shape}))
         try:

@@ -5,7 +5,7 @@
     at the destination                                      without, with --overwrite
     nothing, or a lock and a journal that was just begun    begin       begin
     a journal: unfinished                                   resume      delete, begin
-    metadata: finished                                      refuse      delete, begin
+    metadata of asem: finished                              refuse      delete, begin
     levels without either: damaged                          refuse      delete, begin
     anything else                                           refuse      refuse
 """
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asem.blocks import journal
+from asem.blocks.enclosing import is_own_image, refuse_within_output
 from asem.system.contents import foreign_file
 from asem.system.documents import parse_json, read_json
 from asem.system.files import is_temporary, refuse_undecodable
@@ -61,6 +62,7 @@ def is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) ->
 
     What is below the top level is not checked for foreign files (`refuse_foreign`).
     """
+    refuse_within_output(path)
     if journal.is_vacant(path):
         return False
     if overwrite:
@@ -76,6 +78,10 @@ def is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) ->
     if not overwrite:
         what = "" if finished else " without its journal or metadata, damaged"
         raise FileExistsError(f"{path} exists already{what}; give --overwrite to replace it")
+    if finished and not unfinished and not is_own_image(path):
+        raise FileExistsError(
+            f"{path} was not made by asem; delete it yourself, or give another place"
+        )
     for entry in path.iterdir():
         if not (is_part(entry.name) or re.fullmatch(LOCK_FILES, entry.name)):
             raise _holds_more(path, entry.name)

@@ -124,7 +124,7 @@ def export(
     license
         Under which it may be used, for the package: an SPDX identifier such as CC-BY-4.0.
     overwrite
-        Replace the file at DESTINATION.
+        Replace the file at DESTINATION, if asem exported it.
     """
     from asem.workflows.models import export_model
 

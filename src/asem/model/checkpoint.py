@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from asem.blocks.enclosing import refuse_within_output
 from asem.model.config import CheckpointInfo, ModelConfig, RunState
 from asem.model.tensors import read_tensors, save_tensors
 from asem.model.unet import UNet
@@ -144,6 +145,7 @@ def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
     """Refuse a place where `save_model` may not write; an empty folder is free."""
     refuse_undecodable(folder)
     refuse_link(folder)
+    refuse_within_output(folder)
     if not folder.exists():
         return
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}

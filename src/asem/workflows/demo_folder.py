@@ -17,6 +17,7 @@ from typing import IO
 
 from asem.blocks import journal
 from asem.blocks.destination import IMAGE_FILES, JOURNAL_FILES, LOCK_FILES
+from asem.blocks.enclosing import refuse_within_output
 from asem.system.contents import foreign_file
 from asem.system.documents import read_json
 from asem.system.files import refuse_undecodable, replaced
@@ -62,6 +63,7 @@ def claim_demo(folder: Path, training_file: bytes, *, overwrite: bool) -> IO[byt
     """
     refuse_undecodable(folder)
     refuse_link(folder)
+    refuse_within_output(folder)
     lock = journal.claim(
         folder, lambda: _is_to_be_deleted(folder, overwrite=overwrite), refuse_foreign
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from asem.blocks.enclosing import refuse_within_output
 from asem.blocks.run import Progress, silent
 from asem.system.files import refuse_undecodable
 from asem.system.folders import replaced_folder
@@ -80,6 +81,7 @@ def export_volume(
     _refuse_large(canvas, destination)
     refuse_undecodable(destination)
     refuse_link(destination)
+    refuse_within_output(destination)
     with replaced_folder(destination, partial(_check_old, overwrite=overwrite)) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)
         refuse_replaced([volume])

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from asem.blocks.enclosing import refuse_within_output
 from asem.blocks.journal import claim, finish, is_vacant
 from asem.blocks.memory import keep_memory
 from asem.blocks.run import Progress
@@ -115,6 +116,7 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
         raise ValueError(f"--overwrite would delete the run {folder} that --resume goes on with")
     refuse_undecodable(folder)
     refuse_link(folder)
+    refuse_within_output(folder)
     patch_output(config)
     if job.mlflow is not None:
         refuse_without_mlflow(job.mlflow)

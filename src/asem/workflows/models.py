@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from asem import __version__
+from asem.blocks.enclosing import refuse_within_output
 from asem.config import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
+from asem.model.exported import is_exported
 from asem.model.published import PublishedModel, published_model
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.model.voxel_range import VoxelSizeRange, range_text
@@ -177,7 +179,7 @@ def export_model(
     authors, license_id
         Names, and an SPDX identifier, for the package; nobody and none are put in by themselves.
     overwrite
-        Replace a file at `destination`.
+        Replace a file at `destination` that asem exported.
 
     Returns
     -------
@@ -228,9 +230,14 @@ def export_model(
 def _check_old(destination: Path, *, overwrite: bool) -> Check:
     """Refuse what lies there; return a function that refuses all but the file that lies there."""
     refuse_link(destination)
+    refuse_within_output(destination)
     if destination.is_dir() or (destination.exists() and not overwrite):
         advice = "give a file" if destination.is_dir() else "give --overwrite to replace it"
         raise FileExistsError(f"{destination} exists already; {advice}")
+    if destination.exists() and not is_exported(destination):
+        raise FileExistsError(
+            f"{destination} is no model that asem exported, and is not replaced; give another name"
+        )
     old = contents(destination)
 
     def check(path: Path) -> None:

@@ -1,0 +1,96 @@
+"""No output is written into another one, and no image of another program is deleted."""
+
+import json
+import shutil
+
+import pytest
+
+import funlib
+from asem.blocks.enclosing import refuse_within_output
+from asem.cli import main
+from asem.workflows.models import convert_model
+
+TEN = (10.0, 10.0, 10.0)
+
+
+@pytest.fixture
+def place(tmp_path, cell, run, monkeypatch):
+    """An image, a run, a model and a training file in the working folder."""
+    shutil.copytree(cell / "cell.zarr/raw", tmp_path / "raw.zarr")
+    shutil.copytree(run, tmp_path / "run")
+    source = funlib.save(tmp_path / "m.pt", funlib.random_state(levels=2))
+    convert_model(source, tmp_path / "model", structure="mito", voxel_size=TEN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def everything(folder):
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+WORDS = {
+    "mask raw.zarr raw.zarr/1": "the image",
+    "mask raw.zarr raw.zarr/1 --overwrite": "the image",
+    "mask raw.zarr raw.zarr/labels/m": "the image",
+    "clahe raw.zarr raw.zarr/sub": "the image",
+    "export raw.zarr raw.zarr/0/c/planes": "the Zarr array",
+    "export raw.zarr raw.zarr/planes": "the image",
+    "predict model raw.zarr run/p": "the run",
+    "predict model raw.zarr run/checkpoints/p": "the run",
+    "predict model raw.zarr model/p": "the model",
+    "models convert m.pt raw.zarr/m --published 1847": "the image",
+    "models convert m.pt run/m --published 1847": "the run",
+    "models export model raw.zarr/m.onnx --format onnx": "the image",
+    "models export run run/m.onnx --format onnx": "the run",
+    "train {cell}/train.toml --out raw.zarr/run": "the image",
+    "train {cell}/train.toml --out run/run": "the run",
+    "demo raw.zarr/demo": "the image",
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_nothing_is_written_into_an_output(place, cell, capsys, words):
+    before = everything(place)
+    assert main(words.format(cell=cell).split()) == 2
+    error = capsys.readouterr().err
+    assert f"lies within {WORDS[words]} " in error
+    assert error.count("\n") == 1
+    assert everything(place) == before
+
+
+def test_nothing_is_written_into_an_unfinished_image(place, capsys):
+    (place / "half/.asem").mkdir(parents=True)
+    (place / "half/.asem/journal.jsonl").touch()
+    assert main(["clahe", "raw.zarr", "half/sub"]) == 2
+    assert "half/sub lies within the unfinished output " in capsys.readouterr().err
+
+
+def test_containers_may_hold_outputs(tmp_path):
+    """So may folders with files that are only called as ours are, and labels of other programs."""
+    (tmp_path / "cell.zarr/raw").mkdir(parents=True)
+    group = {"zarr_format": 3, "node_type": "group"}
+    (tmp_path / "cell.zarr/zarr.json").write_text(json.dumps(group))
+    for name in ("run.json", "state.json"):
+        (tmp_path / name).write_text("{}")
+    foreign = group | {"attributes": {"ome": {"multiscales": []}}}
+    (tmp_path / "cell.zarr/raw/zarr.json").write_text(json.dumps(foreign))
+    for inner in ("labels/mito", "predictions/run/probability", "raw", "raw/labels/mito"):
+        refuse_within_output(tmp_path / "cell.zarr" / inner)
+    with pytest.raises(FileExistsError, match="lies within the image"):
+        refuse_within_output(tmp_path / "cell.zarr/raw/sub")
+
+
+@pytest.mark.parametrize("own", [None, {}, "asem", []])
+def test_an_image_of_another_program_is_not_deleted(place, capsys, own):
+    file = place / "theirs/zarr.json"
+    shutil.copytree(place / "raw.zarr", place / "theirs")
+    document = json.loads(file.read_text())
+    del document["attributes"]["asem"]
+    if own is not None:
+        document["attributes"]["asem"] = own
+    file.write_text(json.dumps(document))
+    before = everything(place)
+    assert main(["clahe", "raw.zarr", "theirs", "--overwrite"]) == 2
+    message = "theirs was not made by asem; delete it yourself, or give another place"
+    assert message in capsys.readouterr().err
+    assert everything(place) == before
