@@ -37,7 +37,8 @@ def write(path, voxels, *, kind="image", fail_at=None, calls=None, **options):
 @pytest.mark.parametrize("kind", ["image", "labels"])
 def test_the_pyramid_is_that_of_the_whole_array(tmp_path, voxels, kind):
     write(tmp_path / "a", voxels, kind=kind)
-    ome, own = ngff.read_metadata(tmp_path / "a")
+    stated = ngff.read_metadata(tmp_path / "a")
+    ome, own = stated.ome, stated.own
     expected = voxels
     paths = [dataset.path for dataset in ome.multiscales[0].datasets]
     assert paths == ["0", "1", "2", "3"]

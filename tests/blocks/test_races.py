@@ -253,7 +253,7 @@ def test_another_run_has_an_output_for_itself(tmp_path, lose):
         first.__exit__(None, None, None)
     shutil.rmtree(tmp_path / "moved", ignore_errors=True)
     check_whole(image)
-    assert ngff.read_metadata(image)[1].made_by["request"] == {"a": 2}
+    assert ngff.read_metadata(image).own.made_by["request"] == {"a": 2}
 
 
 def test_what_is_lost_at_the_last_moment_is_not_declared_finished(tmp_path, monkeypatch):

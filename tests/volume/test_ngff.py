@@ -10,6 +10,7 @@ from asem.blocks.output import new_image
 from asem.volume import ngff
 from asem.volume.contrast import window_of
 from asem.volume.volume import Blank, OriginalGrid, Volume
+from asem.workflows.describe import describe_volume
 
 
 def write(path, voxels, *, kind="image", voxel_size=(5.24, 4.0, 4.0), **place):
@@ -220,3 +221,20 @@ def test_label_images_of_many_colours_are_opened(tmp_path):
     colours = [{"label-value": n, "rgba": [n % 256, 0, 0, 255]} for n in range(1, 1000)]
     edit(path, lambda attributes: attributes["ome"]["image-label"].update(colors=colours))
     assert ngff.open_image(path).kind == "labels"
+
+
+@pytest.mark.parametrize("open_it", [ngff.open_image, ngff.open_levels, describe_volume])
+def test_an_image_that_is_replaced_meanwhile_is_not_mixed(tmp_path, monkeypatch, open_it):
+    """Its metadata goes, as for a moment it does, right after it was read."""
+    path, read = tmp_path / "labels", ngff.read_json
+    write(path, np.ones((2, 2, 2), np.uint16), kind="labels")
+
+    def read_once(file):
+        document = read(file)
+        file.unlink()
+        return document
+
+    monkeypatch.setattr(ngff, "read_json", read_once)
+    open_it(path)
+    with pytest.raises(ValueError, match="is no OME-NGFF 0.5 image"):
+        open_it(path)

@@ -97,19 +97,21 @@ def read_cell(path: str) -> list[LayerData]:
         An image cannot be read.
     """
     cell = Path(path)
-    opened = [(image, ngff.open_image(image)) for image in images_in(cell)]
-    first = next((image for image, volume in opened if volume.kind == "image"), None)
-    raw = next((image for image, _ in opened if image.name == "raw"), first)
-    layers = [layer_of(image, volume, cell) for image, volume in opened]
-    for (image, volume), (_, settings, _) in zip(opened, layers, strict=True):
-        settings["visible"] = volume.kind == "labels" or image == raw
+    every = [ngff.read_metadata(image) for image in images_in(cell)]
+    opened = [(stated, ngff.open_image(stated)) for stated in every]
+    first = next((stated.path for stated, volume in opened if volume.kind == "image"), None)
+    raw = next((stated.path for stated in every if stated.path.name == "raw"), first)
+    layers = [layer_of(stated, volume, cell) for stated, volume in opened]
+    for (stated, volume), (_, settings, _) in zip(opened, layers, strict=True):
+        settings["visible"] = volume.kind == "labels" or stated.path == raw
     return sorted(layers, key=lambda layer: layer[2])  # "image" before "labels"
 
 
-def layer_of(image: Path, volume: Volume, cell: Path) -> LayerData:
+def layer_of(stated: ngff.Metadata, volume: Volume, cell: Path) -> LayerData:
     """Return a layer of an image with its pyramid; nothing but metadata is read."""
     hidden = unknown_id(volume.dtype) if volume.kind == "labels" else None
-    levels = [Shown(array, hidden) for array in ngff.open_levels(image)]
+    levels = [Shown(array, hidden) for array in ngff.open_levels(stated)]
+    image = stated.path
     name = image.name if image == cell else image.relative_to(cell).as_posix()
     settings = {"name": name, "multiscale": True, "metadata": {"asem": str(image)}, **place(volume)}
     if volume.kind == "labels":

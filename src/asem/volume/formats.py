@@ -28,11 +28,16 @@ def open_volume(path: Path) -> Volume:
     ValueError
         It is no finished image; TIFF is to be imported first.
     """
+    return ngff.open_image(image_metadata(path))
+
+
+def image_metadata(path: Path) -> ngff.Metadata:
+    """Read what an image states about itself; raises as `open_volume` does."""
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}")
     if is_tiff(path):
         raise ValueError(f"{path} is TIFF, which lacks a voxel size; first `asem import` it")
-    return ngff.open_image(path)
+    return ngff.read_metadata(path)
 
 
 def open_labels(path: Path) -> Volume:

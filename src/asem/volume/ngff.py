@@ -14,6 +14,7 @@ import json
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -179,9 +180,10 @@ def _attributes(group: Path) -> dict[str, Any]:
 def _document(group: Path) -> dict[str, Any]:
     """Return the metadata of a Zarr 3 group; empty where there is no group."""
     path = group / "zarr.json"
-    if not path.exists():
+    try:
+        document = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    document = read_json(path)
     attributes = document.get("attributes", {})
     kind, version = document.get("node_type", "group"), document.get("zarr_format", 3)
     if (kind, version) != ("group", 3):
@@ -220,8 +222,33 @@ class OwnMetadata(Config):
         return self
 
 
-def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
-    """Return the validated NGFF metadata of an image, without display settings, and asem's own.
+@dataclass(frozen=True)
+class Metadata:
+    """What the `zarr.json` of one image states, read once: another image may replace it.
+
+    Parameters
+    ----------
+    path
+        The image group.
+    ome
+        Its validated NGFF metadata, without display settings.
+    own
+        asem's own.
+    kind
+        That NGFF states.
+    identity
+        What names the content.
+    """
+
+    path: Path
+    ome: v05.Image
+    own: OwnMetadata
+    kind: Kind
+    identity: str
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read what an image states about itself.
 
     Raises
     ------
@@ -243,7 +270,10 @@ def read_metadata(path: Path) -> tuple[v05.Image, OwnMetadata]:
         raise ValueError(f"{path}: bad OME-NGFF metadata at {where}: {fault['msg']}") from error
     if [axis.name for axis in ome.multiscales[0].axes] != ["z", "y", "x"]:
         raise ValueError(f"{path}: only images with the axes (z, y, x) can be read")
-    return ome, OwnMetadata.checked(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
+    own = OwnMetadata.checked(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
+    kind: Kind = "labels" if "image-label" in stated else "image"
+    identity = own.uuid or files_identity(path, [path / "zarr.json"])
+    return Metadata(path, ome, own, kind, identity)
 
 
 def _refuse_long(stated: Any, path: Path) -> None:
@@ -278,33 +308,36 @@ def _unit_nm(unit: str | None, path: Path) -> float:
     return lengths[unit]
 
 
-def open_image(path: Path) -> Volume:
-    """Open the finest level of an NGFF image; nothing but metadata is read."""
-    ome, own = read_metadata(path)
-    dataset = ome.multiscales[0].datasets[0]
-    voxel_size, offset_nm = _place(ome.multiscales[0], path)
-    array = _level(path, dataset.path, own)
+def open_image(image: Path | Metadata) -> Volume:
+    """Open the finest level of an NGFF image, given by its path or by what was read of it.
+
+    Nothing but metadata is read.
+    """
+    stated = read_metadata(image) if isinstance(image, Path) else image
+    path, own, multiscale = stated.path, stated.own, stated.ome.multiscales[0]
+    voxel_size, offset_nm = _place(multiscale, path)
+    array = _level(path, multiscale.datasets[0].path, own)
     dtype = array.dtype
     if dtype.name not in DTYPES:
         raise ValueError(f"{path} holds {dtype.name}; allowed: {', '.join(DTYPES)}")
-    stated: Kind = "labels" if "image-label" in _attributes(path)["ome"] else "image"
     return Volume(
         array,
         voxel_size=voxel_size,
         offset_nm=offset_nm,
-        kind=(own.kind or stated) if np.issubdtype(dtype, np.unsignedinteger) else "image",
+        kind=(own.kind or stated.kind) if np.issubdtype(dtype, np.unsignedinteger) else "image",
         original=own.original,
         window=own.window,
         padding=own.padding,
-        identity=own.uuid or files_identity(path, [path / "zarr.json"]),
+        identity=stated.identity,
         name=str(path),
     )
 
 
-def open_levels(path: Path) -> list[Stored]:
-    """Open all levels of an NGFF image, the finest first."""
-    ome, own = read_metadata(path)
-    return [_level(path, dataset.path, own) for dataset in ome.multiscales[0].datasets]
+def open_levels(image: Path | Metadata) -> list[Stored]:
+    """Open all levels of an NGFF image, the finest first; given as to `open_image`."""
+    stated = read_metadata(image) if isinstance(image, Path) else image
+    datasets = stated.ome.multiscales[0].datasets
+    return [_level(stated.path, dataset.path, stated.own) for dataset in datasets]
 
 
 def _level(image: Path, name: str, own: OwnMetadata | None = None) -> Stored:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tifffile
 
 from asem.volume.planes import damage_named, opened, quiet, state
+from asem.volume.tiff_tags import palette_of, refuse_bad_tags, whole_numbers
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE = 0, 1, 3
 """Values of the tag PhotometricInterpretation."""
@@ -197,19 +198,20 @@ def _raw_metadata(page: tifffile.TiffPage, *, described: bool) -> dict[str, Any]
 
 def _raw_page(page: tifffile.TiffPage) -> dict[str, Any]:
     """Return what a page stores, as the library gives it; called as `_raw_metadata` is."""
+    refuse_bad_tags(page)
     photometric, orientation = (page.tags.get(code) for code in (262, 274))
     return {
         "shape": tuple(page.shape),
         "axes": page.axes,
         "dtype": page.dtype,
-        "bits": page.bitspersample,
-        "photometric": photometric.value if photometric is not None else BLACK_IS_ZERO,
-        "palette": page.colormap if page.photometric == PALETTE else None,
-        "orientation": orientation.value if orientation is not None else 1,
+        "bits": int(np.max(page.bitspersample)),
+        "photometric": int(photometric.value) if photometric is not None else BLACK_IS_ZERO,
+        "palette": palette_of(page) if page.photometric == PALETTE else None,
+        "orientation": int(orientation.value) if orientation is not None else 1,
         "in_rows": page.is_final and not page.is_tiled,
-        "segments": np.array([page.dataoffsets, page.databytecounts], np.uint64),
+        "segments": np.stack([whole_numbers(page.dataoffsets), whole_numbers(page.databytecounts)]),
         "compression": int(page.compression),
-        "segment": (
+        "segment": prod(
             (page.tiledepth, page.tilelength, page.tilewidth)
             if page.is_tiled
             else (1, page.rowsperstrip, page.imagewidth)
@@ -223,23 +225,23 @@ def _page(facts: dict[str, Any], index: int, file_size: int) -> Page:
     (offsets, counts), palette = facts["segments"], facts["palette"]
     beyond = (counts > file_size) | (offsets > file_size - np.minimum(counts, file_size))
     in_rows = facts["in_rows"] and facts["dtype"] != np.bool_
-    bits = int(np.max(facts["bits"]))
+    bits = facts["bits"]
     return Page(
         index,
         facts["shape"],
         facts["axes"],
         facts["dtype"],
         bits,
-        int(facts["photometric"]),
+        facts["photometric"],
         palette is not None and _is_grey_ramp(palette),
-        int(facts["orientation"]),
+        facts["orientation"],
         int(offsets[0]) if len(offsets) and in_rows else None,
         not len(offsets) or bool(beyond.any()),
         bool(facts["reduced"]),
         int(counts.sum(dtype=np.float64)),
         facts["compression"],
         not counts.all(),
-        prod(int(size) for size in facts["segment"]) * -(-bits // 8),
+        facts["segment"] * -(-bits // 8),
     )
 
 

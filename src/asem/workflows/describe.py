@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from asem.volume import ngff
-from asem.volume.formats import open_volume
+from asem.volume.formats import image_metadata
 
 
 def describe_volume(path: Path) -> dict[str, Any]:
@@ -23,9 +23,9 @@ def describe_volume(path: Path) -> dict[str, Any]:
         ``original`` (the grid it was cut from), ``made_by`` and, of imported labels, ``voxels``
         (how many are foreground, background, unlabelled).
     """
-    volume = open_volume(path)
-    _, own = ngff.read_metadata(path)
-    arrays = ngff.open_levels(path)
+    stated = image_metadata(path)
+    volume, arrays = ngff.open_image(stated), ngff.open_levels(stated)
+    own = stated.own
     facts = (own.made_by or {}).get("facts")
     counted = {"voxels": facts["voxels"]} if isinstance(facts, dict) and "voxels" in facts else {}
     return {

@@ -111,7 +111,7 @@ def _was_made(image: Path, request: dict[str, Any]) -> bool:
     """Whether a finished image was made by `request`."""
     if not ngff.is_image(image):
         return False
-    made = ngff.read_metadata(image)[1].made_by or {}
+    made = ngff.read_metadata(image).own.made_by or {}
     return bool(made.get("command") == "labels" and made.get("request") == request)
 
 

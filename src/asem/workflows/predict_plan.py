@@ -209,7 +209,7 @@ def is_made(model: Planned) -> bool:
     """Whether the output of a plan lies there finished, whatever tile and precision it took."""
     if not ngff.is_image(model.job.out):
         return False
-    made = ngff.read_metadata(model.job.out)[1].made_by or {"command": None, "request": {}}
+    made = ngff.read_metadata(model.job.out).own.made_by or {"command": None, "request": {}}
     free = {"tile", "precision", "shards"}
     asked = {key: value for key, value in model.request.items() if key not in free}
     there = {key: value for key, value in made["request"].items() if key not in free}

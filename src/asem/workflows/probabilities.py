@@ -50,8 +50,7 @@ def check_probability(
     advice = "if it holds labels, import it again with --kind labels"
     if volume.dtype != np.uint8:
         raise ValueError(f"{path} is {volume.dtype}; a probability is uint8; {advice}")
-    made = ngff.read_metadata(path)[1].made_by or {}
-    if made.get("command") == "predict":
+    if (ngff.read_metadata(path).own.made_by or {}).get("command") == "predict":
         return
     counts, done, pairs, alike = np.zeros(BINS, np.int64), 0, 0, 0
     for block in tile(part, SHARD):
