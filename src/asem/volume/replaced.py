@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
-from asem.provenance import files_identity
 from asem.volume import ngff
 from asem.volume.volume import Volume
 
@@ -44,6 +43,6 @@ def _is_uuid(identity: str) -> bool:
 def _now(path: Path) -> str | None:
     """Return the identity of the image that lies there by now; None where there is none."""
     try:
-        return ngff.read_metadata(path)[1].uuid or files_identity(path, [path / "zarr.json"])
+        return ngff.read_metadata(path).identity
     except (OSError, ValueError):
         return None
