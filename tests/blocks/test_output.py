@@ -114,11 +114,11 @@ def test_overwriting_spares_images_inside_and_folders_that_are_locked(tmp_path, 
 
 
 def test_a_failed_deletion_leaves_nothing_that_looks_finished(tmp_path, voxels, monkeypatch):
-    def fail(path):
+    def fail(path, listed):
         raise OSError("busy")
 
     write(tmp_path / "a", voxels)
-    monkeypatch.setattr("shutil.rmtree", fail)
+    monkeypatch.setattr("asem.system.contents.delete_listed", fail)
     with pytest.raises(OSError, match="busy"):
         write(tmp_path / "a", voxels, overwrite=True)
     assert not (tmp_path / "a").exists()

@@ -275,9 +275,9 @@ def test_a_journal_that_another_run_has_just_begun_is_not_taken(tmp_path, monkey
     """The folder is deleted, and another run begins, between the lock and the journal."""
     image, claim, inside = tmp_path / "mito", journal.claim, []
 
-    def late(folder, check):
+    def late(folder, check, may_delete):
         monkeypatch.setattr(journal, "claim", claim)
-        lock = claim(folder, check)
+        lock = claim(folder, check, may_delete)
         shutil.rmtree(folder)
         (image / ".asem").mkdir(parents=True)
         inside.append(journal.locked(image))
