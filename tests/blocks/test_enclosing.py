@@ -65,6 +65,19 @@ def test_nothing_is_written_into_an_unfinished_image(place, capsys):
     assert "half/sub lies within the unfinished output " in capsys.readouterr().err
 
 
+def test_outputs_of_one_command_do_not_lie_in_each_other(place, cell, capsys):
+    labels = str(cell / "cell.zarr/labels/mito")
+    for one, other in (("a", "a/b"), ("a/b", "a")):
+        assert main(["labels", labels, one, "--structure", "mito", "--exclusion-zone", other]) == 2
+        assert "a/b would lie within a, an image" in capsys.readouterr().err
+    model = '[[input.model]]\ncheckpoint = "model"\nout = "{}"\n'
+    jobs = '[[input]]\nraw = "raw.zarr"\n' + model.format("p/q") + model.format("p")
+    (place / "jobs.toml").write_text(jobs)
+    assert main(["predict", "--jobs", "jobs.toml"]) == 2
+    assert "/p/q would lie within " in capsys.readouterr().err
+    assert not {"a", "p"} & {path.name for path in place.iterdir()}
+
+
 def test_containers_may_hold_outputs(tmp_path):
     """So may folders with files that are only called as ours are, and labels of other programs."""
     (tmp_path / "cell.zarr/raw").mkdir(parents=True)

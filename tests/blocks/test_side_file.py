@@ -57,14 +57,25 @@ def test_a_file_that_appears_while_the_run_works_stays(output, tmp_path):
 def test_what_was_to_be_overwritten_may_be_after_an_interruption(output, tmp_path):
     """Which is then resumed without --overwrite, so as not to begin again."""
     path = tmp_path / "t.csv"
-    path.write_text("old")
+    path.write_text("a,b\nold")
     with pytest.raises(FileExistsError):
         SideFile(path, output).check()
-    SideFile(path, output, overwrite=True).begin()
+    SideFile(path, output, overwrite=True, header="a,b").begin()
     resumed = SideFile(path, output)
     resumed.begin()
     write(resumed, "new")
     assert path.read_text() == "new"
+
+
+def test_what_takes_the_place_of_the_file_to_overwrite_stays(output, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\nold")
+    file = SideFile(path, output, overwrite=True, header="a,b")
+    file.begin()
+    path.write_text("a,b\ntheirs")
+    with pytest.raises(FileExistsError, match=r"t.csv exists already .*it appeared meanwhile"):
+        write(file, "new")
+    assert path.read_text() == "a,b\ntheirs"
 
 
 def test_folders_and_links_are_not_replaced(output, tmp_path):
@@ -75,6 +86,10 @@ def test_folders_and_links_are_not_replaced(output, tmp_path):
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(FileExistsError, match="link exists already"):
         SideFile(tmp_path / "link", output).check()
+    (tmp_path / "table").write_text("a,b\n")
+    (tmp_path / "to a table").symlink_to("table")
+    with pytest.raises(FileExistsError, match="to a table is no file that asem wrote"):
+        SideFile(tmp_path / "to a table", output, overwrite=True, header="a,b").check()
 
 
 def test_a_damaged_record_is_told(output, tmp_path):

@@ -1,9 +1,12 @@
 """`asem instances --sizes`: the table is written, and no other file is ever replaced."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
 
+from asem.cli import main
 from asem.structures import Structure
 from asem.volume import ngff
 from asem.workflows.importing import import_volume
@@ -96,14 +99,75 @@ def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
 
 def test_overwriting_goes_on_after_an_interruption(segmentation, table):
     table.parent.mkdir()
-    table.write_text("old")
+    table.write_text(f"{HEADER}\nold\n")
     with pytest.raises(FileExistsError, match="or --overwrite to begin again and replace it"):
         number_objects(segmentation, segmentation.parent / "out", sizes=table)
     assert not (segmentation.parent / "out").exists()
     out = interrupt(segmentation, table, "instances", overwrite=True)
-    assert table.read_text() == "old"
+    assert table.read_text() == f"{HEADER}\nold\n"
     number_objects(segmentation, out, sizes=table)
+    assert "old" not in table.read_text()
     assert table.read_text().startswith(HEADER)
+
+
+FOREIGN = ["[[train]]\n", "\n", HEADER[:-1], f"{HEADER}s\n", f"{HEADER},note\r\n", f"# {HEADER}\n"]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_only_a_table_of_sizes_is_overwritten(segmentation, table, capsys, text):
+    table.parent.mkdir()
+    table.write_bytes(text.encode())
+    out = segmentation.parent / "out"
+    words = ["instances", str(segmentation), str(out), "--sizes", str(table), "--overwrite"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "sizes.csv is no file that asem wrote with this command, and is not replaced" in error
+    assert table.read_bytes() == text.encode()
+    assert not out.exists()
+    for old in ("", HEADER, f"{HEADER}\r\n1,2,3", f"{HEADER}\n"):
+        table.write_bytes(old.encode())
+        assert main(words) == 0, old
+        assert table.read_text().split() == [HEADER, "1,2,250", "2,11,1375"]
+
+
+WITHIN = {
+    "s/zarr.json": "within the input",
+    "s/0/zarr.json": "within the input",
+    "s/sizes.csv": "within the input",
+    "other/zarr.json": "within the image",
+    "other/sizes.csv": "within the image",
+    "other/0/c/sizes.csv": "within the Zarr array",
+    "out/zarr.json": "within the output",
+    "out/sizes.csv": "within the output",
+    "out": "is to hold",
+    "link/sizes.csv": "within the image",
+}
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["", "overwrite"])
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "again"])
+@pytest.mark.parametrize("name", WITHIN)
+def test_no_table_lies_within_an_image(segmentation, capsys, name, exists, overwrite):
+    folder = segmentation.parent
+    shutil.copytree(segmentation, folder / "other")
+    (folder / "link").symlink_to("other")
+    if exists:
+        number_objects(segmentation, folder / "out")
+    before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+    words = ["instances", str(segmentation), str(folder / "out"), "--sizes", str(folder / name)]
+    assert main([*words, *overwrite]) == 2
+    error = capsys.readouterr().err
+    assert WITHIN[name] in error
+    assert error.count("\n") == 1
+    assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_an_output_is_not_made_below_its_table(segmentation, capsys):
+    folder = segmentation.parent
+    words = ["instances", str(segmentation), str(folder / "t/out"), "--sizes", str(folder / "t")]
+    assert main(words) == 2
+    assert f"t is to hold {folder / 't/out'}; name another file" in capsys.readouterr().err
+    assert not (folder / "t").exists()
 
 
 def test_nothing_is_deleted_where_the_zone_cannot_be_written(segmentation, tmp_path):

@@ -11,6 +11,7 @@ as if it belonged to it. Containers are no outputs::
     models/mito/                   a checkpoint or a converted model     refused
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def refuse_within_output(path: Path) -> None:
         if what := _output_at(folder, place):
             raise FileExistsError(
                 f"{path} lies within {what} {folder}, which holds nothing else; give another place"
+            )
+
+
+def refuse_nested(outputs: Sequence[Path]) -> None:
+    """Raise ValueError where one of several outputs is to be made within another one."""
+    places = {path.resolve(): path for path in outputs}
+    for place, inner in places.items():
+        outer = next((places[folder] for folder in place.parents if folder in places), None)
+        if outer is not None:
+            raise ValueError(
+                f"{inner} would lie within {outer}, an image that holds nothing else; give another "
+                "place"
             )
 
 

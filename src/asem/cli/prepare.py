@@ -228,10 +228,10 @@ def instances(
     min_size
         Leave out objects of fewer voxels.
     sizes
-        Write a table (CSV): id, voxels, volume in cubic nm. No file but one that an interrupted
-        run wrote is replaced.
+        Write a table (CSV): id, voxels, volume in cubic nm. Not within an image. No file but
+        one that an interrupted run wrote is replaced.
     overwrite
-        Replace the image at DESTINATION and the table.
+        Replace the image at DESTINATION, and a table of sizes that asem wrote.
     """
     from asem.workflows.describe import describe_volume
     from asem.workflows.instances import number_objects

@@ -33,6 +33,14 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+def refuse_other_file(path: Path) -> None:
+    """Raise FileExistsError where there is a file that asem did not export."""
+    if path.exists() and not is_exported(path):
+        raise FileExistsError(
+            f"{path} is no model that asem exported, and is not replaced; give another name"
+        )
+
+
 def is_exported(path: Path) -> bool:
     """Whether asem wrote the file; also False where it cannot be told.
 

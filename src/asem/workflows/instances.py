@@ -18,6 +18,9 @@ from asem.volume.formats import open_labels, open_volume
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
+COLUMNS = ("id", "voxels", "volume_nm3")
+"""Of the table of objects."""
+
 
 def number_objects(
     segmentation: Path,
@@ -42,10 +45,10 @@ def number_objects(
     min_size
         Objects of fewer voxels get no id.
     sizes
-        A CSV file to write: ``id, voxels, volume_nm3``. Without `overwrite` no file is replaced
-        but the one that this run wrote before it was interrupted.
+        A CSV file to write: ``id, voxels, volume_nm3``; not within an image. Without `overwrite`
+        no file is replaced but the one that this run wrote before it was interrupted.
     overwrite
-        Replace an image at `destination` and a file at `sizes`.
+        Replace an image at `destination`, and a table at `sizes` that has these columns.
     executor, progress
         Who computes the blocks, and who is told.
 
@@ -56,8 +59,10 @@ def number_objects(
     """
     source = open_labels(segmentation)
     check_smallest(min_size)
-    table = None if sizes is None else SideFile(sizes, destination.resolve(), overwrite)
-    if table is not None:
+    table = None
+    if sizes is not None:
+        header = ",".join(COLUMNS)
+        table = SideFile(sizes, destination.resolve(), overwrite, header, (segmentation,))
         table.check()
     read = partial(read_known, read=source.read)
     with new_image(
@@ -93,7 +98,7 @@ def _write_sizes(
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
     with table.write() as file:
         rows = csv.writer(file)
-        rows.writerow(["id", "voxels", "volume_nm3"])
+        rows.writerow(COLUMNS)
         for one in order:
             size = int(objects.sizes[one])
             rows.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from asem.blocks.enclosing import refuse_nested
 from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.run import Progress, silent
@@ -72,6 +73,7 @@ def label_volume(
     outputs = [destination, *([exclusion_zone] if exclusion_zone else [])]
     if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
         raise ValueError("SRC, DST and the exclusion zone must be three different images")
+    refuse_nested(outputs)
     radii, outside, inside = _widths(annotation, structure, zone=exclusion_zone is not None)
     free = max(executor.ask(free_memory))
     check_halo(annotation, radii, "dilation_nm", free)

@@ -17,7 +17,7 @@ from asem.config import LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
 from asem.model.checkpoint import find_checkpoint, load_checkpoint, refuse_to_replace, save_model
 from asem.model.config import CheckpointInfo, Origin
 from asem.model.conversion import read_published
-from asem.model.exported import is_exported
+from asem.model.exported import refuse_other_file
 from asem.model.published import PublishedModel, published_model
 from asem.model.unet import UNet, context, lattice, valid_input
 from asem.model.voxel_range import VoxelSizeRange, range_text
@@ -234,10 +234,7 @@ def _check_old(destination: Path, *, overwrite: bool) -> Check:
     if destination.is_dir() or (destination.exists() and not overwrite):
         advice = "give a file" if destination.is_dir() else "give --overwrite to replace it"
         raise FileExistsError(f"{destination} exists already; {advice}")
-    if destination.exists() and not is_exported(destination):
-        raise FileExistsError(
-            f"{destination} is no model that asem exported, and is not replaced; give another name"
-        )
+    refuse_other_file(destination)
     old = contents(destination)
 
     def check(path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from asem.blocks.enclosing import refuse_nested
 from asem.config import Config
 from asem.model.device import Precision
 from asem.system.documents import read_toml
@@ -77,6 +78,7 @@ class PredictJobs(Config):
         twice = next((out for out, number in Counter(outs).items() if number > 1), None)
         if twice is not None:
             raise ValueError(f"{path}: two models would write {twice}")
+        refuse_nested(outs)
         return config.model_copy(update={"input": placed_jobs})
 
 
