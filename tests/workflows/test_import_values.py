@@ -139,7 +139,27 @@ def test_large_ids_stay_exact(tmp_path):
     ids = np.array([0, 2**31 - 1, 2**53 - 1, 2**62 + 1]).reshape(1, 1, 4)
     assert read(labels(tmp_path, ids)).tolist() == ids.tolist()
     ids = np.array([0, 2**31 - 1, 5, 7], np.int32).reshape(1, 1, 4)
-    assert read(labels(tmp_path, ids)).tolist() == ids.tolist()
+    assert read(labels(tmp_path, ids, "none")).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+def test_the_largest_value_of_a_signed_dtype_is_unlabelled(tmp_path, caplog, dtype):
+    caplog.set_level("INFO", "asem")
+    most = np.iinfo(dtype).max
+    voxels = filled((0, 300), (3, 300), most, dtype=dtype)
+    volume = labels(tmp_path, voxels)
+    found = read(volume)
+    assert (found[voxels == most] == np.iinfo(found.dtype).max).all()
+    assert (found[voxels < most] == voxels[voxels < most]).all()
+    counted = describe_volume(tmp_path / "out")["voxels"]
+    assert counted == {"foreground": 300, "background": 300, "unlabelled": 424}
+    assert f"in which {np.iinfo(found.dtype).max} means unlabelled" in caplog.text
+    assert (read(labels(tmp_path, voxels, "none")) == voxels).all()
+    with pytest.raises(ValueError, match=f"looks like a mask of 0 and {most}|only 0 and {most}"):
+        labels(tmp_path, filled((0, 512), most, dtype=dtype))
+    caplog.clear()
+    labels(tmp_path, filled((0, 200), (most - 1, 400), (1, 200), (2, 200), most, dtype=dtype), most)
+    assert f"holds {most} beside {most - 1}, and {most} means unlabelled" in caplog.text
 
 
 def test_any_value_may_be_the_unlabelled_one(tmp_path):
