@@ -11,6 +11,7 @@ from scipy import ndimage
 from asem.cli import main
 from asem.image.clahe import ClaheConfig
 from asem.volume.formats import SourceOptions, open_volume
+from asem.volume.volume import Volume
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
@@ -422,3 +423,28 @@ def test_float_grey_values_that_are_clipped_at_zero_are_sample(tmp_path, rng):
     found = imported(tmp_path, voxels)
     assert found.padding == ()
     assert found.window[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kind": "bogus"}, "kind 'bogus': give 'image' or 'labels'"),
+        ({"kind": 5}, "kind 5: give 'image' or 'labels'"),
+        ({"voxel_size": (5, 5)}, r"voxel_size \(5, 5\): give 3 numbers, nm along \(z, y, x\)"),
+        ({"voxel_size": "5"}, "voxel_size '5': give 3 numbers"),
+        ({"voxel_size": 5}, "voxel_size 5: give 3 numbers"),
+        ({"voxel_size": ("5", "5", "5")}, "give 3 numbers"),
+        ({"voxel_size": (5, 5, None)}, "give 3 numbers"),
+        ({"offset_nm": (0, 0)}, r"offset_nm \(0, 0\): give 3 numbers"),
+        ({"options": ImportOptions(window=(3,))}, r"window \(3,\): give 2 numbers"),
+        ({"options": ImportOptions(window="5")}, "window '5': give 2 numbers"),
+        ({"options": ImportOptions(unlabelled="x")}, "unlabelled 'x': give a whole number"),
+    ],
+)
+def test_what_only_a_program_can_give_is_refused_before_the_work(tmp_path, given, message):
+    tifffile.imwrite(tmp_path / "x.tif", filled(3, dtype=np.uint16), photometric="minisblack")
+    with pytest.raises(ValueError, match=message):
+        import_volume(tmp_path / "x.tif", tmp_path / "o", **{"voxel_size": SIZE, **given})
+    assert not (tmp_path / "o").exists()
+    with pytest.raises(ValueError, match="give 3 numbers"):
+        Volume(np.zeros((2, 2, 2), np.uint8), (5, 5))
