@@ -1,6 +1,7 @@
 """The base of every configuration: frozen, strict, read from TOML, faults in one line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -55,6 +56,20 @@ class Config(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise ValueError(f"{source}: {_one_line(error, cls)}") from error
+
+
+def refuse_no_numbers(what: str, given: object, number: int, meaning: str) -> None:
+    """Raise ValueError where something given is not so many numbers.
+
+    Examples
+    --------
+    >>> refuse_no_numbers("voxel_size", (5, 5), 3, "nm along (z, y, x)")
+    Traceback (most recent call last):
+    ValueError: voxel_size (5, 5): give 3 numbers, nm along (z, y, x)
+    """
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else []
+    if len(listed) != number or not all(isinstance(value, Real) for value in listed):
+        raise ValueError(f"{what} {excerpt(given)}: give {number} numbers, {meaning}")
 
 
 def excerpt(given: object, write: Callable[[object], str] = repr) -> str:

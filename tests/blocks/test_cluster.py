@@ -3,8 +3,10 @@
 import ctypes
 import os
 import signal
+import socket
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -254,7 +256,7 @@ def test_who_cannot_compute_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_workers, "PATIENCE_SECONDS", 0.2)
     with pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         open_executor(scheduler="tcp://127.0.0.1:1").__enter__()
-    with pytest.raises(OSError, match="no Dask scheduler answers at nonsense://"):
+    with pytest.raises(ValueError, match=r"nonsense://.* is no address of a Dask scheduler"):
         open_executor(scheduler="nonsense://").__enter__()
     with pytest.raises(ValueError, match="not both"):
         open_executor(2, "tcp://a:1").__enter__()
@@ -264,6 +266,83 @@ def test_who_cannot_compute_is_refused(tmp_path, monkeypatch):
         open_executor(scheduler=str(tmp_path / "jobs.toml")).__enter__()
     with open_executor() as executor:
         assert executor is SERIAL
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["0:0", "host", "host:99999", "host:-1", "tcp://", "tcp://:8786", "http://host:1", "a b:1", ""],
+)
+def test_what_is_no_address_is_refused_at_once(address):
+    with pytest.raises(ValueError, match=f"'{address}' is no address of a Dask scheduler"):
+        open_executor(scheduler=address).__enter__()
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n"]
+)
+def test_a_port_of_another_program_is_no_scheduler(monkeypatch, greeting):
+    monkeypatch.setattr(dask_workers, "PATIENCE_SECONDS", 1)
+    held = []
+
+    def answer():
+        while True:
+            try:
+                held.append(server.accept()[0])
+                held[-1].sendall(greeting)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"no Dask scheduler answers at {address}"):
+            open_executor(scheduler=address).__enter__()
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in held:
+        connection.close()
+
+
+def test_a_worker_is_no_scheduler():
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as plain:
+        address = plain.workers[0].worker_address
+        with pytest.raises(OSError, match=f"no Dask scheduler answers at {address}"):
+            open_executor(scheduler=address).__enter__()
+
+
+def deadly(folder, number):
+    """A function that kills the first workers that call it."""
+
+    def call():
+        for n in range(number):
+            try:
+                (folder / str(n)).touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return call
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_workers_that_are_killed_while_they_are_asked_are_left_out(tmp_path, deaths):
+    with open_executor(workers=2) as executor:
+        assert 1 <= len(executor.ask(deadly(tmp_path, deaths))) <= deaths
+
+
+def test_all_workers_killed_is_told(tmp_path):
+    with (
+        open_executor(workers=1) as executor,
+        pytest.raises(OSError, match="all workers were killed, probably because memory ran out"),
+    ):
+        executor.ask(deadly(tmp_path, 9))
+
+
+def test_what_a_worker_refuses_is_raised(workers):
+    def no_device():
+        raise ValueError("no such device")
+
+    with pytest.raises(ValueError, match="no such device"):
+        workers.ask(no_device)
 
 
 def test_a_scheduler_without_workers_is_refused():

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import resource
 import stat
 import subprocess
 import sys
@@ -193,6 +195,32 @@ def test_memory_that_ran_out_is_no_fault_of_asem(tmp_path, monkeypatch, capsys, 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("asem: out of memory (")
     assert "a smaller --tile" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [ImportError, OSError])
+@pytest.mark.parametrize(
+    "reason", ["x.so: failed to map segment from shared object", "x.so: Cannot allocate memory"]
+)
+def test_a_library_that_memory_is_too_short_for(tmp_path, monkeypatch, capsys, kind, reason):
+    monkeypatch.chdir(tmp_path)
+    fail_with(monkeypatch, kind(f"\nMany lines of advice.\n{reason}\n"))
+    assert main(["info", "x"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"asem: out of memory ({reason}); close other programs")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("megabytes", [130, 150, 200])
+def test_a_command_that_may_take_little_memory_says_so(tmp_path, megabytes):
+    limit = megabytes * 10**6
+    done = subprocess.run(
+        [sys.executable, "-m", "asem", "info", str(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert "fault of asem" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 from asem.cli import main
 from asem.image.clahe import ClaheConfig
 from asem.volume.formats import SourceOptions, open_volume
+from asem.volume.volume import Volume
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
@@ -139,7 +140,27 @@ def test_large_ids_stay_exact(tmp_path):
     ids = np.array([0, 2**31 - 1, 2**53 - 1, 2**62 + 1]).reshape(1, 1, 4)
     assert read(labels(tmp_path, ids)).tolist() == ids.tolist()
     ids = np.array([0, 2**31 - 1, 5, 7], np.int32).reshape(1, 1, 4)
-    assert read(labels(tmp_path, ids)).tolist() == ids.tolist()
+    assert read(labels(tmp_path, ids, "none")).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+def test_the_largest_value_of_a_signed_dtype_is_unlabelled(tmp_path, caplog, dtype):
+    caplog.set_level("INFO", "asem")
+    most = np.iinfo(dtype).max
+    voxels = filled((0, 300), (3, 300), most, dtype=dtype)
+    volume = labels(tmp_path, voxels)
+    found = read(volume)
+    assert (found[voxels == most] == np.iinfo(found.dtype).max).all()
+    assert (found[voxels < most] == voxels[voxels < most]).all()
+    counted = describe_volume(tmp_path / "out")["voxels"]
+    assert counted == {"foreground": 300, "background": 300, "unlabelled": 424}
+    assert f"in which {np.iinfo(found.dtype).max} means unlabelled" in caplog.text
+    assert (read(labels(tmp_path, voxels, "none")) == voxels).all()
+    with pytest.raises(ValueError, match=f"looks like a mask of 0 and {most}|only 0 and {most}"):
+        labels(tmp_path, filled((0, 512), most, dtype=dtype))
+    caplog.clear()
+    labels(tmp_path, filled((0, 200), (most - 1, 400), (1, 200), (2, 200), most, dtype=dtype), most)
+    assert f"holds {most} beside {most - 1}, and {most} means unlabelled" in caplog.text
 
 
 def test_any_value_may_be_the_unlabelled_one(tmp_path):
@@ -402,3 +423,28 @@ def test_float_grey_values_that_are_clipped_at_zero_are_sample(tmp_path, rng):
     found = imported(tmp_path, voxels)
     assert found.padding == ()
     assert found.window[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kind": "bogus"}, "kind 'bogus': give 'image' or 'labels'"),
+        ({"kind": 5}, "kind 5: give 'image' or 'labels'"),
+        ({"voxel_size": (5, 5)}, r"voxel_size \(5, 5\): give 3 numbers, nm along \(z, y, x\)"),
+        ({"voxel_size": "5"}, "voxel_size '5': give 3 numbers"),
+        ({"voxel_size": 5}, "voxel_size 5: give 3 numbers"),
+        ({"voxel_size": ("5", "5", "5")}, "give 3 numbers"),
+        ({"voxel_size": (5, 5, None)}, "give 3 numbers"),
+        ({"offset_nm": (0, 0)}, r"offset_nm \(0, 0\): give 3 numbers"),
+        ({"options": ImportOptions(window=(3,))}, r"window \(3,\): give 2 numbers"),
+        ({"options": ImportOptions(window="5")}, "window '5': give 2 numbers"),
+        ({"options": ImportOptions(unlabelled="x")}, "unlabelled 'x': give a whole number"),
+    ],
+)
+def test_what_only_a_program_can_give_is_refused_before_the_work(tmp_path, given, message):
+    tifffile.imwrite(tmp_path / "x.tif", filled(3, dtype=np.uint16), photometric="minisblack")
+    with pytest.raises(ValueError, match=message):
+        import_volume(tmp_path / "x.tif", tmp_path / "o", **{"voxel_size": SIZE, **given})
+    assert not (tmp_path / "o").exists()
+    with pytest.raises(ValueError, match="give 3 numbers"):
+        Volume(np.zeros((2, 2, 2), np.uint8), (5, 5))

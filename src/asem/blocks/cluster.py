@@ -27,6 +27,8 @@ USABLE = 0.8
 LOOK_SECONDS = 5.0
 """How often the workers are counted: jobs start late, and may end."""
 LAND_SECONDS = 0.2
+ASKED = 2
+"""How often all workers may be killed while a function is called on them."""
 LONELY_SECONDS = 300
 """For a worker to come where there is none."""
 
@@ -99,16 +101,28 @@ class Cluster:
     def ask(self, function: Callable[[], Answer]) -> list[Answer]:
         """Call a function on every worker that is there by now, at least one.
 
+        Those that are killed meanwhile are left out; where none is left, others are waited for.
+
         Raises
         ------
         OSError
-            None comes.
+            None comes, or all are killed again.
         """
-        try:
-            self.client.wait_for_workers(1, timeout=LONELY_SECONDS)
-        except TimeoutError as error:
-            raise OSError(f"no worker came within {LONELY_SECONDS} s") from error
-        return list(self.client.run(_asked, function).values())
+        for _ in range(ASKED):
+            try:
+                self.client.wait_for_workers(1, timeout=LONELY_SECONDS)
+            except TimeoutError as error:
+                raise OSError(f"no worker came within {LONELY_SECONDS} s") from error
+            outcomes = list(self.client.run(_asked, function, on_error="return").values())
+            answers = [_answer(one) for one in outcomes if not isinstance(one, OSError)]
+            if len(answers) < len(outcomes):
+                LOG.warning("%d workers were killed", len(outcomes) - len(answers))
+            if answers:
+                return answers
+        raise OSError(
+            "all workers were killed, probably because memory ran out; close other programs, or "
+            "take fewer workers, and give the same command again: it goes on"
+        )
 
 
 @dataclass(frozen=True)
@@ -130,13 +144,25 @@ class Worker:
 _ASKED = ContextVar[Any]("asked", default=None)
 
 
-def _asked(function: Callable[[], Answer], dask_worker: Any) -> Answer:
-    """Call a function that is not a task: Dask knows no current worker then."""
+def _asked(
+    function: Callable[[], Answer], dask_worker: Any
+) -> tuple[Answer | None, Exception | None]:
+    """Call what is no task (of which Dask knows a worker); its error is no lost connection."""
     token = _ASKED.set(dask_worker)
     try:
-        return function()
+        return function(), None
+    except (ValueError, OSError) as error:
+        return None, error
     finally:
         _ASKED.reset(token)
+
+
+def _answer(outcome: Any) -> Any:
+    """Return what `_asked` did; raise what went wrong."""
+    answer, error = (None, outcome) if isinstance(outcome, Exception) else outcome
+    if error is not None:
+        raise error
+    return answer
 
 
 def this_worker() -> Worker | None:

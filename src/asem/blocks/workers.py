@@ -13,14 +13,13 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import dask
 from distributed import Client, LocalCluster
-from distributed.comm import get_address_host, parse_address, resolve_address
+from distributed.comm import parse_address
 from distributed.core import Status
 from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
@@ -28,6 +27,7 @@ from distributed.system import MEMORY_LIMIT
 from asem.blocks.cluster import Cluster
 from asem.blocks.credentials import temporary_credentials, write_private
 from asem.blocks.jobs import JobConfig
+from asem.blocks.scheduler_address import identify, is_loopback, refuse_no_address
 from asem.system.children import SAFE_PATH, safe_children
 from asem.system.kernel_cache import private_folder
 from asem.system.signals import kept_handlers, undisturbed
@@ -114,10 +114,11 @@ def running(address: str) -> Iterator[Cluster]:
     Raises
     ------
     ValueError
-        It uses TLS, and Dask's settings name no certificate.
+        It is no address, or uses TLS, and Dask's settings name no certificate.
     OSError
         No scheduler answers, or it has no worker.
     """
+    refuse_no_address(address)
     with _connected(address) as client:
         if not client.scheduler_info(n_workers=-1)["workers"]:
             raise OSError(
@@ -130,6 +131,7 @@ def running(address: str) -> Iterator[Cluster]:
 def _connected(address: str) -> Client:
     fault: Exception
     try:
+        identify(address, PATIENCE_SECONDS)
         return Client(address, timeout=f"{PATIENCE_SECONDS}s")
     except TypeError:  # what Dask raises where no certificate is configured
         fault = ValueError(
@@ -140,7 +142,7 @@ def _connected(address: str) -> Client:
             f"a certificate for {address}, which Dask's settings name ({NEEDED}), cannot be read: "
             f"{error.strerror or error}"
         )
-    except (OSError, ValueError, TimeoutError):
+    except (OSError, ValueError, TimeoutError, MemoryError):
         fault = OSError(
             f"no Dask scheduler answers at {address}; start one with `dask scheduler`, or name a "
             "TOML file of jobs (one that uses TLS has an address tls://..., and answers to its "
@@ -152,20 +154,13 @@ def _connected(address: str) -> Client:
 
 def _warn_of_plain_text(address: str) -> None:
     """Log a line where others on the network can read what is sent, and send as well."""
-    if parse_address(address)[0] in ENCRYPTED or _is_loopback(address):
+    if parse_address(address)[0] in ENCRYPTED or is_loopback(address):
         return
     LOG.warning(
         "the connection to %s is not encrypted: whoever reaches that port can run code as you; "
         "docs/cluster.md says how to start a scheduler with TLS",
         address,
     )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(get_address_host(resolve_address(address))).is_loopback
-    except (OSError, ValueError):  # no name of a machine
-        return False
 
 
 @contextmanager

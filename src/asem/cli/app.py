@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 from asem import __version__
 from asem.blocks.memory import one_heap
 from asem.cli import learn, models, predict, prepare, volumes
-from asem.cli.faults import line_of, traceback_of
+from asem.cli.faults import line_of, traceback_of, unmapped_library
 from asem.cli.streams import PrintableFormatter, printable, tolerant_streams
 from asem.config import excerpts
 from asem.system.files import refuse_undecodable_text
@@ -77,7 +77,7 @@ def _run(words: list[str]) -> int:
     except CycloptsError as error:
         return _fail(" ".join(part.strip(" │╭╮╰╯─") for part in excerpts(str(error)).splitlines()))
     except (ValueError, OSError) as error:
-        return _fail(str(error))
+        return _fail(line_of(error, words) if unmapped_library(error) else str(error))
     except KeyboardInterrupt as error:
         without = " without --overwrite" if "--overwrite" in words else ""
         _say(

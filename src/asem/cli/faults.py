@@ -30,6 +30,8 @@ MOST_FRAMES = 100
 """Calls that a report lists, the last ones."""
 MOST_LETTERS = 300
 """Of a reason in a line."""
+NO_MEMORY = ("failed to map segment", "cannot allocate memory")
+"""What the loader of shared libraries reports where memory is short; in lower case."""
 LINK_LOOP = "Symlink loop from "
 """How `Path.resolve` begins a RuntimeError."""
 SMALLER = "close other programs, or take a smaller --tile, a smaller --roi or fewer --workers"
@@ -48,6 +50,8 @@ def line_of(error: Exception, words: Sequence[str]) -> str:
     reason = _first_line(error)
     if _is_out_of_memory(error):
         return f"out of memory ({reason or type(error).__name__}); {SMALLER}"
+    if (library := unmapped_library(error)) is not None:
+        return f"out of memory ({library}); {SMALLER}"
     if reason.startswith(LINK_LOOP):
         return f"{reason}; remove the link"
     kind = "something is nested too deeply" if isinstance(error, RecursionError) else reason
@@ -74,6 +78,17 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; PyTorch is asked only where it is loaded."""
     device = sys.modules.get("asem.model.device")
     return isinstance(error, MemoryError) or bool(device and device.is_out_of_memory(error))
+
+
+def unmapped_library(error: BaseException | None) -> str | None:
+    """Return the line about a shared library for which memory is short; None: it is not that."""
+    while error is not None:
+        if isinstance(error, ImportError | OSError):
+            for line in str(error).splitlines():
+                if any(sign in line.lower() for sign in NO_MEMORY):
+                    return line.strip()[:MOST_LETTERS]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _write_report(error: Exception, words: Sequence[str]) -> Path:

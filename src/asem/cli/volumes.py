@@ -52,7 +52,7 @@ def import_(
         World position of the first voxel's centre in nm, z,y,x.
     kind
         image (default) or labels: whole numbers, 0 background, others objects, the largest value
-        of unsigned ones (255, 65535) unlabelled.
+        of their dtype (255, 65535; 32767 of int16) unlabelled.
     roi
         Import only these voxels, z0:z1,y0:y1,x0:x1; export puts them back in place.
     channel
@@ -66,7 +66,7 @@ def import_(
         Grey values of black and white, black,white, for 16-bit and float images; by default the 0.1
         and 99.9 percentile of the sample.
     unlabelled
-        The value of labels that means unlabelled, or none. By default the largest of an unsigned
+        The value of labels that means unlabelled, or none. By default the largest of an integer
         dtype, which is refused where it looks like the foreground of a mask.
     overwrite
         Replace the image at DESTINATION.

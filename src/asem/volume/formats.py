@@ -9,7 +9,7 @@ from asem.provenance import files_identity
 from asem.volume import ngff, tiff
 from asem.volume.planes import PlaneStack
 from asem.volume.tiff_stack import TiffOptions
-from asem.volume.volume import Kind, OriginalGrid, Volume, nm, same_voxel_size
+from asem.volume.volume import Kind, OriginalGrid, Volume, nm, refuse_bad_place, same_voxel_size
 
 LOG = logging.getLogger(__name__)
 MOST_DIFFERENCE = 0.01
@@ -107,6 +107,7 @@ def open_source(
     ValueError
         It cannot be read, or its voxel size is missing or another one is given.
     """
+    refuse_bad_place(voxel_size, offset_nm, kind)
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}")
     volume = _open_tiff(path, kind, options) if is_tiff(path) else _open_image(path, kind, options)

@@ -1,12 +1,19 @@
 """A volume: an array, read on demand, with its place in the world."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from asem.config import FARTHEST_NM, LARGEST_VOXEL_NM, SMALLEST_VOXEL_NM, Nm3
+from asem.config import (
+    FARTHEST_NM,
+    LARGEST_VOXEL_NM,
+    SMALLEST_VOXEL_NM,
+    Nm3,
+    excerpt,
+    refuse_no_numbers,
+)
 from asem.volume.reflection import read_reflected
 from asem.volume.roi import Roi, Triple, negative
 
@@ -105,6 +112,7 @@ class Volume:
     name: str = "volume"
 
     def __post_init__(self) -> None:
+        refuse_bad_place(self.voxel_size, self.offset_nm, self.kind)
         usual = all(SMALLEST_VOXEL_NM <= size <= LARGEST_VOXEL_NM for size in self.voxel_size)
         if not usual or not all(abs(place) <= FARTHEST_NM for place in self.offset_nm):
             raise ValueError(
@@ -273,6 +281,15 @@ class Volume:
                 "be a whole number of voxels: correct the offset (--offset-nm at import)"
             )
         return z, y, x
+
+
+def refuse_bad_place(voxel_size: object, offset_nm: object, kind: object) -> None:
+    """Raise ValueError where what a caller gives is no voxel size, offset or kind; None is any."""
+    for what, given in (("voxel_size", voxel_size), ("offset_nm", offset_nm)):
+        if given is not None:
+            refuse_no_numbers(what, given, 3, "nm along (z, y, x)")
+    if kind is not None and kind not in get_args(Kind):
+        raise ValueError(f"kind {excerpt(kind)}: give 'image' or 'labels'")
 
 
 def window_fault(window: tuple[float, float], dtype: np.dtype[Any]) -> str:

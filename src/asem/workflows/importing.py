@@ -13,7 +13,7 @@ from asem.blocks.executors import SERIAL, Executor
 from asem.blocks.output import Output, check_way, new_image
 from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
-from asem.config import Nm3
+from asem.config import Nm3, excerpt, refuse_no_numbers
 from asem.image.labels import unknown_id
 from asem.volume import ngff
 from asem.volume.arrays import DTYPES, SHARD, Promise, Stored
@@ -115,6 +115,7 @@ def import_volume(
     ValueError, OSError
         The source cannot be read, or its files changed since it was opened or the import begun.
     """
+    _refuse_bad_options(options)
     volume = open_source(
         source, voxel_size=voxel_size, offset_nm=offset_nm, kind=kind, options=options.source
     )
@@ -147,6 +148,15 @@ def import_volume(
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
+
+
+def _refuse_bad_options(options: ImportOptions) -> None:
+    """Raise ValueError where a caller gives what the command line cannot."""
+    if options.window is not None:
+        refuse_no_numbers("window", options.window, 2, "the grey values of black and white")
+    if not isinstance(options.unlabelled, int) and options.unlabelled not in ("auto", "none"):
+        given = excerpt(options.unlabelled)
+        raise ValueError(f"unlabelled {given}: give a whole number, 'auto' or 'none'")
 
 
 def _unlabelled(source: Path, volume: Volume, options: ImportOptions) -> Unlabelled:

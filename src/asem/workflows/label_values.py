@@ -85,14 +85,30 @@ def stored_dtype(dtype: np.dtype[Any], unlabelled: Unlabelled) -> np.dtype[Any]:
     return np.dtype(f"u{size}")
 
 
+def unlabelled_in(dtype: np.dtype[Any], unlabelled: Unlabelled) -> int | None:
+    """Return which value of the given dtype is unlabelled; None: none, or that of what is stored.
+
+    Examples
+    --------
+    >>> [unlabelled_in(np.dtype(d), "auto") for d in ("uint8", "int16", "float32")]
+    [255, 32767, None]
+    >>> [unlabelled_in(np.dtype("int16"), value) for value in ("none", -1)]
+    [None, -1]
+    """
+    if isinstance(unlabelled, int):
+        return unlabelled
+    return int(np.iinfo(dtype).max) if unlabelled == "auto" and dtype.kind in "ui" else None
+
+
 def as_ids(
     voxels: npt.NDArray[Any], dtype: np.dtype[Any], unlabelled: Unlabelled
 ) -> npt.NDArray[Any]:
-    """Return pixels as ids of `dtype`, the value `unlabelled` as its largest; all fit."""
+    """Return pixels as ids of `dtype`, what is unlabelled as its largest value; all fit."""
     ids = voxels.astype(dtype, copy=False)
-    if not isinstance(unlabelled, int) or unlabelled == unknown_id(dtype):
+    value = unlabelled_in(voxels.dtype, unlabelled)
+    if value is None or value == unknown_id(dtype):
         return ids
-    return np.where(voxels == unlabelled, dtype.type(unknown_id(dtype)), ids)
+    return np.where(voxels == value, dtype.type(unknown_id(dtype)), ids)
 
 
 def check_labels(
@@ -107,7 +123,8 @@ def check_labels(
     part
         What is imported.
     unlabelled
-        Which value is unlabelled; ``"auto"``: the largest of an unsigned dtype; ``"none"``: none.
+        Which value is unlabelled; ``"auto"``: the largest of a dtype of whole
+        numbers; ``"none"``: none.
     progress
         Called after each layer that is read.
 
@@ -131,7 +148,7 @@ def check_labels(
     if unlabelled == "none" and counts.unlabelled:
         raise ValueError(f"{volume.name} holds {unknown_id(dtype)}, for which no dtype has an id")
     _refuse_masks(volume, counts, unlabelled)
-    _warn(volume, counts, dtype)
+    _warn(volume, counts, dtype, unlabelled_in(volume.dtype, unlabelled))
     return counts
 
 
@@ -208,9 +225,9 @@ def _refuse_masks(volume: Volume, counts: LabelCounts, unlabelled: Unlabelled) -
     Ids count objects or classes, from 1 on; grey values of a rim are few among the possible ones,
     or have few voxels.
     """
-    if unlabelled != "auto" or not counts.unlabelled or volume.dtype.kind != "u":
+    if unlabelled != "auto" or not counts.unlabelled or volume.dtype.kind not in "ui":
         return
-    largest = unknown_id(volume.dtype)
+    largest = int(np.iinfo(volume.dtype).max)
     decide = (
         "write foreground as 1, or give --unlabelled none where it is foreground and --unlabelled "
         f"{largest} where it is not labelled"
@@ -235,8 +252,12 @@ def _zero(counts: LabelCounts) -> str:
     return "0 and " if counts.background else ""
 
 
-def _warn(volume: Volume, counts: LabelCounts, dtype: np.dtype[Any]) -> None:
+def _warn(
+    volume: Volume, counts: LabelCounts, dtype: np.dtype[Any], unlabelled: int | None
+) -> None:
     name, unknown = volume.name, unknown_id(dtype)
+    given = unknown if unlabelled is None else unlabelled
+    is_largest = volume.dtype.kind == "f" or given == np.iinfo(volume.dtype).max
     LOG.info("%s: %s", name, counts.shown())
     if dtype != volume.dtype:
         LOG.info(
@@ -257,15 +278,15 @@ def _warn(volume: Volume, counts: LabelCounts, dtype: np.dtype[Any]) -> None:
         )
     if counts.looks_grey:
         LOG.warning("%s: most neighbouring voxels differ; are these grey values, not ids?", name)
-    if counts.unlabelled and counts.largest_id == unknown - 1:
+    if counts.unlabelled and is_largest and counts.largest_id == given - 1:
         LOG.warning(
             "%s holds %d beside %d, and %d means unlabelled. Where it is one more object, give "
             "--unlabelled none; where the values are the soft border of a mask, write foreground "
             "as 1",
             name,
-            unknown,
-            unknown - 1,
-            unknown,
+            given,
+            given - 1,
+            given,
         )
     elif counts.unlabelled > counts.foreground / FEW:
         LOG.warning(
@@ -273,7 +294,7 @@ def _warn(volume: Volume, counts: LabelCounts, dtype: np.dtype[Any]) -> None:
             "write it as 1",
             name,
             counts.unlabelled,
-            unknown,
+            given,
             counts.foreground,
-            unknown,
+            given,
         )
