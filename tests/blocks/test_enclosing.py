@@ -31,7 +31,6 @@ def everything(folder):
 WORDS = {
     "mask raw.zarr raw.zarr/1": "the image",
     "mask raw.zarr raw.zarr/1 --overwrite": "the image",
-    "mask raw.zarr raw.zarr/labels/m": "the image",
     "clahe raw.zarr raw.zarr/sub": "the image",
     "export raw.zarr raw.zarr/0/c/planes": "the Zarr array",
     "export raw.zarr raw.zarr/planes": "the image",

@@ -102,12 +102,8 @@ def test_overwriting_spares_what_is_no_image_and_what_is_read(tmp_path, voxels):
 
 def test_overwriting_spares_images_inside_and_folders_that_are_locked(tmp_path, voxels):
     write(tmp_path / "b.zarr", voxels)
-    with pytest.raises(FileExistsError, match="labels/mito lies within the image"):
-        write(tmp_path / "b.zarr/labels/mito", voxels, kind="labels")
-    write(tmp_path / "mito", voxels, kind="labels")
-    (tmp_path / "b.zarr/labels").mkdir()
-    (tmp_path / "mito").rename(tmp_path / "b.zarr/labels/mito")
-    with pytest.raises(FileExistsError, match=r"holds more than an image \(labels/mito/"):
+    write(tmp_path / "b.zarr/labels/mito", voxels, kind="labels")
+    with pytest.raises(FileExistsError, match=r"holds more than an image \(labels\)"):
         write(tmp_path / "b.zarr", voxels, overwrite=True)
     (tmp_path / "run").mkdir()
     with journal.locked(tmp_path / "run"):  # as a training does

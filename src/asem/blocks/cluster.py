@@ -27,8 +27,10 @@ USABLE = 0.8
 LOOK_SECONDS = 5.0
 """How often the workers are counted: jobs start late, and may end."""
 LAND_SECONDS = 0.2
-ASKED = 2
+ASKED = 3
 """How often all workers may be killed while a function is called on them."""
+GONE_SECONDS = 1.0
+"""For the scheduler to notice that workers are gone."""
 LONELY_SECONDS = 300
 """For a worker to come where there is none."""
 
@@ -119,6 +121,7 @@ class Cluster:
                 LOG.warning("%d workers were killed", len(outcomes) - len(answers))
             if answers:
                 return answers
+            time.sleep(GONE_SECONDS)
         raise OSError(
             "all workers were killed, probably because memory ran out; close other programs, or "
             "take fewer workers, and give the same command again: it goes on"

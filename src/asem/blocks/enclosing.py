@@ -6,7 +6,7 @@ as if it belonged to it. Containers are no outputs::
     cell.zarr/                     a container                           allowed
       raw/, raw/0/c/               an image, its arrays                  refused
       labels/, predictions/mito/   containers                            allowed
-    other.zarr/labels/             of an image of another program        allowed, as OME-NGFF has it
+    raw.zarr/labels/               of an image                           allowed, as OME-NGFF has it
     runs/mito/                     a run directory                       refused
     models/mito/                   a checkpoint or a converted model     refused
 """
@@ -65,7 +65,7 @@ def _output_at(folder: Path, place: Path) -> str:
     zarr = _table(folder / METADATA)
     if zarr.get("node_type") == "array":
         return "the Zarr array"
-    if _is_image(zarr) and (_is_own(zarr) or place.relative_to(folder).parts[0] != LABELS):
+    if _is_image(zarr) and place.relative_to(folder).parts[0] != LABELS:
         return "the image"
     if _table(folder / RUN).keys() >= RUN_KEYS:
         return "the run"
