@@ -56,6 +56,8 @@ END_SECONDS = 10
 """Within which SIGTERM must end a process."""
 TERMINATED = 128 + signal.SIGTERM, -signal.SIGTERM
 """Exit codes; the second one before Python could take the signal, which shells call 143, too."""
+TIMES = re.compile("/facts/(seconds|stages|bottleneck)")
+"""In documents: what a run took, which two undisturbed runs may share by chance."""
 TRIES = 3
 """For each kill, where the command ends before."""
 UNCOMPARED = ("events.out.tfevents", ".png", ".html")
@@ -242,7 +244,8 @@ def content(path: Path) -> Any:
     if path.is_symlink() or path.is_dir() or any(part in path.name for part in UNCOMPARED):
         return None
     if path.suffix == ".json":
-        return dict(flat(json.loads(path.read_text())))
+        found = flat(json.loads(path.read_text()))
+        return {place: value for place, value in found if not TIMES.search(place)}
     if path.suffix == ".csv":
         with path.open(newline="") as file:
             return dict(flat(list(csv.DictReader(file))))
