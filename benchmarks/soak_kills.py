@@ -345,7 +345,7 @@ def temporary(folder: Path) -> set[str]:
     return {path.name for path in (folder / "tmp").iterdir()}
 
 
-def resume(command: Command, told: str, folder: Path, row: Row) -> None:
+def resume(command: Command, label: str, folder: Path, row: Row) -> None:
     """Run a killed command again, which may be refused because the first one had finished."""
     outputs = [path for path in (folder / "work").iterdir() if path.name not in command.copied]
     visible = any(not path.name.startswith(".asem-") for path in outputs)
@@ -354,13 +354,13 @@ def resume(command: Command, told: str, folder: Path, row: Row) -> None:
     if code == 2 and "exist" in line:
         row.counts["finished"] += 1
     elif code:
-        row.faults.append(f"{told}: the second run ended with code {code}: {line}")
+        row.faults.append(f"{label}: the second run ended with code {code}: {line}")
     else:
         row.counts["resumed" if visible else "anew"] += 1
 
 
 def compare(
-    command: Command, told: str, place: Path, wanted: Contents, volatile: set[str], row: Row
+    command: Command, label: str, place: Path, wanted: Contents, volatile: set[str], row: Row
 ) -> None:
     """Record what a killed command left that the undisturbed one does not, and what differs."""
     found = contents(place)
@@ -368,11 +368,11 @@ def compare(
     left = [path for path in added if not re.fullmatch(command.extra, path)]
     if left:
         row.counts["left"] += 1
-        row.faults.append(f"{told}: left behind: {', '.join(left[:3])}")
+        row.faults.append(f"{label}: left behind: {', '.join(left[:3])}")
     changed = [p for p in differences(wanted, found) if p not in volatile and p not in added]
     if changed:
         row.counts["differ"] += 1
-        row.faults.append(f"{told}: {len(changed)} differences: {', '.join(changed[:3])}")
+        row.faults.append(f"{label}: {len(changed)} differences: {', '.join(changed[:3])}")
 
 
 def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
@@ -387,11 +387,11 @@ def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
             children = kill(command, number, after, folder, row)
             if children is None:
                 continue
-            told = f"{number.name} after {after:.2f} s"
-            resume(command, told, folder, row)
+            label = f"{number.name} after {after:.2f} s"
+            resume(command, label, folder, row)
             _, alive = psutil.wait_procs(children, END_SECONDS)
-            row.faults += [f"{told}: its process {one.pid} did not end" for one in alive]
-            compare(command, told, folder / "work", wanted, volatile, row)
+            row.faults += [f"{label}: its process {one.pid} did not end" for one in alive]
+            compare(command, label, folder / "work", wanted, volatile, row)
     return row
 
 

@@ -18,7 +18,7 @@ SMALLEST_VOXEL_NM, LARGEST_VOXEL_NM = 1e-6, 1e9
 """From a thousandth of an electron's wavelength to a metre: volumes and ratios of such voxels are
 finite numbers. What no microscope has is warned of elsewhere."""
 FARTHEST_NM = 1e15
-"""World positions are within this: a voxel of 1 nm is still told from the next one there."""
+"""World positions are within this; there, neighbouring voxels of 1 nm still differ."""
 VoxelEdge = Annotated[float, Field(ge=SMALLEST_VOXEL_NM, le=LARGEST_VOXEL_NM)]
 VoxelSize = tuple[VoxelEdge, VoxelEdge, VoxelEdge]
 """Edges of a voxel along (z, y, x), nm, in a file of settings."""

@@ -399,21 +399,16 @@ def test_all_threads_of_a_local_worker_share_a_heap(workers):
 
 
 JOBS = """
-system = "{system}"
+system = "slurm"
 jobs = 3
 cores = 8
 memory = "32GB"
-walltime = "{walltime}"
-queue = "short"
-account = "lab"
-before = ["module load python"]
-directives = ["--exclusive"]
 """
 
 
 def test_a_batch_system_that_is_not_there_is_told(tmp_path, monkeypatch):
     path = tmp_path / "jobs.toml"
-    path.write_text(JOBS.format(system="slurm", walltime="01:00:00"))
+    path.write_text(JOBS)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match="there is no `sbatch` on this machine"):
         open_executor(scheduler=str(path)).__enter__()
@@ -422,7 +417,7 @@ def test_a_batch_system_that_is_not_there_is_told(tmp_path, monkeypatch):
 def test_a_job_that_is_refused_is_told_at_once(tmp_path, monkeypatch):
     """A batch system that refuses everything; the real ones were tried by hand."""
     path = tmp_path / "jobs.toml"
-    path.write_text(JOBS.format(system="slurm", walltime="01:00:00"))
+    path.write_text(JOBS)
     (tmp_path / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: no such queue' >&2\nexit 1\n")
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

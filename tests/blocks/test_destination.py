@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from asem.blocks import journal
-from asem.blocks.output import check_way, new_image
+from asem.blocks.destination import check_way
+from asem.blocks.output import new_image
 from asem.volume import ngff
 from asem.volume.volume import Blank, Volume
 

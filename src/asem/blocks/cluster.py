@@ -27,9 +27,9 @@ USABLE = 0.8
 LOOK_SECONDS = 5.0
 """How often the workers are counted: jobs start late, and may end."""
 LAND_SECONDS = 0.2
-ASKED = 3
-"""How often all workers may be killed while a function is called on them."""
-GONE_SECONDS = 1.0
+CALL_ATTEMPTS = 3
+"""How often a function is called on all workers where each time all of them are killed."""
+WORKER_LOSS_SECONDS = 1.0
 """For the scheduler to notice that workers are gone."""
 LONELY_SECONDS = 300
 """For a worker to come where there is none."""
@@ -110,7 +110,7 @@ class Cluster:
         OSError
             None comes, or all are killed again.
         """
-        for _ in range(ASKED):
+        for _ in range(CALL_ATTEMPTS):
             try:
                 self.client.wait_for_workers(1, timeout=LONELY_SECONDS)
             except TimeoutError as error:
@@ -121,10 +121,10 @@ class Cluster:
                 LOG.warning("%d workers were killed", len(outcomes) - len(answers))
             if answers:
                 return answers
-            time.sleep(GONE_SECONDS)
+            time.sleep(WORKER_LOSS_SECONDS)
         raise OSError(
             "all workers were killed, probably because memory ran out; close other programs, or "
-            "take fewer workers, and give the same command again: it goes on"
+            "take fewer workers, and give the same command again, which resumes"
         )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 from distributed.security import Security
 
+from asem.system.files import write_private
+
 NAME = ".asem-tls-"
 """How the folder of a run begins; host, process and a random part follow."""
 
@@ -22,8 +24,8 @@ NAME = ".asem-tls-"
 def temporary_credentials(shared_folder: str | None = None) -> Iterator[Security]:
     """Make a certificate and its key for the time of the context, in a folder that jobs can read.
 
-    Jobs are told the paths of the files, never what they hold. What processes of this machine left
-    that were killed is deleted, too.
+    The command line of a job has the paths of the files, never what they hold. What processes of
+    this machine left that were killed is deleted, too.
 
     Parameters
     ----------
@@ -57,13 +59,6 @@ def temporary_credentials(shared_folder: str | None = None) -> Iterator[Security
             for what, path in (("cert", certificate), ("key", key))
         }
         yield Security(require_encryption=True, tls_ca_file=str(certificate), **files)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a new file that only this user can read."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "w") as file:
-        file.write(text)
 
 
 def _refuse_unsafe(place: Path) -> None:

@@ -10,7 +10,6 @@
     anything else                                           refuse      refuse
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,18 +144,9 @@ def _is_level(folder: Path, *, ours: bool) -> bool:
     """Whether there is a Zarr array, or the beginning of one, and nothing else in a folder."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    names = {entry.name.removesuffix(LOCKED) for entry in folder.iterdir()}
-    if not names <= {METADATA, "c"} or not _is_numbered(folder / "c"):
+    if foreign_file(folder, re.compile(ARRAY_FILES)) is not None:
         return False
-    return ours or not names or _is_ours(folder / METADATA)
-
-
-def _is_numbered(folder: Path) -> bool:
-    """Whether all in a folder and below it has a number for its name, as chunks have."""
-    for _, folders, files in os.walk(folder):
-        if not all(name.removesuffix(LOCKED).isdigit() for name in (*folders, *files)):
-            return False
-    return True
+    return ours or not any(folder.iterdir()) or _is_ours(folder / METADATA)
 
 
 def _is_ours(metadata: Path) -> bool:

@@ -1,13 +1,13 @@
 """The record of an output under way: what is made of what, and which blocks are done.
 
 One JSON document a line, appended and fsynced; a block is recorded after its data is written, so
-that a run that was killed goes on where it was. A lock beside it keeps a second run out::
+that a run that was killed is resumed. A lock beside it keeps a second run out::
 
     out/.asem/lock             held from the check of what is there to the metadata of the output
     out/.asem/journal.jsonl    {"request": {...}}, then {"done": "clahe 0:256,0:256,0:256"}, ...
 
 Both lie in a folder that anybody may delete while a run is under way. So the lock and the journal
-are looked at again before anything is written for good (`Journal.check`, `Claim`).
+are checked again before anything is written for good (`Journal.check`, `Claim`).
 """
 
 import json

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks import journal
-from asem.blocks.destination import check_way, is_part, is_to_be_deleted, refuse_foreign
+from asem.blocks.destination import is_part, is_to_be_deleted, refuse_foreign
 from asem.blocks.executors import SERIAL, Executor, Work
 from asem.blocks.partials import Partials
 from asem.blocks.pyramid import build_pyramid
@@ -27,10 +27,9 @@ from asem.volume.arrays import SHARD, Promise, Stored, create_level, create_scra
 from asem.volume.grid import refuse_many_blocks, tile
 from asem.volume.levels import Level, pyramid
 from asem.volume.replaced import refuse_replaced
-from asem.volume.roi import Roi, Triple
+from asem.volume.roi import Roi, Triple, extent
 from asem.volume.volume import Volume
 
-__all__ = ["Output", "check_way", "new_image", "write_blocks"]
 MOST_COMPRESSION = 1000
 """Times as small as its voxels that an image is expected to become on disk, at most."""
 
@@ -218,8 +217,5 @@ def refuse_impossible(path: Path, template: Volume) -> None:
     """
     refuse_many_blocks(template.roi, SHARD)
     least = template.roi.size * template.dtype.itemsize // MOST_COMPRESSION
-    refuse_without_disk(path.parent, least, f"an image of {_extent(template)}, however compressed,")
-
-
-def _extent(template: Volume) -> str:
-    return " x ".join(map(str, template.shape)) + f" voxels ({template.dtype.name})"
+    what = f"an image of {extent(template.shape)} voxels ({template.dtype.name})"
+    refuse_without_disk(path.parent, least, f"{what}, however compressed,")

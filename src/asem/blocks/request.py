@@ -1,6 +1,6 @@
-"""The first line of a journal: what an output under way was asked to be.
+"""The first line of a journal: the request of an unfinished output.
 
-It tells one run from another wherever blocks are computed, also on other machines.
+It identifies a run wherever blocks are computed, also on other machines.
 """
 
 import os
@@ -21,7 +21,7 @@ DAMAGED = "is damaged; give --overwrite to begin again"
 
 @dataclass(frozen=True)
 class Claim:
-    """That an output is that of one run, to be looked at wherever its blocks are written.
+    """That an output belongs to one run, checked wherever its blocks are written.
 
     It is called before each write and raises OSError where the output was deleted, and perhaps
     begun anew with another request. It can be pickled.
@@ -75,7 +75,7 @@ def first_line(folder: Path) -> bytes:
 
 
 def request_of(folder: Path) -> dict[str, Any]:
-    """Return what an output under way was asked to be; empty where there is none.
+    """Return the request of an unfinished output; empty where there is none.
 
     Raises
     ------

@@ -25,10 +25,11 @@ from distributed.security import Security
 from distributed.system import MEMORY_LIMIT
 
 from asem.blocks.cluster import Cluster
-from asem.blocks.credentials import temporary_credentials, write_private
+from asem.blocks.credentials import temporary_credentials
 from asem.blocks.jobs import JobConfig
 from asem.blocks.scheduler_address import identify, is_loopback, refuse_no_address
 from asem.system.children import SAFE_PATH, safe_children
+from asem.system.files import write_private
 from asem.system.kernel_cache import private_folder
 from asem.system.signals import kept_handlers, undisturbed
 

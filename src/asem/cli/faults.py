@@ -7,7 +7,6 @@
     any other Exception        a fault of asem: its kind, and where the report about it lies
 """
 
-import os
 import platform
 import shlex
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from asem import __version__
 from asem.cli.streams import printable
+from asem.system.files import write_private
 
 PACKAGES = (
     "numpy", "tensorstore", "tifffile", "pydantic", "numba", "torch", "distributed", "napari",
@@ -98,20 +98,12 @@ def _write_report(error: Exception, words: Sequence[str]) -> Path:
     """
     text = "\n".join(_report(error, words))
     name = f"asem-fault-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}.txt"
+    path = Path.cwd() / name
     try:
-        return _write_private(Path.cwd() / name, text)
+        write_private(path, text)
     except OSError:
-        return _write_private(Path(tempfile.gettempdir()) / name, text)
-
-
-def _write_private(path: Path, text: str) -> Path:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(text.encode(errors="backslashreplace"))
-    except OSError:
-        path.unlink()
-        raise
+        path = Path(tempfile.gettempdir()) / name
+        write_private(path, text)
     return path
 
 

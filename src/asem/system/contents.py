@@ -2,7 +2,7 @@
 
 ::
 
-    contents(path)                  everything in it, each file told from one that replaces it
+    contents(path)                  everything in it, with what identifies each file
     foreign_file(folder, known)     a file that its program never makes
     delete(path, listed, allowed)   deletes what is listed, and what is added meanwhile if allowed
     remove_tree(folder)             deletes everything
@@ -21,7 +21,7 @@ from pathlib import Path
 from asem.system.files import TEMPORARY, is_temporary
 
 Contents = dict[str, tuple[int, ...]]
-"""Everything in a folder by its path in it; a file's number, size and time tell it from others."""
+"""Everything in a folder by its path in it; a file's number, size and time identify it."""
 ITSELF = ""
 """Path of a folder in itself."""
 TEMPORARY_FOLDER = re.compile(rf"(?<![^/])({TEMPORARY.pattern})(?=/)")

@@ -4,6 +4,7 @@
 
     replaced(path)          a file that appears as a whole
     open_regular(path)      a file to read that has an end
+    write_private(path)     a new file that no other user reads
 
 While it is written, a file has no name, so that nothing is left of a process that is killed; where
 the file system cannot do that, it has a temporary one. A temporary name is unique: no process
@@ -130,6 +131,24 @@ def open_regular(path: Path) -> IO[bytes]:
         what = "folder" if stat.S_ISDIR(mode) else "pipe, a socket or a device"
         raise OSError(f"{path} is a {what}; a regular file is needed")
     return os.fdopen(number, "rb")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only this user can read; nothing of it is left where that fails.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, or something lies at `path`.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    number = os.open(path, flags, 0o600)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(text.encode(errors="backslashreplace"))
+    except OSError:
+        path.unlink()
+        raise
 
 
 def refuse_undecodable(path: Path) -> None:

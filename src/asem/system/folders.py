@@ -7,7 +7,7 @@
     delete_folder(path, check)       a folder that disappears as a whole
     remove_leftovers(path, check)    what killed processes left of the three
 
-What lies at `path` is replaced only where ``check(path)`` raises nothing, and it is looked at again
+What lies at `path` is replaced only where ``check(path)`` raises nothing, and it is checked again
 once it has left its place (`asem.system.places`), so that what somebody adds meanwhile stays.
 
 Of a process that was killed, a half is deleted. A whole returns to `path` where nothing has that

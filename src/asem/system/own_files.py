@@ -119,7 +119,7 @@ def refuse_links(paths: Iterable[Path]) -> None:
     Parameters
     ----------
     paths
-        Files and folders; what is in the folders is looked at, too, and nothing opened.
+        Files and folders; what is in the folders is checked, too, and nothing opened.
     """
     waiting: list[str] = []
     for path in paths:

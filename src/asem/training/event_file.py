@@ -1,7 +1,7 @@
 """The metrics of a training as an event file of TensorBoard, written without a thread.
 
 TensorBoard's own writer has one, whose faults (a full disk) appear as a traceback, and later
-somewhere else. Here a fault is a warning: `run.json` has all metrics, and the training goes on.
+somewhere else. Here a fault is a warning: `run.json` has all metrics, and the training continues.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Whether there is memory for a training, told before anything is read."""
+"""Whether there is memory for a training, checked before anything is read."""
 
 from math import prod
 

@@ -48,7 +48,7 @@ def tracking(run: Run, *, also: Sequence[Told] = ()) -> Iterator[Told]:
                 try:
                     one(rows)
                 except OSError as error:  # made again at the end, where it must be possible
-                    LOG.warning("the training goes on, though %s", error)
+                    LOG.warning("the training continues, though %s", error)
 
         yield told
 

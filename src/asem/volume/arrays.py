@@ -15,7 +15,7 @@ from asem.system.documents import read_json
 from asem.system.files import refuse_undecodable
 from asem.system.resources import free_memory, in_bytes
 from asem.volume.levels import Level
-from asem.volume.roi import Triple
+from asem.volume.roi import Triple, extent
 from asem.volume.shard_files import ShardFiles, spans
 
 DTYPES = (
@@ -181,20 +181,16 @@ def _refuse_chunks(array: "Stored") -> None:
     size = chunk * array.dtype.itemsize
     if size > max(MOST_CHUNK, free_memory() // 4):
         raise ValueError(
-            f"{array.path} has chunks of {_extent(array.chunk)} voxels, {in_bytes(size)} each; "
-            f"save it in chunks of about {_extent(CHUNK)}"
+            f"{array.path} has chunks of {extent(array.chunk)} voxels, {in_bytes(size)} each; "
+            f"save it in chunks of about {extent(CHUNK)}"
         )
     chunks = prod(-(-n // c) for n, c in zip(array.shape, array.chunk, strict=True))
     if shard // chunk > MOST_INDEX or (chunk < LEAST_CHUNK and chunks > MOST_SMALL):
         raise ValueError(
-            f"{array.path} has chunks of {_extent(array.chunk)} voxels in files of "
-            f"{_extent(array.shard)}, too many to find any; save it in chunks of about "
-            f"{_extent(CHUNK)}"
+            f"{array.path} has chunks of {extent(array.chunk)} voxels in files of "
+            f"{extent(array.shard)}, too many to find any; save it in chunks of about "
+            f"{extent(CHUNK)}"
         )
-
-
-def _extent(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(size) for size in shape)
 
 
 @dataclass(frozen=True)

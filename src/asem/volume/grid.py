@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 from math import prod
 
-from asem.volume.roi import Roi, Triple
+from asem.volume.roi import Roi, Triple, extent
 
 MOST_BLOCKS = 2**22
 """Of one volume: 41,000 voxels along each axis in shards of 256. All of them are listed."""
@@ -63,14 +63,10 @@ def _starts(roi: Roi, block: Triple, origin: Triple) -> list[range]:
     number = prod(max(0, -(-(high - steps.start) // step)) for steps, high, step in ends)
     if number > MOST_BLOCKS:
         raise ValueError(
-            f"{_extent(roi.shape)} voxels are {number:,} blocks of {_extent(block)}; at most "
+            f"{extent(roi.shape)} voxels are {number:,} blocks of {extent(block)}; at most "
             f"{MOST_BLOCKS:,} can be worked on: take a smaller part (--roi)"
         )
     return starts
-
-
-def _extent(shape: Triple) -> str:
-    return " x ".join(map(str, shape))
 
 
 def split_evenly(roi: Roi, largest: Triple, *, multiple: int = 1) -> list[Roi]:

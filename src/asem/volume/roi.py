@@ -144,3 +144,14 @@ def parse_roi(text: str, shape: Triple) -> Roi:
             f"the Roi {excerpt(text, str)} leaves the volume, which has {Roi.whole(shape)}"
         )
     return roi
+
+
+def extent(shape: Iterable[int]) -> str:
+    """Write a shape for a message.
+
+    Examples
+    --------
+    >>> extent((64, 256, 256))
+    '64 x 256 x 256'
+    """
+    return " x ".join(map(str, shape))

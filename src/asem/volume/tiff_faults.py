@@ -3,6 +3,7 @@
 from math import prod
 
 from asem.system.resources import in_bytes
+from asem.volume.roi import extent
 from asem.volume.tiff_pages import PALETTE, Page
 
 UNCOMPRESSED = 1
@@ -29,13 +30,13 @@ def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:
         Whether one of several samples is chosen.
     """
     if 0 in page.shape:
-        return f"has {_extent(page)} pixels; remove it"
+        return f"has {extent(page.shape)} pixels; remove it"
     if page.truncated:
         return "is truncated: its pixels end after the file's end; copy it again"
     if not _is_possible(page):
         return (
-            f"states {_extent(page)} pixels of {page.bits} bits, but holds {in_bytes(page.stored)} "
-            "of them; copy it again"
+            f"states {extent(page.shape)} pixels of {page.bits} bits, but holds "
+            f"{in_bytes(page.stored)} of them; copy it again"
         )
     if page.segment > max(MOST_SEGMENT, page.nbytes):
         return f"has strips or tiles of {in_bytes(page.segment)}; save it in strips"
@@ -52,10 +53,6 @@ def page_fault(page: Page, *, labels: bool, channel: bool) -> str | None:
             "grey values"
         )
     return None
-
-
-def _extent(page: Page) -> str:
-    return " x ".join(str(size) for size in page.shape)
 
 
 def _is_possible(page: Page) -> bool:

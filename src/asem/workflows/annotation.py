@@ -28,8 +28,9 @@ from asem.annotate.graphcut import (
 from asem.annotate.kept import kept
 from asem.annotate.session import Session
 from asem.annotate.windows import Windows
+from asem.blocks.destination import check_way
 from asem.blocks.journal import NAME
-from asem.blocks.output import check_way, new_image
+from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.labels import unknown_id
 from asem.structures import Structure

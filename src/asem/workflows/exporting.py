@@ -8,7 +8,6 @@ from asem.blocks.enclosing import refuse_within_output
 from asem.blocks.run import Progress, silent
 from asem.system.files import refuse_undecodable
 from asem.system.folders import replaced_folder
-from asem.system.names import refuse_link
 from asem.system.resources import refuse_without_disk, refuse_without_memory
 from asem.volume import tiff
 from asem.volume.arrays import CHUNK
@@ -80,7 +79,6 @@ def export_volume(
     canvas.common(volume)  # refuses a grid that misses
     _refuse_large(canvas, destination)
     refuse_undecodable(destination)
-    refuse_link(destination)
     refuse_within_output(destination)
     with replaced_folder(destination, partial(_check_old, overwrite=overwrite)) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)

@@ -6,7 +6,8 @@ import numpy as np
 
 from asem.annotate.graphcut import GraphCutConfig, cut
 from asem.annotate.mixture import without_outliers
-from asem.blocks.output import check_way, new_image
+from asem.blocks.destination import check_way
+from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.volume.contrast import to_unit, window_of
 from asem.volume.formats import open_labels, open_volume, refuse_labels

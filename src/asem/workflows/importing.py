@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks import journal
+from asem.blocks.destination import check_way
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, check_way, new_image
+from asem.blocks.output import Output, new_image
 from asem.blocks.partials import Partials
 from asem.blocks.run import Progress, silent
 from asem.config import Nm3, excerpt, refuse_no_numbers

@@ -133,6 +133,9 @@ def run_job(job: Job, *, overwrite: bool, going_on: GoingOn, progress: Progress)
             may_delete=refuse_foreign,
         ):
             refuse_links(parts_of(folder))
+            start = run.iteration if going_on.at is None else going_on.at
+            if start in checkpoint.iterations_in(folder):
+                checkpoint.check_training(checkpoint.checkpoint_folder(folder, start), config.model)
             if going_on.at is not None:
                 run.back_to(going_on.at)
             if run.iteration > config.iterations:
@@ -252,9 +255,6 @@ def _make_way(run: Run, *, overwrite: bool, going_on: GoingOn) -> bool:
             f"{folder} is {state} run of another kind (it differs in {', '.join(changed)}); "
             "give another --out, or --overwrite"
         )
-    start = found.iteration if going_on.at is None else going_on.at
-    if start in checkpoint.iterations_in(folder):
-        checkpoint.check_training(checkpoint.checkpoint_folder(folder, start), run.config.model)
     run.take_up(found)
     return False
 

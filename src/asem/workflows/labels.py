@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from asem.blocks.destination import check_way
 from asem.blocks.enclosing import refuse_nested
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, check_way, new_image
+from asem.blocks.output import Output, new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import cleaned
 from asem.image.components import VOXEL_BYTES

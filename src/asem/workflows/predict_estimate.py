@@ -31,7 +31,7 @@ PYRAMID = 8 / 7
 """Voxels of all levels over those of the finest."""
 MIRRORS = 8
 MOST_BLOCKS = 64
-"""That are looked at for a mask: of more, so many, evenly spread, stand for all."""
+"""Read under a mask: of more blocks, so many, evenly spread, stand for all."""
 MIB = 2**20
 
 
@@ -127,7 +127,7 @@ class _Load:
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
-        """Return the blocks of a plan; of many blocks under a mask only some are looked at."""
+        """Return the blocks of a plan; of many blocks under a mask only some are read."""
         edges = [plan.shards * edge for edge in SHARD]
         ends = zip(plan.part.offset, plan.part.shape, edges, strict=True)
         z, y, x = (

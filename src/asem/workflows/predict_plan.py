@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from asem.blocks.destination import check_way
 from asem.blocks.executors import Executor
 from asem.blocks.journal import request_of
-from asem.blocks.output import check_way
 from asem.config import Nm3
 from asem.image.clahe import ClaheConfig
 from asem.model.checkpoint import find_checkpoint, read_info, read_weights, weights_hash

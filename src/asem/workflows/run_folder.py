@@ -19,7 +19,8 @@ from asem.training.tracking import CURVES, METRICS
 _FILES = "|".join(map(re.escape, (checkpoint.RUN, METRICS, CURVES, MLFLOW_RUN)))
 _CHECKPOINT = "|".join(map(re.escape, (checkpoint.WEIGHTS, checkpoint.MOMENTS, checkpoint.STATE)))
 RUN_FILES = (
-    rf"({_FILES})(\.partial)?|events\.out\.tfevents[^/]*|{checkpoint.CHECKPOINTS}/(\d+|\*)/({_CHECKPOINT})"
+    rf"({_FILES})(\.partial)?|events\.out\.tfevents[^/]*"
+    rf"|{checkpoint.CHECKPOINTS}/(\d+|\*)/({_CHECKPOINT})"
     rf"|({re.escape(NAME)}|\*)/{LOCK}(\.owner)?"
 )
 """The files that a training makes, as a regular expression of paths in the run directory."""
@@ -28,7 +29,7 @@ RUN_FILES = (
 def parts_of(folder: Path) -> list[Path]:
     """Return what a training made in its folder: files, and folders of nothing else."""
     own = (checkpoint.RUN, METRICS, CURVES, MLFLOW_RUN, checkpoint.CHECKPOINTS, NAME)
-    return [entry for entry in folder.iterdir() if entry.name.startswith(own)]
+    return [entry for entry in folder.iterdir() if entry.name in own]
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asem.blocks.destination import check_way
 from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import check_way, new_image
+from asem.blocks.output import new_image
 from asem.blocks.run import Progress, silent
 from asem.image.cleanup import check_smallest, drop_objects
 from asem.image.components import VOXEL_BYTES
