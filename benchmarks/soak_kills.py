@@ -351,7 +351,7 @@ def resume(command: Command, label: str, folder: Path, row: Row) -> None:
     visible = any(not path.name.startswith(".asem-") for path in outputs)
     words = [*command.words.split(), *(command.again if visible else ())]
     code, line = finish(asem(*words, cwd=folder / "work"), folder)
-    if code == 2 and "exist" in line:
+    if code == 2 and re.search("exist|is a finished run", line):
         row.counts["finished"] += 1
     elif code:
         row.faults.append(f"{label}: the second run ended with code {code}: {line}")
