@@ -30,15 +30,16 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 from skimage.segmentation import random_walker
 
-from asem.annotate import membranes, paper
+from asem.annotate import membrane_energy, paper_energy
+from asem.annotate.edits import STROKE_LABELS
 from asem.annotate.energy import Energy
-from asem.annotate.graphcut import GraphCutConfig, Region, cut, prepared
-from asem.annotate.marks import binned_strokes, split, without_grazes
-from asem.annotate.paper import PaperConfig, PaperRegion
-from asem.annotate.strokes import KINDS
+from asem.annotate.graphcut import GraphCutConfig, cut_region, prepare_region
+from asem.annotate.hard_constraints import downsample_strokes, drop_grazing_strokes
+from asem.annotate.paper_energy import PaperConfig, PreparedPaperRegion
+from asem.annotate.prepared_region import PreparedRegion
 from asem.annotate.supervoxels import SupervoxelConfig
-from asem.config import Nm3
-from asem.volume.contrast import to_unit
+from asem.config import NmZYX
+from asem.volume.contrast import scale_to_unit
 from minimum_cuts import compared, random_energy
 
 Bool = npt.NDArray[np.bool_]
@@ -55,15 +56,15 @@ COARSER = 2
 """The random walker takes minutes and gigabytes at every voxel; it walks on every second one."""
 
 
-def windows(data: Path) -> Iterator[tuple[str, npt.NDArray[np.float32], Nm3, Bool]]:
+def windows(data: Path) -> Iterator[tuple[str, npt.NDArray[np.float32], NmZYX, Bool]]:
     """Yield names, grey values in [0, 1], voxel sizes and truth."""
     raw = tifffile.imread(data / "epfl_hippocampus/raw.tif")
     mito = tifffile.imread(data / "epfl_hippocampus/mitochondria.tif") > 0
     for y, x in EPFL:
         part = np.s_[:, y : y + EDGE, x : x + EDGE]
-        yield f"mitochondria, {y}, {x}", to_unit(raw[part], GREYS), (5.0,) * 3, mito[part]
+        yield f"mitochondria, {y}, {x}", scale_to_unit(raw[part], GREYS), (5.0,) * 3, mito[part]
     cube = (slice(25, 25 + EDGE),) * 3
-    unit = to_unit(tifffile.imread(data / "medulla/raw.tif")[cube], GREYS)
+    unit = scale_to_unit(tifffile.imread(data / "medulla/raw.tif")[cube], GREYS)
     bodies = tifffile.imread(data / "medulla/bodies.tif")[cube]
     ids, sizes = np.unique(bodies[bodies > 0], return_counts=True)
     for body in ids[np.argsort(-sizes)][:BODIES]:
@@ -74,9 +75,9 @@ def strokes(truth: Bool, planes: int, rng: np.random.Generator) -> npt.NDArray[n
     """Draw on `planes` planes, evenly spread over those that have foreground."""
     drawn, there = np.zeros(truth.shape, np.uint8), np.flatnonzero(truth.any((1, 2)))
     for z in there[((np.arange(planes) + 0.5) * len(there) / planes).astype(int)]:
-        for kind, region in zip(KINDS, (truth[z], ~truth[z]), strict=True):
+        for kind, region in zip(STROKE_LABELS, (truth[z], ~truth[z]), strict=True):
             inside = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-            for path in paths(skeletonize(region), kind == KINDS[0], rng):
+            for path in paths(skeletonize(region), kind == STROKE_LABELS[0], rng):
                 for y, x in path:
                     brush(drawn[z], (y, x), min(BRUSH, inside[y, x] - 1), kind)
     return drawn
@@ -127,23 +128,23 @@ def f1(found: Bool, truth: Bool) -> float:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
-def nearest(region: PaperRegion, drawn: npt.NDArray[np.uint8]) -> Bool:
+def nearest(region: PreparedPaperRegion, drawn: npt.NDArray[np.uint8]) -> Bool:
     """Give each supervoxel the kind of the stroke that is nearer on average."""
-    away = [ndimage.distance_transform_edt(drawn != kind, region.spacing) for kind in KINDS]
-    flat = region.pieces.labels.ravel()
+    away = [ndimage.distance_transform_edt(drawn != kind, region.spacing) for kind in STROKE_LABELS]
+    flat = region.graph.labels.ravel()
     nearer = np.bincount(flat, (away[0] - away[1]).ravel()) < 0
-    return np.asarray(nearer[region.pieces.labels])
+    return np.asarray(nearer[region.graph.labels])
 
 
 def walked(unit: npt.NDArray[np.float32], drawn: npt.NDArray[np.uint8]) -> Bool:
     """Return where a random walker is likelier to meet the foreground first (Grady, 2006)."""
     coarse = ndimage.uniform_filter(unit, COARSER, origin=-1)[::COARSER, ::COARSER, ::COARSER]
     marks = np.zeros(coarse.shape, np.int8)
-    for kind in KINDS[::-1]:
+    for kind in STROKE_LABELS[::-1]:
         marks[tuple(np.argwhere(drawn == kind).T // COARSER)] = kind
     labels = random_walker(coarse, marks, beta=130, mode="cg_j", tol=1e-3)
     fine = labels.repeat(COARSER, 0).repeat(COARSER, 1).repeat(COARSER, 2)
-    return np.asarray(fine[tuple(map(slice, unit.shape))] == KINDS[0])
+    return np.asarray(fine[tuple(map(slice, unit.shape))] == STROKE_LABELS[0])
 
 
 def quality(args: argparse.Namespace) -> None:
@@ -152,11 +153,11 @@ def quality(args: argparse.Namespace) -> None:
     scores: dict[tuple[int, str], list[float]] = {}
     print(f"| window | planes | {' | '.join(ways)} |\n|---|---|{'---|' * len(ways)}")
     for number, (name, unit, voxel_size, truth) in enumerate(windows(args.data)):
-        ours = prepared(unit, voxel_size)
-        paper = PaperRegion.of(unit, voxel_size)
+        ours = prepare_region(unit, voxel_size)
+        paper = paper_energy.prepare(unit, voxel_size, PaperConfig())
         for planes in args.planes:
             drawn = strokes(truth, planes, np.random.default_rng(number))
-            found = [cut(ours, drawn).foreground, cut(paper, drawn).foreground]
+            found = [cut_region(ours, drawn).foreground, cut_region(paper, drawn).foreground]
             found += [nearest(paper, drawn), walked(unit, drawn)]
             row = [f1(one, truth) for one in found]
             for way, score in zip(ways, row, strict=True):
@@ -170,7 +171,7 @@ def quality(args: argparse.Namespace) -> None:
 
 def regions(data: Path) -> Iterator[tuple[int, GraphCutConfig, npt.NDArray[np.float32], Bool]]:
     """Yield edges, configurations, grey values and truth of 200^3 and 400^3 voxels."""
-    raw = to_unit(tifffile.imread(data / "medulla/raw.tif"), GREYS)
+    raw = scale_to_unit(tifffile.imread(data / "medulla/raw.tif"), GREYS)
     bodies = tifffile.imread(data / "medulla/bodies.tif")
     for edge, number in ((200, 4_000), (400, 32_000)):
         pad = [(0, max(0, edge - size)) for size in raw.shape]
@@ -188,31 +189,32 @@ def speed(args: argparse.Namespace) -> None:
     print("| energy | voxels | pieces | first cut, s | re-cut, s |\n|---|---|---|---|---|")
     warm = np.random.default_rng(0).random((16, 16, 16), np.float32)  # compiles what numba does
     kinds = np.arange(16**3, dtype=np.uint8).reshape(warm.shape) % 3
-    cut(prepared(warm, (10.0,) * 3), kinds)
+    cut_region(prepare_region(warm, (10.0,) * 3), kinds)
     for edge, config, unit, truth in regions(args.data):
         drawn = strokes(truth, 5, np.random.default_rng(0))
         began = time.perf_counter()
-        region = prepared(unit, (10.0,) * 3, config)
-        pieces = len(cut(region, drawn).margins)
+        region = prepare_region(unit, (10.0,) * 3, config)
+        pieces = len(cut_region(region, drawn).node_margins)
         first = time.perf_counter() - began
         plane = edge // 2 + edge // 10  # between two that have strokes
         drawn[plane] = strokes(truth[plane][None], 1, np.random.default_rng(1))[0]
         began = time.perf_counter()
-        cut(region, drawn)
+        cut_region(region, drawn)
         again = time.perf_counter() - began
         print(f"| {config.energy} | {edge}^3 | {pieces} | {first:.1f} | {again:.2f} |", flush=True)
 
 
-def energy_of(region: Region, drawn: npt.NDArray[np.uint8]) -> Energy:
+def energy_of(region: PreparedRegion, drawn: npt.NDArray[np.uint8]) -> Energy:
     """Return the energy that a cut minimizes; the paper's without splitting supervoxels."""
-    if isinstance(region, PaperRegion):
-        return paper.energy_of(region, region.pieces, drawn)
-    assert isinstance(region, membranes.MembraneRegion)
+    if isinstance(region, PreparedPaperRegion):
+        return paper_energy.build_paper_energy(region, region.graph, drawn)
+    assert isinstance(region, membrane_energy.PreparedMembraneRegion)
     labels = region.fragments.labels
-    marks = without_grazes(binned_strokes(drawn, region.factors, labels.shape), labels)
-    z, y, x = np.multiply(region.factors, region.voxel_size).tolist()
-    fragments, parents = split(region.fragments, marks, (z, y, x))
-    return membranes.energy_of(fragments, region.features[parents], marks, region.config)
+    marks = drop_grazing_strokes(
+        downsample_strokes(drawn, region.bin_factors, labels.shape), labels
+    )
+    fragments, features = region.split(marks)
+    return membrane_energy.build_membrane_energy(fragments, features, marks, region.config)
 
 
 def cuts(args: argparse.Namespace) -> None:
@@ -222,7 +224,7 @@ def cuts(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     compared("200 random ones", [random_energy(rng) for _ in range(200)])
     for edge, config, unit, truth in regions(args.data):
-        region = prepared(unit, (10.0,) * 3, config)
+        region = prepare_region(unit, (10.0,) * 3, config)
         energy = energy_of(region, strokes(truth, 5, np.random.default_rng(0)))
         compared(f"{config.energy}, {edge}^3", [energy])
 

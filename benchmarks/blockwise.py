@@ -27,17 +27,18 @@ import tifffile
 from distributed import Client, LocalCluster
 from scipy import ndimage
 
-from asem.blocks.executors import SERIAL, Executor, open_executor
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.journal import Journal
-from asem.blocks.run import run_blocks
-from asem.structures import structure
-from asem.volume.arrays import SHARD, create_level
-from asem.volume.grid import tile
-from asem.volume.levels import Level
+from asem.blocks.open_executor import open_executor
+from asem.blocks.run_blocks import run_blocks
+from asem.structures import find_preset
+from asem.volume.block_grid import split_into_blocks
+from asem.volume.pyramid_levels import PyramidLevel
 from asem.volume.roi import Roi
+from asem.volume.zarr_arrays import SHARD, create_level
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.importing import import_volume
-from asem.workflows.instances import number_objects
+from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
 
@@ -62,7 +63,9 @@ def make_planes(folder: Path, size: int) -> None:
         tifffile.imwrite(folder / f"annotation/p{z:05d}.tif", blobs)
 
 
-def step(name: str, folder: Path, out: Path, executor=SERIAL, progress=lambda *_: None) -> None:
+def step(
+    name: str, folder: Path, out: Path, executor=SERIAL_EXECUTOR, progress=lambda *_: None
+) -> None:
     """Run one step into `out`; the steps behind import read what it wrote."""
     options = {"executor": executor, "progress": progress}
     raw, labels = folder / "raw.zarr", folder / "labels.zarr"
@@ -74,11 +77,11 @@ def step(name: str, folder: Path, out: Path, executor=SERIAL, progress=lambda *_
         mask_volume(raw, out, **options)
     elif name.startswith("labels"):
         label_volume(
-            labels, out, structure(name.split()[1]), exclusion_zone=out.with_suffix(".zone"),
+            labels, out, find_preset(name.split()[1]), exclusion_zone=out.with_suffix(".zone"),
             **options,
         )  # fmt: skip
     else:
-        number_objects(labels, out, **options)
+        label_instances(labels, out, **options)
 
 
 def prepare(folder: Path, size: int) -> None:
@@ -128,7 +131,7 @@ def steps(folder: Path, size: int) -> None:
     seconds: dict[tuple[str, int], float] = {}
     for workers in (0, 1, 2):
         with ExitStack() as stack:
-            executor = stack.enter_context(pinned(workers)) if workers else SERIAL
+            executor = stack.enter_context(pinned(workers)) if workers else SERIAL_EXECUTOR
             for name in STEPS:  # compile, load, fill the cache of the disk
                 step(name, folder / "small", folder / f"warm {name} {workers}", executor)
             for name in STEPS:
@@ -178,10 +181,12 @@ def ratios(folder: Path, size: int) -> None:
     voxels, runs = np.stack(planes), range(4)  # the first run compiles and warms up
     written, imported, whole, equalized = ([] for _ in range(4))
     for run in runs:
-        level = Level("0", voxels.shape, (1, 1, 1), SIZE, (0, 0, 0))
-        array = create_level(folder / f"ts{run}", level, voxels.dtype, labels=False)
+        level = PyramidLevel("0", voxels.shape, (1, 1, 1), SIZE, (0, 0, 0))
+        array = create_level(folder / f"ts{run}", level, voxels.dtype, is_labels=False)
         with timed() as passed:
-            for layer in tile(Roi.whole(voxels.shape), (SHARD[0], *voxels.shape[1:])):
+            for layer in split_into_blocks(
+                Roi.of_shape(voxels.shape), (SHARD[0], *voxels.shape[1:])
+            ):
                 array.write(layer.slices, voxels[layer.slices]).result()
         written.append(passed())
         ends: dict[str, float] = {}

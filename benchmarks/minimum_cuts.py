@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+from asem.annotate.edits import BACKGROUND, FOREGROUND
 from asem.annotate.energy import Energy
-from asem.annotate.strokes import BACKGROUND, FOREGROUND
 
 Bool = npt.NDArray[np.bool_]
 Solver = Callable[[Energy], Bool]
@@ -25,12 +25,12 @@ Solver = Callable[[Energy], Bool]
 def pymaxflow(energy: Energy) -> Bool:
     """Boykov and Kolmogorov's search trees, in C++ with float64 (GPL)."""
     costs = energy.unary.copy()
-    never = 1 + np.abs(costs).sum() + 2 * energy.pair.sum()
-    costs[energy.bound == BACKGROUND, 0] += never
-    costs[energy.bound == FOREGROUND, 1] += never
-    graph = maxflow.GraphFloat(len(costs), len(energy.pair))
+    never = 1 + np.abs(costs).sum() + 2 * energy.pairwise.sum()
+    costs[energy.hard_constraints == BACKGROUND, 0] += never
+    costs[energy.hard_constraints == FOREGROUND, 1] += never
+    graph = maxflow.GraphFloat(len(costs), len(energy.pairwise))
     nodes = graph.add_nodes(len(costs))
-    graph.add_edges(energy.first, energy.second, energy.pair, energy.pair)
+    graph.add_edges(energy.first, energy.second, energy.pairwise, energy.pairwise)
     graph.add_grid_tedges(nodes, costs[:, 1], costs[:, 0])
     graph.maxflow()
     return ~np.asarray(graph.get_grid_segments(nodes), bool)
@@ -39,17 +39,17 @@ def pymaxflow(energy: Energy) -> Bool:
 def whole_arcs(energy: Energy, bits: int) -> tuple[npt.NDArray[np.int64], ...]:
     """Return tails, heads and capacities of all arcs; source and sink are the last two nodes."""
     excess = energy.unary[:, 1] - energy.unary[:, 0]
-    excess[energy.bound == FOREGROUND] = np.inf
-    excess[energy.bound == BACKGROUND] = -np.inf
-    sides = [energy.bound == FOREGROUND, energy.bound != BACKGROUND]
+    excess[energy.hard_constraints == FOREGROUND] = np.inf
+    excess[energy.hard_constraints == BACKGROUND] = -np.inf
+    sides = [energy.hard_constraints == FOREGROUND, energy.hard_constraints != BACKGROUND]
     own = np.where(excess > 0, energy.unary[:, 0], energy.unary[:, 1]).sum()  # of all labellings
-    bound = min(map(energy.of, sides)) - own
+    bound = min(map(energy.evaluate, sides)) - own
     nodes = np.arange(len(excess))
     source, sink = np.full((2, len(excess)), [[len(excess)], [len(excess) + 1]])
     up = excess > 0
     tails = [energy.first, energy.second, source[up], nodes[~up]]
     heads = [energy.second, energy.first, nodes[up], sink[~up]]
-    capacity = np.concatenate([energy.pair, energy.pair, excess[up], -excess[~up]])
+    capacity = np.concatenate([energy.pairwise, energy.pairwise, excess[up], -excess[~up]])
     if bound > 0:
         scale = 2.0 ** np.floor(np.log2(2.0**bits / (2 * bound)))
         whole = np.floor(np.minimum(capacity, 2 * bound) * scale).astype(np.int64)
@@ -106,16 +106,16 @@ def random_energy(rng: np.random.Generator) -> Energy:
 
 def compared(name: str, energies: list[Energy], repeats: int = 5) -> None:
     """Print CPU seconds of each solver, the least of some, and how much its energy is too high."""
-    least = [energy.of(pymaxflow(energy)) for energy in energies]
+    least = [energy.evaluate(pymaxflow(energy)) for energy in energies]
     nodes = sum(len(energy.unary) for energy in energies)
-    edges = sum(len(energy.pair) for energy in energies)
+    edges = sum(len(energy.pairwise) for energy in energies)
     for solver, minimize in SOLVERS.items():
         spent = []
         for _ in range(repeats):
             began = time.process_time()
             sides = [minimize(energy) for energy in energies]
             spent.append(time.process_time() - began)
-        found = [energy.of(side) for energy, side in zip(energies, sides, strict=True)]
+        found = [energy.evaluate(side) for energy, side in zip(energies, sides, strict=True)]
         off = max(one / other - 1 for one, other in zip(found, least, strict=True))
         row = f"{name} | {nodes:,} | {edges:,} | {solver} | {min(spent):.4f} | {off:.1e}"
         print(f"| {row} |", flush=True)

@@ -31,16 +31,17 @@ import torch
 from torch import Tensor
 
 from asem import __version__
-from asem.blocks.memory import keep_memory
-from asem.blocks.workers import ONE_HEAP
+from asem.blocks.dask_workers import SINGLE_HEAP_ENVIRONMENT
 from asem.model.checkpoint import load_checkpoint, save_model
-from asem.model.config import CheckpointInfo, ModelConfig
-from asem.model.device import Precision, describe, resolve_precision
-from asem.model.extent import flops_of
-from asem.model.inference import LARGEST_TILE, Runner
-from asem.model.onnx_graph import onnx_model
-from asem.model.unet import UNet, initialize, lattice, output_size, valid_input
-from asem.phantom.cell import make_cell
+from asem.model.checkpoint_info import CheckpointInfo
+from asem.model.config import ModelConfig
+from asem.model.device import Precision, describe_device, resolve_precision
+from asem.model.inference import MAX_TILE, NetworkRunner
+from asem.model.onnx_graph import make_onnx_model
+from asem.model.receptive_field import count_flops
+from asem.model.unet import UNet, initialize_weights, lattice, output_size, valid_input_size
+from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.system.malloc_settings import retain_freed_memory
 from asem.workflows.describe import describe_volume
 from asem.workflows.importing import import_volume
 from asem.workflows.predict import predict_volume
@@ -59,9 +60,9 @@ def random_network(runs: Path, name: str, config: ModelConfig) -> Path:
     model = runs / name
     if not model.exists():
         net = UNet(config)
-        initialize(net, torch.Generator().manual_seed(0))
+        initialize_weights(net, torch.Generator().manual_seed(0))
         with torch.no_grad():  # probabilities from 0 to 1, as a trained network gives them
-            block = 2 * torch.rand(1, 1, *[valid_input(config, 16)] * 3) - 1
+            block = 2 * torch.rand(1, 1, *[valid_input_size(config, 16)] * 3) - 1
             logits = net.eval()(block)[0]
             contrast = logits[1] - logits[0]
             net.head.weight.mul_(2 / contrast.std())
@@ -85,7 +86,7 @@ def phantom(runs: Path, size: int) -> Path:
     """Return a phantom of `size`^3 voxels, repeated from one of 256^3."""
     raw = runs / f"phantom_{size}.zarr/raw"
     if not (raw / "zarr.json").exists():
-        voxels, _ = make_cell((min(256, size),) * 3, VOXEL, np.random.default_rng(1))
+        voxels, _ = make_synthetic_cell((min(256, size),) * 3, VOXEL, np.random.default_rng(1))
         (runs / "planes").mkdir(parents=True, exist_ok=True)
         for number in range(size):
             plane = voxels[number % len(voxels)]
@@ -134,7 +135,7 @@ def cpu(args: argparse.Namespace) -> None:
         subprocess.run([*command, "--overwrite"], capture_output=True, check=True)
         rates["asem predict, disk to disk"].append(args.size**3 / (time.perf_counter() - began))
     request = describe_volume(out)["made_by"]["request"]
-    print(f"{describe(torch.device('cpu'))}, {request['precision']}, tile {request['tile']}")
+    print(f"{describe_device(torch.device('cpu'))}, {request['precision']}, tile {request['tile']}")
     print("| what | M voxels/s | times published |\n|---|---|---|")
     medians = {name: float(np.median(values)) for name, values in rates.items()}
     for name, rate in medians.items():
@@ -143,12 +144,12 @@ def cpu(args: argparse.Namespace) -> None:
 
 def backends(args: argparse.Namespace) -> None:
     """Print voxels/s of the network alone by several libraries, and how far they are from eager."""
-    keep_memory()  # as `asem predict` does
+    retain_freed_memory()  # as `asem predict` does
     config, rounds = ModelConfig(), args.rounds
     net, _ = load_checkpoint(random_network(args.runs, "random_network", config))
     kept = (output_size(config, PUBLISHED) or 0) // lattice(config) * lattice(config)
-    tiles = (kept, LARGEST_TILE["cpu"])
-    voxels = np.random.default_rng(0).uniform(-1, 1, [valid_input(config, tiles[1])] * 3)
+    tiles = (kept, MAX_TILE["cpu"])
+    voxels = np.random.default_rng(0).uniform(-1, 1, [valid_input_size(config, tiles[1])] * 3)
     large = voxels.astype(np.float32)
     small = np.ascontiguousarray(large[(slice(PUBLISHED),) * 3])
     block = torch.from_numpy(small)[None, None]
@@ -171,7 +172,7 @@ def backends(args: argparse.Namespace) -> None:
         ):
             return function(block)[0].float().softmax(0)[1]
 
-    print(f"{describe(torch.device('cpu'))}")
+    print(f"{describe_device(torch.device('cpu'))}")
     print("| backend, precision | M voxels/s | largest difference |\n|---|---|---|")
     for kind in kinds:
         for name, function in (("eager", net), ("torch.compile", compiled)):
@@ -179,7 +180,7 @@ def backends(args: argparse.Namespace) -> None:
             add(f"{name}, {kind}", spent, found.numpy())
         if args.openvino:
             add(f"OpenVINO, {kind}", *in_openvino(args, net, block.numpy(), kind))
-        runner = Runner(net, torch.device("cpu"), kind)
+        runner = NetworkRunner(net, torch.device("cpu"), kind)
         for edge, grey in zip(tiles, (small, large), strict=True):
             tile = partial(runner.probability, grey, (edge,) * 3)
             spent, found = seconds_of(tile, rounds)
@@ -191,7 +192,7 @@ def in_openvino(
 ) -> tuple[float, npt.NDArray[np.float32]]:
     """Return the seconds of a block and its probability."""
     model, source, out = (args.runs / name for name in ("net.onnx", "block.npy", "openvino.npy"))
-    onnx.save(onnx_model(net, {}), model)
+    onnx.save(make_onnx_model(net, {}), model)
     np.save(source, block)
     precision = {"32": "f32", "bf16": "bf16"}[kind]
     command = [args.openvino, str(Path(__file__).parent / "openvino_network.py"), str(model)]
@@ -216,7 +217,7 @@ def gpu(args: argparse.Namespace) -> None:
         print(f"| {name} | {stage['voxels_per_second'] / 1e6:.1f} |")
     print(f"| end to end, with pyramid | {args.size**3 / whole / 1e6:.1f} |")
     edge = (request["tile"],) * 3
-    rate = stages["network"]["voxels_per_second"] * flops_of(ModelConfig(), edge) / edge[0] ** 3
+    rate = stages["network"]["voxels_per_second"] * count_flops(ModelConfig(), edge) / edge[0] ** 3
     print(
         f"\nnetwork: {rate / 1e12:.0f} TFLOP/s; the GPU is busy "
         f"{stages['network']['seconds'] / made['facts']['seconds']:.0%} of the time; "
@@ -248,7 +249,9 @@ def workers(args: argparse.Namespace) -> None:
             code = WORKER.format(number=number, model=model, raw=raw, out=args.runs / "shared")
             done = subprocess.run(
                 [sys.executable, "-c", code],
-                env=os.environ | ONE_HEAP | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+                env=os.environ
+                | SINGLE_HEAP_ENVIRONMENT
+                | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
                 capture_output=True,
                 text=True,
                 check=True,
@@ -262,7 +265,7 @@ WORKER = """
 import time
 from pathlib import Path
 from distributed import Client, LocalCluster
-from asem.blocks.cluster import Cluster
+from asem.blocks.dask_executor import DaskExecutor
 from asem.workflows.predict import predict_volume
 
 if __name__ == "__main__":
@@ -274,7 +277,7 @@ if __name__ == "__main__":
     ):
         work = lambda roi: predict_volume(
             Path("{model}"), Path("{raw}"), Path("{out}"), roi=roi, tile=128, overwrite=True,
-            executor=Cluster(client, shared_memory=10**11),
+            executor=DaskExecutor(client, shared_memory_bytes=10**11),
         )
         work("0:64,:64,:64")
         began = time.perf_counter()

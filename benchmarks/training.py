@@ -10,9 +10,9 @@
     python benchmarks/training.py finetune RUNS                phantoms of two preparations
 
 PYTHON is an interpreter with `pip install gunpowder` (1.4). DATA is a folder with `epfl.zarr`
-(README, "A measured example"). Runs stay in RUNS: one that is finished is not made again, one that
-was interrupted goes on. Minutes are iterations times the time of one, measured when the row begins,
-so that neither other work on the machine nor validation counts.
+(docs/training.md, "A measured example"). Runs are stored in RUNS: a finished one is not repeated,
+an interrupted one is resumed. Minutes are iterations times the time of one, measured when the row
+begins, so that neither other work on the machine nor validation counts.
 """
 
 import argparse
@@ -31,21 +31,22 @@ import tifffile
 import torch
 from matplotlib.figure import Figure
 
-from asem.blocks.memory import keep_memory
 from asem.model.checkpoint import checkpoint_folder
-from asem.model.config import AugmentConfig, ModelConfig, TrainConfig
-from asem.model.recipes import RECIPES
-from asem.phantom.cell import make_cell
-from asem.phantom.look import FIRST, SECOND
-from asem.training.augment import draw_tone, draw_warp
-from asem.training.batches import Batches
-from asem.training.parallel import make_fabric
-from asem.training.patches import HostCutter, make_cutter
-from asem.training.regions import Sample
-from asem.training.sampling import Sampler
-from asem.training.tone import toned
-from asem.training.train import Learner
-from asem.training.warp import warp_codes, warp_grey
+from asem.model.config import ModelConfig
+from asem.phantom.imaging_model import DEFAULT_IMAGING, LOW_CONTRAST_IMAGING
+from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.system.malloc_settings import retain_freed_memory
+from asem.training.augmentation import draw_intensity_transform, draw_spatial_transform
+from asem.training.batches import BatchLoader
+from asem.training.config import AugmentConfig, TrainConfig
+from asem.training.distributed import make_fabric
+from asem.training.intensity_cpu import apply_intensity
+from asem.training.labelled_regions import LabelledRegion
+from asem.training.patch_extraction import HostPatchExtractor, make_patch_extractor
+from asem.training.patch_sampling import PatchSampler
+from asem.training.recipes import RECIPES
+from asem.training.spatial_cpu import warp_codes, warp_grey
+from asem.training.training_loop import Trainer
 from asem.volume.volume import Volume
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.importing import import_volume
@@ -74,18 +75,20 @@ Row = dict[str, Any]
 @cache
 def textured(size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return a phantom's grey values, size^3 voxels at least."""
-    raw, _ = make_cell((size, size, size), (10.0, 10.0, 10.0), np.random.default_rng(1))
+    raw, _ = make_synthetic_cell((size, size, size), (10.0, 10.0, 10.0), np.random.default_rng(1))
     return raw
 
 
-def one_sample(raw: np.ndarray[Any, np.dtype[np.uint8]]) -> Sample:
+def one_sample(raw: np.ndarray[Any, np.dtype[np.uint8]]) -> LabelledRegion:
     """Return a sample whose target is what is bright in `raw`, with some voxels around it."""
     target = (raw > 128).astype(np.uint8)
     around = np.pad(raw, MARGIN, mode="reflect")
     place = (MARGIN, MARGIN, MARGIN)
     raw_volume, foreground = Volume(around, VOXEL), int(target.sum())
     window = (0.0, 255.0)
-    return Sample(raw_volume, target, window, place, (0, 0, 0), raw.size, (), foreground, "sample")
+    return LabelledRegion(
+        raw_volume, target, window, place, (0, 0, 0), raw.size, (), foreground, "sample"
+    )
 
 
 def settings(augment: AugmentConfig, **changes: Any) -> TrainConfig:
@@ -116,7 +119,7 @@ def seconds_of(action: Callable[[], object], number: int) -> list[float]:
 
 def patches(args: argparse.Namespace) -> None:
     """Print seconds a patch: ours, gunpowder in one process and in two, in turn."""
-    keep_memory()  # as training does
+    retain_freed_memory()  # as training does
     raw = textured(320)
     stored = args.runs / "textured.npy"
     args.runs.mkdir(parents=True, exist_ok=True)
@@ -126,7 +129,7 @@ def patches(args: argparse.Namespace) -> None:
     for _ in range(args.rounds):
         for name, augment in (("asem, paper's", PAPER), ("asem, all of fast", FULL)):
             samples = [one_sample(raw)]
-            sampler, cutter = Sampler(samples, settings(augment)), HostCutter(samples)
+            sampler, cutter = PatchSampler(samples, settings(augment)), HostPatchExtractor(samples)
             spent = seconds_of(lambda s=sampler, c=cutter: c.cut(s.draw(rng), OUTPUT), 10)
             told.setdefault(name, []).append(float(np.median(spent)))
         if torch.cuda.is_available():
@@ -151,11 +154,11 @@ def patches(args: argparse.Namespace) -> None:
 
 def _on_gpu(raw: np.ndarray[Any, np.dtype[np.uint8]], rng: np.random.Generator) -> float:
     sample, device = one_sample(raw), torch.device("cuda:0")
-    sampler, cutter = Sampler([sample], settings(FULL)), make_cutter([sample], device)
+    sampler, cutter = PatchSampler([sample], settings(FULL)), make_patch_extractor([sample], device)
     draws = [sampler.draw(rng) for _ in range(40)]
 
     def cut() -> None:
-        cutter.cut(draws.pop(), OUTPUT)
+        cutter.extract(draws.pop(), OUTPUT)
         torch.cuda.synchronize()
 
     return float(np.median(seconds_of(cut, 30)))
@@ -170,14 +173,14 @@ def pictures(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(3)
     for augment in (PAPER, FULL):
         for _ in range(2):
-            warp = draw_warp(augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng)
-            tone = draw_tone(augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng)
+            warp = draw_spatial_transform(augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng)
+            tone = draw_intensity_transform(augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng)
             centre = np.full(3, 159.5)
             grey, mean = warp_grey(raw, centre, warp)
             labels = warp_codes(
-                (raw > 128).astype(np.uint8), centre, warp, edge=(OUTPUT,) * 3, outside=254
+                (raw > 128).astype(np.uint8), centre, warp, output_shape=(OUTPUT,) * 3, outside=254
             )
-            rows.append((toned(grey, mean, tone) / 2 + 0.5, labels))
+            rows.append((apply_intensity(grey, mean, tone) / 2 + 0.5, labels))
     for number in range(2 if args.gunpowder else 0):
         saved = args.runs / f"gunpowder{number}.npz"
         words = [args.gunpowder, str(HERE / "gunpowder_patches.py"), str(PATCH), str(OUTPUT), "1"]
@@ -219,10 +222,10 @@ def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
 
     Steps are queued as in training: a GPU is waited for after the last one.
     """
-    keep_memory()
+    retain_freed_memory()
     fabric = make_fabric(config)
-    learner = Learner(fabric, config)
-    learner.set_up()
+    learner = Trainer(fabric, config)
+    learner.setup_fabric()
     samples = [one_sample(textured(max(160, config.patch + 40)))]
 
     def wait() -> None:
@@ -239,12 +242,12 @@ def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
 
     # As `train` has it.
     flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-    with flags, Batches(Sampler(samples, config), samples, fabric) as batches:
+    with flags, BatchLoader(PatchSampler(samples, config), samples, fabric) as batches:
         for iteration in range(3):
-            learner.step(batches.of(iteration), iteration)
+            learner.step(batches.load(iteration), iteration)
         rest = range(3, 3 + number)
-        whole = seconds(lambda n: learner.step(batches.of(n), n), rest)
-        return whole, seconds(batches.of, range(rest.stop, rest.stop + number))
+        whole = seconds(lambda n: learner.step(batches.load(n), n), rest)
+        return whole, seconds(batches.load, range(rest.stop, rest.stop + number))
 
 
 def score(args: argparse.Namespace) -> None:
@@ -414,8 +417,10 @@ def phantom(runs: Path, name: str) -> Path:
         return cell
     runs.mkdir(parents=True, exist_ok=True)
     size = (10.0, 10.0, 10.0)
-    look, seed = {"first": (FIRST, 7), "second": (SECOND, 8)}[name]
-    raw, labels = make_cell((96, 224, 400), size, np.random.default_rng(seed), look=look)
+    look, seed = {"first": (DEFAULT_IMAGING, 7), "second": (LOW_CONTRAST_IMAGING, 8)}[name]
+    raw, labels = make_synthetic_cell(
+        (96, 224, 400), size, np.random.default_rng(seed), imaging=look
+    )
     for voxels, kind, place in ((raw, "image", "raw"), (labels, "labels", "labels/mito")):
         stack = runs / f"{name}-{kind}.tif"
         tifffile.imwrite(stack, voxels)

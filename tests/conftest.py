@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from hypothesis import settings
 
-from asem.phantom.cell import make_cell
+from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
 from installed import install_wheel
@@ -89,7 +89,7 @@ def rng():
 def cell(tmp_path_factory):
     """A folder with cell.zarr (raw, labels/mito; 10 nm) and train.toml."""
     folder = tmp_path_factory.mktemp("cell")
-    raw, labels = make_cell((40, 48, 72), (10, 10, 10), np.random.default_rng(3))
+    raw, labels = make_synthetic_cell((40, 48, 72), (10, 10, 10), np.random.default_rng(3))
     tifffile.imwrite(folder / "raw.tif", raw)
     tifffile.imwrite(folder / "labels.tif", labels)
     size = (10.0, 10.0, 10.0)

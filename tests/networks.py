@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from asem.model.unet import UNet, initialize
+from asem.model.unet import UNet, initialize_weights
 
 
 def seeded(config):
     """A network in evaluation mode, whose biases and batch norms have something to say."""
     net = UNet(config)
     generator = torch.Generator().manual_seed(3)
-    initialize(net, generator)
+    initialize_weights(net, generator)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):
             for values in (module.weight, module.bias, module.running_mean, module.running_var):

@@ -2,9 +2,9 @@
 
 import math
 
-from asem.blocks import output, pyramid
+from asem.blocks import output_image, pyramid
 from asem.image import clahe
-from asem.volume import arrays, levels
+from asem.volume import pyramid_levels, zarr_arrays
 from asem.workflows import importing
 
 
@@ -15,10 +15,10 @@ def small_shards(edge, patch=setattr):
     """
     shard = (edge,) * 3 if isinstance(edge, int) else edge
     edge, chunk = shard[0], tuple(length // 2 for length in shard)
-    for module in (arrays, output, pyramid, importing):
+    for module in (zarr_arrays, output_image, pyramid, importing):
         patch(module, "SHARD", shard)
-    for module in (arrays, pyramid):
+    for module in (zarr_arrays, pyramid):
         patch(module, "CHUNK", chunk)
-    patch(levels, "DEEPEST_AXIS", edge // 2)
-    patch(clahe, "GROUP", edge)
-    patch(importing, "BAND_BYTES", math.prod(shard))
+    patch(pyramid_levels, "MAX_COARSEST_EDGE", edge // 2)
+    patch(clahe, "TILE_GROUP_EDGE", edge)
+    patch(importing, "MAX_BAND_BYTES", math.prod(shard))

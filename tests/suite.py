@@ -14,17 +14,20 @@ IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 DEMO = "demo"
 """Tests with this in their name or file run on one worker, which runs the demo once."""
 SLOW = (
-    "tests/training/test_train.py",
-    "tests/workflows/test_predict_jobs.py",
-    "tests/plugin/test_annotate.py",
     "tests/workflows/test_blockwise.py",
-    "tests/blocks/test_cluster.py",
+    "tests/training/test_training_loop.py",
     "tests/workflows/test_faults.py",
-    "tests/workflows/test_models.py",
+    "tests/plugin/test_annotate_widget.py",
+    "tests/workflows/test_prediction_inputs.py",
+    "tests/workflows/test_predict.py",
     "tests/test_readme.py",
-    "tests/workflows/test_annotation.py",
-    "tests/cli/test_cli.py",
-    "tests/plugin/test_window.py",
+    "tests/blocks/test_dask_executor.py",
+    "tests/workflows/test_nothing_created.py",
+    "tests/workflows/test_models.py",
+    "tests/cli/test_extreme_options.py",
+    "tests/workflows/test_full_disk.py",
+    "tests/cli/test_damaged_files.py",
+    "tests/blocks/test_dask_workers.py",
 )
 """Files that take longest, which therefore come first."""
 

@@ -78,9 +78,49 @@ def test_imports_go_one_way(path):
 
 
 def test_an_upward_and_a_sideways_import_would_be_found():
-    assert upward("volume", {"asem.blocks.run"}) == ["blocks"]
-    assert upward("measure", {"asem.phantom.cell"}) == ["phantom"]
+    assert upward("volume", {"asem.blocks.run_blocks"}) == ["blocks"]
+    assert upward("measure", {"asem.phantom.synthetic_cell"}) == ["phantom"]
     assert upward("blocks", {"asem.volume.roi"}) == []
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return the modules that each module imports, at the top, in functions or for its types."""
+    paths = {module_name(path): path for path in modules()}
+    graph = {}
+    for name, path in paths.items():
+        imported = imports_of(path)
+        targets = imported | {target.rpartition(".")[0] for target in imported}
+        graph[name] = (targets & paths.keys()) - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """Return the modules that import themselves through others."""
+
+    def imported_by(name: str) -> set[str]:
+        found, left = set(), [name]
+        while left:
+            new = graph[left.pop()] - found
+            found |= new
+            left += new
+        return found
+
+    return {name for name in graph if name in imported_by(name)}
+
+
+def test_no_module_imports_itself_through_others():
+    assert circles(import_graph()) == set()
+
+
+def test_a_circle_would_be_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}
+    assert circles(graph) == {"b", "c"}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
@@ -91,7 +131,12 @@ def test_the_lower_layers_know_no_torch(path):
 
 @pytest.mark.parametrize(
     "statement",
-    ["import asem", "import asem.cli; asem.cli.main(['--help'])", "import asem.model.config"],
+    [
+        "import asem",
+        "import asem.cli; asem.cli.main(['--help'])",
+        "import asem.model.config",
+        "import asem.training.config",
+    ],
 )
 def test_import_and_help_load_nothing_heavy(statement):
     heavy = "{'torch', 'dask', 'napari', 'neuroglancer', 'matplotlib', 'scipy'}"

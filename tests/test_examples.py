@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.phantom.cell import make_cell
-from asem.volume.formats import open_volume
+from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.volume.sources import open_volume
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 def test_a_cell_is_prepared_from_python(tmp_path, workers):
-    raw, labels = make_cell((20, 30, 40), (10.0,) * 3, np.random.default_rng(0))
+    raw, labels = make_synthetic_cell((20, 30, 40), (10.0,) * 3, np.random.default_rng(0))
     for name, voxels in (("stack", raw), ("mito", labels)):
         (tmp_path / name).mkdir()
         for number, plane in enumerate(voxels):

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from asem.annotate.graphcut import GraphCutConfig
-from asem.blocks.workers import JobConfig
+from asem.blocks.batch_job_config import BatchJobConfig
 from asem.image.clahe import ClaheConfig
-from asem.image.cleanup import voxels_of
-from asem.image.masks import MaskConfig
-from asem.image.morphology import MOST_RADIUS, radii_of, zone_radii
-from asem.model.config import ModelConfig, TrainConfig
+from asem.image.cleanup import min_voxels_of
+from asem.image.morphology import MAX_RADIUS, radii_in_voxels, zone_radii_in_voxels
+from asem.image.sample_mask import MaskConfig
+from asem.model.config import ModelConfig
 from asem.structures import Structure
-from asem.workflows.predict_jobs import PredictJobs
+from asem.training.config import TrainConfig
+from asem.workflows.prediction_inputs import PredictionInputs
 from extremes import LONGEST_LINE, bounded, fields_of
 
 EXTREMES = (
@@ -26,8 +27,8 @@ JOB = {"raw": "r", "model": [{"checkpoint": "c", "out": "o"}]}
 SETTINGS = {
     TrainConfig: {"structure": "mito", "voxel_size": [5, 5, 5], "train": [REGION], "patch": 100},
     ModelConfig: {},
-    PredictJobs: {"input": [JOB]},
-    JobConfig: {"system": "slurm", "jobs": 1, "cores": 1, "memory": "1GB"},
+    PredictionInputs: {"input": [JOB]},
+    BatchJobConfig: {"system": "slurm", "jobs": 1, "cores": 1, "memory": "1GB"},
     Structure: {"name": "s"},
     GraphCutConfig: {"energy": "membranes"},
     MaskConfig: {},
@@ -63,7 +64,7 @@ def accepted(cls, where, three):
     for value in EXTREMES:
         for given in (value, [value, 5, 5], [5, value, value]) if three else (value,):
             data = placed(SETTINGS[cls], where, given)
-            found = fault_or(lambda data=data: cls.checked(data, source="s.toml"))
+            found = fault_or(lambda data=data: cls.from_dict(data, source="s.toml"))
             if isinstance(found, cls):
                 yield given, found
             else:
@@ -75,8 +76,9 @@ def test_all_fields_are_found():
     found = {".".join(map(str, where)) for _, where, _ in CASES}
     assert found >= {
         "iterations", "voxel_size", "voxel_size_range", "model.features", "optimizer.learning_rate",
-        "augment.blur_nm", "input.0.model.0.tile", "membranes.fragments.seeds", "kernel", "jobs",
-        "paper.supervoxels.number", "dilation_nm", "opening_nm", "seed",
+        "augment.blur_nm", "input.0.model.0.tile", "membranes.fragments.seed_spacing_bins",
+        "kernel", "jobs", "paper.supervoxels.number", "dilation_nm", "opening_nm",
+        "seed",
     }  # fmt: skip
 
 
@@ -100,9 +102,9 @@ def test_accepted_widths_fit_or_are_refused(size):
     for name in ("dilation_nm", "zone_out_nm", "opening_nm", "closing_nm"):
         cls = Structure if name in Structure.model_fields else MaskConfig
         for _, config in accepted(cls, (name,), three=False):
-            for radii in (radii_of, zone_radii):
+            for radii in (radii_in_voxels, zone_radii_in_voxels):
                 found = fault_or(radii, getattr(config, name), size)
-                assert "check that it is in nm" in found or max(found) <= MOST_RADIUS
+                assert "check that it is in nm" in found or max(found) <= MAX_RADIUS
     for name in ("smallest_nm3", "largest_hole_nm3"):
         for _, config in accepted(Structure, (name,), three=False):
-            assert 0 <= voxels_of(getattr(config, name), size) <= 2**62
+            assert 0 <= min_voxels_of(getattr(config, name), size) <= 2**62

@@ -1,4 +1,4 @@
-"""README's commands and code run as they stand, on a small stack."""
+"""README and the pages of docs: commands and code run as printed, on a small stack; links exist."""
 
 import re
 import shlex
@@ -13,15 +13,26 @@ import tifffile
 
 import funlib
 from asem.annotate.graphcut import GraphCutConfig
+from asem.blocks.batch_job_config import BatchJobConfig
 from asem.cli import main
-from asem.phantom.cell import make_cell
+from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.structures import load_structure
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+STEPS = [README, *(PAGES[f"{name}.md"] for name in ("data", "training", "prediction", "models"))]
+"""Pages whose commands run one after the other, in one folder."""
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, *texts: str) -> list[str]:
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+    return [block for text in texts for block in pattern.findall(text)]
+
+
+def toml_files(*texts: str) -> dict[str, str]:
+    """Return the TOML blocks by the file name in their first line."""
+    return {re.match(r"# (\S+\.toml)\n", block)[1]: block for block in blocks("toml", *texts)}
 
 
 def shortened(training_file):
@@ -34,7 +45,7 @@ def shortened(training_file):
 
 
 def test_make_has_the_targets_and_ci_calls_the_test_command():
-    targets = re.findall(r"^make (\w+)$", blocks("console")[0], flags=re.MULTILINE)
+    targets = re.findall(r"^make (\w+)$", blocks("console", README)[0], flags=re.MULTILINE)
     assert targets == ["demo", "test"]
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in targets)
@@ -42,39 +53,52 @@ def test_make_has_the_targets_and_ci_calls_the_test_command():
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_what_start_says(demo, asem):
-    folder, words = demo
-    page = re.findall(r"leaves `\.demo/(.*?)` with pictures, loss curve and scores", README)
+def test_the_demo_writes_the_report_that_readme_names(demo, asem):
+    folder, printed = demo
+    text = " ".join(README.split())
+    page = re.findall(r"writes `\.demo/(.*?)` with pictures, loss curve and scores", text)
     assert page == ["report.html"]
-    assert str(folder / page[0]) in words
+    assert str(folder / page[0]) in printed
     assert asem("demo", folder).returncode == 2
 
 
 def test_users_install_a_wheel_as_the_demo_does(asem):
-    assert "pip install asem " in README
+    assert "pip install 'asem[napari]'" in README
     assert asem("--version").stdout.strip() == metadata.version("asem")
 
 
-def test_every_relative_link_leads_somewhere():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
-    assert all((ROOT / link).exists() for link in links)
+def test_readme_is_short():
+    assert len(README.splitlines()) < 150
 
 
-def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p}" for p in PAGES)])
+def test_relative_links_exist(page):
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text)
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_every_page_is_linked_from_readme():
+    assert {name for name in PAGES if f"(docs/{name})" not in README} == set()
+
+
+def test_the_commands_of_all_pages_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    raw, labels = make_cell((6, 24, 800), (5.0, 5.0, 5.0), np.random.default_rng(5))
+    raw, labels = make_synthetic_cell((6, 24, 800), (5.0, 5.0, 5.0), np.random.default_rng(5))
     strokes = np.where(labels > 0, 1, 2)
     strokes[[0, 1, 3, 4, 5]] = strokes[:, :, ::3] = 0
     for name, voxels in (("stack", raw), ("mito_labels", labels), ("strokes", strokes)):
         Path(name).mkdir()
         for number, plane in enumerate(voxels):
             tifffile.imwrite(f"{name}/{name}_{number}.tif", plane.astype(np.uint8))
-    training_file, another_cell, whole_cell = blocks("toml")
-    Path("mito.toml").write_text(shortened(training_file))
-    Path("mito_cell2.toml").write_text("iterations = 2\nvalidate_every = 1\n" + another_cell)
-    Path("whole_cell.toml").write_text(whole_cell)
-    commands = [line for block in blocks("console")[1:] for line in block.splitlines()]
+    files = toml_files(*STEPS)
+    assert files.keys() == {"mito.toml", "nucleus.toml", "mito_cell2.toml", "whole_cell.toml"}
+    files["mito.toml"] = shortened(files["mito.toml"])
+    files["mito_cell2.toml"] = "iterations = 2\nvalidate_every = 1\n" + files["mito_cell2.toml"]
+    for name, text in files.items():
+        Path(name).write_text(text)
+    assert load_structure("nucleus.toml").name == "nucleus"
+    commands = [line for block in blocks("console", *STEPS)[1:] for line in block.splitlines()]
     assert len(commands) == 22
     funlib.save("model_checkpoint_1847_mito_CF.pt", funlib.random_state(levels=2))
     for command in commands:
@@ -86,29 +110,52 @@ def test_use_it_on_your_data(tmp_path, monkeypatch, capsys):
         assert main(words) == 0, capsys.readouterr().err
     assert len(list(Path("segmentation_planes").iterdir())) == len(raw)
     capsys.readouterr()
-    (code,) = blocks("python")
-    exec(compile(code, "README.md", "exec"), {})
+    (code,) = blocks("python", *STEPS, PAGES["python.md"])
+    exec(compile(code, "docs/python.md", "exec"), {})
     mean = np.pad(raw, [(0, 10), (0, 0), (0, 0)], mode="reflect")[:, :16, 600:616].mean()
     assert float(capsys.readouterr().out.split()[0]) == pytest.approx(mean)
 
 
+def test_no_page_has_commands_or_code_that_no_test_runs():
+    others = set(PAGES) - {"data.md", "training.md", "prediction.md", "models.md"}
+    commands = {name for name in others if blocks("console", PAGES[name])}
+    code = {name for name in PAGES if blocks("python", PAGES[name])}
+    settings = {name for name in others if blocks("toml", PAGES[name])}
+    assert commands == {"annotation.md"}  # opens a window; the tests of the plugin do that
+    assert code == {"annotation.md", "python.md"}
+    assert settings == {"cluster.md"}
+
+
+def test_the_functions_on_the_python_page_exist():
+    for command, functions in re.findall(r"^\| `asem (.*?) \| (.*?) \|$", PAGES["python.md"], re.M):
+        for name in re.findall(r"`(\w+\.\w+)`", functions):
+            module, function = name.split(".")
+            source = (ROOT / f"src/asem/workflows/{module}.py").read_text()
+            assert f"\ndef {function}(" in source, f"{command}: no {name}"
+
+
+def test_the_file_of_batch_jobs_is_valid():
+    files = toml_files(PAGES["cluster.md"])
+    jobs = BatchJobConfig.from_dict(tomllib.loads(files["jobs.toml"]), source="docs/cluster.md")
+    assert (jobs.jobs, jobs.cores) == (16, 4)
+
+
 def test_the_measured_example_is_the_training_file_shown():
-    shown, *_ = blocks("toml")
     example = (ROOT / "examples/epfl_mito.toml").read_text()
 
     def settings(text):
         lines = (line.split("#")[0].strip() for line in text.splitlines())
         return [line for line in lines if line and not line.startswith(("raw", "labels"))]
 
-    assert settings(shown) == settings(example)
+    assert settings(toml_files(README)["mito.toml"]) == settings(example)
 
 
 def test_the_page_on_annotation_works_as_it_stands(capsys):
-    page = (ROOT / "docs/annotation.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    page = PAGES["annotation.md"]
+    (code,) = blocks("python", page)
     exec(compile(code, "docs/annotation.md", "exec"), {})
     assert re.fullmatch(r"\d+ \(\d+, \d+, \d+\)\n", capsys.readouterr().out)
     for row in re.findall(r"^\| `(.*? = .*?)` \|", page, flags=re.MULTILINE):
-        given = GraphCutConfig.checked(tomllib.loads(row), source="docs/annotation.md")
-        told = row.startswith(("mixture", "energy"))
-        assert told or given == GraphCutConfig(), f"{row} is not the default"
+        config = GraphCutConfig.from_dict(tomllib.loads(row), source="docs/annotation.md")
+        is_alternative = row.startswith(("mixture_components", "energy"))
+        assert is_alternative or config == GraphCutConfig(), f"{row} is not the default"

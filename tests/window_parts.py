@@ -5,7 +5,7 @@ import shutil
 import sys
 from functools import cache
 
-from asem.plugin.window import probe_qt
+from asem.plugin.display_check import probe_qt
 
 COMMANDS = ("Xvfb", "xdotool", "setpriv")
 SHOWN = 4

@@ -1,4 +1,4 @@
-"""`python -m asem` is `asem`."""
+"""Entry point of ``python -m asem``: the command line."""
 
 import sys
 

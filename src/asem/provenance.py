@@ -1,4 +1,4 @@
-"""What made an output: written beside it, so that a result can be traced and made again."""
+"""Provenance record of an output: version, command, settings and input identity."""
 
 import os
 import platform
@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from asem import __version__
-from asem.system.files import refuse_undecodable
+from asem.system.files import check_utf8_path, file_state
 
 
-def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, Any]:
-    """Describe the making of one output as plain JSON values.
+def make_provenance(command: str, request: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """Return the provenance of one output as plain JSON values.
 
     Parameters
     ----------
     command
-        The verb, for instance ``"predict"``.
+        Name of the command, for instance ``"predict"``.
     request
-        Everything that decides the content of the output: resolved settings and the identity of
+        Everything that determines the content of the output: resolved settings and the identity of
         each input.
     **facts
-        What else is worth keeping, for instance device and precision.
+        Further values to record, for instance device and precision.
     """
     return {
         "asem": __version__,
@@ -35,11 +35,11 @@ def made_by(command: str, request: dict[str, Any], **facts: Any) -> dict[str, An
     }
 
 
-def files_identity(path: Path, files: Iterable[Path]) -> str:
-    """Identify input without a UUID by its path and by the size and time of change of its files."""
-    refuse_undecodable(path)
-    stats = [(file, file.stat()) for file in files]
-    states = [f"{file.name} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
-    digest = sha256(os.fsencode("\n".join(states))).hexdigest()[:16]
-    size = sum(stat.st_size for _, stat in stats)
-    return f"{path.resolve()} ({len(stats)} files, {size} bytes, sizes and times {digest})"
+def identify_files(path: Path, files: Iterable[Path]) -> str:
+    """Return an identity of input without a UUID: its path, and size and mtime of its files."""
+    check_utf8_path(path)
+    states = [(file.name, *file_state(file)) for file in files]
+    lines = [f"{name} {size} {time}" for name, size, time in states]
+    digest = sha256(os.fsencode("\n".join(lines))).hexdigest()[:16]
+    total = sum(size for _, size, _ in states)
+    return f"{path.resolve()} ({len(states)} files, {total} bytes, sizes and times {digest})"

@@ -1,4 +1,4 @@
-"""Presets per structure: how its annotations are cleaned, how exact its outlines are."""
+"""Presets per organelle: annotation clean-up and exclusion-zone widths."""
 
 from pathlib import Path
 
@@ -8,74 +8,94 @@ from asem.config import Config
 
 
 class Structure(Config):
-    """One kind of organelle; lengths and volumes hold at every voxel size.
+    """Annotation clean-up and exclusion zone of one organelle, independent of the voxel size.
 
-    In voxels, lengths are rounded half up along each axis (`asem.image.morphology`): dilation may
-    be 0 voxels along an axis, a zone is at least 1 along the finest.
+    Lengths are converted to voxels per axis, rounded half up (`asem.image.morphology`): a dilation
+    may be 0 voxels along an axis, a zone is at least 1 voxel along the finest axis.
 
-    The presets are the paper's numbers (Data preprocessing, steps 4, 6 and 7), which it gives in
+    The presets have the paper's values (Data preprocessing, steps 4, 6 and 7), which it states in
     voxels of 5 nm.
     """
 
     name: str
     """Name in commands and training files."""
     smallest_nm3: float = Field(0, ge=0)
-    """Annotated objects of less are dropped, but for those that the border or unlabelled voxels cut
-    off."""
+    """Smaller annotated objects are removed, except those cut by the border or by unlabelled
+    voxels."""
     largest_hole_nm3: float = Field(0, ge=0)
-    """Holes of less are filled."""
+    """Smaller holes are filled."""
     dilation_nm: float = Field(0, ge=0)
-    """By how much annotators stay inside: they leave out the membrane."""
+    """Dilation of the annotated objects, which leave out the membrane."""
     zone_out_nm: float = Field(0, ge=0)
-    """Width of the exclusion zone outside of an annotated border."""
+    """Width of the exclusion zone outside an annotated border."""
     zone_in_nm: float = Field(0, ge=0)
-    """Its width inside."""
+    """Width of the exclusion zone inside an annotated border."""
 
 
-VOXEL_NM3 = 5.0**3
-STRUCTURES = {
+PAPER_VOXEL_NM3 = 5.0**3
+PRESETS = {
     structure.name: structure
     for structure in (
         Structure(
             name="mito",
-            smallest_nm3=27 * VOXEL_NM3,
+            smallest_nm3=27 * PAPER_VOXEL_NM3,
             dilation_nm=15,
             zone_out_nm=20,
             zone_in_nm=20,
         ),
         Structure(
             name="golgi",
-            smallest_nm3=27 * VOXEL_NM3,
+            smallest_nm3=27 * PAPER_VOXEL_NM3,
             dilation_nm=5,
             zone_out_nm=10,
             zone_in_nm=10,
         ),
-        Structure(name="er", largest_hole_nm3=20_000 * VOXEL_NM3, zone_out_nm=5, zone_in_nm=5),
+        Structure(
+            name="er", largest_hole_nm3=20_000 * PAPER_VOXEL_NM3, zone_out_nm=5, zone_in_nm=5
+        ),
         Structure(name="npc", zone_out_nm=15, zone_in_nm=5),
         Structure(name="ccp", zone_out_nm=15, zone_in_nm=5),
     )
 }
+"""Presets by name; another preset is one more entry here."""
+DEFAULT_STRUCTURE = "mito"
+"""Name of the preset that is used where none is chosen."""
 
 
-def structure(name: str) -> Structure:
+def preset_names() -> str:
+    """Return the names of all presets for help texts and messages.
+
+    Examples
+    --------
+    >>> preset_names()
+    'mito, golgi, er, npc, ccp'
+    """
+    return ", ".join(PRESETS)
+
+
+def find_preset(name: str) -> Structure:
     """Return the preset called `name`.
 
     Raises
     ------
     ValueError
-        No preset has this name; the message lists those there are.
+        No preset has this name; the message lists all presets.
     """
-    if name not in STRUCTURES:
-        raise ValueError(f"unknown structure '{name}'; known: {', '.join(STRUCTURES)}")
-    return STRUCTURES[name]
+    if name not in PRESETS:
+        raise ValueError(f"unknown structure '{name}'; known: {preset_names()}")
+    return PRESETS[name]
 
 
-def find_structure(text: str) -> Structure:
-    """Return the preset called `text`, or the one that a TOML file of this name describes.
+def load_structure(name_or_path: str) -> Structure:
+    """Return the preset called `name_or_path`, or the structure in the TOML file at this path.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such preset or file, or the file is wrong.
+        The preset or file does not exist, or the file is invalid.
     """
-    return Structure.from_toml(Path(text)) if text.endswith(".toml") else structure(text)
+    return (
+        Structure.from_toml(Path(name_or_path))
+        if name_or_path.endswith(".toml")
+        else find_preset(name_or_path)
+    )

@@ -1,4 +1,4 @@
-"""A ball to be found by a few strokes."""
+"""A ball to segment by a few strokes."""
 
 import numpy as np
 import pytest

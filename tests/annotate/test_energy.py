@@ -18,8 +18,8 @@ def random_energy(rng, nodes, edges):
 def test_the_cut_is_the_best_of_all_labellings_of_small_graphs(rng):
     for _ in range(50):
         energy = random_energy(rng, nodes=8, edges=14)
-        best = min(energy.of(np.array(bits)) for bits in product((False, True), repeat=8))
-        assert energy.of(energy.minimize()) == pytest.approx(best)
+        best = min(energy.evaluate(np.array(bits)) for bits in product((False, True), repeat=8))
+        assert energy.evaluate(energy.minimize()) == pytest.approx(best)
 
 
 WITHOUT_PYMAXFLOW = """
@@ -36,8 +36,8 @@ print(energy.minimize().tolist())
 
 def test_pymaxflow_need_not_be_installed():
     """It is under the GPL; asem is not."""
-    words = [sys.executable, "-c", WITHOUT_PYMAXFLOW]
-    done = subprocess.run(words, capture_output=True, text=True)
+    command = [sys.executable, "-c", WITHOUT_PYMAXFLOW]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "[True, True, False]\n", done.stderr
 
 
@@ -45,41 +45,41 @@ def test_pymaxflow_need_not_be_installed():
     ("unary", "pair", "message"),
     [(1.0, -1.0, r"a capacity is -1\.0"), (np.nan, 1.0, "the excess of node 0 is not a number")],
 )
-def test_costs_that_are_none(unary, pair, message):
+def test_invalid_costs(unary, pair, message):
     costs, bound = np.array([[unary, 0], [0, 0]]), np.zeros(2, np.uint8)
     energy = Energy(costs, np.array([0]), np.array([1]), np.array([pair]), bound)
     with pytest.raises(ValueError, match=message):
         energy.minimize()
 
 
-def test_a_margin_is_what_the_energy_rises_by(rng):
+def test_a_margin_is_the_increase_in_energy(rng):
     energy = random_energy(rng, nodes=12, edges=30)
     found = energy.minimize()
-    margins = energy.margins(found)
+    margins = energy.node_margins(found)
     for node in range(12):
         other = found.copy()
         other[node] = not other[node]
-        assert margins[node] == pytest.approx(energy.of(other) - energy.of(found))
+        assert margins[node] == pytest.approx(energy.evaluate(other) - energy.evaluate(found))
     assert (margins >= -1e-12).all()
 
 
-def test_the_least_certain_place_is_in_the_middle_of_its_node():
-    """Nodes in bins of 1 x 2 x 2 voxels; node 1 has the least margin, node 2 is bound::
+def test_the_least_certain_voxel_is_in_the_middle_of_its_node():
+    """Nodes in bins of 1 x 2 x 2 voxels; node 1 has the smallest margin, node 2 is constrained::
 
     0 0 1    voxels 0 to 4 along x: the last bin has one
     0 1 1
     0 2 1
     """
-    pieces = np.array([[[0, 0, 1], [0, 1, 1], [0, 2, 1]]], np.int32)
-    cut = Cut(np.zeros((1, 6, 5), bool), 0.0, pieces, (1, 2, 2), np.array([3.0, 1.5, np.inf]))
-    assert cut.least_certain() == (0, 3, 4)
-    assert cut.margin.shape == (1, 6, 5)
-    assert cut.margin[0, 2:4, 2:].tolist() == [[1.5] * 3] * 2
-    assert np.isinf(cut.margin[0, 4:, 2:4]).all()
+    nodes = np.array([[[0, 0, 1], [0, 1, 1], [0, 2, 1]]], np.int32)
+    cut = Cut(np.zeros((1, 6, 5), bool), 0.0, nodes, (1, 2, 2), np.array([3.0, 1.5, np.inf]))
+    assert cut.find_least_certain_voxel() == (0, 3, 4)
+    assert cut.voxel_margins.shape == (1, 6, 5)
+    assert cut.voxel_margins[0, 2:4, 2:].tolist() == [[1.5] * 3] * 2
+    assert np.isinf(cut.voxel_margins[0, 4:, 2:4]).all()
 
 
-def test_nothing_is_uncertain_where_all_is_bound():
+def test_nothing_is_uncertain_where_all_nodes_are_constrained():
     cut = Cut(
         np.zeros((1, 1, 1), bool), 0.0, np.zeros((1, 1, 1), np.int32), (1,) * 3, np.r_[np.inf]
     )
-    assert cut.least_certain() is None
+    assert cut.find_least_certain_voxel() is None

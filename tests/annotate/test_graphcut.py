@@ -1,20 +1,22 @@
-"""What holds for each energy: the least of all, strokes kept, faults told."""
+"""Properties of each energy: cuts are minimal, strokes keep their label, errors have messages."""
 
 import numpy as np
 import pytest
 
-from asem.annotate import membranes, paper
+from asem.annotate import membrane_energy, paper_energy
 from asem.annotate.fragments import FragmentConfig
-from asem.annotate.graphcut import GraphCutConfig, cut, prepared
-from asem.annotate.marks import binned_strokes, without_grazes
-from asem.annotate.membranes import MembraneConfig
-from asem.annotate.paper import PaperConfig
+from asem.annotate.graphcut import ENERGIES, GraphCutConfig, cut_region, prepare_region
+from asem.annotate.hard_constraints import downsample_strokes, drop_grazing_strokes
+from asem.annotate.membrane_energy import MembraneConfig
+from asem.annotate.paper_energy import PaperConfig
 from asem.annotate.supervoxels import SupervoxelConfig
 
 VOXEL = (8.0, 4.0, 4.0)
 CONFIGS = {
     "membranes": GraphCutConfig(
-        membranes=MembraneConfig(fragments=FragmentConfig(membrane_nm=5, seeds=2), smoothing_nm=0)
+        membranes=MembraneConfig(
+            fragments=FragmentConfig(membrane_nm=5, seed_spacing_bins=2), smoothing_nm=0
+        )
     ),
     "paper": GraphCutConfig(
         energy="paper", paper=PaperConfig(supervoxels=SupervoxelConfig(number=300))
@@ -24,12 +26,14 @@ both = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
 def energy_of(region, strokes):
-    """The energy that a region minimizes, where no piece carries both kinds of strokes."""
-    if isinstance(region, paper.PaperRegion):
-        return paper.energy_of(region, region.pieces, strokes)
+    """The energy that a region minimizes, where no node has strokes of both labels."""
+    if isinstance(region, paper_energy.PreparedPaperRegion):
+        return paper_energy.build_paper_energy(region, region.graph, strokes)
     labels = region.fragments.labels
-    marks = without_grazes(binned_strokes(strokes, region.factors, labels.shape), labels)
-    return membranes.energy_of(region.fragments, region.features, marks, region.config)
+    bins = downsample_strokes(strokes, region.bin_factors, labels.shape)
+    return membrane_energy.build_membrane_energy(
+        region.fragments, region.features, drop_grazing_strokes(bins, labels), region.config
+    )
 
 
 def f1(found, truth):
@@ -38,40 +42,40 @@ def f1(found, truth):
 
 @both
 def test_no_random_neighbour_of_the_cut_is_better(ball, strokes, rng, config):
-    region = prepared(ball[0], VOXEL, config)
+    region = prepare_region(ball[0], VOXEL, config)
     energy = energy_of(region, strokes)
     found = energy.minimize()
-    least = energy.of(found)
-    assert cut(region, strokes).energy == pytest.approx(least)
+    least = energy.evaluate(found)
+    assert cut_region(region, strokes).energy == pytest.approx(least)
     for _ in range(1000):
         other = found.copy()
         some = rng.choice(len(other), rng.integers(1, 6), replace=False)
         other[some] ^= True
-        assert energy.of(other) >= least - 1e-9
+        assert energy.evaluate(other) >= least - 1e-9
 
 
 @both
 def test_a_ball_is_found_from_two_strokes(ball, strokes, config):
     raw, truth = ball
-    found = cut(prepared(raw, VOXEL, config), strokes).foreground
+    found = cut_region(prepare_region(raw, VOXEL, config), strokes).foreground
     assert f1(found, truth) > 0.8
 
 
 @both
-def test_strokes_keep_their_label_also_within_one_piece(ball, rng, config):
+def test_strokes_keep_their_label_also_within_one_node(ball, rng, config):
     raw, _ = ball
-    region = prepared(raw, VOXEL, config)
+    region = prepare_region(raw, VOXEL, config)
     strokes = rng.choice([0] * 6 + [1, 2], raw.shape).astype(np.uint8)
-    found = cut(region, strokes)
+    found = cut_region(region, strokes)
     assert found.foreground[strokes == 1].all()
     assert not found.foreground[strokes == 2].any()
-    assert np.isinf(found.margin[strokes > 0]).all()
+    assert np.isinf(found.voxel_margins[strokes > 0]).all()
 
 
 @both
-def test_a_cut_again_is_the_same(ball, strokes, config):
-    region = prepared(ball[0], VOXEL, config)
-    one, two = cut(region, strokes), cut(region, strokes)
+def test_a_repeated_cut_is_the_same(ball, strokes, config):
+    region = prepare_region(ball[0], VOXEL, config)
+    one, two = cut_region(region, strokes), cut_region(region, strokes)
     assert np.array_equal(one.foreground, two.foreground)
     assert one.energy == two.energy
 
@@ -82,7 +86,7 @@ def test_thin_regions(rng, config, shape):
     raw = rng.random(shape, np.float32)
     strokes = np.zeros(shape, np.uint8)
     strokes[0, 0, 0], strokes[-1, -1, -1] = 1, 2
-    found = cut(prepared(raw, VOXEL, config), strokes).foreground
+    found = cut_region(prepare_region(raw, VOXEL, config), strokes).foreground
     assert found.shape == shape
     assert found[0, 0, 0]
     assert not found[-1, -1, -1]
@@ -99,53 +103,66 @@ def test_thin_regions(rng, config, shape):
 )
 @both
 def test_bad_strokes(ball, strokes, change, message, config):
-    region = prepared(ball[0], VOXEL, config)
+    region = prepare_region(ball[0], VOXEL, config)
     with pytest.raises(ValueError, match=message):
-        cut(region, change(strokes))
+        cut_region(region, change(strokes))
 
 
 @both
 def test_a_constant_region_has_nothing_to_cut_by(config):
     with pytest.raises(ValueError, match=r"all grey values of the region are 0\.5"):
-        prepared(np.full((4, 4, 4), 0.5, np.float32), VOXEL, config)
+        prepare_region(np.full((4, 4, 4), 0.5, np.float32), VOXEL, config)
 
 
-def test_weights_of_the_other_energy_are_refused():
-    given = {"energy": "paper", "membranes": {"look": 2}}
-    with pytest.raises(ValueError, match=r'\[membranes\] says nothing where energy = "paper"'):
-        GraphCutConfig.checked(given, source="x.toml")
+def test_each_energy_has_a_table_of_settings():
+    assert set(ENERGIES) == set(CONFIGS)
+    for name, entry in ENERGIES.items():
+        assert GraphCutConfig(energy=name).energy_config == entry.config()
 
 
-def test_a_guess_needs_no_strokes_and_strokes_correct_it(ball, strokes):
-    """One takes the ball for background, and a side of the background for one."""
+def test_an_unknown_energy():
+    with pytest.raises(ValueError, match=r"'energy': give one of membranes, paper \(given: 'x'\)"):
+        GraphCutConfig.from_dict({"energy": "x"}, source="x.toml")
+
+
+def test_a_table_of_another_energy_is_an_error():
+    given = {"energy": "paper", "membranes": {"appearance_weight": 2}}
+    with pytest.raises(ValueError, match=r'\[membranes\] has no effect where energy = "paper"'):
+        GraphCutConfig.from_dict(given, source="x.toml")
+
+
+def test_a_prior_needs_no_strokes_and_strokes_correct_it(ball, strokes):
+    """A wrong prior labels the ball as background, and a side of the background as foreground."""
     raw, truth = ball
-    region = prepared(raw, VOXEL, CONFIGS["membranes"])
+    region = prepare_region(raw, VOXEL, CONFIGS["membranes"])
     right = np.where(truth, 240, 15).astype(np.uint8)
-    found = cut(region, np.zeros_like(strokes), right).foreground
+    found = cut_region(region, np.zeros_like(strokes), right).foreground
     assert f1(found, truth) > 0.8
-    pieces = region.fragments.labels.repeat(2, 1).repeat(2, 2)  # bins of 1 x 2 x 2 voxels
-    corner = np.isin(pieces, np.unique(pieces[:, 31])) & ~truth
+    nodes = region.fragments.labels.repeat(2, 1).repeat(2, 2)  # bins of 1 x 2 x 2 voxels
+    corner = np.isin(nodes, np.unique(nodes[:, 31])) & ~truth
     wrong = np.where(corner, 240, 15).astype(np.uint8)
-    found = cut(region, np.zeros_like(strokes), wrong).foreground
+    found = cut_region(region, np.zeros_like(strokes), wrong).foreground
     assert found[corner].mean() > 0.5
     assert found[truth].mean() < 0.1
     only = np.where(strokes == 1, strokes, 0)
-    assert cut(region, only, wrong).foreground[truth].mean() > 0.5
-    assert f1(cut(region, strokes, wrong).foreground, truth) > f1(found, truth) + 0.3
+    assert cut_region(region, only, wrong).foreground[truth].mean() > 0.5
+    assert f1(cut_region(region, strokes, wrong).foreground, truth) > f1(found, truth) + 0.3
 
 
-def test_a_guess_of_another_shape_or_for_the_papers_energy(ball, strokes):
-    guess = np.zeros(strokes.shape, np.uint8)
-    with pytest.raises(ValueError, match=r"the guess has shape \(1, 32, 32\), the region \(16"):
-        cut(prepared(ball[0], VOXEL), strokes, guess[:1])
-    with pytest.raises(ValueError, match="takes no guess"):
-        cut(prepared(ball[0], VOXEL, CONFIGS["paper"]), strokes, guess)
+def test_a_prior_of_another_shape_or_for_the_papers_energy(ball, strokes):
+    prior = np.zeros(strokes.shape, np.uint8)
+    with pytest.raises(
+        ValueError, match=r"the prediction has shape \(1, 32, 32\), the region \(16"
+    ):
+        cut_region(prepare_region(ball[0], VOXEL), strokes, prior[:1])
+    with pytest.raises(ValueError, match='energy = "paper" allows no prediction'):
+        cut_region(prepare_region(ball[0], VOXEL, CONFIGS["paper"]), strokes, prior)
 
 
 @both
-def test_both_kinds_in_one_piece(rng, config):
+def test_both_labels_in_one_node(rng, config):
     raw, strokes = rng.random((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8)
     strokes[0, 0, 0], strokes[0, 0, 1] = 1, 2
-    found = cut(prepared(raw, (5.0,) * 3, config), strokes).foreground
+    found = cut_region(prepare_region(raw, (5.0,) * 3, config), strokes).foreground
     assert found[0, 0, 0]
     assert not found[0, 0, 1]

@@ -6,9 +6,9 @@ import maxflow
 import numpy as np
 import pytest
 
+from asem.annotate.edits import BACKGROUND, FOREGROUND
 from asem.annotate.energy import Energy
-from asem.annotate.maxflow import source_side
-from asem.annotate.strokes import BACKGROUND, FOREGROUND
+from asem.annotate.maxflow import min_cut_source_side
 
 EDGES = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
 
@@ -30,12 +30,12 @@ def by_brute_force(first, second, capacity, excess):
 def by_pymaxflow(energy):
     """What PyMaxflow finds; strokes cost more than all the rest."""
     costs = energy.unary.copy()
-    never = 1 + np.abs(costs).sum() + 2 * energy.pair.sum()
-    costs[energy.bound == BACKGROUND, 0] += never
-    costs[energy.bound == FOREGROUND, 1] += never
-    graph = maxflow.GraphFloat(len(costs), len(energy.pair))
+    never = 1 + np.abs(costs).sum() + 2 * energy.pairwise.sum()
+    costs[energy.hard_constraints == BACKGROUND, 0] += never
+    costs[energy.hard_constraints == FOREGROUND, 1] += never
+    graph = maxflow.GraphFloat(len(costs), len(energy.pairwise))
     nodes = graph.add_nodes(len(costs))
-    graph.add_edges(energy.first, energy.second, energy.pair, energy.pair)
+    graph.add_edges(energy.first, energy.second, energy.pairwise, energy.pairwise)
     graph.add_grid_tedges(nodes, costs[:, 1], costs[:, 0])
     graph.maxflow()
     return ~np.asarray(graph.get_grid_segments(nodes), bool)
@@ -79,16 +79,18 @@ def random_energy(rng, numbers):
 @pytest.mark.parametrize("seed", range(50))
 def test_200_random_graphs_have_the_least_energy_that_pymaxflow_finds(numbers, seed):
     energy = random_energy(np.random.default_rng(seed), numbers)
-    ours, theirs = energy.minimize(), by_pymaxflow(energy)
-    assert energy.of(ours) == pytest.approx(energy.of(theirs), rel=1e-6, abs=0)
+    found, reference = energy.minimize(), by_pymaxflow(energy)
+    assert energy.evaluate(found) == pytest.approx(energy.evaluate(reference), rel=1e-6, abs=0)
     if numbers is integers:
-        assert np.array_equal(ours, theirs)
+        assert np.array_equal(found, reference)
 
 
 def test_costs_of_labels_may_be_negative(rng):
     energy = random_energy(rng, uniform)
-    shifted = Energy(energy.unary - 10, energy.first, energy.second, energy.pair, energy.bound)
-    assert energy.of(shifted.minimize()) == pytest.approx(energy.of(energy.minimize()))
+    shifted = Energy(
+        energy.unary - 10, energy.first, energy.second, energy.pairwise, energy.hard_constraints
+    )
+    assert energy.evaluate(shifted.minimize()) == pytest.approx(energy.evaluate(energy.minimize()))
 
 
 def test_of_several_minimum_cuts_the_source_side_is_the_largest(rng):
@@ -99,7 +101,7 @@ def test_of_several_minimum_cuts_the_source_side_is_the_largest(rng):
         first, second = rng.integers(0, nodes, (2, edges))
         graph = first, second, rng.integers(0, 3, edges) * 1.0, rng.integers(-2, 3, nodes) * 1.0
         best, number = by_brute_force(*graph)
-        assert source_side(*graph).tolist() == best.tolist()
+        assert min_cut_source_side(*graph).tolist() == best.tolist()
         several += number > 1
     assert several > 50
 
@@ -115,7 +117,7 @@ def test_of_several_minimum_cuts_the_source_side_is_the_largest(rng):
     ],
 )
 def test_without_edges_each_node_has_the_side_that_it_can_reach(excess, side):
-    assert source_side(*EDGES, np.array(excess)).tolist() == side
+    assert min_cut_source_side(*EDGES, np.array(excess)).tolist() == side
 
 
 def test_nodes_that_no_terminal_reaches_are_on_the_source_side():
@@ -126,7 +128,7 @@ def test_nodes_that_no_terminal_reaches_are_on_the_source_side():
     """
     first, second = np.array([0, 1, 3, 4]), np.array([1, 2, 4, 5])
     excess = np.array([5.0, 0, -5, 0, 0, -1])
-    side = source_side(first, second, np.array([2.0, 1, 1, 0]), excess)
+    side = min_cut_source_side(first, second, np.array([2.0, 1, 1, 0]), excess)
     assert side.tolist() == [True, True, False, True, True, False]
 
 
@@ -140,14 +142,14 @@ def test_neither_the_order_nor_the_direction_of_edges_matters(rng):
         ends = np.where(turned, second, first)[order], np.where(turned, first, second)[order]
         moved = np.empty(60)
         moved[number] = excess
-        side = source_side(number[ends[0]], number[ends[1]], capacity[order], moved)
-        assert np.array_equal(side[number], source_side(first, second, capacity, excess))
+        side = min_cut_source_side(number[ends[0]], number[ends[1]], capacity[order], moved)
+        assert np.array_equal(side[number], min_cut_source_side(first, second, capacity, excess))
 
 
 def test_arguments_are_left_as_they_are(rng):
     graph = *rng.integers(0, 9, (2, 30)), rng.random(30), rng.random(9) - 0.5
     before = [part.copy() for part in graph]
-    one, two = source_side(*graph), source_side(*graph)
+    one, two = min_cut_source_side(*graph), min_cut_source_side(*graph)
     assert np.array_equal(one, two)
     for old, new in zip(before, graph, strict=True):
         assert np.array_equal(old, new)
@@ -160,7 +162,7 @@ def test_a_chain_of_a_million_edges(rng):
     nodes = np.arange(1_000_001)
     excess = np.zeros(1_000_001)
     excess[0], excess[-1] = np.inf, -np.inf
-    side = source_side(nodes[:-1], nodes[1:], capacity, excess)
+    side = min_cut_source_side(nodes[:-1], nodes[1:], capacity, excess)
     assert np.array_equal(side, nodes <= 700_000)
 
 
@@ -179,7 +181,7 @@ def test_a_grid_of_a_million_edges(rng):
     excess[index[27:43, 27:43, 27:43]] = np.inf
     excess[index[[0, -1]]] = -np.inf
     assert len(first) > 1_000_000
-    assert np.array_equal(source_side(first, second, capacity, excess), inside)
+    assert np.array_equal(min_cut_source_side(first, second, capacity, excess), inside)
 
 
 def test_small_capacities_beside_large_ones_count():
@@ -191,12 +193,12 @@ def test_small_capacities_beside_large_ones_count():
     first, second = np.array([0, 1, 2, 2]), np.array([2, 2, 3, 4])
     excess = np.array([np.inf, np.inf, 0, -np.inf, -np.inf])
     for small, large in ((1e-9, 2e-9), (2e-9, 1e-9)):
-        side = source_side(first, second, np.array([small, 1e6, 1e12, large]), excess)
+        side = min_cut_source_side(first, second, np.array([small, 1e6, 1e12, large]), excess)
         assert side.tolist() == [True, True, False, False, False]
     excess = np.array([1e6, -1e6, 3e-9, -1e-9])
-    side = source_side(np.array([0, 2]), np.array([1, 3]), np.array([1.0, 2e-9]), excess)
+    side = min_cut_source_side(np.array([0, 2]), np.array([1, 3]), np.array([1.0, 2e-9]), excess)
     assert side.tolist() == [True, False, True, True]
-    side = source_side(np.array([0, 2]), np.array([1, 3]), np.array([1.0, 5e-10]), excess)
+    side = min_cut_source_side(np.array([0, 2]), np.array([1, 3]), np.array([1.0, 5e-10]), excess)
     assert side.tolist() == [True, False, True, False]
 
 
@@ -208,7 +210,7 @@ def test_capacities_of_irrational_ratio_end_and_are_cut_at_the_least(scale, rng)
         first, second = rng.integers(0, 7, (2, 20))
         capacity = golden ** rng.integers(0, 40, 20)
         excess = golden ** rng.integers(0, 40, 7) * rng.choice([-1, 1], 7)
-        side = source_side(first, second, scale * capacity, scale * excess)
+        side = min_cut_source_side(first, second, scale * capacity, scale * excess)
         best, _ = by_brute_force(first, second, capacity, excess)
         least = cost(first, second, capacity, excess, best)
         assert cost(first, second, capacity, excess, side) == pytest.approx(least, abs=0)
@@ -231,4 +233,4 @@ def test_bad_graphs(change, message):
     for part, value in change.items():
         graph[part] = value
     with pytest.raises(ValueError, match=message):
-        source_side(*map(np.array, graph))
+        min_cut_source_side(*map(np.array, graph))

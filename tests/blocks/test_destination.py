@@ -1,4 +1,4 @@
-"""What a command does where an output lost a part of itself: there is a way on from everywhere."""
+"""Damaged outputs: each one can be resumed or replaced."""
 
 import os
 import shutil
@@ -9,19 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asem.blocks import journal
-from asem.blocks.destination import check_way
-from asem.blocks.output import new_image
+from asem.blocks.destination import check_destination
+from asem.blocks.output_image import create_image
+from asem.blocks.output_lock import is_empty_destination, lock_output
 from asem.volume import ngff
-from asem.volume.volume import Blank, Volume
+from asem.volume.volume import Volume, ZeroArray
 
 SHAPE = (3, 4, 90)
-TEMPLATE = Volume(Blank(SHAPE, np.dtype(np.uint8)), (5.0, 5.0, 5.0), kind="labels")
+TEMPLATE = Volume(ZeroArray(SHAPE, np.dtype(np.uint8)), (5.0, 5.0, 5.0), kind="labels")
 LINE = b'{"request": {"command": "test", "a": 1}}\n'
 
 
 def make(path, *, stop=False, **options):
-    with new_image(path, TEMPLATE, command="test", request={"a": 1}, sources=[], **options) as out:
+    with create_image(
+        path, TEMPLATE, command="test", request={"a": 1}, sources=[], **options
+    ) as out:
         out.array.write((slice(None),) * 3, np.full(SHAPE, 7, np.uint8)).result()
         if stop:
             raise KeyboardInterrupt
@@ -68,23 +70,23 @@ LEVELS = {"none": None, "one": "one", "all": "all"}
 
 @pytest.mark.parametrize("overwrite", [False, True], ids=["", "overwrite"])
 @pytest.mark.parametrize("parts", list(product(OWN, METADATA, LEVELS)), ids="-".join)
-def test_there_is_a_way_on(tmp_path, parts, overwrite):
-    """It goes on, or says that --overwrite begins anew, which it then does."""
+def test_a_damaged_output_is_resumed_or_replaced(tmp_path, parts, overwrite):
+    """It is resumed, or the error suggests --overwrite, which replaces it."""
     path = tmp_path / "o"
     own, metadata, levels = parts
     damaged(path, own=OWN[own], metadata=METADATA[metadata], levels=LEVELS[levels])
     nothing_else = metadata == "none" and levels == "none"
     if overwrite:
-        check_way(path, [], overwrite=True)
+        check_destination(path, [], overwrite=True)
         make(path, overwrite=True)
     elif own == "journal" or nothing_else:
-        check_way(path, [], overwrite=False)
+        check_destination(path, [], overwrite=False)
         make(path)
     else:
-        for refused in (check_way, make):
-            options = {"sources": []} if refused is check_way else {}
+        for function in (check_destination, make):
+            options = {"sources": []} if function is check_destination else {}
             with pytest.raises(FileExistsError, match=r"damaged; give --overwrite to replace it"):
-                refused(path, overwrite=False, **options)
+                function(path, overwrite=False, **options)
         make(path, overwrite=True)
     assert is_right(path)
 
@@ -103,35 +105,35 @@ def test_an_array_whose_metadata_is_damaged(tmp_path, name, text):
 
 
 FOREIGN = {
-    "a text beside the levels": lambda path: (path / "thesis.txt").touch(),
+    "a text next to the levels": lambda path: (path / "thesis.txt").touch(),
     "a text in a level": lambda path: (path / "0/thesis.txt").touch(),
     "a text among the chunks": lambda path: (path / "0/c/0/thesis.txt").touch(),
     "a file that has a number": lambda path: (path / "7").touch(),
     "a level that is a link": lambda path: (path / "7").symlink_to(path.parent),
     "a group": lambda path: (path / "zarr.json").write_text('{"node_type": "group"}'),
     "metadata that is a text": lambda path: (path / "zarr.json").write_text("My thesis."),
-    "an array that is not ours": lambda path: (path / "0/zarr.json").write_text(
+    "an array of another program": lambda path: (path / "0/zarr.json").write_text(
         '{"zarr_format": 3, "node_type": "array", "codecs": [{"name": "bytes"}]}'
     ),
 }
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
-def test_what_may_be_of_others_is_not_deleted(tmp_path, foreign):
+def test_foreign_files_are_not_deleted(tmp_path, foreign):
     path = tmp_path / "o"
     damaged(path, own=None, metadata=None, levels="all")
     FOREIGN[foreign](path)
     before = sorted(path.rglob("*"))
     for overwrite in (False, True):
-        with pytest.raises(FileExistsError, match=r"is no image; it is not replaced: move it"):
+        with pytest.raises(FileExistsError, match=r"is not an image; it is not replaced: move it"):
             make(path, overwrite=overwrite)
-        with pytest.raises(FileExistsError, match=r"is no image; it is not replaced: move it"):
-            check_way(path, [], overwrite=overwrite)
+        with pytest.raises(FileExistsError, match=r"is not an image; it is not replaced: move it"):
+            check_destination(path, [], overwrite=overwrite)
     assert sorted(path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link", "pipe"])
-def test_places_that_are_no_outputs(tmp_path, kind):
+def test_paths_that_are_not_outputs(tmp_path, kind):
     path = tmp_path / "o"
     if kind == "folder":
         (path / "0").mkdir(parents=True)
@@ -144,11 +146,11 @@ def test_places_that_are_no_outputs(tmp_path, kind):
         path.symlink_to(tmp_path)
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match=r"is not replaced|is a symbolic link"):
-            check_way(path, [], overwrite=overwrite)
+            check_destination(path, [], overwrite=overwrite)
 
 
-def test_a_full_disk_as_the_journal_is_begun(tmp_path):
-    """The first line does not fit; the same call goes on once there is space."""
+def test_a_full_disk_when_the_journal_is_created(tmp_path):
+    """The first line does not fit; the same call succeeds once there is space."""
     import resource
 
     path, before = tmp_path / "o", signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -161,7 +163,7 @@ def test_a_full_disk_as_the_journal_is_begun(tmp_path):
                     make(path)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            assert journal.is_vacant(path)
+            assert is_empty_destination(path)
     finally:
         signal.signal(signal.SIGXFSZ, before)
     make(path)
@@ -171,9 +173,9 @@ def test_a_full_disk_as_the_journal_is_begun(tmp_path):
 def test_damage_is_not_searched_for_where_another_process_writes(tmp_path):
     path = tmp_path / "o"
     damaged(path, own="lock", metadata=None, levels="all")
-    with journal.locked(path):
-        for overwritten in (check_way, make):
-            options = {"sources": []} if overwritten is check_way else {}
+    with lock_output(path):
+        for overwritten in (check_destination, make):
+            options = {"sources": []} if overwritten is check_destination else {}
             with pytest.raises(BlockingIOError, match="another process is writing"):
                 overwritten(path, overwrite=True, **options)
 
@@ -182,10 +184,10 @@ def test_foreign_files_are_not_searched_for_where_another_process_writes(tmp_pat
     path = tmp_path / "o"
     damaged(path, own="whole", metadata=None, levels="all")
     (path / "0/c/thesis").touch()
-    for overwritten in (check_way, make):
-        options = {"sources": []} if overwritten is check_way else {}
+    for overwritten in (check_destination, make):
+        options = {"sources": []} if overwritten is check_destination else {}
         with (
-            journal.locked(path),
+            lock_output(path),
             pytest.raises(BlockingIOError, match="another process is writing"),
         ):
             overwritten(path, overwrite=True, **options)
@@ -199,4 +201,4 @@ def test_paths_are_shown_as_they_were_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(Path("o"))
     with pytest.raises(FileExistsError, match=r"^o exists already; give --overwrite"):
-        check_way(Path("o"), [], overwrite=False)
+        check_destination(Path("o"), [], overwrite=False)

@@ -1,7 +1,7 @@
-"""Files that are open when they are deleted, on NFS.
+"""Deletion of open files on NFS.
 
-The client renames such a file, and refuses to delete the new name until the file is closed; then it
-deletes it by itself.
+The client renames such a file, and raises an error if the new name is deleted before the file is
+closed; it deletes the file when it is closed.
 """
 
 import errno
@@ -12,21 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asem.blocks import journal
-from asem.blocks import output as outputs
-from asem.blocks.output import new_image
-from asem.system.folders import remove_leftovers
+from asem.blocks import output_image, output_lock
+from asem.blocks.output_image import create_image
+from asem.system.folder_replacement import recover_leftovers
 from asem.volume import ngff
-from asem.volume.volume import Blank, Volume
+from asem.volume.volume import Volume, ZeroArray
 
 SHAPE = (3, 4, 5)
 
 
 def is_open(path, folder=None):
-    found = os.stat(path, dir_fd=folder, follow_symlinks=False)
+    status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
-            if os.path.samestat(os.fstat(int(number)), found):
+            if os.path.samestat(os.fstat(int(number)), status):
                 return True
         except OSError:
             continue
@@ -35,7 +34,7 @@ def is_open(path, folder=None):
 
 @pytest.fixture
 def client(tmp_path, monkeypatch):
-    """Deletes as an NFS client does; the function deletes what has been closed by now."""
+    """Delete as an NFS client does; the returned function deletes files that are closed by now."""
     unlink, numbers = os.unlink, count()
 
     def rename_or_unlink(path, *, dir_fd=None):
@@ -54,20 +53,20 @@ def client(tmp_path, monkeypatch):
 
     def after_closing(*words):
         delete_closed()
-        remove_leftovers(*words)
+        recover_leftovers(*words)
         delete_closed()
 
     monkeypatch.setattr(os, "unlink", rename_or_unlink)
     monkeypatch.setattr(os, "remove", rename_or_unlink)
-    for module in (journal, outputs):
-        monkeypatch.setattr(module, "remove_leftovers", after_closing)
+    for module in (output_lock, output_image):
+        monkeypatch.setattr(module, "recover_leftovers", after_closing)
     return delete_closed
 
 
 def make(image, **options):
-    template = Volume(Blank(SHAPE, np.dtype(np.uint8)), (5.0, 5.0, 5.0), kind="labels")
+    template = Volume(ZeroArray(SHAPE, np.dtype(np.uint8)), (5.0, 5.0, 5.0), kind="labels")
     options = {"command": "test", "request": {"a": 1}, "sources": [], **options}
-    with new_image(image, template, **options) as output:
+    with create_image(image, template, **options) as output:
         output.array.write((slice(None),) * 3, np.full(SHAPE, 7, np.uint8)).result()
 
 
@@ -80,7 +79,7 @@ def hidden(folder):
     return list(folder.rglob(".*"))
 
 
-def test_an_image_is_finished_and_replaced_and_nothing_is_left(tmp_path, client):
+def test_an_image_is_finished_and_replaced_without_leftovers(tmp_path, client):
     for _ in range(2):
         make(tmp_path / "mito", overwrite=True)
         check_whole(tmp_path / "mito")
@@ -88,8 +87,8 @@ def test_an_image_is_finished_and_replaced_and_nothing_is_left(tmp_path, client)
         assert hidden(tmp_path) == []
 
 
-def test_what_another_program_has_open_is_deleted_by_a_later_command(tmp_path, client):
-    """Whether it is a file of the journal or of a level."""
+def test_a_later_command_deletes_files_that_another_program_had_open(tmp_path, client):
+    """A file of the journal, and one of a level."""
     image = tmp_path / "mito"
     (image / ".asem").mkdir(parents=True)
     with (image / ".asem/lock").open("wb"):
@@ -101,14 +100,14 @@ def test_what_another_program_has_open_is_deleted_by_a_later_command(tmp_path, c
             check_whole(image)
             assert list(image.rglob(".nfs*")) == []
             assert len(list(tmp_path.rglob(".nfs*"))) == 2
-            remove_leftovers(image)
+            recover_leftovers(image)
             assert len(list(tmp_path.rglob(".nfs*"))) == 2
     make(image, overwrite=True)
     client()
     assert hidden(tmp_path) == []
 
 
-def test_a_level_may_hold_files_that_are_open(tmp_path, client):
+def test_a_level_may_contain_open_files(tmp_path, client):
     """A shard was written again while another program read it."""
     image = tmp_path / "mito"
     make(image)

@@ -88,7 +88,7 @@ def test_the_main_job(asem, cell, tmp_path):
 def test_help_and_version(asem):
     code, out, _ = asem("predict", "--help")
     assert code == 0
-    assert "less takes less memory" in " ".join(out.split())
+    assert "smaller needs less memory" in " ".join(out.split())
     assert asem("--version")[1].strip()
 
 
@@ -209,7 +209,7 @@ def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):
     monkeypatch.setattr("asem.workflows.describe.describe_volume", interrupt)
     code, _, err = asem("info", tmp_path)
     assert code == 130
-    assert "give the same command again, and it goes on" in err
+    assert "run the same command again to resume" in err
 
 
 def test_what_was_interrupted_is_not_overwritten_by_the_same_words(asem, monkeypatch, tmp_path):
@@ -219,4 +219,4 @@ def test_what_was_interrupted_is_not_overwritten_by_the_same_words(asem, monkeyp
     monkeypatch.setattr("asem.workflows.train.train_model", interrupt)
     code, _, err = asem("train", tmp_path / "mito.toml", "--overwrite")
     assert code == 130
-    assert "give the same command again without --overwrite, and it goes on" in err
+    assert "run the same command again without --overwrite to resume" in err

@@ -12,19 +12,19 @@ import tensorstore as ts
 import tifffile
 
 import funlib
-from asem.annotate.annotation import Guess
+from asem.annotate.structure_annotation import PriorPrediction
 from asem.cli import main
-from asem.cli.streams import CONTROL
+from asem.cli.streams import CONTROL_CHARACTERS
 from asem.volume import ngff
-from asem.volume.arrays import open_array
 from asem.volume.roi import Roi
+from asem.volume.zarr_arrays import open_array
 from asem.workflows.annotation import open_session, save_labels
 from asem.workflows.importing import import_volume
 
 WINDOW = Roi((0, 0, 0), (12, 16, 20))
 SETTINGS = {
     "mask.toml": "above = 50\nbelow = 200\n",
-    "cut.toml": 'energy = "membranes"\n[membranes]\nwalk = 0.5\n',
+    "cut.toml": 'energy = "membranes"\n[membranes]\nwalk_weight = 0.5\n',
     "structure.toml": 'name = "mito"\nsmallest_nm3 = 0\n',
     "jobs.toml": '[[input]]\nraw = "cell.zarr/raw"\n[[input.model]]\ncheckpoint = "run"\n'
     'out = "out"\ntile = 24\n',
@@ -51,7 +51,7 @@ def inputs(cell, run, tmp_path_factory):
     before = Path.cwd()
     os.chdir(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ngff, "write_metadata", fail)
+        patch.setattr(ngff, "write_image_metadata", fail)
         assert main(["instances", "cell.zarr/labels/mito", "unfinished", "--sizes", "s.csv"]) == 2
     assert main(["graphcut", "cell.zarr/raw", "strokes", "cut"]) == 0
     os.chdir(before)
@@ -66,11 +66,13 @@ def fail(*_):
 def annotate(folder):
     """Begin a session with a log, a finished window and a guess."""
     with open_session(folder / "cell.zarr/raw")[1] as session:
-        annotation = session.structure("mito")
+        annotation = session.open_structure("mito")
         labels = np.zeros(WINDOW.shape, bool)
         labels[4:8] = True
-        annotation.accept(WINDOW, labels, {"network": "n"})
-        annotation.keep_guess(WINDOW, Guess(np.zeros(WINDOW.shape, np.uint8), {"network": "n"}))
+        annotation.accept_window(WINDOW, labels, {"network": "n"})
+        annotation.store_prediction(
+            WINDOW, PriorPrediction(np.zeros(WINDOW.shape, np.uint8), {"network": "n"})
+        )
 
 
 def save_windows():
@@ -83,7 +85,7 @@ def save_windows():
 def read_guess():
     """What the plugin does when it shows a window."""
     with open_session(Path("cell.zarr/raw"))[1] as session:
-        session.structure("mito").guess(WINDOW)
+        session.open_structure("mito").read_prediction(WINDOW)
 
 
 PREDICT = "predict run cell.zarr/raw out --tile 24"
@@ -105,14 +107,14 @@ READERS = {
     f"{SESSION}/.asem/session.json": read_guess,
     f"{SESSION}/mito/log.jsonl": read_guess,
     f"{SESSION}/mito/accepted/0-12_0-16_0-20.npz": save_windows,
-    f"{SESSION}/mito/guesses/0-12_0-16_0-20.npz": read_guess,
+    f"{SESSION}/mito/predictions/0-12_0-16_0-20.npz": read_guess,
     "region": "graphcut cell.zarr/raw strokes out",
     "strokes/zarr.json": "graphcut cell.zarr/raw strokes out",
     "train.toml": "train train.toml --out new",
     "structure.toml": "labels cell.zarr/labels/mito out --structure structure.toml",
     "mask.toml": "mask cell.zarr/raw out --config mask.toml",
     "cut.toml": "graphcut cell.zarr/raw strokes out --config cut.toml",
-    "jobs.toml": "predict --jobs jobs.toml",
+    "jobs.toml": "predict --inputs jobs.toml",
     "batch.toml": "mask cell.zarr/raw out --scheduler batch.toml",
     "published.pt": "models convert published.pt model --structure mito --voxel-size 5",
     "raw.tif": "import raw.tif out --voxel-size 10",
@@ -165,10 +167,10 @@ def refused(command, name, capsys):
     assert "Traceback" not in err
     assert len(lines) == (code == 2)
     if code == 2:
-        assert "fault of asem" not in err
+        assert "internal error of asem" not in err
         assert name in lines[0] or (name == "unfinished" and "s.csv exists" in lines[0])
         assert len(lines[0]) < 1000
-        assert not CONTROL.search(err)
+        assert not CONTROL_CHARACTERS.search(err)
     return code == 2
 
 
@@ -186,7 +188,7 @@ def place(inputs, tmp_path, monkeypatch):
     """A copy of the inputs, in which the test works."""
     monkeypatch.chdir(tmp_path)
     copy(inputs, tmp_path)
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
     return tmp_path
 
 

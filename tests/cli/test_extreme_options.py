@@ -10,10 +10,10 @@ import tifffile
 
 from asem.annotate.graphcut import GraphCutConfig
 from asem.cli import main
-from asem.cli.app import build
-from asem.image.masks import MaskConfig
+from asem.cli.app import build_app
+from asem.image.sample_mask import MaskConfig
 from asem.structures import Structure
-from asem.volume.formats import open_volume
+from asem.volume.sources import open_volume
 from asem.workflows.importing import import_volume
 from extremes import BOXES, LONGEST_LINE, NUMBERS, TRIPLES, bounded, fields_of
 
@@ -65,7 +65,7 @@ def options_of(app, before=()):
                 yield " ".join((*before, name)), option.names[0], str(option.hint)
 
 
-OPTIONS = list(options_of(build()))
+OPTIONS = list(options_of(build_app()))
 
 
 def values_of(option, hint):
@@ -112,7 +112,7 @@ def inputs(cell, run, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
 
 
 def words_of(command, option, value):

@@ -16,7 +16,7 @@ from asem.workflows.importing import import_volume
 
 WORKING = """
 import sys, time
-from asem.blocks.output import Output
+from asem.blocks.output_image import OutputImage
 from asem.cli import main
 
 def wait(block):
@@ -26,7 +26,7 @@ def wait(block):
 def work_and_wait(output, work, blocks, **options):
     run(output, wait, blocks, **options)
 
-run, Output.run = Output.run, work_and_wait
+run, OutputImage.run = OutputImage.run, work_and_wait
 if __name__ == "__main__":
     sys.exit(main(["clahe", "raw", "out", "--workers", "1"]))
 """
@@ -58,7 +58,7 @@ def test_no_worker_is_left_behind(raw, tmp_path, reached):
     assert not psutil.wait_procs(workers, timeout=30)[1]
     assert "Traceback" not in told
     if reached != "killed":
-        assert told.splitlines()[-1].startswith("asem: interrupted; give the same command again")
+        assert told.splitlines()[-1].startswith("asem: interrupted; run the same command again")
 
 
 def test_a_command_in_another_thread_leaves_signals_alone(tmp_path, capsys):
@@ -72,7 +72,7 @@ def test_a_command_in_another_thread_leaves_signals_alone(tmp_path, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_exit_code_says_which_signal(monkeypatch, capsys, number):
-    monkeypatch.setattr(app, "build", lambda: lambda *_, **__: os.kill(os.getpid(), number))
+    monkeypatch.setattr(app, "build_app", lambda: lambda *_, **__: os.kill(os.getpid(), number))
     assert main([]) == 128 + number
     (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("asem: interrupted; give the same command again")
+    assert told.startswith("asem: interrupted; run the same command again")

@@ -90,4 +90,4 @@ def test_help(asem):
     code, out, _ = asem("models", "--help")
     assert code == 0
     assert all(verb in out for verb in ("list", "convert", "export"))
-    assert "nothing but tensors" in " ".join(asem("models", "convert", "--help")[1].split())
+    assert "only tensors are loaded" in " ".join(asem("models", "convert", "--help")[1].split())

@@ -15,8 +15,9 @@ import pytest
 import tifffile
 from rich.console import Console
 
-from asem.cli import common, main
-from asem.cli.streams import CONTROL, printable
+from asem.cli import main, progress
+from asem.cli.printing import format_result
+from asem.cli.streams import CONTROL_CHARACTERS, escape_control_characters
 
 SIZE = ["--voxel-size", "10"]
 NAMES = {
@@ -44,7 +45,7 @@ def stack(tmp_path, monkeypatch):
 
 
 def shown(name):
-    return printable(name)
+    return escape_control_characters(name)
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -56,17 +57,17 @@ def test_names_are_printed_as_they_are_or_as_escapes(stack, capsys, kind):
     assert main(["clahe", str(place), f"{place}_c", "--kernel", "8"]) == 0
     out, err = capsys.readouterr()
     assert f"{said}_c" in out
-    assert not CONTROL.search(out + err)
+    assert not CONTROL_CHARACTERS.search(out + err)
     assert main(["info", str(place)]) == 0
-    assert not CONTROL.search(capsys.readouterr().out)
+    assert not CONTROL_CHARACTERS.search(capsys.readouterr().out)
     assert main(["clahe", str(place), f"{place}_c", "--kernel", "8"]) == 2
     out, err = capsys.readouterr()
     assert f"{said}_c exists already" in err
     assert len(err.splitlines()) == 1
-    assert not CONTROL.search(out + err)
+    assert not CONTROL_CHARACTERS.search(out + err)
     assert main(["clahe", str(place), f"{place}_d", "--kernel", "8", "--json"]) == 0
     out = capsys.readouterr().out
-    assert not CONTROL.search(out)
+    assert not CONTROL_CHARACTERS.search(out)
     assert json.loads(out)["clahe"] == f"{place}_d"
 
 
@@ -76,7 +77,7 @@ def test_words_that_are_no_option_are_escaped(capsys):
         err = capsys.readouterr().err
         assert r"\x1b" in err
         assert len(err.splitlines()) == 1
-        assert not CONTROL.search(err)
+        assert not CONTROL_CHARACTERS.search(err)
 
 
 def test_messages_of_the_log_are_escaped(capsys):
@@ -93,10 +94,10 @@ def test_stages_are_no_markup(monkeypatch, capsys):
         made.append(Console(force_terminal=True, width=120, **options))
         return made[-1]
 
-    monkeypatch.setattr(common, "Console", terminal)
-    with common.progress() as told:
-        told("[/b] \x1b]0;x\x07 [red]", 1, 2)
-        told("[/b] \x1b]0;x\x07 [red]", 2, 2)
+    monkeypatch.setattr(progress, "Console", terminal)
+    with progress.show_progress() as report:
+        report("[/b] \x1b]0;x\x07 [red]", 1, 2)
+        report("[/b] \x1b]0;x\x07 [red]", 2, 2)
     err = capsys.readouterr().err
     assert r"[/b] \x1b]0;x\x07 [red]" in err
     assert "\x1b]0" not in err
@@ -104,7 +105,7 @@ def test_stages_are_no_markup(monkeypatch, capsys):
 
 def test_lone_surrogates_and_what_has_no_glyph():
     given = "\udce9\ufeff\u200b\U000e0041\x7f\x00\tµ ±\n"
-    assert printable(given) == "\\udce9\\ufeff\\u200b\\U000e0041\\x7f\\x00\tµ ±\n"
+    assert escape_control_characters(given) == "\\udce9\\ufeff\\u200b\\U000e0041\\x7f\\x00\tµ ±\n"
 
 
 def test_values_of_metadata_are_escaped(stack, capsys):
@@ -118,7 +119,7 @@ def test_values_of_metadata_are_escaped(stack, capsys):
     assert main(["info", "raw"]) == 0
     out = capsys.readouterr().out
     assert "[/red]" in out
-    assert not CONTROL.search(out)
+    assert not CONTROL_CHARACTERS.search(out)
 
 
 @pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
@@ -152,7 +153,7 @@ def test_a_fault_of_asem_is_one_line_and_a_report(tmp_path, monkeypatch, capsys)
     assert main(["info", "some[/]where\x1b"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("asem: KeyError: ")
-    assert "this is a fault of asem, please report it" in line
+    assert "this is an internal error of asem, please report it" in line
     (report,) = tmp_path.iterdir()
     assert str(report) in line
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
@@ -160,7 +161,7 @@ def test_a_fault_of_asem_is_one_line_and_a_report(tmp_path, monkeypatch, capsys)
     assert "describe" in text
     assert re.search(r"numpy +\d", text)
     assert r"some[/]where\x1b" in text
-    assert not CONTROL.search(text)
+    assert not CONTROL_CHARACTERS.search(text)
 
 
 def test_more_is_told_with_v(tmp_path, monkeypatch, capsys):
@@ -169,7 +170,7 @@ def test_more_is_told_with_v(tmp_path, monkeypatch, capsys):
     assert main(["info", "x", "-v"]) == 2
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert "asem: AssertionError; this is a fault of asem" in err.splitlines()[-1]
+    assert "asem: AssertionError; this is an internal error of asem" in err.splitlines()[-1]
 
 
 def test_a_report_that_cannot_lie_in_the_folder_lies_elsewhere(tmp_path, monkeypatch, capsys):
@@ -220,7 +221,7 @@ def test_a_command_that_may_take_little_memory_says_so(tmp_path, megabytes):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert "fault of asem" not in done.stderr
+    assert "internal error of asem" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -260,3 +261,30 @@ def test_names_that_are_no_text_are_escaped_in_a_process(tmp_path):
     )
     assert done.returncode == 2
     assert rb"a\x1b[2J\xff" in done.stderr
+
+
+def test_results_are_tables_with_units():
+    scores = {"precision": 0.91234, "recall": 0.5, "f1": None, "iou": 0.4, "voxels": 1234567}
+    lines = format_result(
+        {
+            "exclusion_zone": scores,
+            "all": scores,
+            "window": [28131.5, 61234.0],
+            "voxel_size": [4.98765, 4, 4],
+            "offset_nm": [0.0, 1234567.25, 3],
+            "seconds": 12345.678,
+            "begun_by": [{"model": "m"}],
+            "outputs": {"my_cell.zarr/p": {"tile": 104}},
+            "memory_mib": {"host": 996},
+        }
+    )
+    rows = {tuple(line.split()[:1]): " ".join(line.split()) for line in lines}
+    assert rows[("outside",)] == "outside the exclusion zone 0.912 0.500 - 0.400 1,234,567"
+    assert rows[("contrast",)] == "contrast window 28131.5, 61234"
+    assert rows[("voxel",)] == "voxel size (z, y, x) 4.98765 x 4 x 4 nm"
+    assert rows[("position",)].endswith("0, 1234567.25, 3 nm")
+    assert rows[("time",)] == "time 12,346 s"
+    assert rows[("begun",)] == 'begun by {"model": "m"}'
+    assert "my_cell.zarr/p" in rows[("my_cell.zarr/p",)]
+    assert rows[("tile",)] == "tile 104 voxels"
+    assert rows[("host",)] == "host 996 MiB"

@@ -5,9 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from asem.blocks.partials import Partials
-from asem.image.components import _measure, _record, id_dtype, join, recode
-from asem.volume.grid import tile
+from asem.blocks.block_results import BlockResults
+from asem.image.components import (
+    _measure_components,
+    _record_components,
+    id_dtype,
+    merge_components,
+    relabel_block,
+)
+from asem.volume.block_grid import split_into_blocks
 from asem.volume.roi import Roi
 
 small = st.tuples(*[st.integers(1, 9)] * 3)
@@ -21,20 +27,27 @@ def folder(tmp_path_factory):
 
 def objects_of(labels, block, folder):
     """Join what blocks find."""
-    blocks, found = list(tile(Roi.whole(labels.shape), block)), Partials(folder / "found")
+    blocks = list(split_into_blocks(Roi.of_shape(labels.shape), block))
+    records = BlockResults(folder / "records")
     for roi in blocks:
-        _record(roi, read=lambda r: labels[r.slices], more=None, found=found, shape=labels.shape)
-    return blocks, join(found, blocks, labels.shape)
+        _record_components(
+            roi,
+            read_block=lambda r: labels[r.slices],
+            features=None,
+            records=records,
+            shape=labels.shape,
+        )
+    return blocks, merge_components(records, blocks, labels.shape)
 
 
 def instances(labels, block, folder, smallest=1):
     """Number objects block by block."""
     blocks, objects = objects_of(labels, block, folder)
-    kept = Partials(folder / "kept")
-    objects.save(kept, objects.numbered(smallest))
+    kept = BlockResults(folder / "kept")
+    objects.save_relabelling(kept, objects.assign_ids(smallest))
     out = np.zeros(labels.shape, np.int64)
     for roi in blocks:
-        out[roi.slices] = recode(labels[roi.slices], roi, kept)
+        out[roi.slices] = relabel_block(labels[roi.slices], roi, kept)
     return out, objects
 
 
@@ -73,17 +86,19 @@ def test_a_snake_through_all_blocks_is_one_object(folder):
 
 def test_first_voxels_beyond_2_to_the_32_do_not_overflow():
     components = np.array([[[0, 1, 2]]], np.uint16)
-    sizes, first = _measure(components, 2, (9_999, 9_999, 9_997), (10_000, 10_000, 10_000))
+    sizes, first = _measure_components(
+        components, 2, (9_999, 9_999, 9_997), (10_000, 10_000, 10_000)
+    )
     assert sizes.tolist() == [1, 1]
     assert first.tolist() == [10**12 - 2, 10**12 - 1]
 
 
 def test_ids_beyond_2_to_the_32_do_not_overflow(tmp_path):
     _, objects = objects_of(np.array([[[1, 0, 1]]], np.uint8), (1, 1, 2), tmp_path)
-    kept = Partials(tmp_path / "kept")
-    objects.save(kept, objects.numbered() + 2**32)
+    kept = BlockResults(tmp_path / "kept")
+    objects.save_relabelling(kept, objects.assign_ids() + 2**32)
     block = Roi((0, 0, 2), (1, 1, 1))
-    assert recode(np.array([[[1]]], np.uint8), block, kept).tolist() == [[[2**32 + 2]]]
+    assert relabel_block(np.array([[[1]]], np.uint8), block, kept).tolist() == [[[2**32 + 2]]]
 
 
 def test_the_dtype_of_ids_leaves_room_for_unknown():
@@ -102,19 +117,19 @@ def test_records_that_do_not_fit_are_damage(tmp_path, change):
     """Kernels do not check their indices: they would read memory of others."""
     labels = np.ones((4, 4, 4), np.uint8)
     blocks, objects = objects_of(labels, (2, 4, 4), tmp_path)
-    found, kept = Partials(tmp_path / "found"), Partials(tmp_path / "kept")
-    objects.save(kept, objects.numbered())
+    found, kept = BlockResults(tmp_path / "records"), BlockResults(tmp_path / "kept")
+    objects.save_relabelling(kept, objects.assign_ids())
     if change == "becomes":
         kept.save(blocks[0], becomes=np.zeros(1, np.uint8))
-        with pytest.raises(OSError, match="is damaged; begin again with --overwrite"):
-            recode(labels[:2], blocks[0], kept)
+        with pytest.raises(OSError, match="is damaged; give --overwrite to restart"):
+            relabel_block(labels[:2], blocks[0], kept)
         return
-    with np.load(tmp_path / "found/0_0_0.npz") as stored:
+    with np.load(tmp_path / "records/0_0_0.npz") as stored:
         arrays = dict(stored)
     if change == "face":
         arrays["face0-1"][:] = 200
     else:
         arrays[change] = arrays[change][:0]
     found.save(blocks[0], **arrays)
-    with pytest.raises(OSError, match=r"0_0_0\.npz is damaged; begin again with --overwrite"):
-        join(found, blocks, labels.shape)
+    with pytest.raises(OSError, match=r"0_0_0\.npz is damaged; give --overwrite to restart"):
+        merge_components(found, blocks, labels.shape)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from asem.image.labels import exclusion_zone, unknown_id
+from asem.image.labels import exclusion_zone, unlabelled_id
 
 small = st.tuples(*[st.integers(1, 7)] * 3)
 CROSS = ndimage.generate_binary_structure(3, 1)
@@ -39,4 +39,4 @@ def test_neither_the_border_nor_the_unknown_makes_a_zone():
 
 @pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint32, 2**32 - 1)])
 def test_unknown_is_the_largest_id(dtype, largest):
-    assert unknown_id(np.dtype(dtype)) == largest
+    assert unlabelled_id(np.dtype(dtype)) == largest

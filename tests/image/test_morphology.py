@@ -6,14 +6,14 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from asem.image.morphology import (
-    closed,
-    eroded,
-    grown,
-    near,
-    opened,
-    radii_of,
-    warn_of_lost_width,
-    zone_radii,
+    binary_closing,
+    binary_dilation,
+    binary_erosion,
+    binary_opening,
+    dilate_labels,
+    radii_in_voxels,
+    warn_zero_radius,
+    zone_radii_in_voxels,
 )
 
 small = st.tuples(*[st.integers(1, 7)] * 3)
@@ -31,13 +31,13 @@ def diamond(radii):
 @given(arrays(bool, small), radii_3d)
 def test_the_diamond_is_its_structuring_element(source, radii):
     expected = ndimage.binary_dilation(source, diamond(radii)) if source.any() else source
-    assert (near(source, radii) == expected).all()
+    assert (binary_dilation(source, radii) == expected).all()
 
 
 @given(arrays(bool, small), st.integers(1, 4))
 def test_the_isotropic_diamond_is_the_iterated_cross(source, width):
     expected = ndimage.binary_dilation(source, CROSS, iterations=width)
-    assert (near(source, (width,) * 3) == expected).all()
+    assert (binary_dilation(source, (width,) * 3) == expected).all()
 
 
 def ball(radii):
@@ -48,27 +48,27 @@ def ball(radii):
 @given(arrays(bool, small), radii_3d)
 def test_the_ball_is_its_structuring_element(source, radii):
     expected = ndimage.binary_dilation(source, ball(radii)) if source.any() else source
-    assert (near(source, radii, "ball") == expected).all()
+    assert (binary_dilation(source, radii, "ball") == expected).all()
 
 
 @given(arrays(bool, small), radii_3d)
 def test_the_border_of_the_volume_erodes_nothing(mask, radii):
     expected = ndimage.binary_erosion(mask, ball(radii), border_value=1)
-    assert (eroded(mask, radii) == expected).all()
+    assert (binary_erosion(mask, radii) == expected).all()
 
 
 @given(arrays(bool, small), radii_3d)
 def test_opening_takes_away_and_closing_adds(mask, radii):
-    assert (opened(mask, radii) <= mask).all()
-    assert (closed(mask, radii) >= mask).all()
-    assert (opened(opened(mask, radii), radii) == opened(mask, radii)).all()
+    assert (binary_opening(mask, radii) <= mask).all()
+    assert (binary_closing(mask, radii) >= mask).all()
+    assert (binary_opening(binary_opening(mask, radii), radii) == binary_opening(mask, radii)).all()
 
 
 def test_far_reaching_elements_do_not_overflow():
     source = np.zeros((1, 1, 300), bool)
     source[..., 150] = True
-    assert near(source, (31, 37, 41), "ball").sum() == 83
-    assert near(source, (101, 103, 107), "ball").sum() == 215
+    assert binary_dilation(source, (31, 37, 41), "ball").sum() == 83
+    assert binary_dilation(source, (101, 103, 107), "ball").sum() == 215
 
 
 def nearest(labels, radii, unknown, distance):
@@ -96,7 +96,7 @@ def nearest(labels, radii, unknown, distance):
 )
 def test_objects_grow_into_the_nearest_background(shape, labels, radii):
     expected = nearest(labels, radii, 3, shape)
-    assert (grown(labels, radii, 3, shape) == expected).all()
+    assert (dilate_labels(labels, radii, 3, shape) == expected).all()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_objects_grow_into_the_nearest_background(shape, labels, radii):
     ],
 )
 def test_radii_are_widths_in_voxels_rounded_half_up(width, voxel_size, expected):
-    assert radii_of(width, voxel_size) == expected
+    assert radii_in_voxels(width, voxel_size) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,15 +130,15 @@ def test_radii_are_widths_in_voxels_rounded_half_up(width, voxel_size, expected)
     ],
 )
 def test_a_zone_has_one_voxel_along_the_finest_axes_at_least(width, voxel_size, expected):
-    assert zone_radii(width, voxel_size) == expected
+    assert zone_radii_in_voxels(width, voxel_size) == expected
 
 
 def test_a_warning_names_the_axes_along_which_a_width_is_lost(caplog):
     size = (50.0, 40.0, 5.0)
-    warn_of_lost_width("mito: dilation", 15, size, radii_of(15, size))
+    warn_zero_radius("mito: dilation", 15, size, radii_in_voxels(15, size))
     assert "mito: dilation of 15 nm" in caplog.text
     assert "z (voxels of 50 nm), y (voxels of 40 nm)" in caplog.text
     caplog.clear()
     for width in (0, 15):
-        warn_of_lost_width("mito: dilation", width, (5.0,) * 3, radii_of(width, (5.0,) * 3))
+        warn_zero_radius("mito: dilation", width, (5.0,) * 3, radii_in_voxels(width, (5.0,) * 3))
     assert not caplog.records

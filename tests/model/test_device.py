@@ -4,9 +4,9 @@ import torch
 
 from asem.model import device
 from asem.model.device import (
+    advise_out_of_memory,
     can_compile,
-    describe,
-    memory_advice,
+    describe_device,
     resolve_device,
     resolve_precision,
 )
@@ -17,7 +17,7 @@ def test_names():
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert resolve_precision("32", torch.device("cpu")) == "32"
     assert resolve_precision("auto", torch.device("cpu")) in ("32", "bf16")
-    assert describe(torch.device("cpu")).endswith("threads")
+    assert describe_device(torch.device("cpu")).endswith("threads")
 
 
 def test_compiling_needs_a_gpu_and_a_compiler(monkeypatch):
@@ -37,11 +37,11 @@ def test_compiling_needs_a_gpu_and_a_compiler(monkeypatch):
 
 
 def test_any_array_comes_to_the_device(rng):
-    here, voxels = torch.device("cpu"), rng.integers(0, 255, (3, 4, 5), np.uint8)
+    cpu, voxels = torch.device("cpu"), rng.integers(0, 255, (3, 4, 5), np.uint8)
     fixed = voxels.copy()
     fixed.flags.writeable = False
     for array in (voxels, voxels[::-1, :, ::-2], voxels[:, 1:3], fixed, fixed[:, :, 2:]):
-        assert (device.on_host(device.on_device(array, here)) == array).all()
+        assert (device.to_host(device.to_device(array, cpu)) == array).all()
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:", ""])
@@ -50,7 +50,7 @@ def test_unknown_devices(name):
         resolve_device(name)
 
 
-def test_a_missing_device_is_told():
+def test_a_missing_device():
     with pytest.raises(ValueError, match=r"there is no device 'cuda:99'.* CUDA build"):
         resolve_device("cuda:99")
 
@@ -63,12 +63,12 @@ def test_a_missing_device_is_told():
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_running_out_of_memory_is_told_with_what_to_do(error):
-    told = pytest.raises(ValueError, match=r"out of memory .*; take a smaller --tile")
-    with told, memory_advice("a smaller --tile"):
+def test_out_of_memory_errors_contain_the_advice(error):
+    raises = pytest.raises(ValueError, match=r"out of memory .*; take a smaller --tile")
+    with raises, advise_out_of_memory("a smaller --tile"):
         raise error
 
 
-def test_other_faults_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), memory_advice("nothing"):
+def test_other_errors_are_not_converted():
+    with pytest.raises(RuntimeError, match="shapes"), advise_out_of_memory("nothing"):
         raise RuntimeError("shapes do not match")

@@ -4,8 +4,8 @@ import torch
 
 from asem.model import inference
 from asem.model.config import ModelConfig
-from asem.model.inference import Runner, plan_tiles, predict
-from asem.model.unet import UNet, initialize, lattice, valid_input
+from asem.model.inference import NetworkRunner, plan_tiles, predict_array
+from asem.model.unet import UNet, initialize_weights, lattice, valid_input_size
 from asem.volume.roi import Roi
 
 NETS = [
@@ -16,14 +16,14 @@ NETS = [
 
 def runner(config, precision="32"):
     net = UNet(config)
-    initialize(net, torch.Generator().manual_seed(1))
-    return Runner(net.eval(), torch.device("cpu"), precision)
+    initialize_weights(net, torch.Generator().manual_seed(1))
+    return NetworkRunner(net.eval(), torch.device("cpu"), precision)
 
 
 def predicted(net, padded, pad, roi, tile, *, mirror=False):
     tiling = plan_tiles(net.net.config, roi, tile)
-    raw = padded[tiling.read.shift((pad,) * 3).slices]
-    return predict(net, raw, tiling, mirror=mirror)
+    raw = padded[tiling.read_roi.shift((pad,) * 3).slices]
+    return predict_array(net, raw, tiling, mirror=mirror)
 
 
 @pytest.mark.parametrize(
@@ -64,29 +64,29 @@ def test_a_tile_off_the_lattice_is_refused():
 def test_probability_is_the_rounded_softmax(rng):
     net = runner(NETS[0])
     tiling = plan_tiles(net.net.config, Roi((0, 0, 0), (4, 4, 4)), 4)
-    raw = rng.uniform(-1, 1, tiling.read.shape).astype(np.float32)
+    raw = rng.uniform(-1, 1, tiling.read_roi.shape).astype(np.float32)
     with torch.inference_mode():
         logits = net.net(torch.from_numpy(raw)[None, None])[0, :, :4, :4, :4]
     exact = torch.sigmoid((logits[1] - logits[0]).double()).numpy()
-    assert np.abs(predict(net, raw, tiling) - 255 * exact).max() <= 0.5 + 1e-3
+    assert np.abs(predict_array(net, raw, tiling) - 255 * exact).max() <= 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("config", NETS)
 def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
-    """Each by the plain network on the mirrored tile, kept where both have voxels."""
+    """Each by the plain network on the mirrored tile."""
     net, kept = runner(config), (8, 16, 8)
-    raw = rng.uniform(-1, 1, [valid_input(config, n) for n in kept]).astype(np.float32)
+    raw = rng.uniform(-1, 1, [valid_input_size(config, n) for n in kept]).astype(np.float32)
     expected = np.zeros(kept)
     for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
         with torch.inference_mode():
-            turned = torch.from_numpy(np.flip(raw, axes).copy())[None, None]
-            found = net.net(turned)[0].softmax(0)[1].numpy()
+            flipped = torch.from_numpy(np.flip(raw, axes).copy())[None, None]
+            mirrored = net.net(flipped)[0].softmax(0)[1].numpy()
         z, y, x = kept
-        expected += np.flip(found, axes)[:z, :y, :x] / 8
+        expected += np.flip(mirrored, axes)[:z, :y, :x] / 8
     seen = []
-    given = net.probability(raw, kept, mirror=True, told=seen.append).numpy()
-    assert np.abs(given - expected).max() < 1e-5
-    assert np.abs(given - net.probability(raw, kept).numpy()).max() > 1e-3
+    probability = net.probability(raw, kept, mirror=True, report_progress=seen.append).numpy()
+    assert np.abs(probability - expected).max() < 1e-5
+    assert np.abs(probability - net.probability(raw, kept).numpy()).max() > 1e-3
     assert seen == sorted(seen)
     assert seen[-1] == 1
 
@@ -94,11 +94,11 @@ def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
 @pytest.mark.gpu
 @pytest.mark.parametrize("piece", [24, 256])
 def test_the_gpu_agrees_with_the_cpu(rng, monkeypatch, piece):
-    monkeypatch.setitem(inference.PIECE, "cuda", piece)
+    monkeypatch.setitem(inference.PIECE_EDGE, "cuda", piece)
     on_cpu = runner(ModelConfig())
     tiling = plan_tiles(ModelConfig(), Roi((0, 0, 0), (40, 40, 40)), 40)
-    raw = rng.uniform(-1, 1, tiling.read.shape).astype(np.float32)
-    expected = predict(on_cpu, raw, tiling).astype(int)
+    raw = rng.uniform(-1, 1, tiling.read_roi.shape).astype(np.float32)
+    expected = predict_array(on_cpu, raw, tiling).astype(int)
     for precision, allowed in (("32", 2), ("bf16", 12)):
-        on_gpu = Runner(on_cpu.net.to("cuda"), torch.device("cuda", 0), precision)
-        assert np.abs(predict(on_gpu, raw, tiling) - expected).max() <= allowed
+        on_gpu = NetworkRunner(on_cpu.net.to("cuda"), torch.device("cuda", 0), precision)
+        assert np.abs(predict_array(on_gpu, raw, tiling) - expected).max() <= allowed

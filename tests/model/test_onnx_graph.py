@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from asem.model.config import ModelConfig
-from asem.model.onnx_graph import IR, OPSET, example_input, onnx_model, scaled
-from asem.model.unet import lattice, output_size, valid_input
+from asem.model.onnx_graph import IR_VERSION, OPSET, example_input, make_onnx_model, scale_uint8
+from asem.model.unet import lattice, output_size, valid_input_size
 from networks import seeded
 
 SHAPES = [
@@ -22,7 +22,7 @@ SHAPES = [
 def session(net):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    model = onnx_model(net, {"structure": "mito"}).SerializeToString()
+    model = make_onnx_model(net, {"structure": "mito"}).SerializeToString()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -30,7 +30,7 @@ def session(net):
 def test_it_computes_what_the_network_does_at_every_size(config, rng):
     net = seeded(config)
     run = session(net)
-    smallest, step = valid_input(config), lattice(config)
+    smallest, step = valid_input_size(config), lattice(config)
     shapes = [
         (1, smallest, smallest + step, smallest),
         (2, smallest + 3 * step, smallest, smallest),
@@ -47,7 +47,7 @@ def test_it_computes_what_the_network_does_at_every_size(config, rng):
 
 @pytest.mark.parametrize("config", SHAPES[1:4])
 def test_sizes_between_the_steps_fail_instead_of_shifting_the_result(config):
-    run, smallest = session(seeded(config)), valid_input(config)
+    run, smallest = session(seeded(config)), valid_input_size(config)
     for size in range(smallest + 1, smallest + lattice(config)):
         assert output_size(config, size) is None
         raw = np.zeros((1, 1, smallest, size, smallest), np.float32)
@@ -55,24 +55,27 @@ def test_sizes_between_the_steps_fail_instead_of_shifting_the_result(config):
             run.run(None, {"raw": raw})
 
 
-def test_what_the_file_says(rng):
-    model = onnx_model(seeded(SHAPES[0]), {"structure": "mito"})
-    assert (model.ir_version, model.opset_import[0].version) == (IR, OPSET)
+def test_versions_metadata_and_shapes(rng):
+    model = make_onnx_model(seeded(SHAPES[0]), {"structure": "mito"})
+    assert (model.ir_version, model.opset_import[0].version) == (IR_VERSION, OPSET)
     assert {prop.key: prop.value for prop in model.metadata_props} == {"structure": "mito"}
     run = session(seeded(SHAPES[0]))
-    (given,), (told,) = run.get_inputs(), run.get_outputs()
-    assert (given.name, given.shape) == ("raw", ["n", 1, "z", "y", "x"])
-    assert (told.name, told.shape) == ("probability", ["n", 1, "z_out", "y_out", "x_out"])
+    (raw,), (probability,) = run.get_inputs(), run.get_outputs()
+    assert (raw.name, raw.shape) == ("raw", ["n", 1, "z", "y", "x"])
+    assert (probability.name, probability.shape) == (
+        "probability",
+        ["n", 1, "z_out", "y_out", "x_out"],
+    )
 
 
 def test_the_example_keeps_one_step_of_the_lattice():
     grey = example_input(ModelConfig())
     assert (grey.shape, grey.dtype) == ((1, 1, 108, 108, 108), np.uint8)
-    assert (scaled(grey).min(), scaled(grey).max()) == (-1, 1)
+    assert (scale_uint8(grey).min(), scale_uint8(grey).max()) == (-1, 1)
 
 
 def test_a_layer_without_translation():
     net = seeded(SHAPES[0])
     net.down[0].append(nn.Sigmoid())
     with pytest.raises(NotImplementedError, match=r"no ONNX for the layer down\.0\.4, Sigmoid"):
-        onnx_model(net, {})
+        make_onnx_model(net, {})

@@ -3,7 +3,15 @@ import torch
 from torch import nn
 
 from asem.model.config import ModelConfig
-from asem.model.unet import UNet, context, initialize, lattice, output_size, reach, valid_input
+from asem.model.unet import (
+    UNet,
+    context,
+    context_behind,
+    initialize_weights,
+    lattice,
+    output_size,
+    valid_input_size,
+)
 
 PAPER = ModelConfig()
 SHAPES = [
@@ -17,7 +25,7 @@ SHAPES = [
 
 def seeded(config):
     net = UNet(config)
-    initialize(net, torch.Generator().manual_seed(0))
+    initialize_weights(net, torch.Generator().manual_seed(0))
     return net.eval()
 
 
@@ -39,7 +47,7 @@ def test_the_papers_network_computes_what_it_says():
 def test_computed_sizes_are_real_sizes(config):
     net = seeded(config)
     for at_least in (1, 5, 6):
-        size = valid_input(config, at_least)
+        size = valid_input_size(config, at_least)
         with torch.inference_mode():
             out = net(torch.zeros(1, 1, size, size, size))
         assert out.shape[2:] == (output_size(config, size),) * 3
@@ -50,7 +58,7 @@ def test_computed_sizes_are_real_sizes(config):
 @pytest.mark.parametrize("config", SHAPES)
 def test_a_shift_by_the_lattice_shifts_the_output(config):
     net, step = seeded(config).double(), lattice(config)
-    size = valid_input(config, step + 1)
+    size = valid_input_size(config, step + 1)
     wide = torch.randn(1, 1, size + step, size, size + step, dtype=torch.float64)
     with torch.inference_mode():
         whole = net(wide)
@@ -60,8 +68,8 @@ def test_a_shift_by_the_lattice_shifts_the_output(config):
 
 @pytest.mark.parametrize("config", SHAPES)
 def test_nothing_beyond_context_and_reach_is_seen(config):
-    net, before, behind = seeded(config).double(), context(config), reach(config)
-    size = valid_input(config, 3 * lattice(config))
+    net, before, behind = seeded(config).double(), context(config), context_behind(config)
+    size = valid_input_size(config, 3 * lattice(config))
     raw = torch.randn(1, 1, size, size, size, dtype=torch.float64)
     with torch.inference_mode():
         out = net(raw)

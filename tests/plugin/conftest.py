@@ -1,5 +1,6 @@
-"""A screen of its own, and hands: the X server's pointer and keys, by xdotool."""
+"""An X server without a monitor, and user input: its pointer and keys, by xdotool."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.phantom.cell import make_cell
+from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.workflows.importing import import_volume
 
 WIDTH, HEIGHT = 1280, 800
@@ -23,14 +24,14 @@ def screen():
     """An X server without a monitor; DISPLAY and Qt are set to it until the end of the tests."""
     out, into = os.pipe()
     os.set_inheritable(into, True)
-    # It ends with this process: Qt holds on to it until then, and would exit in the midst of tests.
+    # It ends with this process: Qt uses it until then, and would abort the tests without it.
     words = ["setpriv", "--pdeathsig", "TERM", "Xvfb", "-displayfd", str(into), "-nolisten", "tcp"]
     words += ["-screen", "0", f"{WIDTH}x{HEIGHT}x24"]
     quiet = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
     os.posix_spawnp(words[0], words, os.environ, file_actions=[quiet])
     os.close(into)
-    with os.fdopen(out) as told:
-        display = f":{told.readline().strip()}"
+    with os.fdopen(out) as display_number:
+        display = f":{display_number.readline().strip()}"
     before = os.environ.copy()
     os.environ |= {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb", "NAPARI_CONFIG": ""}
     yield display
@@ -40,9 +41,9 @@ def screen():
 
 @pytest.fixture(scope="session")
 def drawn_cell(tmp_path_factory):
-    """A folder with cell.zarr/raw, and where mitochondria are."""
+    """A folder with cell.zarr/raw, and the mask of its mitochondria."""
     folder = tmp_path_factory.mktemp("drawn")
-    raw, mitochondria = make_cell((48, 80, 112), SIZE, np.random.default_rng(3))
+    raw, mitochondria = make_synthetic_cell((48, 80, 112), SIZE, np.random.default_rng(3))
     tifffile.imwrite(folder / "raw.tif", raw)
     import_volume(folder / "raw.tif", folder / "cell.zarr/raw", voxel_size=SIZE)
     return folder, mitochondria > 0
@@ -50,26 +51,26 @@ def drawn_cell(tmp_path_factory):
 
 @pytest.fixture
 def raw(drawn_cell, tmp_path):
-    """A copy of cell.zarr/raw that nobody has annotated."""
+    """A copy of cell.zarr/raw without annotations."""
     shutil.copytree(drawn_cell[0] / "cell.zarr", tmp_path / "cell.zarr")
     return tmp_path / "cell.zarr/raw"
 
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Where screenshots go: the folder ASEM_PICTURES, else that of the test."""
+    """Folder of screenshots: ASEM_PICTURES, else a temporary one."""
     folder = Path(os.environ.get("ASEM_PICTURES", tmp_path / "pictures"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-class Hands:
-    """Real events in a viewer of this process, whose events are processed meanwhile."""
+class UserInput:
+    """Sends real mouse and key events to a viewer of this process, and processes Qt events."""
 
-    def __init__(self, viewer, desk):
+    def __init__(self, viewer, model):
         from qtpy.QtWidgets import QApplication
 
-        self.viewer, self.desk = viewer, desk
+        self.viewer, self.model = viewer, model
         self.window = viewer.window._qt_window
         self.canvas = viewer.window._qt_viewer.canvas.native
         self.process = QApplication.processEvents
@@ -81,7 +82,7 @@ class Hands:
     def wait(self, until, seconds=120.0):
         end = time.monotonic() + seconds
         while not until():
-            assert time.monotonic() < end, f"waited {seconds} s; status: {self.desk.status}"
+            assert time.monotonic() < end, f"waited {seconds} s; status: {self.model.status}"
             self.process()
             time.sleep(0.005)
 
@@ -90,16 +91,16 @@ class Hands:
         self.wait(lambda: time.monotonic() >= end)
 
     def settle(self):
-        """Wait until nothing is cut any more."""
+        """Wait until no cut is running."""
         self.rest()
-        self.wait(lambda: not self.desk.busy)
+        self.wait(lambda: not self.model.is_cutting)
         self.rest()
 
     def do(self, *words):
         self._run(["xdotool", *map(str, words)])
 
     def answer(self, widget, title, words):
-        """Click on what opens a dialog, which this process then waits for, and type into it."""
+        """Click on a widget that opens a modal dialog, and type into the dialog."""
         place = widget.mapToGlobal(widget.rect().center())
         commands = (
             f"xdotool mousemove {place.x()} {place.y()} click 1",
@@ -110,17 +111,17 @@ class Hands:
         self._run(["sh", "-c", " && ".join(commands)])
 
     def _run(self, words):
-        acting = subprocess.Popen(words)
-        self.wait(lambda: acting.poll() is not None)
-        assert acting.returncode == 0
+        process = subprocess.Popen(words)
+        self.wait(lambda: process.poll() is not None)
+        assert process.returncode == 0
         self.rest()
 
     def pixel(self, voxel):
-        """Where on the screen a voxel of the window is seen."""
+        """Return the position of a voxel of the window on the screen."""
         from qtpy.QtCore import QPoint
 
         dims, camera = self.viewer.dims, self.viewer.scene.camera
-        world = np.array(self.viewer.layers["window of raw"].data_to_world(voxel))[
+        world = np.array(self.viewer.layers["raw (window)"].data_to_world(voxel))[
             list(dims.displayed)
         ]
         row, column = (world - camera.center[-2:]) * camera.zoom
@@ -150,31 +151,31 @@ class Hands:
 
     def picture(self, path):
         self.rest()
-        self.window.grab()  # lays out what has not been shown yet
+        self.window.grab()  # computes the layout
         self.viewer.screenshot(str(path), canvas_only=False, flash=False)
 
 
 @pytest.fixture
-def hands_of(screen):
-    """Makes hands for a viewer and its desk."""
-    return Hands
+def make_user(screen):
+    """Return the class that sends user input to a viewer and its model."""
+    yield UserInput
+    gc.collect()  # Qt objects must not be deleted in a worker thread of the next test
 
 
 @pytest.fixture
-def open_window(hands_of):
+def open_window(make_user):
     """Open raw in a viewer of this process; it is closed at the end."""
     opened = []
 
     def open_(raw):
-        from asem.plugin.annotate import open_desk
-        from asem.plugin.main import show
+        from asem.plugin.annotate_widget import open_annotation, start_viewer
 
-        desk = open_desk(raw)
-        viewer = show(desk)
-        opened.append((viewer, desk))
-        return hands_of(viewer, desk)
+        model = open_annotation(raw)
+        viewer = start_viewer(model)
+        opened.append((viewer, model))
+        return make_user(viewer, model)
 
     yield open_
-    for viewer, desk in opened:
+    for viewer, model in opened:
         viewer.close()
-        desk.close()
+        model.close()

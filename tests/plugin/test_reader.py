@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from npe2 import PluginManifest
 
-from asem.plugin.reader import get_reader, images_in, read_cell
-from asem.plugin.sample import phantom
-from asem.volume.formats import open_volume
+from asem.plugin.reader import find_images, get_reader, read_cell
+from asem.plugin.sample_data import make_phantom
 from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
 from asem.workflows.annotation import open_session, save_labels
 
 
-def test_all_images_of_a_cell_lie_in_their_places_in_nm(cell):
+def test_all_images_of_a_cell_are_positioned_in_nm(cell):
     raw, mito = read_cell(str(cell / "cell.zarr"))
     assert [layer[1]["name"] for layer in (raw, mito)] == ["raw", "labels/mito"]
     assert [layer[2] for layer in (raw, mito)] == ["image", "labels"]
@@ -32,17 +32,17 @@ def test_one_image_alone(cell):
     assert np.array_equal(levels[0][7, :, 3:9], volume.read(volume.roi)[7, :, 3:9])
 
 
-def test_what_nobody_knows_is_not_shown(cell, tmp_path):
+def test_unlabelled_voxels_are_not_shown(cell, tmp_path):
     shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
     volume, session = open_session(tmp_path / "cell.zarr/raw")
     window = Roi((0, 0, 0), (8, 8, 8))
     with session:
         for part in (window, window.shift((16, 16, 16))):
-            session.structure("er").accept(part, np.ones(window.shape, bool))
+            session.open_structure("er").accept_window(part, np.ones(window.shape, bool))
         save_labels(volume, session, "er", tmp_path / "cell.zarr/labels/er")
     ((levels, _, kind),) = read_cell(str(tmp_path / "cell.zarr/labels/er"))
     assert kind == "labels"
-    assert np.unique(levels[0].stored.store[...].read().result()).tolist() == [1, 255]
+    assert np.unique(levels[0].array.store[...].read().result()).tolist() == [1, 255]
     shown = np.asarray(levels[0])
     assert np.unique(shown).tolist() == [0, 1]
     assert shown.dtype == levels[0].dtype
@@ -53,11 +53,14 @@ def test_only_folders_with_images_are_read(cell, tmp_path):
     assert get_reader(str(cell / "cell.zarr")) is read_cell
     assert get_reader(str(tmp_path)) is None
     assert get_reader([str(cell / "cell.zarr")]) is None
-    assert images_in(cell / "cell.zarr") == [cell / "cell.zarr/labels/mito", cell / "cell.zarr/raw"]
+    assert find_images(cell / "cell.zarr") == [
+        cell / "cell.zarr/labels/mito",
+        cell / "cell.zarr/raw",
+    ]
 
 
 def test_the_sample_is_a_cell_with_mitochondria():
-    (raw, _, image), (mitochondria, settings, labels) = phantom()
+    (raw, _, image), (mitochondria, settings, labels) = make_phantom()
     assert (image, labels) == ("image", "labels")
     assert raw.shape == mitochondria.shape
     assert mitochondria.any()
@@ -83,7 +86,7 @@ def test_napari_opens_a_cell_and_offers_to_annotate_it(screen, cell, tmp_path, p
     assert raw.extent.world[1].tolist() == [390, 470, 710]
     viewer.layers.selection.active = raw
     dock, widget = viewer.window.add_plugin_dock_widget("asem", "Annotate (graph cut)")
-    assert widget.raw.text() == str(path / "raw")
+    assert widget.raw_path.text() == str(path / "raw")
     widget.findChildren(QPushButton)[1].click()
     assert "least certain" in viewer.layers
     with pytest.raises(BlockingIOError):

@@ -3,8 +3,8 @@ import base64
 import numpy as np
 import pytest
 
-from asem.report.figures import as_png, loss_curves, overlay
-from asem.report.page import Picture, write_page
+from asem.report.figures import encode_png_data_url, plot_loss_curves, plot_overlay
+from asem.report.html_report import ReportFigure, write_html_report
 
 ROWS = [
     {"iteration": 1, "train_loss": 2.0, "validation_loss": 2.5, "f1": None},
@@ -13,22 +13,22 @@ ROWS = [
 
 
 def test_curves_hold_the_rows():
-    left, right = loss_curves(ROWS).axes
+    left, right = plot_loss_curves(ROWS).axes
     assert [line.get_ydata().tolist() for line in left.lines] == [[2.0, 1.0], [2.5, 1.5]]
     assert [line.get_xydata().tolist() for line in right.lines] == [[[2.0, 0.5]]]
 
 
 def test_a_run_without_validation_has_curves():
     rows = [{"iteration": 1, "train_loss": 2.0, "validation_loss": None, "f1": None}]
-    assert len(loss_curves(rows).axes[0].lines) == 1
+    assert len(plot_loss_curves(rows).axes[0].lines) == 1
 
 
 @pytest.mark.parametrize(
     "mask", [np.zeros((8, 9), bool), np.ones((8, 9), bool), np.eye(8, 9, dtype=bool)]
 )
 def test_an_overlay_is_a_png(mask):
-    figure = overlay(np.zeros((8, 9)), mask, mask, window=(0, 255), pixel_nm=(10.0, 10.0))
-    head, data = as_png(figure).split(",")
+    figure = plot_overlay(np.zeros((8, 9)), mask, mask, window=(0, 255), pixel_nm=(10.0, 10.0))
+    head, data = encode_png_data_url(figure).split(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(data).startswith(b"\x89PNG")
 
@@ -36,14 +36,15 @@ def test_an_overlay_is_a_png(mask):
 def test_a_page_holds_its_numbers_and_escapes_its_words(tmp_path):
     row = {"precision": 0.5, "recall": None, "f1": 0.25, "iou": 0.125, "voxels": 1234567}
     scores = {"exclusion_zone": None, "all": row, "zone": None}
-    write_page(
+    write_html_report(
         tmp_path / "r.html",
         "a < b",
         summary="c & d",
         scores=scores,
-        pictures=[Picture("e", "data:,")],
+        figures=[ReportFigure("e", "data:,")],
     )
     page = (tmp_path / "r.html").read_text()
-    for part in ("a &lt; b", "c &amp; d", "0.500", "0.250", "1,234,567", "all voxels", "<img"):
+    for part in ("a &lt; b", "c &amp; d", "0.500", "0.250", "1,234,567", "all voxels"):
         assert part in page
+    assert '<img src="data:,"' in page
     assert "outside of the exclusion zone" not in page

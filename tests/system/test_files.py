@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asem.system import files
-from asem.system.files import is_temporary, refuse_undecodable, replaced
+from asem.system.files import check_utf8_path, is_temporary_name, replace_file
 
 
 def names(folder):
@@ -17,12 +17,12 @@ def names(folder):
 
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file"
-    with replaced(path) as file:
+    with replace_file(path) as file:
         file.write(b"old")
-    with pytest.raises(TypeError), replaced(path) as file:
+    with pytest.raises(TypeError), replace_file(path) as file:
         file.writelines([b"ne", 1])
     assert path.read_bytes() == b"old"
-    with replaced(path) as file:
+    with replace_file(path) as file:
         file.write(b"new")
     assert path.read_bytes() == b"new"
     assert names(tmp_path) == ["file"]
@@ -30,8 +30,8 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
 
 def test_files_of_other_processes_are_not_touched(tmp_path):
     (tmp_path / "file.partial").write_text("another's")
-    with replaced(tmp_path / "file") as first:  # two at once, the last one that ends stays
-        with replaced(tmp_path / "file") as second:
+    with replace_file(tmp_path / "file") as first:  # two at once, the last one that ends stays
+        with replace_file(tmp_path / "file") as second:
             second.write(b"second")
         assert (tmp_path / "file").read_bytes() == b"second"
         first.write(b"first")
@@ -40,7 +40,7 @@ def test_files_of_other_processes_are_not_touched(tmp_path):
 
 
 def test_the_longest_names_can_be_replaced(tmp_path):
-    with replaced(tmp_path / ("n" * 255)) as file:
+    with replace_file(tmp_path / ("n" * 255)) as file:
         file.write(b"text")
     assert names(tmp_path) == ["n" * 255]
 
@@ -48,13 +48,13 @@ def test_the_longest_names_can_be_replaced(tmp_path):
 def test_links_and_devices_stay(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "link").symlink_to("file")
-    with replaced(tmp_path / "link") as file:
+    with replace_file(tmp_path / "link") as file:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"new"
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with replaced(tmp_path / "pipe") as file:
+    with replace_file(tmp_path / "pipe") as file:
         file.write(b"through")
     assert os.read(reader, 10) == b"through"
     os.close(reader)
@@ -62,11 +62,14 @@ def test_links_and_devices_stay(tmp_path):
 
 
 def test_a_fault_names_the_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone/file'$"), replaced(tmp_path / "gone/file"):
+    with (
+        pytest.raises(FileNotFoundError, match=r"gone/file'$"),
+        replace_file(tmp_path / "gone/file"),
+    ):
         pass
     with (
         pytest.raises(OSError, match=r"No space left on device: '.*file'"),
-        replaced(tmp_path / "file"),
+        replace_file(tmp_path / "file"),
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"x")
@@ -77,7 +80,7 @@ def test_rights_are_those_of_open(tmp_path, mask):
     tmp_path.chmod(0o2777)
     before = os.umask(mask)
     try:
-        with replaced(tmp_path / "file") as file:
+        with replace_file(tmp_path / "file") as file:
             file.write(b"")
     finally:
         os.umask(before)
@@ -85,16 +88,16 @@ def test_rights_are_those_of_open(tmp_path, mask):
 
 
 def test_temporary_names_are_known():
-    assert is_temporary(f".asem-{'0' * 32}.partial")
-    assert is_temporary(f".asem-{'0' * 32}.lock")
-    assert not is_temporary("zarr.json.partial")
+    assert is_temporary_name(f".asem-{'0' * 32}.partial")
+    assert is_temporary_name(f".asem-{'0' * 32}.lock")
+    assert not is_temporary_name("zarr.json.partial")
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from asem.system.files import replaced
-with replaced(Path(sys.argv[1])) as file:
+from asem.system.files import replace_file
+with replace_file(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -108,10 +111,10 @@ def test_nothing_is_left_of_a_process_that_is_killed(tmp_path):
 
 
 def test_a_file_system_without_unnamed_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_unnamed", lambda folder: None)
-    with replaced(tmp_path / "file") as file:
+    monkeypatch.setattr(files, "_open_unnamed", lambda folder: None)
+    with replace_file(tmp_path / "file") as file:
         file.write(b"text")
-        assert all(map(is_temporary, names(tmp_path)))
+        assert all(map(is_temporary_name, names(tmp_path)))
     assert names(tmp_path) == ["file"]
 
 
@@ -122,14 +125,14 @@ def test_a_system_that_denies_links(tmp_path, monkeypatch, code):
 
     monkeypatch.setattr(os, "link", link)
     for text in (b"old", b"new" * 100_000):
-        with replaced(tmp_path / "file") as file:
+        with replace_file(tmp_path / "file") as file:
             file.write(text[:2])
             file.write(text[2:])
         assert (tmp_path / "file").read_bytes() == text
     plain = tmp_path / "plain"
     plain.touch()
     assert (tmp_path / "file").stat().st_mode == plain.stat().st_mode
-    with pytest.raises(ZeroDivisionError), replaced(tmp_path / "file"):
+    with pytest.raises(ZeroDivisionError), replace_file(tmp_path / "file"):
         print(1 / 0)
     assert names(tmp_path) == ["file", "plain"]
 
@@ -138,12 +141,12 @@ def test_a_path_that_is_no_text_is_refused(tmp_path, monkeypatch):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     folder.mkdir()
     (tmp_path / "café").mkdir()
-    refuse_undecodable(tmp_path / "café/out")
+    check_utf8_path(tmp_path / "café/out")
     with pytest.raises(ValueError, match=r"caf\\xe9/out: the path is not UTF-8 text; rename"):
-        refuse_undecodable(folder / "out")
+        check_utf8_path(folder / "out")
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(ValueError, match="not UTF-8"):
-        refuse_undecodable(tmp_path / "link/out")
+        check_utf8_path(tmp_path / "link/out")
     monkeypatch.chdir(folder)
     with pytest.raises(ValueError, match="not UTF-8"):
-        refuse_undecodable(Path("out"))
+        check_utf8_path(Path("out"))

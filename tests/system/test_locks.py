@@ -7,16 +7,16 @@ import threading
 
 import pytest
 
-from asem.system.locks import exclusive, is_held, lock_file, unlock
+from asem.system.locks import acquire_lock, exclusive_lock, is_lock_held, release_lock
 
 COUNT = """
 import sys, time
 from pathlib import Path
-from asem.system.locks import exclusive
+from asem.system.locks import exclusive_lock
 {prelude}
 folder = Path(sys.argv[1])
 for _ in range(int(sys.argv[2])):
-    with exclusive(folder / "lock"):
+    with exclusive_lock(folder / "lock"):
         number = int((folder / "number").read_text())
         (folder / "number").write_text(str(number + 1))
 """
@@ -47,7 +47,7 @@ def test_threads_count_together(tmp_path):
 
     def count():
         for _ in range(50):
-            with exclusive(tmp_path / "lock"):
+            with exclusive_lock(tmp_path / "lock"):
                 number[0] = number[0] + 1
 
     threads = [threading.Thread(target=count) for _ in range(4)]
@@ -66,22 +66,22 @@ def no_flock(*_):
 @pytest.mark.parametrize("flock", [fcntl.flock, no_flock])
 def test_a_lock_that_is_held_is_waited_for_and_then_told(tmp_path, monkeypatch, flock):
     monkeypatch.setattr("fcntl.flock", flock)
-    held = lock_file(tmp_path / "lock")
+    held = acquire_lock(tmp_path / "lock")
     with pytest.raises(BlockingIOError, match=r"has held .*lock for 0.1 s"):  # noqa: SIM117
-        with exclusive(tmp_path / "lock", timeout_s=0.1):
+        with exclusive_lock(tmp_path / "lock", timeout_s=0.1):
             pass
     held.close()
-    with exclusive(tmp_path / "lock", timeout_s=0.1):
+    with exclusive_lock(tmp_path / "lock", timeout_s=0.1):
         pass
 
 
 def test_a_lock_file_that_was_moved_away_is_not_the_lock(tmp_path):
-    first = lock_file(tmp_path / "lock")
+    first = acquire_lock(tmp_path / "lock")
     (tmp_path / "lock").rename(tmp_path / "moved")
-    second = lock_file(tmp_path / "lock")  # another file
-    unlock(first, tmp_path / "lock")
+    second = acquire_lock(tmp_path / "lock")  # another file
+    release_lock(first, tmp_path / "lock")
     assert (tmp_path / "lock").exists()  # that of the second
-    unlock(second, tmp_path / "lock")
+    release_lock(second, tmp_path / "lock")
     assert names(tmp_path) == ["moved"]
 
 
@@ -91,32 +91,32 @@ def test_without_flock_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_p
                            capture_output=True, text=True)  # fmt: skip
     owner = tmp_path / "lock.owner"
     owner.write_text(f"{os.uname().nodename} {ended.stdout.strip()}")
-    lock_file(tmp_path / "lock").close()
+    acquire_lock(tmp_path / "lock").close()
     owner.write_text(f"elsewhere {ended.stdout.strip()}")  # cannot be found out
     with pytest.raises(BlockingIOError, match="delete it if none runs"):
-        lock_file(tmp_path / "lock")
+        acquire_lock(tmp_path / "lock")
 
 
 def test_another_fault_is_raised(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
-        lock_file(tmp_path / "gone/lock")
+        acquire_lock(tmp_path / "gone/lock")
 
     def fail(*_):
         raise OSError(errno.EIO, "broken")
 
     monkeypatch.setattr("fcntl.flock", fail)
     with pytest.raises(OSError, match="broken"):
-        lock_file(tmp_path / "lock")
+        acquire_lock(tmp_path / "lock")
 
 
 def test_without_flock_the_lock_of_another_process_stays(tmp_path, monkeypatch):
     """The folder was deleted, and another process has made it and its lock anew."""
     monkeypatch.setattr("fcntl.flock", no_flock)
-    held = lock_file(tmp_path / "lock")
-    assert is_held(held, tmp_path / "lock")
+    held = acquire_lock(tmp_path / "lock")
+    assert is_lock_held(held, tmp_path / "lock")
     (tmp_path / "lock.owner").unlink()
     (tmp_path / "lock.owner").write_text("elsewhere 1")
-    assert not is_held(held, tmp_path / "lock")
+    assert not is_lock_held(held, tmp_path / "lock")
     held.close()
     assert (tmp_path / "lock.owner").read_text() == "elsewhere 1"
 
@@ -128,7 +128,7 @@ def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path, monkeypatch, name,
     (tmp_path / "thesis").write_text("years of work")
     plant(tmp_path / name)
     with pytest.raises(OSError, match=f"{name} is a "):
-        lock_file(tmp_path / "lock")
+        acquire_lock(tmp_path / "lock")
     assert (tmp_path / "thesis").read_text() == "years of work"
 
 
@@ -136,8 +136,8 @@ def test_without_flock_an_owner_that_can_be_no_process_is_no_fault(tmp_path, mon
     monkeypatch.setattr("fcntl.flock", no_flock)
     owner, host = tmp_path / "lock.owner", os.uname().nodename
     owner.write_text(f"{host} {'9' * 200}")
-    lock_file(tmp_path / "lock").close()
+    acquire_lock(tmp_path / "lock").close()
     for number in ("0", "x"):
         owner.write_text(f"{host} {number}")
         with pytest.raises(BlockingIOError, match="delete it if none runs"):
-            lock_file(tmp_path / "lock")
+            acquire_lock(tmp_path / "lock")

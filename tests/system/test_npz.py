@@ -9,9 +9,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from asem.system.npz import Form, read_arrays
+from asem.system.npz import ArraySpec, read_npz
 
-FORMS = {"a": Form("uint8", (2, None)), "t": Form("U"), "n": Form("i", optional=True)}
+FORMS = {
+    "a": ArraySpec("uint8", (2, None)),
+    "t": ArraySpec("U"),
+    "n": ArraySpec("i", optional=True),
+}
 
 
 def npy(array, *, version=(1, 0)):
@@ -38,13 +42,13 @@ class Trap:
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_writes_is_read(tmp_path, save):
     save(tmp_path / "f.npz", a=A, t="text", other=np.ones(3))
-    found = read_arrays(tmp_path / "f.npz", FORMS)
+    found = read_npz(tmp_path / "f.npz", FORMS)
     assert set(found) == {"a", "t"}
     assert (found["a"] == A).all()
     assert found["a"].flags.writeable
     assert str(found["t"]) == "text"
     save(tmp_path / "f.npz", a=np.asfortranarray(A), t="", n=np.int32(5))
-    found = read_arrays(tmp_path / "f.npz", FORMS)
+    found = read_npz(tmp_path / "f.npz", FORMS)
     assert (found["a"] == A).all()
     assert found["n"] == 5
 
@@ -84,7 +88,7 @@ def test_entries_of_another_form_are_refused(tmp_path, monkeypatch, what):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "f.npz", a=ENTRIES[what])
     with pytest.raises(ValueError, match="is damaged: ") as caught:
-        read_arrays(path, FORMS)
+        read_npz(path, FORMS)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "trap").exists()
@@ -133,7 +137,7 @@ def test_files_that_are_no_such_archive_are_refused(tmp_path, monkeypatch, harm)
     path = write(tmp_path / "f.npz", compression=zipfile.ZIP_STORED)
     HARMS[harm](path)
     with pytest.raises(ValueError, match="is damaged: ") as caught:
-        read_arrays(path, FORMS)
+        read_npz(path, FORMS)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "trap").exists()
@@ -146,14 +150,14 @@ def test_a_small_file_takes_no_large_memory(tmp_path, monkeypatch):
     path = write(tmp_path / "f.npz", a=header(text) + bytes(size))
     assert path.stat().st_size < 400_000
     with pytest.raises(ValueError, match=r"a.npy is uint8 of shape \(2, 150000000\), not"):
-        read_arrays(path, {"a": Form("uint8", (2, None), most=10**6)})
+        read_npz(path, {"a": ArraySpec("uint8", (2, None), max_size=10**6)})
     data = bytearray(write(path).read_bytes())
     data[data.index(b"PK\x01\x02") + 24 :][:4] = b""
     place = data.index(b"PK\x01\x02") + 24
     data[place : place + 4] = struct.pack("<I", 2**31)
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"states 2147483648 bytes"):
-        read_arrays(path, FORMS)
+        read_npz(path, FORMS)
 
 
 @pytest.mark.parametrize("what", ["pipe", "folder", "nothing"])
@@ -164,4 +168,4 @@ def test_what_is_no_regular_file(tmp_path, what):
     elif what == "folder":
         path.mkdir()
     with pytest.raises(OSError, match=r"thing\.npz"):
-        read_arrays(path, FORMS)
+        read_npz(path, FORMS)

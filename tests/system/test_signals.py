@@ -12,31 +12,31 @@ import pytest
 
 from asem.system import signals
 from asem.system.signals import (
-    ENDING,
+    TERMINATION_SIGNALS,
     Terminated,
-    deferred_signals,
+    defer_signals,
     exit_code,
-    handled_as_interrupt,
-    kept_handlers,
-    raised_signals,
-    undisturbed,
+    forward_to_sigint_handler,
+    open_uninterrupted,
+    raise_on_signals,
+    restore_handlers_after,
 )
 
 
-@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("number", TERMINATION_SIGNALS)
 def test_a_signal_is_raised_and_the_handlers_return(number):
-    before = [signal.getsignal(one) for one in ENDING]
-    with pytest.raises(KeyboardInterrupt) as caught, raised_signals():
+    before = [signal.getsignal(one) for one in TERMINATION_SIGNALS]
+    with pytest.raises(KeyboardInterrupt) as caught, raise_on_signals():
         os.kill(os.getpid(), number)
     assert exit_code(caught.value) == 128 + number
-    assert [signal.getsignal(one) for one in ENDING] == before
+    assert [signal.getsignal(one) for one in TERMINATION_SIGNALS] == before
 
 
 def test_signals_at_the_same_moment_are_one():
     cleaned = []
 
     def work():
-        with raised_signals():
+        with raise_on_signals():
             try:
                 os.kill(os.getpid(), signal.SIGHUP)
             finally:
@@ -55,7 +55,7 @@ def test_handlers_that_an_import_replaces_are_set_again():
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        with kept_handlers():
+        with restore_handlers_after():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         assert signal.getsignal(signal.SIGINT) is handler
     finally:
@@ -65,8 +65,8 @@ def test_handlers_that_an_import_replaces_are_set_again():
 SECOND = """
 import os, signal, sys
 from asem.system import signals
-signals.SAME_REQUEST_S = 0
-with signals.raised_signals():
+signals.SAME_SIGNAL_INTERVAL_S = 0
+with signals.raise_on_signals():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     finally:
@@ -86,7 +86,7 @@ def test_ignored_signals_and_those_of_the_calling_program_stay():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     other = signal.signal(signal.SIGTERM, lambda *_: seen.append("theirs"))
     try:
-        with raised_signals():
+        with raise_on_signals():
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0)
@@ -98,11 +98,11 @@ def test_ignored_signals_and_those_of_the_calling_program_stay():
 
 
 def test_nothing_changes_in_other_threads():
-    before, found = [signal.getsignal(one) for one in ENDING], []
+    before, found = [signal.getsignal(one) for one in TERMINATION_SIGNALS], []
 
     def run():
-        with raised_signals():
-            found.extend(signal.getsignal(one) for one in ENDING)
+        with raise_on_signals():
+            found.extend(signal.getsignal(one) for one in TERMINATION_SIGNALS)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -112,16 +112,16 @@ def test_nothing_changes_in_other_threads():
 
 def test_a_loop_of_events_gets_them_as_ctrl_c():
     seen = []
-    with raised_signals():
+    with raise_on_signals():
         ctrl_c = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
-        with handled_as_interrupt():
+        with forward_to_sigint_handler():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGHUP)
             while len(seen) < 2:
                 time.sleep(0.001)
         signal.signal(signal.SIGINT, ctrl_c)
     assert set(seen) == {signal.SIGTERM, signal.SIGHUP}
-    assert signals.OWN[0] == signal.getsignal(signal.SIGTERM)
+    assert signals.DEFAULT_HANDLERS[0] == signal.getsignal(signal.SIGTERM)
 
 
 def test_what_the_interrupted_code_raises_is_an_interruption_all_the_same():
@@ -132,7 +132,7 @@ def test_what_the_interrupted_code_raises_is_an_interruption_all_the_same():
             raise ImportError("initialization failed") from error
 
     def work():
-        with raised_signals():
+        with raise_on_signals():
             load()
 
     with pytest.raises(Terminated) as caught:
@@ -154,16 +154,16 @@ def test_a_signal_is_kept_until_something_is_open():
             states.append("closed")
 
     def work():
-        with raised_signals(), undisturbed(make, number=3):
+        with raise_on_signals(), open_uninterrupted(make, number=3):
             states.append("used")
 
     with pytest.raises(Terminated) as caught:
         work()
     assert exit_code(caught.value) == 143
     assert states == ["opened", "closed"]
-    with pytest.raises(KeyboardInterrupt), deferred_signals():
+    with pytest.raises(KeyboardInterrupt), defer_signals():
         os.kill(os.getpid(), signal.SIGINT)
-    with undisturbed(suppress) as found:
+    with open_uninterrupted(suppress) as found:
         assert found is None
 
 
@@ -190,4 +190,4 @@ def test_a_signal_while_workers_are_started(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 143
     (told,) = done.stderr.splitlines()
-    assert told.startswith("asem: interrupted; give the same command again")
+    assert told.startswith("asem: interrupted; run the same command again")

@@ -3,18 +3,20 @@ import math
 import pytest
 import torch
 
-from asem.training.losses import balanced_cross_entropy, cross_entropy_and_dice, loss_named
+from asem.training.losses import LOSSES, balanced_cross_entropy, cross_entropy_and_dice, find_loss
+from asem.training.recipes import RECIPES
+from asem.workflows.train import train_model
 
 
-def block(probability, target, known):
-    """Return one row of voxels as the losses take it."""
+def block(probability, target, labelled):
+    """Return one row of voxels as the arguments of a loss."""
     p = torch.tensor(probability, dtype=torch.float64)
     logits = torch.stack([torch.log(1 - p), torch.log(p)])[None, :, None, None]
     shape = (1, 1, 1, -1)
     return (
         logits,
         torch.tensor(target).view(shape),
-        torch.tensor(known, dtype=torch.bool).view(shape),
+        torch.tensor(labelled, dtype=torch.bool).view(shape),
     )
 
 
@@ -51,16 +53,31 @@ def test_dice_by_hand():
     assert loss.item() == pytest.approx(entropy + 1 - (2 * 0.9 + 1) / (1.1 + 1 + 1))
 
 
-@pytest.mark.parametrize("name", ["balanced", "cross_entropy+dice"])
-def test_unknown_voxels_have_no_gradient_and_none_known_is_finite(name):
-    logits, target, known = block([0.9, 0.2], [1, 0], [1, 0])
+@pytest.mark.parametrize("name", LOSSES)
+def test_unlabelled_voxels_have_no_gradient_and_without_labels_it_is_finite(name):
+    logits, target, labelled = block([0.9, 0.2], [1, 0], [1, 0])
     logits.requires_grad_()
-    loss_named(name)(logits, target, known).backward()
+    find_loss(name)(logits, target, labelled).backward()
     assert logits.grad[..., 1].abs().max() == 0
     assert logits.grad[..., 0].abs().max() > 0
-    assert torch.isfinite(loss_named(name)(logits, target, known & False))
+    assert torch.isfinite(find_loss(name)(logits, target, labelled & False))
 
 
-def test_an_unknown_loss():
-    with pytest.raises(ValueError, match="unknown loss 'mse'; known: balanced"):
-        loss_named("mse")
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_name_existing_losses(name):
+    assert RECIPES[name].get("loss", "balanced") in LOSSES
+
+
+def test_a_wrong_name_is_an_error_before_anything_is_created(cell, tmp_path):
+    text = (cell / "train.toml").read_text().replace("cross_entropy+dice", "mse")
+    (cell / "mse.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"no loss 'mse'; take balanced or cross_entropy\+dice"):
+        train_model(cell / "mse.toml", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_is_added_by_one_entry(cell, tmp_path, monkeypatch):
+    monkeypatch.setitem(LOSSES, "mse", lambda logits, target, labelled: (logits**2).mean())
+    text = (cell / "train.toml").read_text().replace("cross_entropy+dice", "mse")
+    (cell / "mse.toml").write_text(text.replace("iterations = 6", "iterations = 1"))
+    assert train_model(cell / "mse.toml", out=tmp_path / "run")["iteration"] == 1

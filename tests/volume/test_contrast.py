@@ -3,11 +3,11 @@ import pytest
 
 from asem.volume.contrast import (
     GreyBins,
-    GreyCounts,
+    GreyHistogram,
+    contrast_window_of,
     count_values,
-    dtype_extremes,
-    to_unit,
-    window_of,
+    dtype_range,
+    scale_to_unit,
 )
 from asem.volume.volume import Volume
 
@@ -15,8 +15,8 @@ from asem.volume.volume import Volume
 def window(pieces):
     low, high = (float(f([f(piece) for piece in pieces])) for f in (np.min, np.max))
     integer = np.issubdtype(pieces[0].dtype, np.integer)
-    bins = GreyBins.between(*(dtype_extremes(pieces[0].dtype) or (low, high)), integer=integer)
-    return bins.window(sum(bins.count(piece) for piece in pieces))
+    bins = GreyBins.from_range(*(dtype_range(pieces[0].dtype) or (low, high)), integer=integer)
+    return bins.window(sum(bins.histogram(piece) for piece in pieces))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.float32])
@@ -45,18 +45,18 @@ def test_few_bright_voxels_have_a_window():
 
 
 def test_values_beyond_the_window_are_clipped():
-    assert to_unit(np.array([10, 20, 30, 99], np.uint16), (20, 30)).tolist() == [0, 0, 1, 1]
+    assert scale_to_unit(np.array([10, 20, 30, 99], np.uint16), (20, 30)).tolist() == [0, 0, 1, 1]
 
 
 def test_16_bit_without_a_window_is_refused():
     with pytest.raises(ValueError, match="is uint16 and has no contrast window; import it"):
-        window_of(Volume(np.zeros((1, 1, 1), np.uint16), (1.0,) * 3))
+        contrast_window_of(Volume(np.zeros((1, 1, 1), np.uint16), (1.0,) * 3))
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.int64, np.uint64, np.float64])
 def test_grey_values_around_two_thousand_million_differ(dtype):
     grey = 2_000_000_000 + np.arange(1000).astype(dtype)
-    unit = to_unit(grey.reshape(1, 10, 100), (2_000_000_000, 2_000_000_999))
+    unit = scale_to_unit(grey.reshape(1, 10, 100), (2_000_000_000, 2_000_000_999))
     assert len(np.unique(unit)) == 1000
     assert unit.dtype == np.float32
     assert unit.shape == (1, 10, 100)
@@ -74,7 +74,7 @@ def test_every_value_is_counted(dtype, rng):
 
 
 def counted(voxels):
-    return GreyCounts.of_values(count_values(voxels), voxels.dtype)
+    return GreyHistogram.from_value_counts(count_values(voxels), voxels.dtype)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_padding_is_no_sample(rng, dtype, mean, sd, padding, share):
     padded = sample.copy().ravel()
     padded[: int(share * padded.size)] = padding
     counts = counted(padded.reshape(sample.shape))
-    assert counts.padding() == (padding,)
+    assert counts.find_padding() == (padding,)
     expected = np.percentile(padded[int(share * padded.size) :], [0.1, 99.9], method="inverted_cdf")
     assert counts.window() == tuple(expected)
 
@@ -104,16 +104,16 @@ def test_padding_is_no_sample(rng, dtype, mean, sd, padding, share):
 @pytest.mark.parametrize(("mean", "sd"), [(30, 30), (60, 30), (10, 40), (230, 25)])
 def test_grey_values_that_are_clipped_are_sample(rng, mean, sd):
     clipped = np.clip(rng.normal(mean, sd, (40, 50, 50)), 0, 255).astype(np.uint8)
-    assert counted(clipped).padding() == ()
+    assert counted(clipped).find_padding() == ()
 
 
 def test_dead_pixels_are_no_padding(rng):
     voxels = rng.normal(20_000, 1_000, (20, 60, 70)).astype(np.uint16)
     voxels[0, 0, :3] = 0
-    assert counted(voxels).padding() == ()
+    assert counted(voxels).find_padding() == ()
 
 
 @pytest.mark.parametrize("values", [[0], [7], [0, 255], [0, 1], [255]])
 def test_one_or_two_values_are_no_padding(values):
     voxels = np.resize(np.array(values, np.uint8), (4, 5, 6))
-    assert counted(voxels).padding() == ()
+    assert counted(voxels).find_padding() == ()

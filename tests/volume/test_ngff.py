@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import yaozarrs
 
-from asem.blocks.output import new_image
+from asem.blocks.output_image import create_image
 from asem.volume import ngff
-from asem.volume.contrast import window_of
-from asem.volume.volume import Blank, OriginalGrid, Volume
+from asem.volume.contrast import contrast_window_of
+from asem.volume.volume import OriginalGrid, Volume, ZeroArray
 from asem.workflows.describe import describe_volume
 
 
 def write(path, voxels, *, kind="image", voxel_size=(5.24, 4.0, 4.0), **place):
-    template = Volume(Blank(voxels.shape, voxels.dtype), voxel_size, kind=kind, **place)
-    with new_image(path, template, command="test", request={}, sources=[]) as output:
+    template = Volume(ZeroArray(voxels.shape, voxels.dtype), voxel_size, kind=kind, **place)
+    with create_image(path, template, command="test", request={}, sources=[]) as output:
         output.array.write(template.roi.slices, voxels).result()
     return ngff.open_image(path)
 
@@ -25,11 +25,11 @@ def test_voxels_and_place_survive(tmp_path, rng, dtype):
     voxels = (rng.random((5, 70, 9)) * 200).astype(dtype)
     original = OriginalGrid((50, 80, 90), (-0.5, 1 / 3, 5.24))
     place = {"offset_nm": (5.24 * 7, 0.1, 1e6 + 0.7), "window": (3.5, 99.25)}
-    volume = write(tmp_path / "c.zarr/raw", voxels, original=original, **place)
+    volume = write(tmp_path / "c.zarr/raw", voxels, stated_grid=original, **place)
     assert (volume.read(volume.roi) == voxels).all()
     assert volume.dtype == np.dtype(dtype)
     assert (volume.voxel_size, volume.offset_nm) == ((5.24, 4.0, 4.0), place["offset_nm"])
-    assert (volume.original, volume.window, volume.kind) == (original, (3.5, 99.25), "image")
+    assert (volume.stated_grid, volume.window, volume.kind) == (original, (3.5, 99.25), "image")
 
 
 def test_the_metadata_passes_a_validator(tmp_path, rng):
@@ -86,8 +86,8 @@ def test_an_image_of_another_program(tmp_path):
     edit(path, lambda attributes: attributes.pop("asem"))
     volume = ngff.open_image(path)
     assert (volume.read(volume.roi) == voxels).all()
-    assert (volume.kind, volume.original) == ("image", None)
-    assert window_of(volume) == (0.0, 255.0)
+    assert (volume.kind, volume.stated_grid) == ("image", None)
+    assert contrast_window_of(volume) == (0.0, 255.0)
     edit(path, lambda attributes: attributes["ome"]["omero"].update(channels=[]))
     assert ngff.open_image(path).window is None
 

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from asem.volume.downsample import downsample
-from asem.volume.resample import Resampling, ratios
-from asem.volume.roi import Roi, negative
+from asem.volume.resample import Resampling, voxel_size_ratios
+from asem.volume.roi import Roi, negate
 
 SIZES = st.tuples(*[st.integers(1, 5)] * 3)
 COARSER = st.tuples(*[st.sampled_from([(1, 1), (13, 10), (5, 4), (7, 3), (2, 1), (8, 3)])] * 3)
@@ -21,8 +21,8 @@ ANY = st.tuples(
 
 def resampled(voxels, fractions, kind):
     by = tuple(p / q for p, q in fractions)
-    resampling = Resampling(by, Roi.whole(voxels.shape), kind)
-    return resampling.apply(voxels, resampling.target)
+    resampling = Resampling(by, Roi.of_shape(voxels.shape), kind)
+    return resampling.apply(voxels, resampling.target_roi)
 
 
 def covered(voxels, fractions):
@@ -87,23 +87,23 @@ def test_any_box_is_cut_out_of_the_whole(voxels, fractions, image, data):
     by = tuple(p / q for p, q in fractions)
     resampling = Resampling(by, whole, "image" if image else "labels")
     full = resampling.apply(
-        voxels[resampling.needed(resampling.target).shift(negative(place)).slices],
-        resampling.target,
+        voxels[resampling.source_roi_of(resampling.target_roi).shift(negate(place)).slices],
+        resampling.target_roi,
     )
     low = [data.draw(st.integers(0, n - 1)) for n in full.shape]
     high = [data.draw(st.integers(a + 1, n)) for a, n in zip(low, full.shape, strict=True)]
-    box = Roi.between(low, high)
-    target = box.shift(resampling.target.offset)
-    needed = resampling.needed(target)
+    box = Roi.from_bounds(low, high)
+    target = box.shift(resampling.target_roi.offset)
+    needed = resampling.source_roi_of(target)
     assert whole.contains(needed)
-    part = resampling.apply(voxels[needed.shift(negative(place)).slices], target)
+    part = resampling.apply(voxels[needed.shift(negate(place)).slices], target)
     assert (part == full[box.slices]).all()
 
 
 def test_no_more_than_the_needed_voxels_are_read():
     by = Resampling((1.3, 0.5, 2), Roi((0, 0, 0), (100, 100, 100)), "image")
     # z: 13 .. 26; y: centres 4.75 .. 9.25; x: whole bins.
-    assert by.needed(Roi((10, 10, 10), (10, 10, 10))) == Roi((13, 4, 20), (13, 7, 20))
+    assert by.source_roi_of(Roi((10, 10, 10), (10, 10, 10))) == Roi((13, 4, 20), (13, 7, 20))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -111,8 +111,8 @@ def test_no_more_than_the_needed_voxels_are_read():
 def test_a_constant_stays_constant(dtype, by):
     for value in (0, 7, 201, 255):
         voxels = np.full((9, 10, 11), value, dtype)
-        resampling = Resampling(by, Roi.whole(voxels.shape), "image")
-        out = resampling.apply(voxels, resampling.target)
+        resampling = Resampling(by, Roi.of_shape(voxels.shape), "image")
+        out = resampling.apply(voxels, resampling.target_roi)
         assert out.dtype == dtype
         assert (out == value).all()
 
@@ -120,10 +120,10 @@ def test_a_constant_stays_constant(dtype, by):
 def test_integers_are_rounded_half_up():
     halves = Resampling((1, 1, 0.5), Roi((0, 0, 0), (1, 1, 2)), "image")
     voxels = np.array([[[1, 3]]], np.uint16)
-    assert halves.apply(voxels, halves.target).tolist() == [[[2, 2, 3, 3]]]  # 1.5 1.5 2.5 2.5
+    assert halves.apply(voxels, halves.target_roi).tolist() == [[[2, 2, 3, 3]]]  # 1.5 1.5 2.5 2.5
 
 
 def test_ratios():
-    assert ratios((5.2, 4, 4), (5, 5, 5)) == pytest.approx((5 / 5.2, 1.25, 1.25))
-    assert ratios((5, 5, 10), (5.000004, 9.999992, 3.333335)) == (1, 2, 1 / 3)
-    assert ratios((5, 5, 5), (5.00001, 9.9999, 2.501)) != (1, 2, 0.5)
+    assert voxel_size_ratios((5.2, 4, 4), (5, 5, 5)) == pytest.approx((5 / 5.2, 1.25, 1.25))
+    assert voxel_size_ratios((5, 5, 10), (5.000004, 9.999992, 3.333335)) == (1, 2, 1 / 3)
+    assert voxel_size_ratios((5, 5, 5), (5.00001, 9.9999, 2.501)) != (1, 2, 0.5)

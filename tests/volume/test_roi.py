@@ -32,7 +32,7 @@ def test_growing_and_shrinking_undo_each_other(roi, halo):
 
 
 def test_a_negative_offset_is_no_index():
-    with pytest.raises(ValueError, match="begins before its array"):
+    with pytest.raises(ValueError, match="starts before its array"):
         _ = Roi((-1, 0, 0), (2, 2, 2)).slices
 
 

@@ -11,12 +11,12 @@ import tensorstore as ts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asem.blocks.output import new_image
+from asem.blocks.output_image import create_image
 from asem.cli import main
-from asem.volume import arrays, ngff
-from asem.volume.formats import open_volume
-from asem.volume.shard_files import ShardFiles, record_shards, spans
-from asem.volume.volume import Blank, Volume
+from asem.volume import ngff, zarr_arrays
+from asem.volume.shard_files import ShardFiles, encode_shard_bitmap, index_bounds
+from asem.volume.sources import open_volume
+from asem.volume.volume import Volume, ZeroArray
 from limits import run_limited
 from shards import small_shards
 
@@ -29,7 +29,7 @@ def image(tmp_path, monkeypatch):
     """A finished image of 3 x 4 x 4 shards, of which those with x from 32 hold only zeros."""
     monkeypatch.chdir(tmp_path)
     small_shards(EDGE, monkeypatch.setattr)
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
     voxels = np.zeros(SHAPE, np.uint8)
     voxels[:, :, :32] = 1
     make(Path("r"), voxels)
@@ -37,8 +37,8 @@ def image(tmp_path, monkeypatch):
 
 
 def make(path, voxels):
-    template = Volume(Blank(voxels.shape, voxels.dtype), (5.0, 5.0, 5.0))
-    with new_image(path, template, command="test", request={}, sources=[]) as output:
+    template = Volume(ZeroArray(voxels.shape, voxels.dtype), (5.0, 5.0, 5.0))
+    with create_image(path, template, command="test", request={}, sources=[]) as output:
         output.fill(lambda block: voxels[block.slices], stage="test", voxel_bytes=1)
 
 
@@ -59,7 +59,7 @@ def test_no_shard_of_a_finished_image_can_be_lost(image, capsys):
         assert stored
         for file in stored:
             file.rename("away")
-            with pytest.raises(ValueError, match=f"r/{level}/c/.* is missing, which was stored"):
+            with pytest.raises(ValueError, match=f"r/{level}/c/.* is missing; it existed"):
                 _ = ngff.open_levels(Path("r"))[int(level)][:, :, :]
             Path("away").rename(file)
     Path("r/0/c/1/2/0").unlink()
@@ -67,7 +67,7 @@ def test_no_shard_of_a_finished_image_can_be_lost(image, capsys):
                   ["import", "r", "o"]):  # fmt: skip
         assert main(words) == 2
         told = capsys.readouterr().err.splitlines()[-1]
-        assert "r/0/c/1/2/0 is missing, which was stored when the image was finished" in told
+        assert "r/0/c/1/2/0 is missing; it existed when the image was finished" in told
         shutil.rmtree("o", ignore_errors=True)
 
 
@@ -127,7 +127,7 @@ def crc32c(data):
 def test_an_index_that_states_more_than_the_file_is_damage(image, place, length):
     """With a checksum that is right."""
     file = Path("r/0/c/0/0/0")
-    entries = (EDGE // arrays.CHUNK[0]) ** 3
+    entries = (EDGE // zarr_arrays.CHUNK[0]) ** 3
     index = np.array([[place, length]] * entries, "<u8").tobytes()
     own = file.read_bytes()[: -len(index) - 4]
     file.write_bytes(own + index + crc32c(index).to_bytes(4, "little"))
@@ -152,9 +152,9 @@ def test_a_resumed_image_lists_its_files_in_the_end(image):
             raise KeyboardInterrupt
         return voxels[block.slices]
 
-    template = Volume(Blank(SHAPE, voxels.dtype), (5.0, 5.0, 5.0))
+    template = Volume(ZeroArray(SHAPE, voxels.dtype), (5.0, 5.0, 5.0))
     options = {"command": "test", "request": {}, "sources": []}
-    with pytest.raises(KeyboardInterrupt), new_image(Path("s"), template, **options) as output:
+    with pytest.raises(KeyboardInterrupt), create_image(Path("s"), template, **options) as output:
         output.fill(stopping, stage="test", voxel_bytes=1)
     make(Path("s"), voxels)
     Path("s/0/c/0/0/0").unlink()
@@ -164,14 +164,14 @@ def test_a_resumed_image_lists_its_files_in_the_end(image):
 
 @pytest.mark.parametrize("text", ["", "no base64!", "AAAA", "eJwDAAAAAAE="])
 def test_a_list_that_is_damaged_is_told(image, text):
-    array = arrays.open_array(Path("r/0"), stored=text)
+    array = zarr_arrays.open_array(Path("r/0"), shard_bitmap=text)
     with pytest.raises(ValueError, match=r"the list of shards of .*r/0 is damaged"):
         _ = array[0:8, 0:8, 50:60]
 
 
 def test_arrays_of_other_programs_may_lack_files(image):
     shutil.rmtree("r/0/c")
-    assert not arrays.open_array(Path("r/0"))[:, :, :].any()
+    assert not zarr_arrays.open_array(Path("r/0"))[:, :, :].any()
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_files_are_found_by_any_name(tmp_path, encoding, name):
     spec = {"driver": "zarr3", "kvstore": kvstore, "metadata": metadata}
     store = ts.open(spec, create=True).result()
     store[:, 4:, :] = 1
-    array = arrays.open_array(tmp_path / "a")
+    array = zarr_arrays.open_array(tmp_path / "a")
     assert array[0:1, 7:8, 0:1].item() == 1
     (tmp_path / "a" / name).unlink()
     os.mkfifo(tmp_path / "a" / name)
@@ -212,13 +212,15 @@ def test_the_list_holds_what_there_is(tmp_path_factory, there):
     (folder / "c/7").mkdir(parents=True)
     (folder / "c/.nfs1").touch()
     files = ShardFiles(folder, (7, 9, 17), (4, 3, 4), 0)
-    listed = ShardFiles(folder, files.shape, files.edges, 0, stored=record_shards(files))
+    listed = ShardFiles(
+        folder, files.shape, files.shard, 0, shard_bitmap=encode_shard_bitmap(files)
+    )
     assert {cell for cell in grid if listed.must_exist(cell)} == stored
 
 
 @given(st.integers(0, 7), st.one_of(st.none(), st.integers(-9, 9)), st.integers(1, 3))
 def test_spans_hold_what_an_index_reads(start, stop, step):
     places = np.arange(8)[start:stop:step]
-    ((low, high),) = spans(slice(start, stop, step), (8,))
+    ((low, high),) = index_bounds(slice(start, stop, step), (8,))
     assert high - low == (places.max() - places.min() + 1 if len(places) else 0)
     assert not len(places) or low == places.min()

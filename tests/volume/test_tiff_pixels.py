@@ -10,18 +10,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from asem.volume import planes, tiff_pages, tiff_stack
-from asem.volume.tiff import open_pages, open_planes
-from asem.volume.tiff_stack import AS_STORED, TiffOptions
+from asem.volume import plane_stack, tiff_headers, tiff_stack
+from asem.volume.tiff_sources import open_tiff_file, open_tiff_folder
+from asem.volume.tiff_stack import DEFAULT_TIFF_OPTIONS, TiffOptions
 
-LABELS = TiffOptions(labels=True)
+LABELS = TiffOptions(as_labels=True)
 WHITE_IS_ZERO, BLACK_IS_ZERO = {262: 0}, {262: 1}
 SQUARE = np.zeros((16, 16), bool)
 SQUARE[2:6, 3:7] = True
 
 
-def read(path, options=AS_STORED):
-    opened = open_planes if path.is_dir() else open_pages
+def read(path, options=DEFAULT_TIFF_OPTIONS):
+    opened = open_tiff_folder if path.is_dir() else open_tiff_file
     return opened(path, options)[:, :, :]
 
 
@@ -54,7 +54,7 @@ def test_bits_in_reverse_order_are_reversed(tmp_path, rng, dtype, byteorder):
     path.write_bytes(data.replace((65_000).to_bytes(2, order), (266).to_bytes(2, order)))
     assert (stored != grey).any()
     assert (read(tmp_path / "s.tif") == grey).all()
-    assert not open_pages(tmp_path / "s.tif").reads_rows
+    assert not open_tiff_file(tmp_path / "s.tif").can_read_rows
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "tiff_lzw", None])
@@ -148,7 +148,9 @@ def test_samples_are_channels(tmp_path, rng, planar):
     stored = colour if planar == "contig" else np.moveaxis(colour, 2, 0)
     path = tmp_path / "p.tif"
     tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar)
-    with pytest.raises(ValueError, match=r"3 samples a pixel\); choose one with --channel 0 to 2"):
+    with pytest.raises(
+        ValueError, match=r"3 samples per pixel\); choose one with --channel 0 to 2"
+    ):
         read(path)
     assert (read(path, TiffOptions(channel="1"))[0] == colour[..., 1]).all()
     with pytest.raises(ValueError, match="has the channels 0, 1, 2; there is no channel 3"):
@@ -187,7 +189,7 @@ def test_thumbnails_are_no_planes(tmp_path, rng):
 def test_all_numbers_are_read(tmp_path, dtype):
     values = np.array([[0, 1, 100]]).astype(dtype)
     tifffile.imwrite(tmp_path / "s.tif", values)
-    stack = open_pages(tmp_path / "s.tif")
+    stack = open_tiff_file(tmp_path / "s.tif")
     assert stack.dtype == (np.float32 if dtype == np.float16 else dtype)
     assert stack[:, :, :].tolist() == [values.tolist()]
 
@@ -195,19 +197,23 @@ def test_all_numbers_are_read(tmp_path, dtype):
 def test_a_fault_of_our_own_is_not_called_damage(tmp_path, monkeypatch):
     """A mistake in the program must not read "copy it again"."""
     tifffile.imwrite(tmp_path / "s.tif", np.zeros((2, 14, 14), np.uint8), compression="zlib")
-    stack = open_pages(tmp_path / "s.tif")
+    stack = open_tiff_file(tmp_path / "s.tif")
 
     def broken(*_):
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(planes, "_grey", broken)
+    monkeypatch.setattr(plane_stack, "_select_sample", broken)
     with pytest.raises(KeyError, match="a mistake"):
         _ = stack[:, :, :]
-    for module, name in ((tiff_stack, "_plane"), (tiff_pages, "_page"), (tiff_pages, "_per_unit")):
+    for module, name in (
+        (tiff_stack, "_make_plane"),
+        (tiff_headers, "_make_page_info"),
+        (tiff_headers, "_parse_pixels_per_unit"),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, broken)
             with pytest.raises(KeyError, match="a mistake"):
-                open_pages(tmp_path / "s.tif")
+                open_tiff_file(tmp_path / "s.tif")
 
 
 def test_what_the_system_refuses_is_not_called_damage(tmp_path):
@@ -221,7 +227,7 @@ def test_what_the_system_refuses_is_not_called_damage(tmp_path):
             while True:
                 taken.append(os.dup(0))
         with pytest.raises(OSError, match="Too many open files"):
-            open_pages(path)
+            open_tiff_file(path)
     finally:
         for number in taken:
             os.close(number)
@@ -241,7 +247,7 @@ def test_resolutions_of_any_type_are_numbers(tmp_path, kind, value):
         own = (60_000 + code).to_bytes(2, "little" if data[:2] == b"II" else "big")
         data = data.replace(there + b"\x05\x00", b"\x01\xff\x05\x00").replace(own, there)
     path.write_bytes(data)
-    assert open_pages(path).voxel_size == pytest.approx((5, 4, 4))
+    assert open_tiff_file(path).voxel_size == pytest.approx((5, 4, 4))
 
 
 def test_the_librarys_own_log_is_heard_again(tmp_path):

@@ -140,7 +140,10 @@ FAULTS = {
     "packbits": (compressed(32773), "1000000 x 1000000 pixels"),
     "JPEG": (compressed(7), "1000000 x 1000000 pixels"),
     "a plane larger than memory": (needs_more_than_there_is, "of memory, of which"),
-    "pixels beyond the end": (has_pixels_beyond_its_end, "pixels end after the file's end"),
+    "pixels beyond the end": (
+        has_pixels_beyond_its_end,
+        "the file ends before the end of its pixels",
+    ),
     "fewer bytes than pixels": (has_fewer_bytes_than_pixels, "holds 256 B"),
     "no pixels": (has_no_pixels, "0 x 0 pixels"),
     "SizeZ 1e9": (described(listing(10**9, "")), "1,000,000,000 planes"),

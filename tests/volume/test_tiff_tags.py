@@ -55,7 +55,7 @@ def test_a_tag_that_is_no_number_is_damage(tmp_path, monkeypatch, capsys, code, 
         assert "x.tif" in said
         assert "allocate" not in said
         assert len(said.splitlines()) == 1
-    assert not list(tmp_path.glob("asem-fault-*"))
+    assert not list(tmp_path.glob("asem-error-*"))
 
 
 def test_whole_pages_of_strips_and_tiles_are_read(tmp_path):

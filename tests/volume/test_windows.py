@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 from asem.cli import main
-from asem.volume.contrast import to_unit
-from asem.volume.formats import open_volume
-from asem.volume.volume import Blank, Volume, window_fault
+from asem.volume.contrast import scale_to_unit
+from asem.volume.sources import open_volume
+from asem.volume.volume import Volume, ZeroArray, find_window_error
 from asem.workflows.importing import import_volume
 
 HUGE = 1e308
@@ -143,15 +143,15 @@ def test_what_is_seen_through_the_widest_and_the_narrowest_window():
     """No window that is allowed turns all grey values black."""
     values = np.array([0, 65535], np.uint16)
     widest, narrowest = (0.0, 255.0 * 65535), (0.0, 2e-38)
-    assert not window_fault(widest, values.dtype)
-    assert not window_fault(narrowest, values.dtype)
-    assert np.rint(255 * to_unit(values, widest)).tolist() == [0, 1]
-    assert to_unit(values, narrowest).tolist() == [0, 1]
-    assert window_fault((0, 256.0 * 65535), values.dtype)
-    assert window_fault((70_000, 80_000), values.dtype)
-    assert window_fault((-9.0, 0.0), values.dtype)
+    assert not find_window_error(widest, values.dtype)
+    assert not find_window_error(narrowest, values.dtype)
+    assert np.rint(255 * scale_to_unit(values, widest)).tolist() == [0, 1]
+    assert scale_to_unit(values, narrowest).tolist() == [0, 1]
+    assert find_window_error((0, 256.0 * 65535), values.dtype)
+    assert find_window_error((70_000, 80_000), values.dtype)
+    assert find_window_error((-9.0, 0.0), values.dtype)
     with pytest.raises(ValueError, match=r"raw: the contrast window 0 to 1e\+308 is far"):
-        Volume(Blank((1, 1, 1), values.dtype), (1, 1, 1), window=(0, HUGE), name="raw")
+        Volume(ZeroArray((1, 1, 1), values.dtype), (1, 1, 1), window=(0, HUGE), name="raw")
 
 
 def test_a_volume_of_one_large_value_has_a_window(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Annotation without a screen: sessions beside the data, windows, what is kept, labels saved."""
+"""Annotation workflow: sessions next to the data, windows, cached regions, saved labels."""
 
 import shutil
 
@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.annotate.graphcut import GraphCutConfig, cut
-from asem.annotate.membranes import MembraneRegion
-from asem.annotate.strokes import Stroke
-from asem.model.checkpoint import find_checkpoint, weights_hash
-from asem.structures import structure
-from asem.volume.formats import open_volume
+from asem.annotate.edits import Stroke
+from asem.annotate.graphcut import GraphCutConfig, cut_region
+from asem.annotate.membrane_energy import PreparedMembraneRegion
+from asem.model.checkpoint import find_checkpoint, hash_weights
+from asem.structures import find_preset
 from asem.volume.roi import Roi, parse_roi
+from asem.volume.sources import open_volume
 from asem.workflows.annotation import (
-    guess_window,
     open_session,
+    predict_window,
     prepare_window,
     save_labels,
-    windows_of,
+    window_grid_of,
 )
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.importing import import_volume
@@ -38,32 +38,32 @@ def raw(tmp_path, rng):
 
 
 def draw(annotation):
-    annotation.draw(Stroke(1, 0, 2.0, False, ((5, 10, 5), (5, 10, 15))))
-    annotation.draw(Stroke(2, 0, 2.0, False, ((5, 30, 5), (5, 30, 15))))
+    annotation.add_edit(Stroke(1, 0, 2.0, False, ((5, 10, 5), (5, 10, 15))))
+    annotation.add_edit(Stroke(2, 0, 2.0, False, ((5, 30, 5), (5, 30, 15))))
 
 
-def test_the_session_lies_beside_the_data_and_goes_on(raw):
+def test_the_session_is_next_to_the_data_and_opens_again(raw):
     volume, session = open_session(raw)
     with session:
-        draw(session.structure("mito"))
+        draw(session.open_structure("mito"))
     assert (raw.parent / "annotations/mito/log.jsonl").is_file()
     _, session = open_session(raw)
     with session:
-        assert len(session.structure("mito").marks) == 2
-    assert open_volume(raw).shape == volume.shape  # the cell is still one
+        assert len(session.open_structure("mito").edits) == 2
+    assert open_volume(raw).shape == volume.shape  # the cell is still an image
 
 
 def test_windows_cover_the_volume_once(raw):
     volume, session = open_session(raw)
     session.close()
     count = np.zeros(SHAPE, int)
-    for window in windows_of(volume, 16):
+    for window in window_grid_of(volume, 16):
         assert max(window.shape) <= 16
         count[window.slices] += 1
     assert (count == 1).all()
-    assert list(windows_of(volume)) == [volume.roi]
-    with pytest.raises(ValueError, match="an edge of 1 voxel and more, not 0"):
-        windows_of(volume, 0)
+    assert list(window_grid_of(volume)) == [volume.roi]
+    with pytest.raises(ValueError, match="an edge of at least 1 voxel, not 0"):
+        window_grid_of(volume, 0)
 
 
 def test_a_window_is_prepared_once(raw, monkeypatch):
@@ -71,23 +71,25 @@ def test_a_window_is_prepared_once(raw, monkeypatch):
     window, config = Roi((0, 0, 0), (30, 40, 25)), GraphCutConfig()
     with session:
         first = prepare_window(volume, window, config, session.folder)
-        monkeypatch.setattr("asem.workflows.annotation.prepared", pytest.fail)
+        monkeypatch.setattr("asem.workflows.annotation.prepare_region", pytest.fail)
         again = prepare_window(volume, window, config, session.folder)
-        draw(annotation := session.structure("mito"))
-        strokes = annotation.painted(window)
-        one, two = cut(first, strokes), cut(again, strokes)
-    assert isinstance(again, MembraneRegion)
+        draw(annotation := session.open_structure("mito"))
+        strokes = annotation.stroke_labels(window)
+        one, two = cut_region(first, strokes), cut_region(again, strokes)
+    assert isinstance(again, PreparedMembraneRegion)
     assert np.array_equal(one.foreground, two.foreground)
     assert one.energy == two.energy
 
 
-def test_another_configuration_or_window_is_prepared_anew(raw):
+def test_another_configuration_or_window_is_prepared_again(raw):
     volume, session = open_session(raw)
     window = Roi((0, 0, 0), (30, 40, 25))
     with session:
         for config in (
             GraphCutConfig(),
-            GraphCutConfig.checked({"membranes": {"fragments": {"seeds": 6}}}, source="x"),
+            GraphCutConfig.from_dict(
+                {"membranes": {"fragments": {"seed_spacing_bins": 6}}}, source="x"
+            ),
         ):
             assert prepare_window(volume, window, config, session.folder).config == config.membranes
         one, other = (
@@ -98,18 +100,18 @@ def test_another_configuration_or_window_is_prepared_anew(raw):
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
-def test_a_damaged_file_is_made_again(raw, damage):
+def test_a_damaged_file_is_replaced(raw, damage):
     volume, session = open_session(raw)
     with session:
         config = GraphCutConfig()
-        made = prepare_window(volume, volume.roi, config, session.folder)
+        first = prepare_window(volume, volume.roi, config, session.folder)
         (path,) = (session.folder / ".asem/regions").iterdir()
         path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
         again = prepare_window(volume, volume.roi, config, session.folder)
-        assert np.array_equal(made.features, again.features)
+        assert np.array_equal(first.features, again.features)
 
 
-def test_the_papers_energy_is_not_kept_but_works(raw):
+def test_regions_of_the_papers_energy_are_not_cached(raw):
     volume, session = open_session(raw)
     with session:
         region = prepare_window(volume, volume.roi, GraphCutConfig(energy="paper"), session.folder)
@@ -117,24 +119,24 @@ def test_the_papers_energy_is_not_kept_but_works(raw):
         assert not (session.folder / ".asem/regions").exists()
 
 
-def test_accepted_windows_become_labels_and_the_rest_is_unknown(raw, rng):
+def test_accepted_windows_become_labels_and_the_rest_is_unlabelled(raw, rng):
     volume, session = open_session(raw)
     one, two = Roi((2, 4, 6), (10, 12, 14)), Roi((20, 4, 6), (10, 36, 20))
     found = {window: rng.random(window.shape) < 0.5 for window in (two, one)}
     with session:
-        annotation = session.structure("mito")
+        annotation = session.open_structure("mito")
         with pytest.raises(ValueError, match="no window of mito is accepted"):
             save_labels(volume, session, "mito", raw.parent / "labels/mito")
         for window, foreground in found.items():
-            annotation.accept(window, foreground)
+            annotation.accept_window(window, foreground)
         labels = save_labels(volume, session, "mito", raw.parent / "labels/mito")
         whole = np.full(SHAPE, 255, np.uint8)
         for window, foreground in found.items():
             whole[window.slices] = foreground
-        place = volume.place_of(labels)
+        place = volume.roi_of(labels)
         assert place == Roi((2, 4, 6), (28, 36, 20))
         assert np.array_equal(labels.read(labels.roi), whole[place.slices])
-        annotation.accept(one, ~found[one])
+        annotation.accept_window(one, ~found[one])
         with pytest.raises(FileExistsError, match="overwrite"):
             save_labels(volume, session, "mito", raw.parent / "labels/mito")
         again = save_labels(volume, session, "mito", raw.parent / "labels/mito", overwrite=True)
@@ -147,23 +149,23 @@ def test_labels_for_training_are_those_of_asem_labels(raw):
     foreground = np.zeros(SHAPE, bool)
     foreground[10:20, 10:30, 10:30] = True
     with session:
-        session.structure("mito").accept(volume.roi, foreground)
+        session.open_structure("mito").accept_window(volume.roi, foreground)
         path = raw.parent / "labels/mito"
-        labels = save_labels(volume, session, "mito", path, preset=structure("mito"))
+        labels = save_labels(volume, session, "mito", path, preset=find_preset("mito"))
         with pytest.raises(FileExistsError, match="overwrite"):
-            save_labels(volume, session, "mito", path, preset=structure("mito"))
+            save_labels(volume, session, "mito", path, preset=find_preset("mito"))
     drawn = open_volume(raw.parent / "labels/mito_drawn")
     assert np.array_equal(drawn.read(drawn.roi) > 0, foreground)
-    same = label_volume(raw.parent / "labels/mito_drawn", raw.parent / "m", structure("mito"))
+    same = label_volume(raw.parent / "labels/mito_drawn", raw.parent / "m", find_preset("mito"))
     assert np.array_equal(labels.read(labels.roi), same.read(same.roi))
     assert (labels.read(labels.roi) > 0).sum() > foreground.sum()
 
 
-@pytest.mark.parametrize("preset", [None, structure("mito")])
+@pytest.mark.parametrize("preset", [None, find_preset("mito")])
 def test_raw_is_not_replaced_by_its_labels(raw, preset):
     volume, session = open_session(raw)
     with session:
-        session.structure("mito").accept(volume.roi, np.zeros(SHAPE, bool))
+        session.open_structure("mito").accept_window(volume.roi, np.zeros(SHAPE, bool))
         with pytest.raises(FileExistsError, match="holds the input"):
             save_labels(volume, session, "mito", raw, preset=preset, overwrite=True)
     assert open_volume(raw).kind == "image"
@@ -178,14 +180,14 @@ def test_labels_are_no_image_to_annotate(raw, tmp_path):
 
 
 def test_a_network_learns_from_accepted_windows(cell, tmp_path):
-    """What lies between them is unknown: it counts for nothing in training and scores."""
+    """Training and scores ignore the unlabelled voxels between them."""
     shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
     truth = open_volume(cell / "cell.zarr/labels/mito")
     volume, session = open_session(tmp_path / "cell.zarr/raw")
     windows = [parse_roi(text, volume.shape) for text in (":,:,:30", ":,:40,54:")]
     with session:
         for window in windows:
-            session.structure("mito").accept(window, truth.read(window) > 0)
+            session.open_structure("mito").accept_window(window, truth.read(window) > 0)
         save_labels(volume, session, "mito", tmp_path / "cell.zarr/labels/drawn")
     config = (cell / "train.toml").read_text().replace("labels/mito", "labels/drawn")
     (tmp_path / "train.toml").write_text(config)
@@ -198,32 +200,34 @@ def test_a_network_learns_from_accepted_windows(cell, tmp_path):
     assert scores["all"]["f1"] == 1
 
 
-def test_a_network_guesses_a_window(cell, run, tmp_path):
-    """What it predicts of the window is what it predicts there of the whole."""
+def test_a_network_predicts_a_window(cell, run, tmp_path):
+    """The prediction of a window equals that of the whole volume there."""
     shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
     raw = tmp_path / "cell.zarr/raw"
     volume, session = open_session(raw)
     window = Roi((8, 8, 16), (24, 32, 40))
     with session:
-        guess = guess_window(volume, window, run, session)
+        prediction = predict_window(volume, window, run, session)
         region = prepare_window(volume, window, GraphCutConfig(), session.folder)
-        found = cut(region, session.structure("mito").painted(window), guess.probability)
+        found = cut_region(
+            region, session.open_structure("mito").stroke_labels(window), prediction.probability
+        )
     whole = predict_volume(run, raw, tmp_path / "cell.zarr/p")
-    assert np.abs(whole.read(window).astype(int) - guess.probability).max() <= 1
-    assert guess.by == {
+    assert np.abs(whole.read(window).astype(int) - prediction.probability).max() <= 1
+    assert prediction.model == {
         "network": str(run.resolve()),
-        "weights": weights_hash(find_checkpoint(run)),
+        "weights": hash_weights(find_checkpoint(run)),
     }
     assert found.foreground.shape == window.shape
 
 
 @pytest.mark.parametrize("change", ["labels", "first", "second", "features", "scale", "lengths"])
-def test_a_region_whose_arrays_do_not_fit_is_made_again(raw, change):
-    """Kernels do not check their indices: they would read and write memory of others."""
+def test_a_region_with_inconsistent_arrays_is_prepared_again(raw, change):
+    """Kernels do not check their indices: they would access memory out of bounds."""
     volume, session = open_session(raw)
     with session:
         config = GraphCutConfig()
-        made = prepare_window(volume, volume.roi, config, session.folder)
+        first = prepare_window(volume, volume.roi, config, session.folder)
         (path,) = (session.folder / ".asem/regions").iterdir()
         with np.load(path) as stored:
             arrays = dict(stored)
@@ -235,6 +239,6 @@ def test_a_region_whose_arrays_do_not_fit_is_made_again(raw, change):
             arrays[change].flat[-1] = np.nan if change == "scale" else 10**9
         np.savez(path, **arrays)
         again = prepare_window(volume, volume.roi, config, session.folder)
-        assert np.array_equal(made.fragments.labels, again.fragments.labels)
-        assert np.array_equal(made.features, again.features)
-        assert again.fragments.touching.second.max() < len(again.features)
+        assert np.array_equal(first.fragments.labels, again.fragments.labels)
+        assert np.array_equal(first.features, again.features)
+        assert again.fragments.adjacency.second.max() < len(again.features)

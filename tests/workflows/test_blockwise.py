@@ -6,17 +6,24 @@ import tifffile
 from scipy import ndimage
 from skimage.exposure import equalize_adapthist
 
-from asem.image.clahe import ClaheConfig, Mappings, _histograms, apply, binned, mapping
-from asem.image.masks import MaskConfig
+from asem.image.clahe import (
+    ClaheConfig,
+    TileMappings,
+    _count_tile_bins,
+    clipped_cdf,
+    prepare_bin_lookup,
+)
+from asem.image.clahe_apply import apply_mappings
+from asem.image.sample_mask import MaskConfig
 from asem.structures import Structure
-from asem.volume.arrays import open_array
-from asem.volume.contrast import window_of
+from asem.volume.contrast import contrast_window_of
 from asem.volume.downsample import downsample
-from asem.volume.formats import open_volume
 from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
+from asem.volume.zarr_arrays import open_array
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.importing import import_volume
-from asem.workflows.instances import number_objects
+from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
 from asem.workflows.segment import segment_volume
@@ -110,10 +117,12 @@ def test_clahe_is_the_same_whatever_the_blocks(tmp_path, rng, dtype, edge):
     volume = open_volume(tmp_path / "raw")
     kernel = np.array((10, 9, 8))
     shape = -(-np.array(SHAPE) // kernel)
-    numbers = binned(volume.read(Roi.whole(shape * kernel)), window_of(volume))
-    table = mapping(_histograms(*numbers, kernel), 0.02)
-    whole = Mappings(table, (10, 9, 8), (0, 0, 0), window_of(volume))
-    assert (apply(volume.read(volume.roi), (0, 0, 0), whole) == found).all()
+    numbers = prepare_bin_lookup(
+        volume.read(Roi.of_shape(shape * kernel)), contrast_window_of(volume)
+    )
+    table = clipped_cdf(_count_tile_bins(*numbers, kernel), 0.02)
+    whole = TileMappings(table, (10, 9, 8), (0, 0, 0), contrast_window_of(volume))
+    assert (apply_mappings(volume.read(volume.roi), (0, 0, 0), whole) == found).all()
 
 
 def test_clahe_of_a_crop_is_the_crop_of_clahe(tmp_path, rng):
@@ -304,7 +313,7 @@ def test_outliers_leave_the_contrast_alone(tmp_path, rng, dtype, outlier, roi):
 def test_instances(tmp_path, rng):
     mask = blobs(rng, sigma=1)
     store(tmp_path / "a", mask.astype(np.uint8), kind="labels")
-    number_objects(tmp_path / "a", tmp_path / "i", min_size=5, sizes=tmp_path / "sizes.csv")
+    label_instances(tmp_path / "a", tmp_path / "i", min_size=5, size_table=tmp_path / "sizes.csv")
     expected, number = ndimage.label(large(mask, 5))
     assert number > 10
     assert (read(tmp_path / "i") == expected).all()

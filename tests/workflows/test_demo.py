@@ -7,9 +7,14 @@ import pytest
 
 from asem.cli import main
 from asem.workflows import demo as demo_workflow
-from asem.workflows.demo_folder import refuse_foreign
+from asem.workflows.demo_folder import check_no_foreign_files
 
-SMALL = {"SHAPE": (48, 64, 120), "TRAIN": ":,:,:64", "VALIDATE": ":,:,64:90", "SCORE": ":,:,90:"}
+SMALL = {
+    "SHAPE": (48, 64, 120),
+    "TRAIN_ROI": ":,:,:64",
+    "VALIDATION_ROI": ":,:,64:90",
+    "TEST_ROI": ":,:,90:",
+}
 
 
 @pytest.mark.slow
@@ -49,9 +54,9 @@ def small(monkeypatch):
     """A demo that takes seconds, and scores accordingly."""
     for name, value in SMALL.items():
         monkeypatch.setattr(demo_workflow, name, value)
-    short = demo_workflow.TRAINING_FILE.replace("iterations = 300", "iterations = 2")
+    short = demo_workflow.TRAINING_TEMPLATE.replace("iterations = 300", "iterations = 2")
     short = short.replace("patch = 76", "patch = 44")
-    monkeypatch.setattr(demo_workflow, "TRAINING_FILE", short)
+    monkeypatch.setattr(demo_workflow, "TRAINING_TEMPLATE", short)
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ def everything(folder):
 
 
 def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
-    for name in ("demo.txt", "demo.json", "thesis.tex"):
+    for name in ("demo.json", "thesis.tex"):
         (tmp_path / name).write_text("{}")
     before = everything(tmp_path)
     assert main(["demo", str(tmp_path), "--overwrite"]) == 2
@@ -107,7 +112,7 @@ def test_two_demos_in_one_folder(begun, capsys, monkeypatch):
         codes.append(main(["demo", str(begun), "--overwrite"]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo_workflow, "make_stacks", begin_another)
+    monkeypatch.setattr(demo_workflow, "write_tiff_stacks", begin_another)
     assert main(["demo", str(begun), "--overwrite"]) == 130
     assert codes == [2]
     assert f"another process is writing {begun}; wait for it" in capsys.readouterr().err
@@ -128,7 +133,7 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
     run_demo = demo_workflow.run_demo
 
     def check(stage, done, total):
-        refuse_foreign(folder)
+        check_no_foreign_files(folder)
         stages.add(stage)
 
     def run_and_check(folder, *, overwrite, progress):
@@ -141,7 +146,7 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
     assert result["cell"] == str(folder / "cell.zarr")
     assert set(result["scores"]) == {"exclusion_zone", "all", "zone"}
     assert result["f1"] == result["scores"]["exclusion_zone"]["f1"]
-    words = demo_workflow.describe_demo(result)
+    words = demo_workflow.format_demo_summary(result)
     assert f"napari '{folder}/cell.zarr'\n" in words
     assert {"import", "training", "predict", "export"} < stages
     assert not (folder / ".asem").exists()
@@ -149,7 +154,7 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
     left.mkdir()
     (left / "segmentation_0000.tif").touch()
     (folder / f".asem-{'0' * 32}.partial").touch()
-    refuse_foreign(folder)
+    check_no_foreign_files(folder)
     (left / "thesis.tex").touch()
     with pytest.raises(FileExistsError, match=r"thesis\.tex"):
-        refuse_foreign(folder)
+        check_no_foreign_files(folder)

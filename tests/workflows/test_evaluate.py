@@ -77,7 +77,7 @@ def test_a_zone_thinner_than_half_a_plane_leaves_planes_alone(store, caplog):
     ("options", "message"),
     [
         ({"structure_name": "mito", "zone_out_nm": 5}, "not both"),
-        ({"zone_out_nm": 5}, "go together"),
+        ({"zone_out_nm": 5}, "give both"),
         ({"zone_out_nm": 5, "zone_in_nm": -1}, "at least 0 nm"),
         ({"structure_name": "mitos"}, "unknown structure"),
         ({"roi": "0:2,:,:"}, "leaves the volume"),

@@ -10,15 +10,15 @@ import pytest
 import tifffile
 
 from asem.cli import main
-from asem.system.files import is_temporary
-from asem.volume import tiff
+from asem.system.files import is_temporary_name
+from asem.volume import tiff_sources
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
 
 EXPORT = """
 from pathlib import Path
 from asem.workflows import exporting
-exporting.refuse_without_disk = lambda *_: None  # something else fills the disk afterwards
+exporting.check_free_disk = lambda *_: None  # something else fills the disk afterwards
 try:
     exporting.export_volume(Path("raw"), Path("small/out"))
 except OSError as error:
@@ -93,7 +93,7 @@ PLANES = [f"raw_{number:04d}.tif" for number in range(9)]
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_that_appears_meanwhile_stays(raw, tmp_path, monkeypatch, capsys, overwrite):
     monkeypatch.chdir(tmp_path)
-    write, words = tiff.write_plane, ["export", "raw", "planes"]
+    write, words = tiff_sources.write_plane, ["export", "raw", "planes"]
     if overwrite:
         assert main(words) == 0
 
@@ -102,7 +102,7 @@ def test_a_file_that_appears_meanwhile_stays(raw, tmp_path, monkeypatch, capsys,
         (tmp_path / "planes").mkdir(exist_ok=True)
         (tmp_path / "planes/thesis.txt").write_text("x")
 
-    monkeypatch.setattr(tiff, "write_plane", write_and_add)
+    monkeypatch.setattr(tiff_sources, "write_plane", write_and_add)
     assert main([*words, "--overwrite"] if overwrite else words) == 2
     (told,) = capsys.readouterr().err.splitlines()[-1:]
     assert ("holds more than planes that asem exported" if overwrite else "exists already") in told
@@ -115,7 +115,7 @@ def test_a_file_that_appears_at_the_last_moment_stays(raw, tmp_path, monkeypatch
     """After the last plane of the old export was checked, before it is exchanged for the new."""
     monkeypatch.chdir(tmp_path)
     assert main(["export", "raw", "planes"]) == 0
-    is_own, checked = tiff.is_own_plane, []
+    is_own, checked = tiff_sources.is_exported_plane, []
 
     def check_and_add(path):
         own = is_own(path)
@@ -124,7 +124,7 @@ def test_a_file_that_appears_at_the_last_moment_stays(raw, tmp_path, monkeypatch
             (tmp_path / "planes/thesis.txt").write_text("x")
         return own
 
-    monkeypatch.setattr(tiff, "is_own_plane", check_and_add)
+    monkeypatch.setattr(tiff_sources, "is_exported_plane", check_and_add)
     assert main(["export", "raw", "planes", "--overwrite"]) == 2
     assert "planes holds more than planes that asem" in capsys.readouterr().err.splitlines()[-1]
     assert listed(tmp_path / "planes") == [*PLANES, "thesis.txt"]
@@ -173,12 +173,12 @@ def exporting(raw, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(exporting, tmp_path, number):
-    assert any(map(is_temporary, listed(tmp_path)))
+    assert any(map(is_temporary_name, listed(tmp_path)))
     exporting.send_signal(number)
     told = exporting.communicate()[1]
     assert exporting.returncode == 128 + number
     assert len(told.splitlines()) == 1
-    assert "asem: interrupted; give the same command again" in told
+    assert "asem: interrupted; run the same command again" in told
     assert listed(tmp_path) == ["raw", "s.tif"]
 
 
@@ -186,7 +186,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(exporting, tmp_pat
     monkeypatch.chdir(tmp_path)
     exporting.kill()
     exporting.wait()
-    left = [name for name in listed(tmp_path) if is_temporary(name)]
+    left = [name for name in listed(tmp_path) if is_temporary_name(name)]
     assert main(["export", "raw", "other"]) == 0
     assert set(left) < set(listed(tmp_path))
     assert main(["export", "raw", "planes"]) == 0
@@ -195,7 +195,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(exporting, tmp_pat
 
 def test_what_a_living_export_makes_stays(exporting, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    left = [name for name in listed(tmp_path) if is_temporary(name)]
+    left = [name for name in listed(tmp_path) if is_temporary_name(name)]
     assert main(["export", "raw", "planes"]) == 0
     assert listed(tmp_path) == sorted([*left, "planes", "raw", "s.tif"])
     told = exporting.communicate("\n" * 9)[1]
@@ -220,6 +220,6 @@ def test_no_planes_are_written_through_a_link(raw, tmp_path, monkeypatch, capsys
     assert main(["export", "raw", "planes"]) == 0
     (tmp_path / "link").symlink_to("planes")
     assert main(["export", "raw", "link", *overwrite]) == 2
-    assert "link is a symbolic link; name the place" in capsys.readouterr().err
+    assert "link is a symbolic link; give the path" in capsys.readouterr().err
     assert (tmp_path / "link").is_symlink()
     assert listed(tmp_path / "planes") == PLANES

@@ -13,11 +13,12 @@ import tifffile
 from scipy import ndimage
 
 from asem.blocks import journal
+from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.cli import main
 from asem.image import clahe
-from asem.volume.formats import open_volume
-from asem.volume.grid import tile
+from asem.volume.block_grid import split_into_blocks
 from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
 from asem.workflows.importing import import_volume
 from killed import run_killed
 from mounts import ASEM, in_namespace
@@ -88,7 +89,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
         shutil.rmtree("a")
     assert main(words) == 0, capsys.readouterr().err
     assert levels(Path("resumed")) == levels(Path("out"))
-    assert not (Path("resumed") / journal.NAME).exists()
+    assert not (Path("resumed") / JOURNAL_FOLDER).exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -98,7 +99,7 @@ def test_an_output_that_another_run_begins_anew_is_left_to_it(
     """No shard of the first is among those of the second, and nothing is declared finished."""
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
     small_shards(EDGE, monkeypatch.setattr)
     record, other, left = journal.Journal.record, ["clahe", "raw", "out", "--kernel", "8"], 8
 
@@ -114,11 +115,11 @@ def test_an_output_that_another_run_begins_anew_is_left_to_it(
 
     monkeypatch.setattr(journal.Journal, "record", delete_and_begin)
     assert main(COMMANDS[command]) == 2
-    assert "out was deleted, moved or begun anew" in capsys.readouterr().err.splitlines()[-1]
+    assert "out was deleted, moved or restarted" in capsys.readouterr().err.splitlines()[-1]
     Path("out").rename("found")
     assert main(other) == 0
     assert levels(Path("found")) == levels(Path("out"))
-    assert not (Path("found") / journal.NAME).exists()
+    assert not (Path("found") / JOURNAL_FOLDER).exists()
 
 
 def test_only_what_was_in_flight_is_done_again(inputs, tmp_path, monkeypatch):
@@ -133,15 +134,17 @@ def test_only_what_was_in_flight_is_done_again(inputs, tmp_path, monkeypatch):
     written = [path for path in Path("out/.asem/mappings").rglob("*") if path.suffix != ".json"]
     # Two are in flight: one that was stored, but not recorded, and perhaps the next.
     assert 11 <= sum(path.is_file() for path in written) <= 12
-    done, measure = [], clahe._measure
+    done, measure = [], clahe._write_mappings
 
     def seen(tiles, **options):
         done.append(f"histograms {tiles}")
         return measure(tiles, **options)
 
-    monkeypatch.setattr(clahe, "_measure", seen)
+    monkeypatch.setattr(clahe, "_write_mappings", seen)
     assert main(["clahe", "raw", "out", "--kernel", "16", "--json"]) == 0
-    every = {f"histograms {tiles}" for tiles in tile(Roi((0, 0, 0), (3, 4, 4)), (1, 1, 1))}
+    every = {
+        f"histograms {tiles}" for tiles in split_into_blocks(Roi((0, 0, 0), (3, 4, 4)), (1, 1, 1))
+    }
     assert set(done) == every - recorded
     assert len(done) == len(every) - 10
 
@@ -150,7 +153,7 @@ def test_a_damaged_chunk_is_named(inputs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small_shards(EDGE, monkeypatch.setattr)
     import_volume(inputs / "raw8.tif", Path("raw"), voxel_size=(5.0,) * 3)
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
     shard = Path("raw/0/c/1/2/0")
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
@@ -193,7 +196,7 @@ def test_a_full_disk_is_told_where_planes_go_through_a_file(tmp_path, rng):
     tifffile.imwrite(tmp_path / "s.tif", voxels, compression="zlib")
     (tmp_path / "small").mkdir()
     code = (
-        "from asem.workflows import importing; importing.LAYER_BYTES = 1000; "
+        "from asem.workflows import importing; importing.MAX_IN_MEMORY_SLAB_BYTES = 1000; "
         "from asem.cli import main; raise SystemExit(main())"
     )
     run = f"{sys.executable} -c '{code}' import s.tif small/raw --voxel-size 5"
@@ -262,7 +265,7 @@ def test_a_damaged_record_is_told(inputs, tmp_path, monkeypatch, capsys):
     assert run_killed(words, edge=EDGE, after=20, log=tmp_path / "log") < 0
     Path("out/.asem/objects/0_0_0.npz").write_bytes(b"")
     assert main(words) == 2
-    assert "0_0_0.npz is damaged; begin again with --overwrite" in capsys.readouterr().err
+    assert "0_0_0.npz is damaged; give --overwrite to restart" in capsys.readouterr().err
 
 
 def test_a_read_only_target_is_told(tmp_path):
@@ -280,7 +283,7 @@ def test_a_read_only_target_is_told(tmp_path):
 
 def test_planes_that_change_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
     Path("s").mkdir()
     for number in range(20):
         tifffile.imwrite(f"s/p_{number}.tif", np.full((20, 20), number, np.uint8))
@@ -294,7 +297,7 @@ def test_planes_that_change_are_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_a_plane_that_changes_in_mid_run_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
     small_shards(EDGE, monkeypatch.setattr)
     (tmp_path / "s").mkdir()
     for number in range(40):

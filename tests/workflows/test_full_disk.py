@@ -35,7 +35,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(cell, run, tmp_pat
     done = in_namespace(SCRIPT.format(asem=ASEM), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout
-    assert "fault of asem" not in done.stdout
+    assert "internal error of asem" not in done.stdout
     whole, others = done.stdout.split("others")
     trainings = whole.split("size ")[1:]
     assert len(trainings) == 2

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from asem.cli import main
-from asem.volume.formats import open_volume
+from asem.volume.sources import open_volume
 from asem.workflows import annotation
 from asem.workflows.importing import import_volume
 
@@ -15,7 +15,9 @@ SHAPE, CUT = (20, 40, 40), 6
 CENTRE = np.reshape((12, 20, 22), (3, 1, 1, 1))
 BALL = np.linalg.norm(np.indices(SHAPE) - CENTRE, axis=0)
 TRUTH = BALL < 8
-SMALL = "[membranes]\nsmoothing_nm = 0\n[membranes.fragments]\nmembrane_nm = 6\nseeds = 3\n"
+SMALL = (
+    "[membranes]\nsmoothing_nm = 0\n[membranes.fragments]\nmembrane_nm = 6\nseed_spacing_bins = 3\n"
+)
 
 
 @pytest.fixture
@@ -62,13 +64,13 @@ def test_the_ball_is_labelled_where_strokes_cover_raw(cell, capsys, config):
     assert json.loads(capsys.readouterr().out)["shape"] == [SHAPE[0] - CUT, *SHAPE[1:]]
     labels = open_volume(cell / "c.zarr/labels")
     assert labels.kind == "labels"
-    assert open_volume(cell / "c.zarr/raw").place_of(labels).offset == (CUT, 0, 0)
+    assert open_volume(cell / "c.zarr/raw").roi_of(labels).offset == (CUT, 0, 0)
     assert f1(labels.read(labels.roi) == 1, TRUTH[CUT:]) > 0.8
 
 
 def test_more_strokes_need_no_new_pieces(cell, monkeypatch):
     assert graphcut(cell) == 0
-    monkeypatch.setattr(annotation, "prepared", None)  # cannot be called
+    monkeypatch.setattr(annotation, "prepare_region", None)  # cannot be called
     strokes = np.zeros((SHAPE[0] - CUT, *SHAPE[1:]), np.uint8)
     strokes[12 - CUT, 20, 18:27], strokes[:, 38] = 1, 2
     write_strokes(cell, strokes)
@@ -83,7 +85,7 @@ def test_more_strokes_need_no_new_pieces(cell, monkeypatch):
     (cell / "cut.toml").write_text(SMALL)
     monkeypatch.chdir(cell)  # where the report is written
     assert graphcut(cell, "--overwrite", "--config", str(cell / "cut.toml")) == 2
-    assert "'NoneType' object is not callable" in next(cell.glob("asem-fault-*")).read_text()
+    assert "'NoneType' object is not callable" in next(cell.glob("asem-error-*")).read_text()
 
 
 def test_a_part_of_it(cell):
@@ -114,7 +116,7 @@ def test_bad_strokes_are_told_in_one_line_and_leave_nothing(
 
 
 def test_a_region_larger_than_memory_is_refused(cell, capsys, monkeypatch):
-    monkeypatch.setattr("asem.workflows.annotation.free_memory", lambda: 10**5)
+    monkeypatch.setattr("asem.workflows.annotation.free_memory_bytes", lambda: 10**5)
     assert graphcut(cell) == 2
     assert "take a part of it with --roi" in capsys.readouterr().err
 

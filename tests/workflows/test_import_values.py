@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from asem.cli import main
 from asem.image.clahe import ClaheConfig
-from asem.volume.formats import SourceOptions, open_volume
+from asem.volume.sources import SourceOptions, open_volume
 from asem.volume.volume import Volume
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
@@ -51,7 +51,7 @@ def filled(*values, dtype=np.uint8):
     [
         (filled((0, 512), 255), "holds only 0 and 255, .* means unlabelled; write foreground as 1"),
         (filled(255), "holds only 255"),
-        (filled((254, 1), 255), "1023 voxels of 255, .* beside 1 of ids up to 254: it looks like"),
+        (filled((254, 1), 255), "1023 voxels of 255, .* and 1 of ids up to 254: it looks like"),
         (filled((0, 512), (254, 200), 255), "looks like a mask of 0 and 255"),
         (filled((0, 512), (128, 1), (3, 2), (240, 2), 255), "looks like a mask of 0 and 255"),
         (filled((0, 512), (127, 2), 255), "looks like a mask of 0 and 255"),
@@ -97,7 +97,7 @@ def test_a_partly_labelled_volume_is_what_it_was(tmp_path, voxels, caplog):
         (filled(0), "has no foreground"),
         (
             np.repeat(np.arange(256), 4).reshape(8, 8, 16).astype(np.uint8),
-            "holds 255 beside 254, .* soft border",
+            "holds both 255 and 254, .* soft border",
         ),
         (filled((0, 9), (1, 2), 255), "1013 voxels are unlabelled .* only 2 foreground"),
     ],
@@ -160,7 +160,7 @@ def test_the_largest_value_of_a_signed_dtype_is_unlabelled(tmp_path, caplog, dty
         labels(tmp_path, filled((0, 512), most, dtype=dtype))
     caplog.clear()
     labels(tmp_path, filled((0, 200), (most - 1, 400), (1, 200), (2, 200), most, dtype=dtype), most)
-    assert f"holds {most} beside {most - 1}, and {most} means unlabelled" in caplog.text
+    assert f"holds both {most} and {most - 1}, and {most} means unlabelled" in caplog.text
 
 
 def test_any_value_may_be_the_unlabelled_one(tmp_path):
@@ -210,7 +210,7 @@ def test_a_probability_of_another_program_is_warned_of(tmp_path, rng, caplog):
     labels(tmp_path, truth, name="truth")
     imported(tmp_path, rng.integers(0, 255, truth.shape).astype(np.uint8), "other")
     evaluate_volume(tmp_path / "other", tmp_path / "truth")
-    assert "is taken as a probability, foreground from 128 of 255 on; if it" in caplog.text
+    assert "is read as a probability, foreground from 128 of 255 on; if it" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.uint32, np.float32])
@@ -366,12 +366,12 @@ def test_a_crop_has_the_padding_of_the_whole(tmp_path, rng, dtype):
 def test_another_voxel_size_keeps_the_original_grid(tmp_path):
     imported(tmp_path, filled(3), roi="2:,1:,:")
     kept = import_volume(tmp_path / "out", tmp_path / "kept", voxel_size=(5.0000001, 5.0, 5.0))
-    assert kept.grid == open_volume(tmp_path / "out").grid
+    assert kept.original_grid == open_volume(tmp_path / "out").original_grid
     options = ImportOptions(SourceOptions(voxel_size_override=True))
     other = import_volume(
         tmp_path / "out", tmp_path / "other", voxel_size=(6.0, 4.0, 5.0), options=options
     )
-    assert other.grid.shape == (8, 8, 16)
+    assert other.original_grid.shape == (8, 8, 16)
     assert other.original_offset == (2, 1, 0)
     assert other.offset_nm == (10.0, 5.0, 0.0)
 
@@ -438,7 +438,7 @@ def test_float_grey_values_that_are_clipped_at_zero_are_sample(tmp_path, rng):
         ({"offset_nm": (0, 0)}, r"offset_nm \(0, 0\): give 3 numbers"),
         ({"options": ImportOptions(window=(3,))}, r"window \(3,\): give 2 numbers"),
         ({"options": ImportOptions(window="5")}, "window '5': give 2 numbers"),
-        ({"options": ImportOptions(unlabelled="x")}, "unlabelled 'x': give a whole number"),
+        ({"options": ImportOptions(unlabelled="x")}, "unlabelled 'x': give an integer"),
     ],
 )
 def test_what_only_a_program_can_give_is_refused_before_the_work(tmp_path, given, message):

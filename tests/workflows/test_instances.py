@@ -10,7 +10,7 @@ from asem.cli import main
 from asem.structures import Structure
 from asem.volume import ngff
 from asem.workflows.importing import import_volume
-from asem.workflows.instances import number_objects
+from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from shards import small_shards
 
@@ -47,7 +47,7 @@ def table(tmp_path):
 def interrupt(segmentation, sizes, stage, **options):
     out = segmentation.parent / "out"
     with pytest.raises(Stop):
-        number_objects(segmentation, out, sizes=sizes, progress=stop_in(stage), **options)
+        label_instances(segmentation, out, size_table=sizes, progress=stop_in(stage), **options)
     return out
 
 
@@ -55,7 +55,7 @@ def interrupt(segmentation, sizes, stage, **options):
 def test_an_interrupted_run_writes_its_table_at_the_end(segmentation, table, stage):
     out = interrupt(segmentation, table, stage)
     assert table.exists() == (stage == "level")
-    number_objects(segmentation, out, sizes=table)
+    label_instances(segmentation, out, size_table=table)
     rows = table.read_text().split()
     assert rows == [HEADER, "1,2,250", "2,11,1375"]
     assert [path.name for path in table.parent.iterdir()] == [table.name]
@@ -68,9 +68,9 @@ def test_a_resumed_run_spares_a_foreign_table(segmentation, table, tmp_path, sta
     for named in (None, table):
         out = interrupt(segmentation, named, stage)
         with pytest.raises(FileExistsError, match=r"mine.csv exists already and was not written"):
-            number_objects(segmentation, out, sizes=mine)
+            label_instances(segmentation, out, size_table=mine)
         assert mine.read_text() == "precious"
-    number_objects(segmentation, out, sizes=table)
+    label_instances(segmentation, out, size_table=table)
     assert table.read_text().startswith(HEADER)
 
 
@@ -78,7 +78,7 @@ def test_a_table_that_changed_since_is_spared(segmentation, table):
     out = interrupt(segmentation, table, "level")
     table.write_text("corrected by hand")
     with pytest.raises(FileExistsError, match="was not written by this run"):
-        number_objects(segmentation, out, sizes=table)
+        label_instances(segmentation, out, size_table=table)
     assert table.read_text() == "corrected by hand"
 
 
@@ -89,23 +89,23 @@ def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
 
     out = segmentation.parent / "out"
     with pytest.raises(FileExistsError, match="was not written by this run"):
-        number_objects(segmentation, out, sizes=table, progress=progress)
+        label_instances(segmentation, out, size_table=table, progress=progress)
     assert table.read_text() == "theirs"
     assert not ngff.is_image(out)
     table.unlink()
-    number_objects(segmentation, out, sizes=table)
+    label_instances(segmentation, out, size_table=table)
     assert table.read_text().startswith(HEADER)
 
 
 def test_overwriting_goes_on_after_an_interruption(segmentation, table):
     table.parent.mkdir()
     table.write_text(f"{HEADER}\nold\n")
-    with pytest.raises(FileExistsError, match="or --overwrite to begin again and replace it"):
-        number_objects(segmentation, segmentation.parent / "out", sizes=table)
+    with pytest.raises(FileExistsError, match="or --overwrite to restart and replace it"):
+        label_instances(segmentation, segmentation.parent / "out", size_table=table)
     assert not (segmentation.parent / "out").exists()
     out = interrupt(segmentation, table, "instances", overwrite=True)
     assert table.read_text() == f"{HEADER}\nold\n"
-    number_objects(segmentation, out, sizes=table)
+    label_instances(segmentation, out, size_table=table)
     assert "old" not in table.read_text()
     assert table.read_text().startswith(HEADER)
 
@@ -121,7 +121,7 @@ def test_only_a_table_of_sizes_is_overwritten(segmentation, table, capsys, text)
     words = ["instances", str(segmentation), str(out), "--sizes", str(table), "--overwrite"]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert "sizes.csv is no file that asem wrote with this command, and is not replaced" in error
+    assert "sizes.csv is not a file that asem wrote with this command, and is not replaced" in error
     assert table.read_bytes() == text.encode()
     assert not out.exists()
     for old in ("", HEADER, f"{HEADER}\r\n1,2,3", f"{HEADER}\n"):
@@ -139,7 +139,7 @@ WITHIN = {
     "other/0/c/sizes.csv": "within the Zarr array",
     "out/zarr.json": "within the output",
     "out/sizes.csv": "within the output",
-    "out": "is to hold",
+    "out": "would contain",
     "link/sizes.csv": "within the image",
 }
 
@@ -152,7 +152,7 @@ def test_no_table_lies_within_an_image(segmentation, capsys, name, exists, overw
     shutil.copytree(segmentation, folder / "other")
     (folder / "link").symlink_to("other")
     if exists:
-        number_objects(segmentation, folder / "out")
+        label_instances(segmentation, folder / "out")
     before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
     words = ["instances", str(segmentation), str(folder / "out"), "--sizes", str(folder / name)]
     assert main([*words, *overwrite]) == 2
@@ -166,7 +166,7 @@ def test_an_output_is_not_made_below_its_table(segmentation, capsys):
     folder = segmentation.parent
     words = ["instances", str(segmentation), str(folder / "t/out"), "--sizes", str(folder / "t")]
     assert main(words) == 2
-    assert f"t is to hold {folder / 't/out'}; name another file" in capsys.readouterr().err
+    assert f"t would contain {folder / 't/out'}; name another file" in capsys.readouterr().err
     assert not (folder / "t").exists()
 
 
@@ -176,7 +176,7 @@ def test_nothing_is_deleted_where_the_zone_cannot_be_written(segmentation, tmp_p
     label_volume(segmentation, labels, preset)
     (tmp_path / "zone").mkdir()
     (tmp_path / "zone/notes").write_text("theirs")
-    with pytest.raises(FileExistsError, match="zone exists already and is no image"):
+    with pytest.raises(FileExistsError, match="zone exists already and is not an image"):
         label_volume(segmentation, labels, preset, exclusion_zone=tmp_path / "zone", overwrite=True)
     assert ngff.is_image(labels)
     assert (tmp_path / "zone/notes").read_text() == "theirs"

@@ -1,4 +1,4 @@
-"""Models from and for elsewhere."""
+"""Conversion of published checkpoints; export of models to ONNX and bioimage.io."""
 
 import hashlib
 import json
@@ -15,27 +15,27 @@ import pytest
 import torch
 
 import funlib
-from asem.blocks.executors import SERIAL
+from asem.blocks.executors import SERIAL_EXECUTOR
 from asem.model import checkpoint as checkpoints
 from asem.model.checkpoint import find_checkpoint, load_checkpoint
-from asem.model.config import CheckpointInfo, Origin
-from asem.model.published import PREPARATIONS, PUBLISHED, published_model
-from asem.structures import STRUCTURES
-from asem.volume.formats import open_volume
+from asem.model.checkpoint_info import Origin
+from asem.model.published_models import PREPARATIONS, PUBLISHED_MODELS, find_published_model
+from asem.structures import PRESETS
+from asem.volume.sources import open_volume
 from asem.workflows import models
 from asem.workflows.importing import import_volume
 from asem.workflows.models import convert_model, export_model
 from asem.workflows.predict import predict_volume
-from asem.workflows.predict_jobs import one_job
-from asem.workflows.predict_plan import Plan
+from asem.workflows.prediction_inputs import make_prediction_input
+from asem.workflows.prediction_plan import PredictionPlan
 
 TEN = (10.0, 10.0, 10.0)
-# In a process of its own, for it leaves files open; nothing may be asked of the net.
+# In a separate process, since it leaves files open; network access is disabled.
 ACCEPTED = """
 import socket, sys
-def refuse(*args, **kwargs):
-    raise OSError("the net is not to be used")
-socket.socket.connect = socket.getaddrinfo = refuse
+def disabled(*args, **kwargs):
+    raise OSError("no network access in this test")
+socket.socket.connect = socket.getaddrinfo = disabled
 import bioimageio.core
 summary = bioimageio.core.test_model(sys.argv[1])
 for detail in summary.details:
@@ -71,11 +71,12 @@ def converted(checkpoint):
 
 
 def test_the_seven_published_models():
-    found = {
-        (m.number, m.structure, m.preparation, m.voxel_size, m.voxel_size_range) for m in PUBLISHED
+    models = {
+        (m.number, m.structure, m.preparation, m.voxel_size, m.voxel_size_range)
+        for m in PUBLISHED_MODELS
     }
     mixed = ((3.2, 4, 4), (5.24, 4, 4))  # Hela cells 19 and 20
-    assert found == {
+    assert models == {
         (1847, "mito", "CF", (5, 5, 5), None),
         (1837, "golgi", "CF", (5, 5, 5), None),
         (1841, "er", "CF", (5, 5, 5), None),
@@ -84,13 +85,13 @@ def test_the_seven_published_models():
         (1986, "ccp", "HPFS", (5, 5, 5), None),
         (2000, "npc", "HPFS", (5, 5, 5), None),
     }
-    assert {m.structure for m in PUBLISHED} <= set(STRUCTURES)
-    assert {m.preparation for m in PUBLISHED} == set(PREPARATIONS)
+    assert {m.structure for m in PUBLISHED_MODELS} <= set(PRESETS)
+    assert {m.preparation for m in PUBLISHED_MODELS} == set(PREPARATIONS)
     with pytest.raises(ValueError, match="unknown published model 7; known: 1847, 1837"):
-        published_model(7)
+        find_published_model(7)
 
 
-def test_what_a_converted_model_says_of_itself(checkpoint, tmp_path):
+def test_metadata_of_a_converted_model(checkpoint, tmp_path):
     result = convert_model(checkpoint, tmp_path / "a/mito", published=1847)
     assert result["structure"] == "mito"
     assert result["voxel_size"] == [5, 5, 5]
@@ -110,24 +111,15 @@ def test_it_predicts_what_the_published_network_does(converted, checkpoint, cell
     raw = cell / "cell.zarr/raw"
     predict_volume(converted, raw, tmp_path / "p", device="cpu", precision="32", tile=8)
     grey = open_volume(raw).read(open_volume(raw).roi)
-    given = open_volume(tmp_path / "p").read(open_volume(tmp_path / "p").roi)
-    # A part that begins on the lattice of 2, context 9: all neighbours are real.
+    predicted = open_volume(tmp_path / "p").read(open_volume(tmp_path / "p").roi)
+    # A part that starts on the lattice of 2, context 9: no voxel of it is reflected.
     part = torch.from_numpy(grey[3:31, 5:33, 7:35] / np.float32(127.5) - 1)
     logits = funlib.computed(funlib.random_state(levels=2), part[None, None])
     expected = logits.softmax(1)[0, 1].numpy() * 255
-    inner = given[12:22, 14:24, 16:26]
+    inner = predicted[12:22, 14:24, 16:26]
     assert expected.shape == inner.shape
     assert expected.std() > 2
     assert np.abs(inner - expected).max() <= 0.51
-
-
-def test_checkpoints_written_before_are_still_read(run):
-    folder = find_checkpoint(run)
-    document = json.loads((folder / "state.json").read_text())
-    assert document.pop("origin") is None
-    info = CheckpointInfo.checked(document, source="state.json")
-    assert info.training is not None
-    assert info.origin is None
 
 
 @pytest.mark.parametrize(
@@ -143,27 +135,29 @@ def test_checkpoints_written_before_are_still_read(run):
         ({"published": 1847, "voxel_size": (5, -5, 5)}, "must be positive"),
     ],
 )
-def test_what_a_checkpoint_means_must_be_said(checkpoint, tmp_path, options, message):
+def test_structure_and_voxel_size_of_a_checkpoint_are_required(
+    checkpoint, tmp_path, options, message
+):
     with pytest.raises(ValueError, match=message):
         convert_model(checkpoint, tmp_path / "m", **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_saying_the_same_twice_is_allowed(checkpoint, tmp_path, caplog):
+def test_repeating_the_published_metadata_is_allowed(checkpoint, tmp_path, caplog):
     same = {"structure": "mito", "voxel_size": (5.0, 5.0, 5.0)}
     assert convert_model(checkpoint, tmp_path / "m", published=1847, **same)["structure"] == "mito"
     assert not caplog.records
 
 
 @pytest.mark.parametrize(
-    ("options", "expected", "said"),
+    ("options", "expected", "warnings"),
     [
         ({}, ("mito", [4, 4, 4], [[3.2, 4, 4], [5.24, 4, 4]]), []),
-        ({"structure": "er"}, ("er", [4, 4, 4], [[3.2, 4, 4], [5.24, 4, 4]]), ["finds, mito"]),
+        ({"structure": "er"}, ("er", [4, 4, 4], [[3.2, 4, 4], [5.24, 4, 4]]), ["model 1675, mito"]),
         (
             {"voxel_size": (4.0, 4.0, 4.0)},
             ("mito", [4, 4, 4], None),
-            ["--voxel-size 4,4,4 overrides what the published model 1675 was trained on, 3.2-5.24"],
+            ["--voxel-size 4,4,4 overrides the voxel size of the published model 1675, 3.2-5.24"],
         ),
         (
             {"structure": "golgi", "voxel_size": TEN},
@@ -173,15 +167,15 @@ def test_saying_the_same_twice_is_allowed(checkpoint, tmp_path, caplog):
     ],
 )
 def test_options_override_what_a_published_model_states(
-    checkpoint, tmp_path, caplog, options, expected, said
+    checkpoint, tmp_path, caplog, options, expected, warnings
 ):
     result = convert_model(checkpoint, tmp_path / "m", published=1675, **options)
     keys = ("structure", "voxel_size", "voxel_size_range")
     assert tuple(result[key] for key in keys) == expected
     info = load_checkpoint(tmp_path / "m")[1]
     assert json.loads(info.model_dump_json(include=set(keys))) == {key: result[key] for key in keys}
-    assert len(caplog.records) == len(said)
-    assert all(text in one for text, one in zip(said, caplog.messages, strict=True))
+    assert len(caplog.records) == len(warnings)
+    assert all(text in line for text, line in zip(warnings, caplog.messages, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -202,26 +196,28 @@ def test_a_stack_within_the_range_is_not_resampled(checkpoint, cell, tmp_path, c
     convert_model(checkpoint, tmp_path / "m", published=1669)
     import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size, roi=":12,:14,:16")
     options = {"tile": 8, "device": "cpu", "precision": "32"}
-    job = one_job(tmp_path / "m", tmp_path / "raw", tmp_path / "p", tile=8, precision="32")
+    job = make_prediction_input(
+        tmp_path / "m", tmp_path / "raw", tmp_path / "p", tile=8, precision="32"
+    )
     with caplog.at_level("INFO", logger="asem"):
-        plan = Plan.of(job, device="cpu", overwrite=False, executor=SERIAL)
+        plan = PredictionPlan.from_input(
+            job, device="cpu", overwrite=False, executor=SERIAL_EXECUTOR
+        )
     assert plan.models[0].network.voxel_size == seen
     used = seen == size and size != (4.0, 4.0, 4.0)
-    assert (
-        "are used as they are; the network was trained on 3.2-5.24 x 4 x 4" in caplog.text
-    ) == used
+    assert ("are not resampled; the network was trained on 3.2-5.24 x 4 x 4" in caplog.text) == used
     interpolated = "are interpolated to the model's" in caplog.text
     assert interpolated == (seen != size and size != (2.0, 2.0, 2.0))
     if not used:
         return
-    # As a model of exactly this voxel size predicts it, also where resampling is refused.
+    # The same as with a model of exactly this voxel size; resampling is not needed.
     convert_model(checkpoint, tmp_path / "own", structure="er", voxel_size=size)
     for name in ("m", "own"):
         predict_volume(
             tmp_path / name, tmp_path / "raw", tmp_path / f"p_{name}", resample=False, **options
         )
-    found = [open_volume(tmp_path / f"p_{name}") for name in ("m", "own")]
-    assert (found[0].read(found[0].roi) == found[1].read(found[1].roi)).all()
+    first, second = (open_volume(tmp_path / f"p_{name}") for name in ("m", "own"))
+    assert (first.read(first.roi) == second.read(second.roi)).all()
 
 
 def test_nothing_is_replaced_by_accident(checkpoint, converted, run, tmp_path):
@@ -247,9 +243,9 @@ def test_onnx(run, tmp_path):
     assert (result["context"], result["smallest"], result["step"]) == (9, 20, 2)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mito.onnx"]
     model = onnx.load(tmp_path / "out/mito.onnx")
-    facts = {prop.key: prop.value for prop in model.metadata_props}
-    assert (facts["structure"], facts["voxel_size"]) == ("mito", "10,10,10")
-    assert "training" not in json.loads(facts["checkpoint"])
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    assert (metadata["structure"], metadata["voxel_size"]) == ("mito", "10,10,10")
+    assert "training" not in json.loads(metadata["checkpoint"])
     session = onnxruntime.InferenceSession(tmp_path / "out/mito.onnx")
     (probability,) = session.run(None, {"raw": np.zeros((1, 1, 24, 20, 26), np.float32)})
     assert probability.shape == (1, 1, 6, 2, 8)
@@ -283,7 +279,7 @@ def alone(code, folder):
 
 
 def test_a_package_gives_from_8_bit_raw_what_the_network_does(tmp_path, rng):
-    """Less a margin, 1 voxel here, so that a multiple of the lattice of 4 is left."""
+    """Without a margin of 1 voxel, so that a multiple of the lattice of 4 remains."""
     state = funlib.random_state(levels=3)
     file = funlib.save(tmp_path / "m.pt", state)
     convert_model(file, tmp_path / "m", structure="mito", voxel_size=TEN)
@@ -301,7 +297,7 @@ def test_a_package_gives_from_8_bit_raw_what_the_network_does(tmp_path, rng):
 
 
 def test_bioimageio_would_refuse_another_network(converted, tmp_path):
-    """The test of the package notices weights that give something else."""
+    """The package's own test fails for weights with another output."""
     export_model(converted, tmp_path / "w.zip", format="bioimageio")
     other = funlib.save(tmp_path / "o.pt", funlib.random_state(levels=2, seed=1))
     convert_model(other, tmp_path / "o", structure="mito", voxel_size=TEN)
@@ -321,8 +317,11 @@ def test_bioimageio_would_refuse_another_network(converted, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "onnx", "authors": ["A"]}, "stand in packages: give --format bioimageio"),
-        ({"format": "onnx", "license_id": "MIT"}, "stand in packages: give --format bioimageio"),
+        ({"format": "onnx", "authors": ["A"]}, "stored in packages only; give --format bioimageio"),
+        (
+            {"format": "onnx", "license_id": "MIT"},
+            "stored in packages only; give --format bioimageio",
+        ),
         ({"format": "bioimageio", "license_id": "FREE"}, "unknown license 'FREE'; .*CC-BY-4.0"),
         ({"format": "bioimageio", "authors": ["a/b"]}, r"bioimage\.io does not allow this: "),
     ],
@@ -335,7 +334,7 @@ def test_bad_exports_leave_nothing(converted, tmp_path, options, message):
 
 
 def test_exports_replace_nothing_by_accident(converted, tmp_path):
-    (tmp_path / "m").write_text("mine")
+    (tmp_path / "m").write_text("other")
     with pytest.raises(FileExistsError, match="exists already; give --overwrite to replace it"):
         export_model(converted, tmp_path / "m", format="onnx")
     with pytest.raises(FileExistsError, match="exists already; give a file"):
@@ -344,7 +343,7 @@ def test_exports_replace_nothing_by_accident(converted, tmp_path):
         export_model(tmp_path, tmp_path / "n", format="onnx", overwrite=True)
     with pytest.raises(FileExistsError, match="m is no model that asem exported, and is not repl"):
         export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
-    assert (tmp_path / "m").read_text() == "mine"
+    assert (tmp_path / "m").read_text() == "other"
     (tmp_path / "m").unlink()
     export_model(converted, tmp_path / "m", format="bioimageio")
     export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
@@ -352,49 +351,49 @@ def test_exports_replace_nothing_by_accident(converted, tmp_path):
 
 
 def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_path, monkeypatch):
-    """Neither an export nor a conversion replaces it; folders of a similar name stay, too."""
-    run_onnx = models._run
+    """Neither an export nor a conversion replaces it; folders of a similar name remain, too."""
+    run_onnx = models._run_onnx
 
     def and_then(file, raw):
-        (tmp_path / "m.onnx").write_text("theirs")
+        (tmp_path / "m.onnx").write_text("other")
         return run_onnx(file, raw)
 
-    monkeypatch.setattr(models, "_run", and_then)
+    monkeypatch.setattr(models, "_run_onnx", and_then)
     with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
         export_model(converted, tmp_path / "m.onnx", format="onnx")
-    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    assert (tmp_path / "m.onnx").read_text() == "other"
     (tmp_path / "m.partial").mkdir()
-    (tmp_path / "m.partial/notes").write_text("theirs")
+    (tmp_path / "m.partial/notes").write_text("other")
     save = checkpoints.save_tensors
 
     def and_make(*args):
         save(*args)
         (tmp_path / "m").mkdir()
-        (tmp_path / "m/notes").write_text("theirs")
+        (tmp_path / "m/notes").write_text("other")
 
     monkeypatch.setattr(checkpoints, "save_tensors", and_make)
     for overwrite in (False, True):
         with pytest.raises(FileExistsError, match="m exists and is no converted model"):
             convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=overwrite)
-    assert (tmp_path / "m/notes").read_text() == "theirs"
-    assert (tmp_path / "m.partial/notes").read_text() == "theirs"
+    assert (tmp_path / "m/notes").read_text() == "other"
+    assert (tmp_path / "m.partial/notes").read_text() == "other"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m.onnx", "m.partial"]
 
 
 def test_a_file_that_takes_the_place_of_the_old_export_stays(converted, tmp_path, monkeypatch):
-    """What was to be overwritten is what lay there when the export began."""
-    run_onnx = models._run
+    """An export overwrites only the file that existed when it started."""
+    run_onnx = models._run_onnx
 
     def and_replace(file, raw):
-        (tmp_path / "new").write_text("theirs")
+        (tmp_path / "new").write_text("other")
         (tmp_path / "new").replace(tmp_path / "m.onnx")
         return run_onnx(file, raw)
 
     export_model(converted, tmp_path / "m.onnx", format="onnx")
-    monkeypatch.setattr(models, "_run", and_replace)
+    monkeypatch.setattr(models, "_run_onnx", and_replace)
     with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
         export_model(converted, tmp_path / "m.onnx", format="onnx", overwrite=True)
-    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    assert (tmp_path / "m.onnx").read_text() == "other"
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
@@ -411,7 +410,7 @@ KILLED = """
 import os, signal, sys
 from asem.cli import main
 from asem.workflows import models
-models._run = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+models._run_onnx = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main(["models", "export", sys.argv[1], "m.onnx", "--format", "onnx"])
 """
 
@@ -427,14 +426,14 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(converted, tmp_pat
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_nothing_is_written_through_links(converted, checkpoint, tmp_path, overwrite):
     convert_model(checkpoint, tmp_path / "m", published=1847)
-    (tmp_path / "m.onnx").write_text("theirs")
+    (tmp_path / "m.onnx").write_text("other")
     (tmp_path / "link").symlink_to("m")
     (tmp_path / "file").symlink_to("m.onnx")
-    with pytest.raises(FileExistsError, match="link is a symbolic link; name the place"):
+    with pytest.raises(FileExistsError, match="link is a symbolic link; give the path"):
         convert_model(checkpoint, tmp_path / "link", published=1847, overwrite=overwrite)
-    with pytest.raises(FileExistsError, match="file is a symbolic link; name the place"):
+    with pytest.raises(FileExistsError, match="file is a symbolic link; give the path"):
         export_model(converted, tmp_path / "file", format="onnx", overwrite=overwrite)
-    assert (tmp_path / "m.onnx").read_text() == "theirs"
+    assert (tmp_path / "m.onnx").read_text() == "other"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "m", "m.onnx"]
 
 
@@ -446,7 +445,7 @@ def test_without_the_extra(converted, tmp_path, monkeypatch, missing):
 
 
 def test_an_export_that_computes_something_else_is_not_written(converted, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_run", lambda file, raw: np.full((1, 1, 2, 2, 2), np.nan))
+    monkeypatch.setattr(models, "_run_onnx", lambda file, raw: np.full((1, 1, 2, 2, 2), np.nan))
     with pytest.raises(ValueError, match="differs from PyTorch by nan"):
         export_model(converted, tmp_path / "m", format="onnx")
     assert not list(tmp_path.iterdir())

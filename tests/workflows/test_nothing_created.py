@@ -22,7 +22,7 @@ COMMANDS = {
     "graphcut": ["graphcut", "raw", "strokes", OUT],
     "segment": ["segment", "raw", OUT, "--mask", "mask"],
     "predict": ["predict", "model", "raw", OUT, "--mask", "mask"],
-    "predict jobs": ["predict", "--jobs", "jobs.toml"],
+    "predict jobs": ["predict", "--inputs", "jobs.toml"],
     "train": ["train", "train.toml", "--out", OUT],
     "finetune": ["finetune", "model", "finetune.toml", "--out", OUT],
 }

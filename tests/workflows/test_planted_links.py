@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.annotate.strokes import Stroke
+from asem.annotate.edits import Stroke
 from asem.cli import main
 from asem.volume import ngff
 from asem.workflows.annotation import open_session
@@ -167,11 +167,14 @@ def test_overwriting_deletes_no_image_through_a_link(place, capsys):
     before = seen(place / "elsewhere")
     Path("lnk").symlink_to(place / "elsewhere/image")
     words = ["clahe", "raw", "lnk", "--overwrite"]
-    refused(words, capsys, "lnk is a symbolic link; name the place that it leads to")
+    refused(words, capsys, "lnk is a symbolic link; give the path that it points to")
     assert seen(place / "elsewhere") == before
     Path("data").symlink_to(place / "elsewhere")  # a folder above may be one
     assert main(["clahe", "raw", "data/image", "--overwrite"]) == 0
-    assert ngff.read_metadata(place / "elsewhere/image").own.made_by["command"] == "clahe"
+    assert (
+        ngff.read_image_metadata(place / "elsewhere/image").asem_metadata.made_by["command"]
+        == "clahe"
+    )
     Path("data/a.zarr").mkdir()
     assert main(["clahe", "raw", "data/a.zarr/clahe"]) == 0
 
@@ -208,9 +211,9 @@ def test_no_link_of_a_session_is_followed(place, name, begun):
         volume, session = open_session(raw, folder)
         with session:
             window = volume.roi
-            annotation = session.structure("mito")
-            annotation.draw(Stroke(1, 0, 2, False, ((1, 1, 1),)))
-            annotation.accept(window, np.ones(window.shape, bool))
+            annotation = session.open_structure("mito")
+            annotation.add_edit(Stroke(1, 0, 2, False, ((1, 1, 1),)))
+            annotation.accept_window(window, np.ones(window.shape, bool))
     is_folder = name in (".asem", "mito", "mito/accepted", "mito/guesses")
     plant(folder / name, elsewhere if is_folder else elsewhere / "thesis.txt")
     before = seen(elsewhere)
@@ -218,7 +221,7 @@ def test_no_link_of_a_session_is_followed(place, name, begun):
         pytest.raises(OSError, match=f"annotations/{name} is a symbolic link") as caught,
         open_session(raw, folder)[1] as session,
     ):
-        session.structure("mito")
+        session.open_structure("mito")
     assert "\n" not in str(caught.value)
     assert seen(elsewhere) == before
 
@@ -226,7 +229,7 @@ def test_no_link_of_a_session_is_followed(place, name, begun):
 def test_a_session_may_lie_behind_a_link(place):
     Path("annotations").symlink_to(place / "elsewhere")
     with open_session(Path("raw"), Path("annotations"))[1] as session:
-        session.structure("mito").draw(Stroke(1, 0, 2, False, ((1, 1, 1),)))
+        session.open_structure("mito").add_edit(Stroke(1, 0, 2, False, ((1, 1, 1),)))
     assert (place / "elsewhere/mito/log.jsonl").is_file()
 
 
@@ -238,7 +241,7 @@ def test_regions_are_not_kept_through_a_link(place, caplog):
     before = seen(place / "elsewhere")
     plant(Path("raw.annotations/.asem"), place / "elsewhere")
     assert main(["graphcut", "raw", "strokes", "cut"]) == 0
-    assert "cannot be kept for the next time" in caplog.text
+    assert "cannot be cached; the region is prepared again" in caplog.text
     plant(Path("raw.annotations/.asem"), place / "elsewhere/new")
     assert main(["graphcut", "raw", "strokes", "cut", "--overwrite"]) == 0
     assert seen(place / "elsewhere") == before

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from asem.model.checkpoint import find_checkpoint, load_checkpoint
 from asem.model.unet import context, lattice
-from asem.volume.contrast import to_unit
-from asem.volume.formats import open_volume
-from asem.volume.voxel_size import at_voxel_size
+from asem.volume.contrast import scale_to_unit
+from asem.volume.sources import open_volume
+from asem.volume.voxel_size_view import view_at_voxel_size
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.evaluate import evaluate_volume
@@ -33,10 +33,10 @@ def probability(cell, run, tmp_path_factory):
     return path
 
 
-def test_a_prediction_lies_on_raw_and_says_what_made_it(cell, run, probability):
+def test_a_prediction_is_aligned_with_raw_and_states_its_request(cell, run, probability):
     raw, predicted = open_volume(cell / "cell.zarr/raw"), open_volume(probability)
     assert (predicted.shape, predicted.dtype) == (raw.shape, np.uint8)
-    assert raw.place_of(predicted) == raw.roi
+    assert raw.roi_of(predicted) == raw.roi
     made = describe_volume(probability)["made_by"]
     assert made["request"]["raw"] == raw.identity
     assert made["request"]["tile"] == 264
@@ -55,13 +55,13 @@ def test_a_roi_reads_its_real_neighbours(cell, run, probability, tmp_path):
         run, cell / "cell.zarr/raw", tmp_path / "p", roi="7:21,9:30,5:41", precision="32"
     )
     part = open_volume(tmp_path / "p")
-    assert open_volume(probability).place_of(part).offset == (7, 9, 5)
+    assert open_volume(probability).roi_of(part).offset == (7, 9, 5)
     whole = voxels(probability)[7:21, 9:30, 5:41]
     assert np.abs(voxels(tmp_path / "p") - whole).max() <= 1
 
 
 def finer(cell, tmp_path):
-    """The cell in voxels of 5 nm, noisy, so that a wrong bin would show."""
+    """The cell in voxels of 5 nm with noise, so that a wrong bin changes the result."""
     coarse = voxels(cell / "cell.zarr/raw")
     fine = coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2)
     fine = fine + np.random.default_rng(1).integers(-20, 20, fine.shape)
@@ -106,10 +106,10 @@ def test_a_model_of_twice_the_voxel_size_is_the_prediction_of_the_means(cell, ru
 
 
 def test_any_voxel_size_is_predicted_at_the_models_and_brought_back(cell, run, tmp_path):
-    """Along z and x raw is finer than the model, along y two model voxels make one of raw."""
+    """Along z and x raw is finer than the model; along y a voxel of raw is two model voxels."""
     size = (8.0, 20.0, 3.2)
     import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size)
-    view = at_voxel_size(open_volume(tmp_path / "raw"), (10.0, 10.0, 10.0))
+    view = view_at_voxel_size(open_volume(tmp_path / "raw"), (10.0, 10.0, 10.0))
     tifffile.imwrite(tmp_path / "seen.tif", view.read(view.roi))
     import_volume(tmp_path / "seen.tif", tmp_path / "seen", voxel_size=(10.0, 10.0, 10.0))
     for name in ("raw", "seen"):
@@ -120,8 +120,8 @@ def test_any_voxel_size_is_predicted_at_the_models_and_brought_back(cell, run, t
     z, x = (np.arange(40) + 0.5) * 0.8 - 0.5, (np.arange(72) + 0.5) * 0.32 - 0.5
     centres = np.stack(np.broadcast_arrays(*np.ix_(z, np.arange(48), x)))
     expected = ndimage.map_coordinates(pairs, centres, order=1, mode="mirror")
-    found = open_volume(tmp_path / "p_raw")
-    assert (found.voxel_size, found.shape) == (size, (40, 48, 72))
+    predicted = open_volume(tmp_path / "p_raw")
+    assert (predicted.voxel_size, predicted.shape) == (size, (40, 48, 72))
     # Half a step for rounding.
     assert np.abs(voxels(tmp_path / "p_raw") - expected).max() <= 0.5 + 1e-6
     assert expected.std() > 1
@@ -136,7 +136,7 @@ def test_neither_blocks_nor_tiles_nor_a_roi_show_in_a_resampled_prediction(
     predict_volume(run, raw, tmp_path / "whole", precision="32")
     predict_volume(run, raw, tmp_path / "part", precision="32", roi="7:21,9:30,5:41")
     predict_volume(run, raw, tmp_path / "tiles", precision="32", tile=8)
-    monkeypatch.setattr("asem.blocks.output.SHARD", (17, 18, 19))
+    monkeypatch.setattr("asem.blocks.output_image.SHARD", (17, 18, 19))
     predict_volume(run, raw, tmp_path / "blocks", precision="32")
     whole = voxels(tmp_path / "whole")
     assert whole.std() > 1
@@ -145,8 +145,8 @@ def test_neither_blocks_nor_tiles_nor_a_roi_show_in_a_resampled_prediction(
     assert np.abs(voxels(tmp_path / "part") - whole[7:21, 9:30, 5:41]).max() <= 1
 
 
-def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, monkeypatch):
-    monkeypatch.setattr("asem.blocks.output.SHARD", (16, 48, 40))
+def test_an_interrupted_prediction_is_resumed(cell, run, probability, tmp_path, monkeypatch):
+    monkeypatch.setattr("asem.blocks.output_image.SHARD", (16, 48, 40))
     raw, out = cell / "cell.zarr/raw", tmp_path / "p"
 
     def stop(stage, done, total):
@@ -157,9 +157,9 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
         predict_volume(run, raw, out, precision="32", progress=stop)
     with pytest.raises(ValueError, match=r"another request .it differs in tile"):
         predict_volume(run, raw, out, precision="32", tile=24)
-    # By now memory is short: it is the same request, in smaller tiles.
-    monkeypatch.setattr("asem.workflows.predict_plan.free_on", lambda _: 10**6)
-    monkeypatch.setattr("asem.model.deployment.free_on", lambda _: 10**6)
+    # With less memory it is the same request, in smaller tiles.
+    monkeypatch.setattr("asem.workflows.prediction_plan.free_device_memory", lambda _: 10**6)
+    monkeypatch.setattr("asem.model.device_pool.free_device_memory", lambda _: 10**6)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1
     made = describe_volume(out)["made_by"]
@@ -172,32 +172,32 @@ def test_an_interrupted_prediction_goes_on(cell, run, probability, tmp_path, mon
 KILLED = """
 import os, signal
 from pathlib import Path
-import asem.blocks.output
+import asem.blocks.output_image
 from asem.workflows.predict import predict_volume
 
-asem.blocks.output.SHARD = (16, 48, 40)
+asem.blocks.output_image.SHARD = (16, 48, 40)
 
 def kill(stage, done, total):
-    if done > 3.5 * 16 * 48 * 40:  # at most three blocks are on their way
+    if done > 3.5 * 16 * 48 * 40:  # at most three blocks are in flight
         os.kill(os.getpid(), signal.SIGKILL)
 
 predict_volume(Path({run!r}), Path({raw!r}), Path({out!r}), precision="32", tile=16, progress=kill)
 """
 
 
-def test_a_killed_prediction_goes_on_to_the_same_bits(cell, run, tmp_path, monkeypatch):
+def test_a_killed_prediction_is_resumed_to_the_same_bits(cell, run, tmp_path, monkeypatch):
     raw, out, whole = cell / "cell.zarr/raw", tmp_path / "killed", tmp_path / "whole"
     code = KILLED.format(run=str(run), raw=str(raw), out=str(out))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    with pytest.raises(ValueError, match="is not finished"):
+    with pytest.raises(ValueError, match="is unfinished"):
         open_volume(out)
-    monkeypatch.setattr("asem.blocks.output.SHARD", (16, 48, 40))
+    monkeypatch.setattr("asem.blocks.output_image.SHARD", (16, 48, 40))
     seen = []
     predict_volume(
         run, raw, out, precision="32", tile=16, progress=lambda s, done, n: seen.append(done)
     )
-    assert seen[0] > 0  # what was done is not done again
+    assert seen[0] > 0  # finished blocks are not computed again
     predict_volume(run, raw, whole, precision="32", tile=16)
     assert (voxels(out) == voxels(whole)).all()
 
@@ -232,12 +232,12 @@ def test_clahe_on_the_fly_is_clahe_beforehand(cell, run, tmp_path):
     assert not (voxels(tmp_path / "fly") == voxels(tmp_path / "plain")).all()
 
 
-def test_memory_that_runs_out_in_a_block_says_what_helps(cell, run, tmp_path, monkeypatch):
+def test_out_of_memory_in_a_block_advises_a_smaller_tile(cell, run, tmp_path, monkeypatch):
     def run_out(*_, **__):
         raise MemoryError("no 3 GB")
 
-    monkeypatch.setattr("asem.blocks.executors.PAUSE_SECONDS", 0)
-    monkeypatch.setattr("asem.model.predictor.predict", run_out)
+    monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
+    monkeypatch.setattr("asem.model.block_prediction.predict_array", run_out)
     message = r"block 0:40.*out of memory \(no 3 GB\); take a smaller --tile"
     with pytest.raises(ValueError, match=message):
         predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p")
@@ -253,14 +253,14 @@ def test_thin_volumes_are_reflected(run, tmp_path, rng):
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_deep_images_are_seen_through_their_window(cell, run, tmp_path, dtype):
+def test_deep_images_are_scaled_by_their_window(cell, run, tmp_path, dtype):
     grey = (voxels(cell / "cell.zarr/raw") * 100 - 9.5).astype(dtype)
     stacks = {"deep": grey}
     for name in ("deep", "flat"):
         tifffile.imwrite(tmp_path / f"{name}.tif", stacks[name])
         import_volume(tmp_path / f"{name}.tif", tmp_path / name, voxel_size=(10.0, 10.0, 10.0))
         predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
-        unit = to_unit(grey, open_volume(tmp_path / "deep").window)
+        unit = scale_to_unit(grey, open_volume(tmp_path / "deep").window)
         stacks["flat"] = np.rint(255 * unit).astype(np.uint8)
     difference = np.abs(voxels(tmp_path / "p_deep") - voxels(tmp_path / "p_flat"))
     assert difference.mean() < 1
@@ -268,23 +268,25 @@ def test_deep_images_are_seen_through_their_window(cell, run, tmp_path, dtype):
 
 
 @pytest.mark.parametrize("size", [(5.0, 5.0, 5.0), (4.0, 5.0, 12.0)])
-def test_other_voxel_sizes_may_be_refused(cell, run, tmp_path, size):
+def test_resampling_can_be_switched_off(cell, run, tmp_path, size):
     import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size)
     message = "the model of 10 x 10 x 10 nm, and resampling is switched off; leave out --no-resam"
     with pytest.raises(ValueError, match=message):
         predict_volume(run, tmp_path / "raw", tmp_path / "p", resample=False)
     assert not (tmp_path / "p").exists()
-    # The model's own is none of them.
+    # The model's own voxel size needs no resampling.
     predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", resample=False, roi=":9,:9,:9")
 
 
 @pytest.mark.parametrize(
-    ("size", "said"), [((10.0, 10.0, 10.0), 0), ((5.0, 10.0, 5.0), 0), ((4.0, 10.0, 10.0), 1)]
+    ("size", "warnings"), [((10.0, 10.0, 10.0), 0), ((5.0, 10.0, 5.0), 0), ((4.0, 10.0, 10.0), 1)]
 )
-def test_interpolation_is_warned_of_once(cell, run, tmp_path, caplog, size, said):
+def test_interpolation_is_warned_of_once(cell, run, tmp_path, caplog, size, warnings):
     import_volume(cell / "raw.tif", tmp_path / "raw", voxel_size=size)
     predict_volume(run, tmp_path / "raw", tmp_path / "p", clahe=True, roi=":9,:9,:9")
-    assert sum("are interpolated to the model's 10 x" in line for line in caplog.messages) == said
+    assert (
+        sum("are interpolated to the model's 10 x" in line for line in caplog.messages) == warnings
+    )
 
 
 def test_bad_requests_create_nothing(cell, run, tmp_path):
@@ -308,7 +310,7 @@ def test_a_checkpoint_is_as_good_as_its_run(cell, run, probability, tmp_path):
 
 @pytest.mark.parametrize("block", [(256, 256, 256), (16, 17, 18)])
 def test_segmentation_is_threshold_mask_and_size(cell, probability, tmp_path, monkeypatch, block):
-    monkeypatch.setattr("asem.blocks.output.SHARD", block)
+    monkeypatch.setattr("asem.blocks.output_image.SHARD", block)
     mask = np.zeros((20, 30, 40), np.uint8)
     mask[2:, 3:, :] = 7
     tifffile.imwrite(tmp_path / "m.tif", mask)
@@ -322,13 +324,15 @@ def test_segmentation_is_threshold_mask_and_size(cell, probability, tmp_path, mo
     segment_volume(
         probability, tmp_path / "s", threshold=threshold, mask=tmp_path / "mask", min_size=12
     )
-    found = np.zeros((40, 48, 72), bool)
-    found[7:25, 3:30, 10:50] = voxels(probability)[7:25, 3:30, 10:50] >= np.ceil(255 * threshold)
-    ids, _ = ndimage.label(found)
+    thresholded = np.zeros((40, 48, 72), bool)
+    thresholded[7:25, 3:30, 10:50] = voxels(probability)[7:25, 3:30, 10:50] >= np.ceil(
+        255 * threshold
+    )
+    ids, _ = ndimage.label(thresholded)
     sizes = np.bincount(ids.ravel())
     sizes[0] = 0
     expected = sizes[ids] >= 12
-    assert 0 < expected.sum() < found.sum()
+    assert 0 < expected.sum() < thresholded.sum()
     assert (voxels(tmp_path / "s") == expected).all()
     assert open_volume(tmp_path / "s").kind == "labels"
 
@@ -341,7 +345,7 @@ def test_half_is_128(probability, tmp_path):
 def test_bad_segmentations(cell, probability, tmp_path):
     with pytest.raises(ValueError, match="threshold 0 must be above 0"):
         segment_volume(probability, tmp_path / "s", threshold=0)
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must be at least 0"):
         segment_volume(probability, tmp_path / "s", min_size=-1)
     with pytest.raises(ValueError, match="holds labels; name an image"):
         segment_volume(cell / "cell.zarr/labels/mito", tmp_path / "s")
@@ -350,7 +354,7 @@ def test_bad_segmentations(cell, probability, tmp_path):
 def test_scores_stream(cell, probability, tmp_path, monkeypatch):
     labels = cell / "cell.zarr/labels/mito"
     at_once = evaluate_volume(probability, labels, structure_name="mito")
-    monkeypatch.setattr("asem.workflows.evaluate.BLOCK", (7, 11, 13))
+    monkeypatch.setattr("asem.workflows.evaluate.BLOCK_SHAPE", (7, 11, 13))
     assert evaluate_volume(probability, labels, structure_name="mito") == at_once
     ball = evaluate_volume(probability, labels, zone_out_nm=20, zone_in_nm=20, zone_shape="ball")
     assert ball["zone"]["shape"] == "ball"

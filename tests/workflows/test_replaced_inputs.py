@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from asem.structures import STRUCTURES
+from asem.structures import PRESETS
 from asem.volume import ngff
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
-from asem.workflows.instances import number_objects
+from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
 from asem.workflows.predict import predict_volume
@@ -49,8 +49,8 @@ COMMANDS = {
     "clahe": (RAW, lambda _, told: clahe_volume(RAW, OUT, progress=told)),
     "import": (RAW, lambda _, told: import_volume(RAW, OUT, progress=told)),
     "export": (RAW, lambda _, told: export_volume(RAW, OUT, progress=told)),
-    "labels": (LABELS, lambda _, told: label_volume(LABELS, OUT, STRUCTURES["er"], progress=told)),
-    "instances": (LABELS, lambda _, told: number_objects(LABELS, OUT, progress=told)),
+    "labels": (LABELS, lambda _, told: label_volume(LABELS, OUT, PRESETS["er"], progress=told)),
+    "instances": (LABELS, lambda _, told: label_instances(LABELS, OUT, progress=told)),
     "evaluate": (LABELS, lambda _, told: evaluate_volume(LABELS, LABELS, progress=told)),
     "predict": (RAW, lambda run, told: predict_volume(run, RAW, OUT, tile=24, progress=told)),
 }

@@ -9,9 +9,9 @@ import pytest
 
 from asem.cli import main
 from asem.system import resources
-from asem.volume.formats import open_volume
-from asem.volume.grid import MOST_BLOCKS, refuse_many_blocks, tile
+from asem.volume.block_grid import MAX_BLOCKS, check_block_count, split_into_blocks
 from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
 from asem.workflows.importing import import_volume
 from limits import run_limited
 
@@ -115,8 +115,8 @@ def test_what_it_is_can_be_told(huge, capsys):
         ([10**6] * 3, {"chunk": [10**6] * 3}, "has chunks of 1000000 x 1000000 x 1000000 voxels"),
         ([2**16] * 3, {"chunk": [2**15] * 3, "inner": [2**14] * 3}, "4.4 TB each"),
         ([10**5] * 3, {"chunk": [10**4] * 3, "inner": [1] * 3}, "cannot be read"),
-        ([10**5] * 3, {"chunk": [1000] * 3, "inner": [2] * 3}, "too many to find any"),
-        ([10**3] * 3, {"chunk": [1, 1, 1]}, "too many to find any"),
+        ([10**5] * 3, {"chunk": [1000] * 3, "inner": [2] * 3}, "too many to be read"),
+        ([10**3] * 3, {"chunk": [1, 1, 1]}, "too many to be read"),
         ([64] * 3, {**CHUNK, "size": [1e300] * 3}, "1e-06 to 1e+09 nm"),
         ([64] * 3, {**CHUNK, "size": [1e-300] * 3}, "1e-06 to 1e+09 nm"),
         ([64] * 3, {**CHUNK, "original": [-5, 64, 64]}, "original"),
@@ -172,25 +172,25 @@ def test_planes_that_nothing_holds_are_not_begun(original, message, tmp_path, mo
 def test_a_full_disk_is_found_before_the_first_plane(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make(Path("a"), [40, 64, 64], **CHUNK)
-    monkeypatch.setattr(resources, "free_disk", lambda folder: 40 * 64 * 64)
+    monkeypatch.setattr(resources, "free_disk_bytes", lambda folder: 40 * 64 * 64)
     assert main(["export", "a", "planes"]) == 2
     assert "writing 40 planes of 64 x 64 pixels needs 328 kB of disk" in capsys.readouterr().err
-    monkeypatch.setattr(resources, "free_disk", lambda folder: 40 * (64 * 64 + 4096))
+    monkeypatch.setattr(resources, "free_disk_bytes", lambda folder: 40 * (64 * 64 + 4096))
     assert main(["export", "a", "planes"]) == 0
 
 
 def test_an_image_of_ten_thousand_voxels_each_way_is_honest(tmp_path, monkeypatch):
     """It is allowed where its thousandth is free, whatever it holds."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(resources, "free_disk", lambda folder: 2**30)
-    refuse_many_blocks(Roi.whole([40_000] * 3), (256, 256, 256))
+    monkeypatch.setattr(resources, "free_disk_bytes", lambda folder: 2**30)
+    check_block_count(Roi.of_shape([40_000] * 3), (256, 256, 256))
     make(Path("a"), [10_000] * 3, **CHUNK)
     with pytest.raises(KeyboardInterrupt):
         import_volume(Path("a"), Path("out"), progress=stop)
     assert Path("out/.asem").is_dir()
-    monkeypatch.setattr(resources, "free_disk", lambda folder: 10**9 - 1)
+    monkeypatch.setattr(resources, "free_disk_bytes", lambda folder: 10**9 - 1)
     shutil.rmtree("out")
-    with pytest.raises(ValueError, match=r"voxels \(uint8\), however compressed, needs 1 GB of d"):
+    with pytest.raises(ValueError, match=r"even compressed a thousand times, needs 1 GB of d"):
         import_volume(Path("a"), Path("out"))
 
 
@@ -200,17 +200,17 @@ def stop(*_):
 
 def test_blocks_are_counted_before_they_are_listed():
     step = (1, 1, 1)
-    assert sum(1 for _ in tile(Roi((0, 0, 0), (4, 3, 2)), step)) == 24
-    with pytest.raises(ValueError, match=rf"are {MOST_BLOCKS + 1:,} blocks of 1 x 1 x 1; at most"):
-        next(tile(Roi((-1, 0, 0), (1, 1, MOST_BLOCKS + 1)), step))
-    next(tile(Roi((5, 0, 0), (1, 1, MOST_BLOCKS)), step))
-    assert not list(tile(Roi((5, 0, 0), (0, 1, MOST_BLOCKS + 1)), step))
+    assert sum(1 for _ in split_into_blocks(Roi((0, 0, 0), (4, 3, 2)), step)) == 24
+    with pytest.raises(ValueError, match=rf"are {MAX_BLOCKS + 1:,} blocks of 1 x 1 x 1; at most"):
+        next(split_into_blocks(Roi((-1, 0, 0), (1, 1, MAX_BLOCKS + 1)), step))
+    next(split_into_blocks(Roi((5, 0, 0), (1, 1, MAX_BLOCKS)), step))
+    assert not list(split_into_blocks(Roi((5, 0, 0), (0, 1, MAX_BLOCKS + 1)), step))
 
 
 def test_voxels_of_other_sizes_than_the_model_are_not_all_resampled(tmp_path):
-    from asem.volume.voxel_size import at_voxel_size
+    from asem.volume.voxel_size_view import view_at_voxel_size
 
     volume = open_volume(make(tmp_path / "a", [64] * 3, size=[1e-4] * 3, **CHUNK))
     with pytest.raises(ValueError, match="check that both are nm"):
-        at_voxel_size(volume, (5.0, 5.0, 5.0))
+        view_at_voxel_size(volume, (5.0, 5.0, 5.0))
     assert np.isfinite(volume.voxel_size).all()

@@ -1,1 +1,1 @@
-"""From strokes on a few planes to labels (paper, Graph-cut annotation)."""
+"""Graph-cut annotation: labels from strokes on a few planes (paper, Graph-cut annotation)."""

@@ -1,116 +1,121 @@
-"""Energies of two labels over the nodes of a graph, their minimum, and what it says of voxels."""
+"""Binary pairwise energy on a graph, its minimum cut, and the margin of each node."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.maxflow import source_side
-from asem.annotate.strokes import BACKGROUND, FOREGROUND
-from asem.volume.roi import Triple
+from asem.annotate.edits import BACKGROUND, FOREGROUND
+from asem.annotate.maxflow import min_cut_source_side
+from asem.volume.roi import IntZYX, per_axis
 
 
 @dataclass(frozen=True)
 class Energy:
-    """An energy of two labels over nodes: E(A) = sum_u unary + sum_(u,v) pair [A_u != A_v].
+    """Energy of a binary labelling of nodes: E(A) = sum_u unary + sum_(u,v) pair [A_u != A_v].
 
     Parameters
     ----------
     unary
-        What each label costs a node, (n, 2): foreground, background.
-    first, second, pair
-        Edges and what it costs to cut them, not negative.
-    bound
-        Code of the stroke that binds a node, or 0, (n,).
+        Cost of each label of a node, (n, 2): foreground, background.
+    first, second, pairwise
+        Edges and the costs of cutting them, not negative, (m,).
+    hard_constraints
+        Stroke label of a constrained node, or 0, (n,).
     """
 
     unary: npt.NDArray[np.float64]
     first: npt.NDArray[np.int64]
     second: npt.NDArray[np.int64]
-    pair: npt.NDArray[np.float64]
-    bound: npt.NDArray[np.uint8]
+    pairwise: npt.NDArray[np.float64]
+    hard_constraints: npt.NDArray[np.uint8]
 
-    def of(self, foreground: npt.NDArray[np.bool_]) -> float:
-        """Return the energy of a labelling, (n,); infinite where it contradicts a stroke."""
-        against = np.where(foreground, self.bound == BACKGROUND, self.bound == FOREGROUND)
-        if against.any():
+    def evaluate(self, foreground: npt.NDArray[np.bool_]) -> float:
+        """Return the energy of a labelling, (n,); infinite where it violates a hard constraint."""
+        violates = np.where(
+            foreground, self.hard_constraints == BACKGROUND, self.hard_constraints == FOREGROUND
+        )
+        if violates.any():
             return float("inf")
         costs = np.where(foreground, self.unary[:, 0], self.unary[:, 1]).sum()
         cut = foreground[self.first] != foreground[self.second]
-        return float(costs + self.pair[cut].sum())
+        return float(costs + self.pairwise[cut].sum())
 
     def minimize(self) -> npt.NDArray[np.bool_]:
-        """Return the labelling of least energy, True foreground: a minimum cut of the graph.
+        """Return the labelling of minimum energy, True foreground: a minimum cut of the graph.
 
-        Of several labellings of least energy, the one whose foreground contains that of all others
-        (`asem.annotate.maxflow.source_side`).
+        Of several such labellings, the one whose foreground contains that of all others
+        (`asem.annotate.maxflow.min_cut_source_side`).
 
         Raises
         ------
         ValueError
-            Costs of edges that are negative or not finite, costs of labels that are not numbers.
+            A cost of an edge is negative or not finite, or one of a label is not a number.
         """
         excess = self.unary[:, 1] - self.unary[:, 0]
-        excess[self.bound == FOREGROUND] = np.inf
-        excess[self.bound == BACKGROUND] = -np.inf
-        return source_side(self.first, self.second, self.pair, excess)
+        excess[self.hard_constraints == FOREGROUND] = np.inf
+        excess[self.hard_constraints == BACKGROUND] = -np.inf
+        return min_cut_source_side(self.first, self.second, self.pairwise, excess)
 
-    def margins(self, foreground: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return by how much the energy rises where each node, alone, changes sides."""
+    def node_margins(self, foreground: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """Return the increase in energy where each node, alone, changes its label, (n,)."""
         own = np.where(foreground, self.unary[:, 1] - self.unary[:, 0], 0)
         own += np.where(foreground, 0, self.unary[:, 0] - self.unary[:, 1])
-        change = np.where(foreground[self.first] == foreground[self.second], self.pair, -self.pair)
+        change = np.where(
+            foreground[self.first] == foreground[self.second], self.pairwise, -self.pairwise
+        )
         for ends in (self.first, self.second):
             own += np.bincount(ends, change, len(own))
-        own[self.bound != 0] = np.inf
+        own[self.hard_constraints != 0] = np.inf
         return own
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A minimum cut, in voxels.
+    """Minimum cut of a region, in voxels.
 
     Parameters
     ----------
     foreground
         bool, shape (z, y, x).
     energy
-        Of the cut.
-    pieces
-        int32, the node that each bin of `factors` voxels belongs to.
-    factors
+        Energy of the cut.
+    node_labels
+        int32, the node of each bin of `bin_factors` voxels.
+    bin_factors
         Voxels of a bin along each axis.
-    margins
-        By how much the energy would rise were a node, alone, on the other side; infinite where
-        strokes bind it, (n,). What is small is uncertain.
+    node_margins
+        Increase in energy where a node, alone, changes its label; infinite where strokes constrain
+        it, (n,). Small margins are uncertain.
     """
 
     foreground: npt.NDArray[np.bool_]
     energy: float
-    pieces: npt.NDArray[np.int32]
-    factors: Triple
-    margins: npt.NDArray[np.float64]
+    node_labels: npt.NDArray[np.int32]
+    bin_factors: IntZYX
+    node_margins: npt.NDArray[np.float64]
 
     @property
-    def margin(self) -> npt.NDArray[np.float32]:
-        """The margin of each voxel's node, the shape of `foreground`."""
-        coarse = self.margins.astype(np.float32)[self.pieces]
-        for axis, factor in enumerate(self.factors):
-            coarse = coarse.repeat(factor, axis)
+    def voxel_margins(self) -> npt.NDArray[np.float32]:
+        """Margin of each voxel's node, float32, the shape of `foreground`."""
+        margins = self.node_margins.astype(np.float32)[self.node_labels]
+        for axis, factor in enumerate(self.bin_factors):
+            margins = margins.repeat(factor, axis)
         z, y, x = self.foreground.shape
-        return coarse[:z, :y, :x]
+        return margins[:z, :y, :x]
 
-    def least_certain(self) -> Triple | None:
-        """Return a voxel of the node of the least margin, about its middle; None if all are bound.
+    def find_least_certain_voxel(self) -> IntZYX | None:
+        """Return a voxel near the centre of the node of minimum margin; None if all are bound.
 
-        Of nodes with equal margins the first one.
+        Of nodes with equal margins, the first one.
         """
-        if not np.isfinite(self.margins).any():
+        if not np.isfinite(self.node_margins).any():
             return None
-        places = np.argwhere(self.pieces == int(np.argmin(self.margins)))
-        inner = places[np.argmin(((places - places.mean(0)) ** 2).sum(1))]
-        z, y, x = (
-            min(int(place) * factor + factor // 2, size - 1)
-            for place, factor, size in zip(inner, self.factors, self.foreground.shape, strict=True)
+        bins = np.argwhere(self.node_labels == int(np.argmin(self.node_margins)))
+        central = bins[np.argmin(((bins - bins.mean(0)) ** 2).sum(1))]
+        return per_axis(
+            lambda position, factor, size: min(position * factor + factor // 2, size - 1),
+            central.tolist(),
+            self.bin_factors,
+            self.foreground.shape,
         )
-        return z, y, x

@@ -1,15 +1,16 @@
-"""Fragments: what membranes divide a region into, and how much membrane lies between two of them.
+"""Fragments: watershed oversegmentation along membranes, and the strength of their boundaries.
 
 ::
 
     grey value           darkest across (ridge)      fragments
     ........             ........                    00011111
-    ..####..   membrane  ..----..                    00011111   a watershed: from the places of
-    ##....##   ------->  --....--  ------------->    02222221   least ridge up, until fragments
+    ..####..   membrane  ..----..                    00011111   a watershed: flood from the minima
+    ##....##   ------->  --....--  ------------->    02222221   of the ridge filter, until fragments
     ........             ........                    22222222   meet on the ridges
 
-All is done on bins of voxels, twice as coarse where there are voxels enough: the watershed of 200^3
-voxels takes one second instead of ten, and membranes are as well placed as they are annotated.
+All steps use bins of voxels, of two voxels along an axis where the region has enough: the watershed
+of 200^3 voxels takes one second instead of ten, and membranes are located as exactly as they are
+annotated.
 """
 
 from dataclasses import dataclass, replace
@@ -22,58 +23,28 @@ from numba import njit, prange
 from pydantic import Field
 from scipy import ndimage
 
-from asem.config import Config, Nm3
+from asem.annotate.adjacency import Adjacency, find_boundary_quantiles
+from asem.annotate.bins import bin_factors_of
+from asem.config import Config, NmZYX
 from asem.volume.downsample import downsample
-from asem.volume.roi import Triple
 
-TRUNCATE = 3.0
-"""Standard deviations to which Gaussians reach."""
+GAUSSIAN_TRUNCATE = 3.0
+"""Standard deviations to which Gaussians extend."""
 
 
 class FragmentConfig(Config):
-    """What is a membrane, and how small fragments may be."""
+    """Membrane filter, and the size of fragments."""
 
     membranes_are_dark: bool = True
-    """As in FIB-SEM images that are shown as usual; False: they are bright."""
+    """True for FIB-SEM images with the usual contrast; False: membranes are bright."""
     membrane_nm: float = Field(12, gt=0, le=1000)
-    """Standard deviation of the Gaussian that ridges are sought on: about a membrane's thickness
-    and a half; more leaves out membranes that are faint, and organelles that are narrow."""
-    seeds: int = Field(3, gt=0, le=100)
-    """Edge of a cube of bins that has one seed of a fragment; more gives fewer fragments."""
+    """Standard deviation of the Gaussian of the ridge filter: about one and a half times the
+    thickness of a membrane; more leaves out faint membranes and narrow organelles."""
+    seed_spacing_bins: int = Field(3, gt=0, le=100)
+    """Edge of a cube of bins that has one watershed seed; more gives fewer fragments."""
     quantile: float = Field(0.1, ge=0, le=1)
-    """Of the ridge on the faces between two fragments, which tells how closed a membrane is."""
-
-
-@dataclass(frozen=True)
-class Touching:
-    """The pairs of fragments that share a face; each pair once.
-
-    Parameters
-    ----------
-    first, second
-        Fragments, int64, ``first < second``, ordered.
-    faces
-        Of bins that they share, int64.
-    membrane
-        A low quantile of the ridge over these faces, over the mean of all pairs, float64.
-    """
-
-    first: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
-    faces: npt.NDArray[np.int64]
-    membrane: npt.NDArray[np.float64]
-
-    def among(self, chosen: npt.NDArray[np.bool_]) -> "Touching":
-        """Return the pairs of which neither is one of some fragments, (n,)."""
-        kept = ~(chosen[self.first] | chosen[self.second])
-        return Touching(*(values[kept] for values in vars(self).values()))
-
-    def with_(self, other: "Touching") -> "Touching":
-        """Return these pairs and others, in order."""
-        both = zip(vars(self).values(), vars(other).values(), strict=True)
-        pairs = [np.concatenate(two) for two in both]
-        order = np.lexsort((pairs[1], pairs[0]))
-        return Touching(*(values[order] for values in pairs))
+    """Quantile of the ridge over the faces of two fragments that measures how closed a membrane
+    is."""
 
 
 @dataclass(frozen=True)
@@ -85,102 +56,101 @@ class Fragments:
     labels
         int32, shape (z, y, x) of the bins: 0, 1, ...
     ridge
-        float32, the shape of `labels`: how much darker than on both sides it is across.
+        float32, the shape of `labels`: response of the ridge filter.
     scale
-        What `Touching.membrane` was divided by.
-    touching
-        Which share a face.
+        Divisor of `membrane`: the mean over all pairs before any split.
+    adjacency
+        The pairs that share a face.
+    membrane
+        Membrane strength of each pair, float64, (m,): a low quantile of the ridge over its faces,
+        over `scale`.
     config
-        How they were made.
+        The settings that they were made with.
     """
 
     labels: npt.NDArray[np.int32]
     ridge: npt.NDArray[np.float32]
     scale: float
-    touching: Touching
+    adjacency: Adjacency
+    membrane: npt.NDArray[np.float64]
     config: FragmentConfig
 
     @classmethod
-    def of(
-        cls, unit: npt.NDArray[np.float32], voxel_size: Nm3, config: FragmentConfig
+    def from_image(
+        cls, intensity: npt.NDArray[np.float32], voxel_size: NmZYX, config: FragmentConfig
     ) -> "Fragments":
-        """Divide a region.
+        """Divide a region into fragments.
 
         Parameters
         ----------
-        unit
+        intensity
             Grey values in [0, 1], shape (z, y, x).
         voxel_size
             nm.
         config
-            What is a membrane.
+            Membrane filter and fragment size.
         """
         ridge = downsample(
-            ridges(unit, voxel_size, config), bins_of(unit.shape, voxel_size), "image"
+            ridge_filter(intensity, voxel_size, config),
+            bin_factors_of(intensity.shape, voxel_size),
+            "image",
         )
-        labels = watershed(ridge, config.seeds)
-        touching, scale = touching_of(labels, ridge, config.quantile), 1.0
-        if touching.membrane.size and touching.membrane.any():
-            scale = float(touching.membrane.mean())
-        return cls(
-            labels, ridge, scale, replace(touching, membrane=touching.membrane / scale), config
-        )
+        labels = watershed(ridge, config.seed_spacing_bins)
+        adjacency, height = find_boundary_quantiles(labels, ridge, config.quantile)
+        scale = float(height.mean()) if height.size and height.any() else 1.0
+        return cls(labels, ridge, scale, adjacency, height / scale, config)
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Bins of each, (n,)."""
+        """Bins of each fragment, (n,)."""
         return np.bincount(self.labels.ravel())
 
-    def relabelled(
+    def with_labels(
         self, labels: npt.NDArray[np.int32], changed: npt.NDArray[np.bool_]
     ) -> "Fragments":
-        """Return them after some, of the new numbers, (n,), lost or won bins."""
-        old = changed[: int(self.labels.max()) + 1]
-        anew = touching_of(labels, self.ridge, self.config.quantile, only=changed)
-        anew = replace(anew, membrane=anew.membrane / self.scale)
-        return replace(self, labels=labels, touching=self.touching.among(old).with_(anew))
+        """Return the fragments of other labels; only the changed ones are measured again.
+
+        Parameters
+        ----------
+        labels
+            int32, the shape of the old ones.
+        changed
+            Fragments of the new labels with other bins than before, (n,).
+        """
+        unchanged = ~self.adjacency.has_any_of(changed[: int(self.labels.max()) + 1])
+        pairs, height = find_boundary_quantiles(
+            labels, self.ridge, self.config.quantile, nodes=changed
+        )
+        adjacency, order = self.adjacency.select(unchanged).merge(pairs)
+        membrane = np.concatenate([self.membrane[unchanged], height / self.scale])[order]
+        return replace(self, labels=labels, adjacency=adjacency, membrane=membrane)
 
 
-def bins_of(shape: tuple[int, ...], voxel_size: Nm3) -> Triple:
-    """Return the voxels of a bin along each axis: 2, but 1 where voxels are long, or one plane.
-
-    Examples
-    --------
-    >>> bins_of((100, 200, 200), (8.0, 4.0, 4.0))
-    (1, 2, 2)
-    """
-    z, y, x = (
-        2 if size > 1 and voxel < 2 * min(voxel_size) else 1
-        for size, voxel in zip(shape, voxel_size, strict=True)
-    )
-    return z, y, x
-
-
-def ridges(
-    unit: npt.NDArray[np.float32], voxel_size: Nm3, config: FragmentConfig
+def ridge_filter(
+    intensity: npt.NDArray[np.float32], voxel_size: NmZYX, config: FragmentConfig
 ) -> npt.NDArray[np.float32]:
     """Return the largest second derivative of the smoothed grey value, 0 where it is negative.
 
-    It is large on a dark sheet, whatever its direction: the largest eigenvalue of the Hessian
-    matrix, per (geometric mean of the voxel size)^2.
+    This is the largest eigenvalue of the Hessian matrix, per (geometric mean of the voxel size)^2.
+    It is large on a dark sheet of any orientation.
 
     Returns
     -------
     ndarray
-        float32, the shape of `unit`.
+        float32, the shape of `intensity`.
     """
     sigma = [config.membrane_nm / voxel for voxel in voxel_size]
-    smooth = ndimage.gaussian_filter(unit, sigma, truncate=TRUNCATE)
+    smooth = ndimage.gaussian_filter(intensity, sigma, truncate=GAUSSIAN_TRUNCATE)
     mean = prod(voxel_size) ** (1 / 3)
     spacing = np.array(voxel_size, np.float32) / np.float32(mean)
-    out = np.empty(unit.shape, np.float32)
-    _ridges(smooth if config.membranes_are_dark else -smooth, spacing, out)
+    out = np.empty(intensity.shape, np.float32)
+    _ridge_filter(smooth if config.membranes_are_dark else -smooth, spacing, out)
     return out
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _ridges(grey, spacing, out):  # type: ignore[no-untyped-def]
-    """Take central differences; beyond the border as on it."""
+def _ridge_filter(grey, spacing, out):  # type: ignore[no-untyped-def]
+    """Compute central differences; values beyond the border equal those on it."""
     depth, height, width = grey.shape
     d, e, f = spacing
     for n in prange(depth):
@@ -197,11 +167,11 @@ def _ridges(grey, spacing, out):  # type: ignore[no-untyped-def]
                 zy = (grey[b, q, x] - grey[b, p, x] - grey[a, q, x] + grey[a, p, x]) / (4 * d * e)
                 zx = (grey[b, y, t] - grey[b, y, s] - grey[a, y, t] + grey[a, y, s]) / (4 * d * f)
                 yx = (grey[z, q, t] - grey[z, q, s] - grey[z, p, t] + grey[z, p, s]) / (4 * e * f)
-                out[z, y, x] = max(0.0, _largest(zz, yy, xx, zy, zx, yx))
+                out[z, y, x] = max(0.0, _largest_eigenvalue(zz, yy, xx, zy, zx, yx))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _largest(a, b, c, ab, ac, bc):  # type: ignore[no-untyped-def]
+def _largest_eigenvalue(a, b, c, ab, ac, bc):  # type: ignore[no-untyped-def]
     """Return the largest eigenvalue of a symmetric matrix (Smith, 1961)."""
     mean = (a + b + c) / 3
     a, b, c = a - mean, b - mean, c - mean
@@ -214,17 +184,17 @@ def _largest(a, b, c, ab, ac, bc):  # type: ignore[no-untyped-def]
     return mean + 2 * radius * np.cos(np.arccos(cosine) / 3)
 
 
-def watershed(ridge: npt.NDArray[np.float32], seeds: int) -> npt.NDArray[np.int32]:
-    """Flood from the minima of the smoothed ridge that are least in a cube of `seeds` bins.
+def watershed(ridge: npt.NDArray[np.float32], seed_spacing: int) -> npt.NDArray[np.int32]:
+    """Flood from the local minima of the smoothed ridge, in cubes of `seed_spacing` bins.
 
     Returns
     -------
     ndarray
         int32, the shape of `ridge`: 0, 1, ... in the order of their seeds; each is connected.
     """
-    smooth = ndimage.gaussian_filter(ridge, 1.0, truncate=TRUNCATE)
-    least = ndimage.minimum_filter(smooth, seeds) == smooth
-    markers, _ = ndimage.label(least, np.ones((3, 3, 3)))
+    smooth = ndimage.gaussian_filter(ridge, 1.0, truncate=GAUSSIAN_TRUNCATE)
+    is_minimum = ndimage.minimum_filter(smooth, seed_spacing) == smooth
+    markers, _ = ndimage.label(is_minimum, np.ones((3, 3, 3)))
     flooded = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(ridge),
         sitk.GetImageFromArray(markers.astype(np.uint32)),
@@ -233,45 +203,3 @@ def watershed(ridge: npt.NDArray[np.float32], seeds: int) -> npt.NDArray[np.int3
     )
     labels: npt.NDArray[np.int32] = sitk.GetArrayFromImage(flooded).astype(np.int32) - 1
     return labels
-
-
-def touching_of(
-    labels: npt.NDArray[np.int32],
-    ridge: npt.NDArray[np.float32],
-    quantile: float,
-    *,
-    only: npt.NDArray[np.bool_] | None = None,
-) -> Touching:
-    """Find which fragments touch, and what lies between them.
-
-    Parameters
-    ----------
-    labels, ridge
-        Shape (z, y, x). A face has the larger ridge of its two bins.
-    quantile
-        Of the ridge over the faces of a pair; the face below it counts.
-    only
-        Only pairs with at least one of these, (n,).
-
-    Returns
-    -------
-    Touching
-        Its membrane is the ridge as it is.
-    """
-    pairs, heights = [], []
-    for axis in range(3):
-        low = tuple(slice(None, -1 if a == axis else None) for a in range(3))
-        high = tuple(slice(1 if a == axis else None, None) for a in range(3))
-        differ = labels[low] != labels[high]
-        if only is not None:
-            differ &= only[labels[low]] | only[labels[high]]
-        pairs.append(np.stack([labels[low][differ], labels[high][differ]]))
-        heights.append(np.maximum(ridge[low][differ], ridge[high][differ]))
-    ends, height = np.sort(np.concatenate(pairs, 1), 0), np.concatenate(heights)
-    keys = ends[0] * (np.int64(labels.max()) + 1) + ends[1]
-    order = np.lexsort((height, keys))
-    _, start, faces = np.unique(keys[order], return_index=True, return_counts=True)
-    at = order[start]
-    chosen = order[start + ((faces - 1) * quantile).astype(np.int64)]
-    first, second = ends[:, at].astype(np.int64)
-    return Touching(first, second, faces, height[chosen].astype(np.float64))

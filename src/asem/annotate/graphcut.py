@@ -1,78 +1,104 @@
-"""From strokes of foreground and background to all voxels: the cut of least energy.
+"""Graph cut from strokes: prepare a region once, then cut it as often as strokes change.
 
-Two energies are there: that of `asem.annotate.membranes`, the default, and the paper's
-(`asem.annotate.paper`). What of them does not depend on strokes is a region; it is made once.
+`ENERGIES` lists the energies: that of `asem.annotate.membrane_energy`, the default, and the paper's
+(`asem.annotate.paper_energy`). To add one, write a module with its settings and a function that
+prepares a region, and add an entry.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
-from typing import Literal, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
+from asem.annotate import membrane_energy, paper_energy
+from asem.annotate.bins import bin_factors_of
+from asem.annotate.edits import STROKE_LABELS
 from asem.annotate.energy import Cut
-from asem.annotate.fragments import bins_of
-from asem.annotate.membranes import MembraneConfig, MembraneRegion
-from asem.annotate.paper import PaperConfig, PaperRegion
-from asem.annotate.strokes import KINDS
-from asem.config import Config, Nm3
-from asem.volume.roi import Triple
+from asem.annotate.membrane_cache import CACHE_FORMAT
+from asem.annotate.prepared_region import CacheFormat, PreparedRegion
+from asem.config import Config, NmZYX
+from asem.volume.roi import IntZYX
 
 VOXEL_BYTES, BIN_BYTES = 100, 120
-"""Memory of a voxel, and of a bin of voxels besides, at most, while a region is prepared or cut."""
+"""Maximum memory per voxel, and additionally per bin, of preparing and cutting a region."""
 
 
-LEAST_WIDTH = 64
-"""Voxels that a Gaussian may be wide in regions that are smaller."""
-
-
-class GraphCutConfig(Config):
-    """Which energy, and its weights."""
-
-    energy: Literal["membranes", "paper"] = "membranes"
-    """Fragments between membranes, or the paper's supervoxels."""
-    mixture: int = Field(0, ge=0, le=10)
-    """Components of the optional clean-up (`asem.annotate.mixture`); 0 leaves the cut as it is."""
-    membranes: MembraneConfig = MembraneConfig()
-    """Of the first."""
-    paper: PaperConfig = PaperConfig()
-    """Of the second."""
-
-    @model_validator(mode="after")
-    def _only_what_counts(self) -> Self:
-        for name in ("membranes", "paper"):
-            if name in self.model_fields_set and name != self.energy:
-                raise ValueError(f'a table [{name}] says nothing where energy = "{self.energy}"')
-        return self
-
-
-class Region(Protocol):
-    """What of a region does not depend on strokes."""
-
-    @property
-    def shape(self) -> Triple:
-        """Voxels."""
-
-    def cut(
-        self, strokes: npt.NDArray[np.integer], guess: npt.NDArray[np.uint8] | None = None
-    ) -> Cut:
-        """Cut it by strokes, in its shape; of both kinds unless there is a guess."""
-
-
-def memory_of(shape: Triple, voxel_size: Nm3) -> int:
-    """Return the bytes that preparing and cutting a region takes at most."""
-    return int(prod(shape) * (VOXEL_BYTES + BIN_BYTES / prod(bins_of(shape, voxel_size))))
-
-
-def prepared(
-    unit: npt.NDArray[np.float32], voxel_size: Nm3, config: GraphCutConfig | None = None
-) -> Region:
-    """Do what needs no strokes.
+@dataclass(frozen=True)
+class EnergyEntry:
+    """An energy that regions are cut by.
 
     Parameters
     ----------
-    unit
+    config
+        Class of its settings, all with defaults.
+    prepare
+        Prepares a region: grey values in [0, 1] of shape (z, y, x), voxel size in nm, settings.
+    cache
+        How prepared regions are stored; None: they are prepared again each time.
+    """
+
+    config: type[Config]
+    prepare: Callable[[npt.NDArray[np.float32], NmZYX, Any], PreparedRegion]
+    cache: CacheFormat | None = None
+
+
+ENERGIES = {
+    "membranes": EnergyEntry(
+        membrane_energy.MembraneConfig, membrane_energy.prepare, cache=CACHE_FORMAT
+    ),
+    "paper": EnergyEntry(paper_energy.PaperConfig, paper_energy.prepare),
+}
+"""Value of `GraphCutConfig.energy`, and name of its table of settings -> energy."""
+
+_tables: dict[str, Any] = {name: (entry.config, entry.config()) for name, entry in ENERGIES.items()}
+_EnergyTables: Any = create_model("_EnergyTables", __base__=Config, **_tables)
+
+
+class GraphCutConfig(_EnergyTables, Config):
+    """The energy, its settings, one table for each of `ENERGIES`, and the clean-up."""
+
+    energy: str = "membranes"
+    """A name in `ENERGIES`."""
+    mixture_components: int = Field(0, ge=0, le=10)
+    """Components of the optional clean-up (`asem.annotate.gaussian_mixture`); 0: no clean-up."""
+
+    @property
+    def energy_config(self) -> Any:
+        """Settings of the selected energy."""
+        return getattr(self, self.energy)
+
+    @field_validator("energy")
+    @classmethod
+    def _check_energy(cls, energy: str) -> str:
+        if energy not in ENERGIES:
+            raise ValueError(f"give one of {', '.join(ENERGIES)}")
+        return energy
+
+    @model_validator(mode="after")
+    def _check_unused_tables(self) -> Self:
+        for name in ENERGIES:
+            if name in self.model_fields_set and name != self.energy:
+                raise ValueError(f'a table [{name}] has no effect where energy = "{self.energy}"')
+        return self
+
+
+def estimate_memory_bytes(shape: IntZYX, voxel_size: NmZYX) -> int:
+    """Return the maximum memory of preparing and cutting a region, bytes."""
+    return int(prod(shape) * (VOXEL_BYTES + BIN_BYTES / prod(bin_factors_of(shape, voxel_size))))
+
+
+def prepare_region(
+    intensity: npt.NDArray[np.float32], voxel_size: NmZYX, config: GraphCutConfig | None = None
+) -> PreparedRegion:
+    """Compute the part of a cut that does not depend on strokes.
+
+    Parameters
+    ----------
+    intensity
         Grey values in [0, 1], shape (z, y, x).
     voxel_size
         nm.
@@ -82,66 +108,48 @@ def prepared(
     Raises
     ------
     ValueError
-        All voxels are equal.
+        All voxels are equal, or a setting does not fit the region.
     """
     config = config or GraphCutConfig()
-    low, high = float(unit.min()), float(unit.max())
+    low, high = float(intensity.min()), float(intensity.max())
     if not high > low:
         raise ValueError(
             f"all grey values of the region are {low:g} (of 0 to 1): there is nothing to cut by"
         )
-    if config.energy == "paper":
-        return PaperRegion.of(unit, voxel_size, config.paper)
-    check_widths(unit.shape, voxel_size, config.membranes)
-    return MembraneRegion.of(unit, voxel_size, config.membranes)
+    return ENERGIES[config.energy].prepare(intensity, voxel_size, config.energy_config)
 
 
-def check_widths(shape: tuple[int, ...], voxel_size: Nm3, config: MembraneConfig) -> None:
-    """Raise ValueError where a Gaussian is wider than a region: it takes its width a voxel."""
-    widths = {
-        "fragments.membrane_nm": config.fragments.membrane_nm,
-        "smoothing_nm": config.smoothing_nm,
-    }
-    widest = max(LEAST_WIDTH, *shape)
-    for name, width_nm in widths.items():
-        voxels = width_nm / min(voxel_size)
-        if voxels > widest:
-            raise ValueError(
-                f"'membranes.{name}': {width_nm:g} nm are {voxels:.4g} voxels; at most {widest}, "
-                "as many as the region has, are allowed: check that it is in nm, and the voxel size"
-            )
-
-
-def cut(
-    region: Region,
+def cut_region(
+    region: PreparedRegion,
     strokes: npt.NDArray[np.integer],
-    guess: npt.NDArray[np.uint8] | None = None,
+    prior: npt.NDArray[np.uint8] | None = None,
 ) -> Cut:
     """Cut a region by strokes.
 
     Parameters
     ----------
     region
-        From `prepared`.
+        From `prepare_region`.
     strokes
         Shape (z, y, x): 1 foreground, 2 background, 0 nothing.
-    guess
-        What a network predicts, the same shape: 255 p. Strokes correct it; there need be none.
+    prior
+        Prediction of a network, the same shape: 255 times the probability of foreground. Strokes
+        correct it; with it, they may be all 0.
 
     Raises
     ------
     ValueError
-        Strokes or a guess of another shape, strokes of other values, or, without a guess, not of
-        both kinds; a guess where the energy is the paper's.
+        The strokes or the prediction have another shape; strokes have other values, or, without a
+        prediction, only one label; or the energy allows no prediction.
     """
-    for name, array in (("strokes have", strokes), ("guess has", guess)):
+    for name, array in (("strokes have", strokes), ("prediction has", prior)):
         if array is not None and array.shape != region.shape:
             raise ValueError(f"the {name} shape {array.shape}, the region {region.shape}")
-    there = np.unique(strokes[strokes != 0]).tolist()
-    others = [value for value in there if value not in KINDS]
-    if others:
-        raise ValueError(f"strokes are 1 (foreground) and 2 (background), not {others[0]}")
-    for kind, name in zip(KINDS, ("foreground (1)", "background (2)"), strict=True):
-        if kind not in there and guess is None:
+    present = np.unique(strokes[strokes != 0]).tolist()
+    invalid = [value for value in present if value not in STROKE_LABELS]
+    if invalid:
+        raise ValueError(f"strokes are 1 (foreground) and 2 (background), not {invalid[0]}")
+    for label, name in zip(STROKE_LABELS, ("foreground (1)", "background (2)"), strict=True):
+        if label not in present and prior is None:
             raise ValueError(f"there is no stroke of the {name} in the region; draw both kinds")
-    return region.cut(strokes, guess)
+    return region.cut(strokes, prior)

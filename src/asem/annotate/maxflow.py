@@ -16,7 +16,7 @@ one level down, until every such path has an arc without residual capacity. With
 this takes at most O(n^2 m) steps, whatever the capacities.
 
 The bound also holds in floating-point arithmetic, so that residuals of rounding cannot cause an
-endless loop. A push subtracts the least residual capacity along its path, the terminals included:
+endless loop. A push subtracts the minimum residual capacity along its path, the terminals included:
 one of them becomes exactly 0. It stays 0 in this phase, since only arcs that lead down carry flow
 and the opposite arc leads up; thus a phase has at most m + n pushes. Arcs that a phase adds lead
 one level up, so that the level of every node that still has excess rises: there are at most n
@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
-def source_side(
+def min_cut_source_side(
     first: npt.NDArray[np.integer],
     second: npt.NDArray[np.integer],
     capacity: npt.NDArray[np.floating],
@@ -63,25 +63,29 @@ def source_side(
 
     Examples
     --------
-    Both edges of a chain tie; the cut is the one beside the sink.
+    Both edges of a chain tie; the cut is the one next to the sink.
 
     >>> excess = np.array([np.inf, 0, -np.inf])
-    >>> source_side(np.array([0, 1]), np.array([1, 2]), np.array([1.0, 1.0]), excess).tolist()
+    >>> first, second = np.array([0, 1]), np.array([1, 2])
+    >>> min_cut_source_side(first, second, np.array([1.0, 1.0]), excess).tolist()
     [True, True, False]
-    >>> source_side(np.array([0, 1]), np.array([1, 2]), np.array([1.0, 3.0]), excess).tolist()
+    >>> min_cut_source_side(first, second, np.array([1.0, 3.0]), excess).tolist()
     [True, False, False]
     """
     edges = np.ascontiguousarray(first, np.int64), np.ascontiguousarray(second, np.int64)
-    room, left = np.ascontiguousarray(capacity, np.float64), np.array(excess, np.float64)
-    _check(edges, room, left)
-    begin, heads, opposite, residual = _residual_arcs(*edges, room, len(left))
-    level, arc, path = (np.empty(len(left), np.int64) for _ in range(3))
-    while _set_levels(begin, heads, opposite, residual, left, level, path):
-        _push_flow(begin, heads, opposite, residual, left, level, arc, path)
-    return np.asarray(level == len(left))
+    capacities = np.ascontiguousarray(capacity, np.float64)
+    remaining = np.array(excess, np.float64)
+    _check_graph(edges, capacities, remaining)
+    start, heads, opposite, residual = _residual_arcs(*edges, capacities, len(remaining))
+    level, arc, path = (np.empty(len(remaining), np.int64) for _ in range(3))
+    while _set_levels(start, heads, opposite, residual, remaining, level, path):
+        _push_flow(start, heads, opposite, residual, remaining, level, arc, path)
+    return np.asarray(level == len(remaining))
 
 
-def _check(edges: tuple[Int, Int], capacity: Float, excess: Float) -> None:
+def _check_graph(
+    edges: tuple[IntArray, IntArray], capacity: FloatArray, excess: FloatArray
+) -> None:
     sizes = {len(capacity), *map(len, edges)}
     if len(sizes) > 1:
         raise ValueError(
@@ -92,9 +96,9 @@ def _check(edges: tuple[Int, Int], capacity: Float, excess: Float) -> None:
         low, high = min(end.min() for end in edges), max(end.max() for end in edges)
         if low < 0 or high >= len(excess):
             raise ValueError(f"edges join nodes {low} to {high}; nodes are 0 to {len(excess) - 1}")
-    wrong = capacity[~((capacity >= 0) & (capacity < np.inf))]
-    if len(wrong):
-        raise ValueError(f"a capacity is {wrong[0]}; capacities are finite and not negative")
+    invalid = capacity[~((capacity >= 0) & (capacity < np.inf))]
+    if len(invalid):
+        raise ValueError(f"a capacity is {invalid[0]}; capacities are finite and not negative")
     if np.isnan(excess).any():
         raise ValueError(f"the excess of node {np.isnan(excess).argmax()} is not a number")
 
@@ -103,20 +107,20 @@ def _check(edges: tuple[Int, Int], capacity: Float, excess: Float) -> None:
 def _residual_arcs(first, second, capacity, nodes):  # type: ignore[no-untyped-def]
     """Return the two arcs of each edge, sorted by tail (compressed sparse rows).
 
-    Those of node v are `begin[v]` to `begin[v + 1]`: head, index of the opposite arc, residual
+    Those of node v are `start[v]` to `start[v + 1]`: head, index of the opposite arc, residual
     capacity.
     """
-    begin = np.zeros(nodes + 1, np.int64)
+    start = np.zeros(nodes + 1, np.int64)
     for e in range(len(first)):
         if first[e] != second[e]:
-            begin[first[e] + 1] += 1
-            begin[second[e] + 1] += 1
+            start[first[e] + 1] += 1
+            start[second[e] + 1] += 1
     for v in range(nodes):
-        begin[v + 1] += begin[v]
-    free = begin.copy()
-    heads = np.empty(begin[nodes], np.int64)
-    opposite = np.empty(begin[nodes], np.int64)
-    residual = np.empty(begin[nodes], np.float64)
+        start[v + 1] += start[v]
+    free = start.copy()
+    heads = np.empty(start[nodes], np.int64)
+    opposite = np.empty(start[nodes], np.int64)
+    residual = np.empty(start[nodes], np.float64)
     for e in range(len(first)):
         u, v = first[e], second[e]
         if u != v:
@@ -125,12 +129,12 @@ def _residual_arcs(first, second, capacity, nodes):  # type: ignore[no-untyped-d
             free[v] += 1
             heads[there], opposite[there], residual[there] = v, back, capacity[e]
             heads[back], opposite[back], residual[back] = u, there, capacity[e]
-    return begin, heads, opposite, residual
+    return start, heads, opposite, residual
 
 
 @njit(cache=True, nogil=True)
 def _set_levels(  # type: ignore[no-untyped-def]
-    begin, heads, opposite, residual, excess, level, queue
+    start, heads, opposite, residual, excess, level, queue
 ):
     """Set the level of each node by breadth-first search; return whether excess can reach the sink.
 
@@ -148,7 +152,7 @@ def _set_levels(  # type: ignore[no-untyped-def]
     while n < end:
         v = queue[n]
         n += 1
-        for a in range(begin[v], begin[v + 1]):
+        for a in range(start[v], start[v + 1]):
             u = heads[a]
             if level[u] == nodes and residual[opposite[a]] > 0:
                 level[u] = level[v] + 1
@@ -160,17 +164,17 @@ def _set_levels(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _push_flow(  # type: ignore[no-untyped-def]
-    begin, heads, opposite, residual, excess, level, arc, path
+    start, heads, opposite, residual, excess, level, arc, path
 ):
     """Push a blocking flow: depth-first search from each node with excess, one level down a step.
 
-    `arc[v]` is the first arc of node v that may still lead to the sink in this phase; `path` holds
+    `arc[v]` is the first arc of node v that may still lead to the sink in this phase; `path` has
     the arcs from the node with excess to node v. Dead ends get the level of nodes that cannot reach
     the sink.
     """
     nodes = len(level)
     for v in range(nodes):
-        arc[v] = begin[v]
+        arc[v] = start[v]
     for source in range(nodes):
         if excess[source] <= 0:
             continue
@@ -180,9 +184,9 @@ def _push_flow(  # type: ignore[no-untyped-def]
                 length = _augment(heads, opposite, residual, excess, path[:length], source, v)
                 v = heads[path[length - 1]] if length else source
                 continue
-            a = _next_arc(begin, heads, residual, level, arc[v], v)
+            a = _next_arc(start, heads, residual, level, arc[v], v)
             arc[v] = a
-            if a < begin[v + 1]:
+            if a < start[v + 1]:
                 path[length] = a
                 length += 1
                 v = heads[a]
@@ -193,9 +197,9 @@ def _push_flow(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _next_arc(begin, heads, residual, level, a, v):  # type: ignore[no-untyped-def]
+def _next_arc(start, heads, residual, level, a, v):  # type: ignore[no-untyped-def]
     """Return the first arc of node v from `a` on that leads one level down, else the end."""
-    while a < begin[v + 1] and not (residual[a] > 0 and level[heads[a]] == level[v] - 1):
+    while a < start[v + 1] and not (residual[a] > 0 and level[heads[a]] == level[v] - 1):
         a += 1
     return a
 

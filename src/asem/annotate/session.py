@@ -1,11 +1,11 @@
-"""The annotations of a raw volume, structure by structure, in one folder.
+"""Annotation session: a locked folder with the annotations of one raw volume, one per structure.
 
 ::
 
-    SESSION/.asem/lock, session.json           who has it open; of which raw it is
-    SESSION/mito/log.jsonl                     what happened, one event a line, only ever added to
-    SESSION/mito/accepted/0-64_0-64_8-72.npz   labels of a finished window, z, y and x
-    SESSION/mito/guesses/0-64_0-64_8-72.npz    what a network predicts of it
+    SESSION/.asem/lock, session.json           lock of the process; identity of raw
+    SESSION/mito/log.jsonl                     append-only log, one event per line
+    SESSION/mito/accepted/0-64_0-64_8-72.npz   labels of an accepted window, z, y and x
+    SESSION/mito/predictions/0-64_0-64_8-72.npz    prediction of a network for a window
 """
 
 import json
@@ -13,42 +13,43 @@ import re
 from pathlib import Path
 from typing import IO, Any, Self
 
-from asem.annotate.annotation import LOG, Annotation
-from asem.blocks.enclosing import refuse_within_output
-from asem.blocks.journal import NAME, locked
-from asem.system.documents import read_json
-from asem.system.files import refuse_undecodable
-from asem.system.own_files import own_folder, refuse_links, replaced_own
-from asem.volume.roi import Roi, Triple
+from asem.annotate.structure_annotation import EVENTS_FILE, StructureAnnotation
+from asem.blocks.output_lock import lock_output
+from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.output_ownership import JOURNAL_FOLDER
+from asem.system.files import check_utf8_path
+from asem.system.json_toml import read_json
+from asem.system.nofollow_files import check_no_links, make_folder_nofollow, replace_file_nofollow
+from asem.volume.roi import IntZYX, Roi
 
 
-class Session:
-    """The annotations of one raw volume; nobody else can open it until it is closed.
+class AnnotationSession:
+    """Annotations of one raw volume; no other process can open them until they are closed.
 
     Parameters
     ----------
     folder
-        Where it lies.
-    volume
-        Of raw.
+        Of the session.
+    volume_roi
+        Box of raw.
     lock
-        On the folder.
+        Lock of the folder.
     """
 
-    def __init__(self, folder: Path, volume: Roi, lock: IO[bytes]) -> None:
-        self.folder, self.volume, self._lock = folder, volume, lock
-        self._annotations: dict[str, Annotation] = {}
+    def __init__(self, folder: Path, volume_roi: Roi, lock: IO[bytes]) -> None:
+        self.folder, self.volume_roi, self._lock = folder, volume_roi, lock
+        self._annotations: dict[str, StructureAnnotation] = {}
 
     @classmethod
-    def open(cls, folder: Path, raw_identity: str | dict[str, Any], shape: Triple) -> Self:
-        """Go on with the session in `folder`, or begin one.
+    def open(cls, folder: Path, raw_identity: str | dict[str, Any], shape: IntZYX) -> Self:
+        """Open the session in `folder`, or create one.
 
         Parameters
         ----------
         folder
-            Where it lies; made if need be.
+            Of the session; created if missing.
         raw_identity
-            What tells raw from any other, as JSON values.
+            Identity of raw, JSON values.
         shape
             Of raw, voxels.
 
@@ -57,24 +58,24 @@ class Session:
         BlockingIOError
             It is open elsewhere.
         ValueError
-            It belongs to another raw, or does not say to which.
+            It belongs to another raw, or its description is damaged.
         OSError
-            There is a symbolic link among its own files.
+            One of its own files is a symbolic link.
         """
-        refuse_undecodable(folder)
-        if not (folder / NAME / "session.json").exists():
-            refuse_within_output(folder)
-        volume = Roi.whole(shape)
+        check_utf8_path(folder)
+        if not (folder / JOURNAL_FOLDER / "session.json").exists():
+            check_not_within_output(folder)
+        volume = Roi.of_shape(shape)
         raw = json.loads(json.dumps({"raw": raw_identity, "shape": volume.shape}))
         try:
-            lock = locked(folder)
+            lock = lock_output(folder)
         except BlockingIOError as error:
             raise BlockingIOError(
                 f"the annotation session {folder} is open elsewhere; close it there, or give "
                 "another folder"
             ) from error
         try:
-            _begin(folder, raw)
+            _create_or_check(folder, raw)
         except (OSError, ValueError):
             lock.close()
             raise
@@ -82,11 +83,11 @@ class Session:
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """Those that were begun, in alphabetical order."""
-        return tuple(sorted(log.parent.name for log in self.folder.glob(f"*/{LOG}")))
+        """Structures with an annotation, in alphabetical order."""
+        return tuple(sorted(log.parent.name for log in self.folder.glob(f"*/{EVENTS_FILE}")))
 
-    def structure(self, name: str) -> Annotation:
-        """Open the annotation of a structure, or begin it; it is closed with the session.
+    def open_structure(self, name: str) -> StructureAnnotation:
+        """Open the annotation of a structure, or create it; the session closes it.
 
         Parameters
         ----------
@@ -96,9 +97,9 @@ class Session:
         Raises
         ------
         ValueError
-            It is no such name, its log is damaged, or the session is closed.
+            The name is not allowed, its log is damaged, or the session is closed.
         OSError
-            There is a symbolic link among its files.
+            One of its files is a symbolic link.
         """
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
             raise ValueError(
@@ -107,12 +108,14 @@ class Session:
         if self._lock.closed:
             raise ValueError(f"the session {self.folder} is closed; open it again")
         if name not in self._annotations:
-            refuse_links([own_folder(self.folder / name)])
-            self._annotations[name] = Annotation(self.folder / name, self.volume, self._lock)
+            check_no_links([make_folder_nofollow(self.folder / name)])
+            self._annotations[name] = StructureAnnotation(
+                self.folder / name, self.volume_roi, self._lock
+            )
         return self._annotations[name]
 
     def close(self) -> None:
-        """Close and unlock; all that was drawn stays."""
+        """Close and unlock the session; all edits are on disk."""
         for annotation in self._annotations.values():
             annotation.close()
         self._lock.close()
@@ -124,20 +127,20 @@ class Session:
         self.close()
 
 
-def _begin(folder: Path, raw: dict[str, Any]) -> None:
-    """Write down whose session it is, or refuse one of another raw."""
-    path = folder / NAME / "session.json"
-    refuse_links([folder / NAME])
+def _create_or_check(folder: Path, raw: dict[str, Any]) -> None:
+    """Write the identity of raw, or raise ValueError where the session is that of another raw."""
+    path = folder / JOURNAL_FOLDER / "session.json"
+    check_no_links([folder / JOURNAL_FOLDER])
     if not path.exists():
-        with replaced_own(path) as file:
+        with replace_file_nofollow(path) as file:
             file.write(json.dumps(raw).encode())
         return
     try:
-        begun = read_json(path)
+        stored = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path} does not say of which raw the session is: {error}") from error
-    if begun != raw:
-        differs = [f"{key}: {begun.get(key)} then, {raw[key]} now" for key in raw]
+        raise ValueError(f"{path} has no identity of the session's raw: {error}") from error
+    if stored != raw:
+        differs = [f"{key}: {stored.get(key)} then, {raw[key]} now" for key in raw]
         raise ValueError(
             f"{folder} is a session of another raw ({'; '.join(differs)}); open it with that one, "
             "or give another folder"

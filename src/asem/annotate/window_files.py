@@ -1,4 +1,4 @@
-"""Arrays of windows on disk, a file for each: labels of finished ones, guesses of networks."""
+"""Read and write the .npz file of a window: accepted labels, or the prediction of a network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,9 +7,9 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from asem.system.documents import parse_json
-from asem.system.npz import DAMAGED, Form, read_arrays
-from asem.system.own_files import own_folder, replaced_own
+from asem.system.json_toml import parse_json
+from asem.system.nofollow_files import make_folder_nofollow, replace_file_nofollow
+from asem.system.npz import DAMAGED_TEXT, ArraySpec, read_npz
 from asem.volume.roi import Roi
 
 
@@ -26,41 +26,53 @@ def window_path(folder: Path, window: Roi) -> Path:
 
 
 @contextmanager
-def window_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write the file of a window as a whole; what was there before stays until then."""
-    own_folder(path.parent)
-    with replaced_own(path) as file:
+def replace_window_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write the file of a window atomically; an earlier file remains until then."""
+    make_folder_nofollow(path.parent)
+    with replace_file_nofollow(path) as file:
         yield file
 
 
-def window_arrays(
-    path: Path, advice: str, forms: Mapping[str, Form]
+def read_window_arrays(
+    path: Path, advice: str, specs: Mapping[str, ArraySpec]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Read arrays; OSError with advice where the file is gone, damaged, or of other forms."""
+    """Read arrays; OSError with advice where the file is missing or damaged, or arrays differ."""
     try:
-        return read_arrays(path, forms)
+        return read_npz(path, specs)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is gone; {advice}") from error
+        raise FileNotFoundError(f"{path} is missing; {advice}") from error
     except ValueError as error:
-        reason = str(error).partition(DAMAGED)[2]
+        reason = str(error).partition(DAMAGED_TEXT)[2]
         raise OSError(f"{path} is damaged; {advice} ({reason})") from error
 
 
-def window_table(path: Path, name: str, advice: str) -> dict[str, Any] | None:
-    """Read a table that is stored as JSON; None where it is null, or the file of before it existed.
+def read_window_json(path: Path, name: str, advice: str) -> dict[str, Any]:
+    """Read a table that is stored as JSON.
 
     Raises
     ------
     OSError
-        The file is gone or damaged; with advice what to do.
+        The file is missing or damaged; the message includes the advice.
     """
-    stored = window_arrays(path, advice, {name: Form("U", optional=True)})
-    if name not in stored:
-        return None
+    table = read_window_json_or_null(path, name, advice)
+    if table is None:
+        raise OSError(f"{path} is damaged; {advice} ('{name}' is no table)")
+    return table
+
+
+def read_window_json_or_null(path: Path, name: str, advice: str) -> dict[str, Any] | None:
+    """Read a table that is stored as JSON; None where it is null.
+
+    Raises
+    ------
+    OSError
+        The file is missing or damaged; the message includes the advice.
+    """
+    text = str(read_window_arrays(path, advice, {name: ArraySpec("U")})[name])
     try:
-        found = parse_json(str(stored[name]), source=f"'{name}'")
+        table = parse_json(text, source=f"'{name}'")
     except ValueError as error:
         raise OSError(f"{path} is damaged; {advice} ({error})") from error
-    if not isinstance(found, dict | None):
+    if not isinstance(table, dict | None):
         raise OSError(f"{path} is damaged; {advice} ('{name}' is no table)")
-    return found
+    return table

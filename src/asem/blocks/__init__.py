@@ -1,1 +1,1 @@
-"""Work block by block: outputs under way, their journals, pyramids."""
+"""Block-wise processing: executors, journals of unfinished outputs, image pyramids."""

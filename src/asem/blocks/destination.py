@@ -1,135 +1,139 @@
-"""What lies where an image is to be written, and what of it may be deleted.
+"""Check what exists at the destination of an image, and whether it may be deleted.
 
 ::
 
     at the destination                                      without, with --overwrite
-    nothing, or a lock and a journal that was just begun    begin       begin
-    a journal: unfinished                                   resume      delete, begin
-    metadata of asem: finished                              refuse      delete, begin
-    levels without either: damaged                          refuse      delete, begin
-    anything else                                           refuse      refuse
+    nothing, or a lock and an empty journal                 start       start
+    a journal: unfinished                                   resume      delete, start
+    metadata of asem: finished                              error       delete, start
+    levels without either: damaged                          error       delete, start
+    anything else                                           error       error
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from asem.blocks import journal
-from asem.blocks.enclosing import is_own_image, refuse_within_output
-from asem.system.contents import foreign_file
-from asem.system.documents import parse_json, read_json
-from asem.system.files import is_temporary, refuse_undecodable
-from asem.system.names import refuse_link
+from asem.blocks.output_lock import check_not_locked, is_empty_destination
+from asem.blocks.output_nesting import METADATA_FILE, check_not_within_output, is_asem_image
+from asem.blocks.output_ownership import JOURNAL_FILE, JOURNAL_FOLDER, is_unfinished_output
+from asem.system.atomic_rename import check_not_link
+from asem.system.files import check_utf8_path, is_temporary_name
+from asem.system.folder_snapshot import find_foreign_file
+from asem.system.json_toml import parse_json, read_json
 from asem.volume import ngff
 
-METADATA = "zarr.json"
-LOCKED = ".__lock"
-"""At the end of the names that tensorstore writes under."""
-LOCK_FILES = r"(\.[\w.]+|lock)(\.owner)?"
-ARRAY_FILES = rf"(zarr\.json|(c[/.])?\d+([/.]\d+)*)({re.escape(LOCKED)})?"
-JOURNAL_FILES = (
-    rf"({re.escape(journal.NAME)}|\*)/"
-    rf"({LOCK_FILES}|journal\.jsonl|beside\.json|[^/*]+/([\d_]+\.npz|{ARRAY_FILES}))"
+TENSORSTORE_LOCK_SUFFIX = ".__lock"
+"""Suffix of the temporary files of tensorstore."""
+LOCK_FILE_PATTERN = r"(\.[\w.]+|lock)(\.owner)?"
+ARRAY_FILE_PATTERN = rf"(zarr\.json|(c[/.])?\d+([/.]\d+)*)({re.escape(TENSORSTORE_LOCK_SUFFIX)})?"
+JOURNAL_FILE_PATTERN = (
+    rf"({re.escape(JOURNAL_FOLDER)}|\*)/"
+    rf"({LOCK_FILE_PATTERN}|journal\.jsonl|beside\.json|[^/*]+/([\d_]+\.npz|{ARRAY_FILE_PATTERN}))"
 )
-IMAGE_FILES = rf"zarr\.json|\d+/{ARRAY_FILES}|{JOURNAL_FILES}|{LOCK_FILES}"
+IMAGE_FILE_PATTERN = (
+    rf"zarr\.json|\d+/{ARRAY_FILE_PATTERN}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN}"
+)
 """The files of an image, finished or not, as regular expressions of paths in its folder."""
 
 
-def check_way(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to write where something lies, and with `overwrite` what may not be deleted.
+def check_destination(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise an error if an image cannot be written to `path`.
 
     Raises
     ------
     FileExistsError
-        Something lies at `path` that is not an unfinished output, and `overwrite` is False; or it
-        is no image, or holds one of the sources or other things besides the image, or is a symbolic
-        link.
+        `overwrite` is False and `path` exists and is not an unfinished output; or `path` is not an
+        image, contains one of the sources or foreign files, or is a symbolic link.
     BlockingIOError
-        Another process is writing it.
+        Another process is writing the image.
     """
-    refuse_undecodable(path)
+    check_utf8_path(path)
     if overwrite:
-        refuse_link(path)
+        check_not_link(path)
     ngff.check_groups_above(path)
-    if is_to_be_deleted(path, sources, overwrite=overwrite):
-        journal.refuse_if_locked(path)
-        refuse_foreign(path)
+    if check_replaces_image(path, sources, overwrite=overwrite):
+        check_not_locked(path)
+        check_no_foreign_files(path)
 
 
-def is_to_be_deleted(path: Path, sources: Sequence[Path], *, overwrite: bool) -> bool:
-    """Whether an image is to be deleted before another is written; raises as `check_way` does.
+def check_replaces_image(path: Path, sources: Sequence[Path], *, overwrite: bool) -> bool:
+    """Return whether an image must be deleted before another is written.
 
-    What is below the top level is not checked for foreign files (`refuse_foreign`).
+    Raises the errors of `check_destination`, but checks only the top level for foreign files
+    (`check_no_foreign_files` checks the others).
     """
-    refuse_within_output(path)
-    if journal.is_vacant(path):
+    check_not_within_output(path)
+    if is_empty_destination(path):
         return False
     if overwrite:
-        _refuse_sources_within(path, sources)
-    unfinished, finished = journal.is_unfinished(path), ngff.is_image(path)
+        _check_no_sources_within(path, sources)
+    unfinished, finished = is_unfinished_output(path), ngff.is_image(path)
     if unfinished and not overwrite:
         return False
     if not finished and not unfinished and not _is_damaged(path):
         raise FileExistsError(
-            f"{path} exists already and is no image; it is not replaced: move it away, or give "
-            "another place"
+            f"{path} exists already and is not an image; it is not replaced: move it away, or give "
+            "another path"
         )
     if not overwrite:
         what = "" if finished else " without its journal or metadata, damaged"
         raise FileExistsError(f"{path} exists already{what}; give --overwrite to replace it")
-    if finished and not unfinished and not is_own_image(path):
+    if finished and not unfinished and not is_asem_image(path):
         raise FileExistsError(
-            f"{path} was not made by asem; delete it yourself, or give another place"
+            f"{path} was not made by asem; delete it yourself, or give another path"
         )
     for entry in path.iterdir():
-        if not (is_part(entry.name) or re.fullmatch(LOCK_FILES, entry.name)):
-            raise _holds_more(path, entry.name)
+        if not (is_image_entry(entry.name) or re.fullmatch(LOCK_FILE_PATTERN, entry.name)):
+            raise _make_foreign_file_error(path, entry.name)
     return True
 
 
-def refuse_foreign(path: Path) -> None:
-    """Raise FileExistsError where an image holds a file, at any depth, that is no part of one."""
-    other = foreign_file(path, re.compile(IMAGE_FILES))
-    if other is not None:
-        raise _holds_more(path, other)
+def check_no_foreign_files(path: Path) -> None:
+    """Raise FileExistsError if an image contains a foreign file, at any depth."""
+    file = find_foreign_file(path, re.compile(IMAGE_FILE_PATTERN))
+    if file is not None:
+        raise _make_foreign_file_error(path, file)
 
 
-def _holds_more(path: Path, other: Path | str) -> FileExistsError:
-    return FileExistsError(f"{path} holds more than an image ({other}); move that away")
+def _make_foreign_file_error(path: Path, file: Path | str) -> FileExistsError:
+    return FileExistsError(f"{path} holds more than an image ({file}); move that away")
 
 
-def _refuse_sources_within(path: Path, sources: Sequence[Path]) -> None:
+def _check_no_sources_within(path: Path, sources: Sequence[Path]) -> None:
     for source in sources:
         if source.resolve() == path.resolve() or path.resolve() in source.resolve().parents:
-            raise FileExistsError(f"{path} holds the input {source}; write to another place")
+            raise FileExistsError(f"{path} holds the input {source}; give another path")
 
 
-def is_part(name: str) -> bool:
-    """Whether an entry of an image group is a level, its metadata or its journal."""
-    own = name.startswith(journal.NAME)  # the journal, a lock, what a killed process left
-    return own or name.isdigit() or name == METADATA
+def is_image_entry(name: str) -> bool:
+    """Return whether an entry of an image group is a level, its metadata or its journal."""
+    is_temporary = name.startswith(JOURNAL_FOLDER)  # journal, lock, leftovers of killed processes
+    return is_temporary or name.isdigit() or name == METADATA_FILE
 
 
 def _is_damaged(path: Path) -> bool:
-    """Whether an image that lost its journal or its metadata lies at `path`, and nothing else.
+    """Return whether `path` is an image that lost its journal or metadata, without other files.
 
-    Its levels are Zarr arrays, as `asem.volume.arrays` writes them where no journal vouches for it,
-    and there is no metadata, or some that was cut off.
+    Its metadata is missing or truncated. If it has no journal, its levels must be Zarr arrays as
+    `asem.volume.zarr_arrays` writes them.
     """
     if not path.is_dir() or path.is_symlink():
         return False
-    names = {entry.name for entry in path.iterdir() if not is_temporary(entry.name)}
+    names = {entry.name for entry in path.iterdir() if not is_temporary_name(entry.name)}
     levels = {name for name in names if name.isdigit()}
-    ours = (path / journal.NAME / journal.JOURNAL).is_file()
-    if names - levels - {METADATA, journal.NAME} or not (levels or METADATA in names or ours):
+    has_journal = (path / JOURNAL_FOLDER / JOURNAL_FILE).is_file()
+    if names - levels - {METADATA_FILE, JOURNAL_FOLDER} or not (
+        levels or METADATA_FILE in names or has_journal
+    ):
         return False
-    if METADATA in names and not _is_cut(path / METADATA):
+    if METADATA_FILE in names and not _is_truncated(path / METADATA_FILE):
         return False
-    return all(_is_level(path / name, ours=ours) for name in levels)
+    return all(_is_level_folder(path / name, has_journal=has_journal) for name in levels)
 
 
-def _is_cut(file: Path) -> bool:
-    """Whether metadata is none: a file that is empty, or was cut off in the middle."""
+def _is_truncated(file: Path) -> bool:
+    """Return whether a metadata file is empty, or was cut off."""
     if file.is_symlink() or not file.is_file():
         return False
     text = file.read_bytes()[: 2**20].rstrip(b"\0")
@@ -140,26 +144,26 @@ def _is_cut(file: Path) -> bool:
     return False
 
 
-def _is_level(folder: Path, *, ours: bool) -> bool:
-    """Whether there is a Zarr array, or the beginning of one, and nothing else in a folder."""
+def _is_level_folder(folder: Path, *, has_journal: bool) -> bool:
+    """Return whether a folder contains a Zarr array, complete or not, and no other files."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    if foreign_file(folder, re.compile(ARRAY_FILES)) is not None:
+    if find_foreign_file(folder, re.compile(ARRAY_FILE_PATTERN)) is not None:
         return False
-    return ours or not any(folder.iterdir()) or _is_ours(folder / METADATA)
+    return has_journal or not any(folder.iterdir()) or _is_level_metadata(folder / METADATA_FILE)
 
 
-def _is_ours(metadata: Path) -> bool:
-    """Whether the metadata of an array is that of a level."""
+def _is_level_metadata(metadata: Path) -> bool:
+    """Return whether the metadata of an array is that of a level."""
     try:
-        found = read_json(metadata)
+        array = read_json(metadata)
     except (OSError, ValueError):
         return False
-    codecs = found.get("codecs")
+    codecs = array.get("codecs")
     codec = codecs[0] if isinstance(codecs, list) and codecs else None
     return (
-        found.get("node_type") == "array"
-        and found.get("dimension_names") == ["z", "y", "x"]
+        array.get("node_type") == "array"
+        and array.get("dimension_names") == ["z", "y", "x"]
         and isinstance(codec, dict)
         and codec.get("name") == "sharding_indexed"
     )

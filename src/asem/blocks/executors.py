@@ -1,280 +1,224 @@
-"""Who computes the blocks: this process, or Dask workers (`asem.blocks.cluster`)."""
+"""Executors that run a function on blocks in this process: serial, or in threads.
+
+Dask workers: `asem.blocks.dask_executor`; choice by options: `asem.blocks.open_executor`.
+"""
 
 import logging
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from asem.config import excerpt
-from asem.system.resources import refuse_without_memory
-from asem.volume.arrays import Promise
 from asem.volume.roi import Roi
+from asem.volume.zarr_arrays import WriteFuture
 
 LOG = logging.getLogger(__name__)
-Work = Callable[[Roi], Promise | None]
-"""Reads what it needs and writes the block; returns when the data is stored, or its promise."""
-FAULTS = (ValueError, OSError, RuntimeError, MemoryError)
-"""What may go better the next time; anything else is a mistake in the program."""
-ATTEMPTS = 3
-"""How often a block is tried before the run stops."""
-Answer = TypeVar("Answer")
-Done = TypeVar("Done")
-PAUSE_SECONDS = 0.2
-"""Before the second attempt in this process; twice that before the third."""
-
-FEW_WORKERS, WORKERS_OF_CORE = 8, 4
-"""So many workers may be started anywhere, and so many for each core: they share the cores."""
-WORKER_BYTES = 2 * 10**8
-"""Of a worker that has loaded all and computes nothing yet."""
-LOOK_SECONDS = 0.5
-"""How often it is asked how far blocks are that threads work at."""
+BlockFunction = Callable[[Roi], WriteFuture | None]
+"""Reads its input and writes a block; returns None if the data is stored, or a future that is done
+when it is."""
+RETRYABLE_ERRORS = (ValueError, OSError, RuntimeError, MemoryError)
+"""Errors after which a block is retried; any other one is a bug in the program."""
+MAX_ATTEMPTS = 3
+"""Attempts per block before the run stops."""
+Result = TypeVar("Result")
+RETRY_INTERVAL_S = 0.2
+"""Delay before the second attempt in this process; doubled before the third."""
+POLL_INTERVAL_S = 0.5
+"""Maximum time between two yields of `ThreadExecutor.run`."""
 
 
-class StoppedError(Exception):
-    """What work raises that notices that the run ends early; it is not tried again."""
+class RunStoppedError(Exception):
+    """Raised by a block function after a request to stop the run; the block is not retried."""
 
 
 class Executor(Protocol):
-    """Computes blocks in any order."""
+    """Runs a function on blocks, in any order."""
 
     def run(
         self,
-        work: Work,
+        block_function: BlockFunction,
         blocks: Sequence[Roi],
         *,
         stage: str,
         block_bytes: int,
         outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
-        """Call `work` for every block; yield blocks as they are finished.
+        """Call `block_function` for every block; yield blocks as they finish.
 
         Parameters
         ----------
-        work
-            Called up to three times for a block that fails. Dask pickles it: it may hold paths,
-            numpy arrays, tensorstore arrays and volumes, but no open file. A Dask worker with
-            several threads calls it for several blocks at a time if it has ``overlaps``, True.
+        block_function
+            Called up to three times for a block that fails. Dask pickles it: it may contain paths,
+            numpy arrays, tensorstore arrays and volumes, but no open file. If its attribute
+            ``runs_concurrently`` is True, a Dask worker with several threads calls it for several
+            blocks at a time.
         blocks
-            In no order that matters.
+            The order does not matter.
         stage
-            What is going on, for messages and the dashboard.
+            Name of the processing step, for messages and the dashboard.
         block_bytes
-            Memory that one block takes; no more are in flight than fit.
+            Memory of one block, which limits the number of blocks in flight.
         outputs
-            What is written, so that no block of an earlier run is on its way there.
+            Written paths, to wait for blocks of an earlier run that still write there.
 
         Raises
         ------
         ValueError, OSError
-            A block failed for good; the message names it. Other blocks in flight have been yielded.
+            A block failed in all attempts; the message names it. Other blocks in flight have been
+            yielded.
 
         Yields
         ------
         sequence of Roi
-            Now and then an empty one, where blocks take long.
+            Empty from time to time, if blocks take long.
         """
 
-    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
-        """Call a function once wherever blocks are computed; it can be pickled."""
+    def run_on_workers(self, function: Callable[[], Result]) -> list[Result]:
+        """Call a function, which can be pickled, once on each worker; return the results."""
 
 
-class Serial:
-    """Computes in this process, one block after the other; kernels and codecs use the cores.
+def _run_in_this_process(self: Executor, function: Callable[[], Result]) -> list[Result]:
+    """Call a function once, in this process."""
+    return [function()]
 
-    While one block is stored, the next one is computed: a disk that is waited for costs nothing. So
-    two blocks are in flight; `block_bytes` cannot make them fewer.
+
+class SerialExecutor:
+    """Computes blocks in this process, one after the other; kernels and codecs use all cores.
+
+    The next block is computed while the previous one is stored, so that disk and processor work at
+    the same time. Two blocks are therefore in flight, whatever `block_bytes` is.
     """
+
+    run_on_workers = _run_in_this_process
 
     def run(
         self,
-        work: Work,
+        block_function: BlockFunction,
         blocks: Sequence[Roi],
         *,
         stage: str,
         block_bytes: int,
         outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
-        """Call `work` for every block in order."""
-        stored: deque[tuple[Roi, Promise | None]] = deque()
-        failed: Exception | None = None
+        """Call `block_function` for every block in order."""
+        storing: deque[tuple[Roi, WriteFuture | None]] = deque()
+        failure: Exception | None = None
         try:
             for block in blocks:
                 try:
-                    stored.append((block, _persist(partial(work, block), stage, block)))
+                    storing.append((block, _retry(partial(block_function, block), stage, block)))
                 except (ValueError, OSError) as error:
-                    failed = error
+                    failure = error
                     break
-                while len(stored) > 1 or (stored and stored[0][1] is None):
-                    yield (self._keep(work, stage, *stored.popleft()),)
-            while stored:
-                yield (self._keep(work, stage, *stored.popleft()),)
-            if failed:
-                raise failed
+                while len(storing) > 1 or (storing and storing[0][1] is None):
+                    yield (self._wait_until_stored(block_function, stage, *storing.popleft()),)
+            while storing:
+                yield (self._wait_until_stored(block_function, stage, *storing.popleft()),)
+            if failure:
+                raise failure
         finally:
-            for _, promise in stored:  # interrupted: nothing is written behind one's back
-                if promise is not None:
-                    with suppress(*FAULTS):
-                        promise.result()
+            for _, future in storing:  # interrupted: no write may continue after this returns
+                if future is not None:
+                    with suppress(*RETRYABLE_ERRORS):
+                        future.result()
 
-    def _keep(self, work: Work, stage: str, block: Roi, promise: Promise | None) -> Roi:
-        """Wait for a promise; where it is broken, work again and wait at once."""
+    def _wait_until_stored(
+        self, block_function: BlockFunction, stage: str, block: Roi, future: WriteFuture | None
+    ) -> Roi:
+        """Wait until a block is stored; if that fails, compute and store it again."""
         try:
-            if promise is not None:
-                promise.result()
-        except FAULTS as error:
+            if future is not None:
+                future.result()
+        except RETRYABLE_ERRORS as error:
             LOG.info("%s, block %s was not stored and is tried again: %s", stage, block, error)
-            _persist(partial(finish, work, block), stage, block, attempts=ATTEMPTS - 1)
+            again = partial(run_and_wait, block_function, block)
+            _retry(again, stage, block, attempts=MAX_ATTEMPTS - 1)
         return block
 
-    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
-        """Call a function here."""
-        return [function()]
 
+class ThreadExecutor:
+    """Computes a few blocks at a time in threads of this process.
 
-class Threads:
-    """Computes in threads of this process, a few blocks at a time.
-
-    For work that uses the processor in one step only, or a GPU: while one block is computed, others
-    are read and stored. `block_bytes` cannot make them fewer.
+    For block functions that use the processor in one step only, or a GPU: other blocks are read and
+    stored while one is computed. `block_bytes` does not limit the number of blocks in flight.
 
     Parameters
     ----------
-    number
-        Of blocks at a time.
-    stop
-        Called where the run ends early: work that is going on had better raise something.
+    max_threads
+        Maximum number of threads, and of blocks at a time.
+    request_stop
+        Called if the run ends early; running block functions should then raise an error.
     """
 
-    def __init__(self, number: int, stop: Callable[[], None]) -> None:
-        self.number, self.stop = number, stop
+    run_on_workers = _run_in_this_process
+
+    def __init__(self, max_threads: int, request_stop: Callable[[], None]) -> None:
+        self.max_threads, self.request_stop = max_threads, request_stop
 
     def run(
         self,
-        work: Work,
+        block_function: BlockFunction,
         blocks: Sequence[Roi],
         *,
         stage: str,
         block_bytes: int,
         outputs: Sequence[Path],
     ) -> Generator[Sequence[Roi], None, None]:
-        """Call `work` for every block, begun in order."""
-        waiting, flying = deque(blocks), dict[Future[None], Roi]()
-        failed: BaseException | None = None
-        with ThreadPoolExecutor(self.number, thread_name_prefix=stage) as pool:
+        """Call `block_function` for every block, started in order."""
+        waiting, in_flight = deque(blocks), dict[Future[None], Roi]()
+        failure: BaseException | None = None
+        with ThreadPoolExecutor(self.max_threads, thread_name_prefix=stage) as pool:
             try:
-                while flying or (waiting and not failed):
-                    while waiting and not failed and len(flying) < self.number:
+                while in_flight or (waiting and not failure):
+                    while waiting and not failure and len(in_flight) < self.max_threads:
                         block = waiting.popleft()
-                        act = partial(finish, work, block)
-                        flying[pool.submit(_persist, act, stage, block)] = block
-                    done, _ = wait(flying, LOOK_SECONDS, return_when=FIRST_COMPLETED)
-                    faults = {flying.pop(future): future.exception() for future in done}
-                    yield [block for block, fault in faults.items() if fault is None]
-                    failed = failed or next((fault for fault in faults.values() if fault), None)
-                if failed:
-                    raise failed
+                        function = partial(run_and_wait, block_function, block)
+                        in_flight[pool.submit(_retry, function, stage, block)] = block
+                    done, _ = wait(in_flight, POLL_INTERVAL_S, return_when=FIRST_COMPLETED)
+                    errors = {in_flight.pop(future): future.exception() for future in done}
+                    yield [block for block, error in errors.items() if error is None]
+                    failure = failure or next((error for error in errors.values() if error), None)
+                if failure:
+                    raise failure
             finally:
-                if flying:
-                    self.stop()
-
-    def ask(self, function: Callable[[], Answer]) -> list[Answer]:
-        """Call a function here."""
-        return [function()]
+                if in_flight:
+                    self.request_stop()
 
 
-def _persist(act: Callable[[], Done], stage: str, block: Roi, attempts: int = ATTEMPTS) -> Done:
-    """Do something to a block, again where it fails."""
+def _retry(
+    function: Callable[[], Result], stage: str, block: Roi, attempts: int = MAX_ATTEMPTS
+) -> Result:
+    """Call a function for a block, again if it fails."""
     for attempt in range(1, attempts):
         try:
-            return act()
-        except FAULTS as error:
+            return function()
+        except RETRYABLE_ERRORS as error:
             LOG.info("%s, block %s failed and is tried again: %s", stage, block, error)
-            time.sleep(PAUSE_SECONDS * attempt)
+            time.sleep(RETRY_INTERVAL_S * attempt)
     try:
-        return act()
-    except FAULTS as error:
-        raise failure(error, stage, block) from error
+        return function()
+    except RETRYABLE_ERRORS as error:
+        raise make_block_error(error, stage, block) from error
 
 
-def finish(work: Work, block: Roi) -> None:
-    """Do a block and wait until it is stored."""
-    promise = work(block)
-    if promise is not None:
-        promise.result()
+def run_and_wait(block_function: BlockFunction, block: Roi) -> None:
+    """Compute a block and wait until it is stored."""
+    future = block_function(block)
+    if future is not None:
+        future.result()
 
 
-SERIAL = Serial()
+SERIAL_EXECUTOR = SerialExecutor()
 
 
-def failure(error: BaseException, stage: str, block: Roi) -> Exception:
-    """Return what to raise for a block that failed for good, its place in the message."""
+def make_block_error(error: BaseException, stage: str, block: Roi) -> Exception:
+    """Return the error of a block that failed in all attempts; its message names the block."""
     plain = OSError if isinstance(error, OSError) else ValueError
     reason = str(error) or type(error).__name__
     if not isinstance(error, (ValueError, OSError)):
         reason = f"{type(error).__name__}: {reason}"
-    return plain(f"{stage}, block {block}: {reason} (tried {ATTEMPTS} times)")
-
-
-def _check_workers(workers: int) -> None:
-    """Refuse numbers of workers for which this machine has no cores or no memory."""
-    if workers < 1:
-        raise ValueError(f"--workers {excerpt(workers)}: at least one worker is needed")
-    cores = os.cpu_count() or 1
-    most = max(FEW_WORKERS, WORKERS_OF_CORE * cores)
-    if workers > most:
-        raise ValueError(
-            f"--workers {excerpt(workers)}: at most {most} on this machine of {cores} cores; more "
-            "would wait for each other (one a core is as fast as it gets)"
-        )
-    if workers > FEW_WORKERS:
-        refuse_without_memory(workers * WORKER_BYTES, f"--workers {workers}", "take fewer")
-
-
-@contextmanager
-def open_executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
-    """Choose who computes the blocks.
-
-    Parameters
-    ----------
-    workers
-        So many Dask workers on this machine, which share its cores.
-    scheduler
-        The address of a running Dask scheduler (``tls://host:8786``), or a TOML file that says how
-        to start workers as jobs (`asem.blocks.jobs.JobConfig`).
-
-    Yields
-    ------
-    Executor
-        This process where neither is given.
-
-    Raises
-    ------
-    ValueError
-        Both are given, or one makes no sense.
-    OSError
-        There is no such file or scheduler.
-    """
-    if workers is None and scheduler is None:
-        yield SERIAL
-        return
-    if workers is not None and scheduler is not None:
-        raise ValueError("give --workers (on this machine) or --scheduler (elsewhere), not both")
-    if workers is not None:
-        _check_workers(workers)
-    from asem.blocks import workers as dask  # it takes half a second to load
-    from asem.blocks.jobs import JobConfig
-
-    if workers is not None:
-        opened = dask.local(workers)
-    elif scheduler is not None and scheduler.endswith(".toml"):
-        opened = dask.jobs(JobConfig.from_toml(Path(scheduler)))
-    else:
-        opened = dask.running(str(scheduler))
-    with opened as executor:
-        yield executor
+    return plain(f"{stage}, block {block}: {reason} (tried {MAX_ATTEMPTS} times)")

@@ -1,27 +1,55 @@
-"""The command `asem`: its verbs, and how it ends."""
+"""The command `asem`: its subcommands, exit codes and logging."""
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group
 from rich.console import Console
 from rich.logging import RichHandler
 
 from asem import __version__
-from asem.blocks.memory import one_heap
-from asem.cli import learn, models, predict, prepare, volumes
-from asem.cli.faults import line_of, traceback_of, unmapped_library
-from asem.cli.streams import PrintableFormatter, printable, tolerant_streams
-from asem.config import excerpts
-from asem.system.files import refuse_undecodable_text
-from asem.system.signals import exit_code, raised_signals
+from asem.cli.annotate import annotate, graphcut, labels
+from asem.cli.data import clahe, demo, export, import_image, info, mask
+from asem.cli.error_reports import error_line, find_library_memory_error, format_traceback
+from asem.cli.measure import instances
+from asem.cli.models import build_models_app
+from asem.cli.predict import evaluate, predict, segment
+from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
+from asem.cli.train import finetune, train
+from asem.config import shorten_words
+from asem.system.files import check_utf8_text
+from asem.system.malloc_settings import use_single_heap
+from asem.system.signals import exit_code, raise_on_signals
 
-FAILED = 2
+EXIT_ERROR = 2
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Data": {
+        "demo": demo,
+        "import": import_image,
+        "info": info,
+        "export": export,
+        "clahe": clahe,
+        "mask": mask,
+    },
+    "Annotate": {
+        "annotate": annotate,
+        "graphcut": graphcut,
+        "labels": labels,
+    },
+    "Train": {"train": train, "finetune": finetune},
+    "Predict": {
+        "predict": predict,
+        "segment": segment,
+        "evaluate": evaluate,
+    },
+    "Measure": {"instances": instances},
+}
+"""The groups of ``asem --help``, and their subcommands."""
 
 
-def build() -> App:
-    """Return the command with all its verbs."""
+def build_app() -> App:
+    """Return the command with its subcommands, in groups in the order of the work."""
     app = App(
         name="asem",
         help="From a FIB-SEM stack to segmented, measured organelles.",
@@ -29,22 +57,11 @@ def build() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    app.command(learn.demo, name="demo")
-    app.command(volumes.import_, name="import")
-    app.command(volumes.info, name="info")
-    app.command(prepare.clahe, name="clahe")
-    app.command(prepare.mask, name="mask")
-    app.command(prepare.graphcut, name="graphcut")
-    app.command(prepare.annotate, name="annotate")
-    app.command(prepare.labels, name="labels")
-    app.command(learn.train, name="train")
-    app.command(learn.finetune, name="finetune")
-    app.command(predict.predict, name="predict")
-    app.command(predict.segment, name="segment")
-    app.command(prepare.instances, name="instances")
-    app.command(learn.evaluate, name="evaluate")
-    app.command(volumes.export, name="export")
-    app.command(models.build())
+    for title, commands in GROUPS.items():
+        group = Group.create_ordered(title)
+        for number, (name, function) in enumerate(commands.items()):
+            app.command(function, name=name, group=group, sort_key=number)
+    app.command(build_models_app(Group.create_ordered("Models")))
     return app
 
 
@@ -59,50 +76,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 for a fault, with one line on stderr; when interrupted 130 (Ctrl-C), 143 (SIGTERM) or
+        0; 2 for an error, with one line on stderr; when interrupted 130 (Ctrl-C), 143 (SIGTERM) or
         129 (SIGHUP). Streams that cannot be written change none of these.
     """
-    with tolerant_streams():
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    with tolerate_stream_errors():
+        return _run_command(list(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(words: list[str]) -> int:
-    one_heap()
-    _log("-v" in words or "--verbose" in words)
+def _run_command(arguments: list[str]) -> int:
+    use_single_heap()
+    _configure_logging("-v" in arguments or "--verbose" in arguments)
     try:
-        with raised_signals():
-            for word in words:
-                refuse_undecodable_text(word)
-            build()(words, exit_on_error=False, print_error=False)
+        with raise_on_signals():
+            for word in arguments:
+                check_utf8_text(word)
+            build_app()(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _fail(" ".join(part.strip(" │╭╮╰╯─") for part in excerpts(str(error)).splitlines()))
+        return _print_error(
+            " ".join(part.strip(" │╭╮╰╯─") for part in shorten_words(str(error)).splitlines())
+        )
     except (ValueError, OSError) as error:
-        return _fail(line_of(error, words) if unmapped_library(error) else str(error))
+        return _print_error(
+            error_line(error, arguments) if find_library_memory_error(error) else str(error)
+        )
     except KeyboardInterrupt as error:
-        without = " without --overwrite" if "--overwrite" in words else ""
-        _say(
-            f"asem: interrupted; give the same command again{without}, and it goes on (demo, "
-            "evaluate and export begin anew)"
+        without = " without --overwrite" if "--overwrite" in arguments else ""
+        _print_stderr(
+            f"asem: interrupted; run the same command again{without} to resume (demo, evaluate "
+            "and export restart)"
         )
         return exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for any input
-        if "-v" in words or "--verbose" in words:
-            _say(traceback_of(error))
-        return _fail(line_of(error, words))
+        if "-v" in arguments or "--verbose" in arguments:
+            _print_stderr(format_traceback(error))
+        return _print_error(error_line(error, arguments))
     return 0
 
 
-def _fail(message: str) -> int:
+def _print_error(message: str) -> int:
     one_line = " ".join(part.strip() for part in message.split("\n"))
-    _say(f"asem: {one_line.strip()}")
-    return FAILED
+    _print_stderr(f"asem: {one_line.strip()}")
+    return EXIT_ERROR
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{printable(line)}\n")
+def _print_stderr(line: str) -> None:
+    sys.stderr.write(f"{escape_control_characters(line)}\n")
 
 
-def _log(verbose: bool) -> None:
+def _configure_logging(verbose: bool) -> None:
     """Log to stderr; only the command line configures logging."""
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%X")
@@ -110,5 +131,5 @@ def _log(verbose: bool) -> None:
     root = logging.getLogger("asem")
     root.handlers = [handler]
     root.setLevel(logging.INFO if verbose else logging.WARNING)
-    # It sets the level of its own logger at import, but not of this one, which is below that.
+    # Lightning sets the level of its own logger at import, but not of this child logger.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)

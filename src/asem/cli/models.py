@@ -1,35 +1,42 @@
-"""The verbs `asem models`: convert, list, export."""
+"""Commands `asem models`: list, convert, export."""
 
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from asem.cli.common import PLAIN, Flag, Shown, json_text, show, voxel_size_of
+from asem.cli.options import (
+    DEFAULT_OUTPUT,
+    Flag,
+    OutputOptions,
+    parse_voxel_size,
+    with_preset_names,
+)
+from asem.cli.printing import print_result, to_json
 
 
-def build() -> App:
-    """Return `asem models` with its verbs."""
-    app = App(name="models", help="Published models in, models for other programs out.")
-    app.command(list_, name="list")
+def build_models_app(group: Group) -> App:
+    """Return `asem models` with its subcommands, in a group of ``asem --help``."""
+    app = App(name="models", help="List, convert and export trained networks.", group=group)
+    app.command(list_models, name="list")
     app.command(convert, name="convert")
     app.command(export, name="export")
     return app
 
 
-def list_(*, shown: Shown = PLAIN) -> None:
-    """List the published models: number, structure, preparation of the cells, voxel size.
+def list_models(*, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
+    """List the seven published models: number, structure, sample preparation, voxel size.
 
-    A voxel size with a range, 3.2-5.24 x 4 x 4 nm, is that of data which is predicted without
+    A model with a range of voxel sizes, 3.2-5.24 x 4 x 4 nm, predicts all data within it without
     resampling.
     """
-    from asem.model.published import PREPARATIONS, PUBLISHED, WHERE
-    from asem.model.voxel_range import range_text
+    from asem.model.published_models import BUCKET_URL, PREPARATIONS, PUBLISHED_MODELS
+    from asem.model.voxel_size_range import format_voxel_size_range
 
-    if shown.json:
+    if output_options.json:
         models = [
             {
                 "number": model.number,
@@ -38,23 +45,24 @@ def list_(*, shown: Shown = PLAIN) -> None:
                 "voxel_size": list(model.voxel_size),
                 "voxel_size_range": model.voxel_size_range and list(model.voxel_size_range),
             }
-            for model in PUBLISHED
+            for model in PUBLISHED_MODELS
         ]
-        result = {"models": models, "preparations": PREPARATIONS, "published_at": WHERE}
-        sys.stdout.write(json_text(result) + "\n")
+        result = {"models": models, "preparations": PREPARATIONS, "published_at": BUCKET_URL}
+        sys.stdout.write(to_json(result) + "\n")
         return
     table = Table("number", "structure", "preparation", "voxel size, nm", box=None, pad_edge=False)
-    for model in PUBLISHED:
-        size = range_text(model.voxel_size, model.voxel_size_range)
+    for model in PUBLISHED_MODELS:
+        size = format_voxel_size_range(model.voxel_size, model.voxel_size_range)
         table.add_row(str(model.number), model.structure, model.preparation, size)
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     for short, long in PREPARATIONS.items():
         console.print(f"{short}: {long}")
-    console.print(f"Published at {WHERE}, folder models; get a file there, then")
+    console.print(f"Download a file from {BUCKET_URL}, folder models, then run")
     console.print("asem models convert FILE DST --published NUMBER", markup=False)
 
 
+@with_preset_names
 def convert(
     file: Path,
     destination: Path,
@@ -64,26 +72,26 @@ def convert(
     voxel_size: str | None = None,
     published: int | None = None,
     overwrite: Flag = False,
-    shown: Shown = PLAIN,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Turn a checkpoint of the published pipeline into a model for asem predict.
+    """Convert a checkpoint of the published pipeline to a model for asem predict.
 
     Parameters
     ----------
     file
-        The checkpoint, a PyTorch file; nothing but tensors in it is ever loaded.
+        The checkpoint, a PyTorch file; only tensors are loaded, no code is run.
     destination
-        The folder to write, for instance models/mito.
+        Folder of the converted model, for instance models/mito.
     structure
-        What it finds: mito, golgi, er, npc, ccp, or a TOML file.
+        Structure that it segments: {PRESETS}, or a TOML file.
     voxel_size
-        Of the images that it was trained on, nm: z,y,x or one number. Data of any other is
+        Voxel size of its training images in nm: z,y,x or one number. Data of another voxel size is
         resampled.
     published
-        Number of the published model that it is (asem models list): states the two above, which
-        override it where they are given.
+        Number of the published model (asem models list), which sets structure and voxel size;
+        --structure and --voxel-size override it.
     overwrite
-        Replace a converted model at DESTINATION.
+        Replace the converted model at DESTINATION.
     """
     from asem.workflows.models import convert_model
 
@@ -91,11 +99,11 @@ def convert(
         file,
         destination,
         structure=structure,
-        voxel_size=None if voxel_size is None else voxel_size_of(voxel_size),
+        voxel_size=None if voxel_size is None else parse_voxel_size(voxel_size),
         published=published,
         overwrite=overwrite,
     )
-    show(result, as_json=shown.json)
+    print_result(result, as_json=output_options.json)
 
 
 def export(
@@ -107,24 +115,25 @@ def export(
     author: Annotated[list[str] | None, Parameter(negative="")] = None,
     license: str | None = None,  # noqa: A002 - the option's name
     overwrite: Flag = False,
-    shown: Shown = PLAIN,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Write a network for other programs: ONNX, or a bioimage.io package.
+    """Export a network for other programs: ONNX, or a bioimage.io package.
 
     Parameters
     ----------
     checkpoint
-        A run directory of asem train, one of its checkpoints, or a converted model.
+        Run directory of asem train (its best checkpoint), a checkpoint, or a converted model.
     destination
-        The file to write, for instance mito.onnx or mito.zip.
+        File to write, for instance mito.onnx or mito.zip.
     format
-        onnx takes raw in [-1, 1]; bioimageio takes 8-bit raw. Both give the probability.
+        onnx: input is raw scaled to [-1, 1]; bioimageio: input is 8-bit raw. Both return the
+        probability.
     author
-        Who made the model, for the package; may be given several times.
+        Author of the model, for the package; repeat the option for several.
     license
-        Under which it may be used, for the package: an SPDX identifier such as CC-BY-4.0.
+        License of the model, for the package: an SPDX identifier such as CC-BY-4.0.
     overwrite
-        Replace the file at DESTINATION, if asem exported it.
+        Replace the file at DESTINATION if asem exported it.
     """
     from asem.workflows.models import export_model
 
@@ -136,4 +145,4 @@ def export(
         license_id=license,
         overwrite=overwrite,
     )
-    show(result, as_json=shown.json)
+    print_result(result, as_json=output_options.json)

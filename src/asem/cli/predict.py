@@ -1,9 +1,19 @@
-"""The verbs that use a network: predict, segment."""
+"""Commands that apply networks and score the result: predict, segment, evaluate."""
 
 from pathlib import Path
 from typing import Literal
 
-from asem.cli.common import HERE, PLAIN, Flag, Shown, Workers, executing, progress, show
+from asem.cli.options import (
+    DEFAULT_OUTPUT,
+    IN_PROCESS,
+    Flag,
+    OutputOptions,
+    WorkerOptions,
+    open_requested_executor,
+    with_preset_names,
+)
+from asem.cli.printing import print_result
+from asem.cli.progress import show_progress
 
 
 def predict(
@@ -12,7 +22,7 @@ def predict(
     destination: Path | None = None,
     /,
     *,
-    jobs: Path | None = None,
+    inputs: Path | None = None,
     roi: str | None = None,
     mask: Path | None = None,
     threshold: float | None = None,
@@ -24,49 +34,48 @@ def predict(
     no_resample: Flag = False,
     dry_run: Flag = False,
     overwrite: Flag = False,
-    workers: Workers = HERE,
-    shown: Shown = PLAIN,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Predict the probability of a structure for every voxel of an image.
+    """Predict the probability of a structure in every voxel of an image.
 
     Parameters
     ----------
     checkpoint
-        A run directory of asem train (its best checkpoint), one of its checkpoints, or a model of
-        asem models convert.
+        Run directory of asem train (its best checkpoint), a checkpoint, or a converted model.
     raw
-        The image, for instance cell.zarr/raw.
+        Image, for instance cell.zarr/raw.
     destination
-        The image to write, for instance cell.zarr/predictions/mito/probability.
-    jobs
-        Instead of the three: a TOML file of images and networks. Networks of one image share its
-        reading; what is finished is left as it is.
+        Image to write, for instance cell.zarr/predictions/mito/probability.
+    inputs
+        TOML file that lists images and networks, instead of the three arguments. An image is read
+        once for all its networks; finished outputs are skipped.
     roi
         Predict only these voxels of RAW, z0:z1,y0:y1,x0:x1.
     mask
-        An image that is not 0 where the sample is; outside, nothing is computed and all is 0.
+        Mask image; voxels where it is 0 are not predicted and are 0.
     threshold
-        Write where the probability reaches this (labels, 0 and 1), not the probability.
+        Write labels instead of the probability: 1 where the probability is at least this, else 0.
     mirror
-        Take the mean over eight mirror images; eight times as slow.
+        Test-time augmentation: mean over the eight mirror images; eight times slower.
     device
         auto (all GPUs, or the CPU), cpu, cuda or cuda:N.
     precision
         auto, 32 or bf16.
     tile
-        Edge of what one forward pass keeps, in model voxels; less takes less memory.
+        Edge of the output of one forward pass, in voxels of the model; smaller needs less memory.
     clahe
-        Equalize RAW's contrast on the fly: for networks that were trained on asem clahe's output.
+        Apply CLAHE to RAW on the fly, for networks that were trained on the output of asem clahe.
     no_resample
-        Refuse where RAW's voxel size is not the network's, instead of resampling there and back.
+        Stop with an error if RAW has another voxel size than the network, instead of resampling.
     dry_run
-        Say what it would take (blocks, seconds, memory, disk) and write nothing.
+        Estimate blocks, time, memory and disk space, and write nothing.
     overwrite
         Replace the image at DESTINATION.
     """
-    from asem.workflows.predict import predict_input, predict_jobs
-    from asem.workflows.predict_estimate import estimate
-    from asem.workflows.predict_jobs import PredictJobs, one_job
+    from asem.workflows.predict import predict_input, predict_inputs
+    from asem.workflows.prediction_estimate import estimate_prediction
+    from asem.workflows.prediction_inputs import PredictionInputs, make_prediction_input
 
     options = {
         "roi": roi,
@@ -79,41 +88,47 @@ def predict(
         "resample": not no_resample,
     }
     plain = {"precision": "auto", "mirror": False, "clahe": False, "resample": True}
-    if jobs is not None:
+    if inputs is not None:
         given = [key for key, value in options.items() if value != plain.get(key)]
         if checkpoint is not None or given:
             what = f"--{given[0]}" if given else "CHECKPOINT"
             what = "--no-resample" if what == "--resample" else what
-            raise ValueError(f"{what} and --jobs do not go together; write it into {jobs}")
-        wanted = PredictJobs.from_toml(jobs)
+            raise ValueError(f"{what} and --inputs do not go together; write it into {inputs}")
+        requested = PredictionInputs.from_toml(inputs)
     elif checkpoint is None or raw is None or destination is None:
-        raise ValueError("name CHECKPOINT, RAW and DESTINATION, or a file of --jobs")
+        raise ValueError("name CHECKPOINT, RAW and DESTINATION, or a file with --inputs")
     else:
-        wanted = PredictJobs(input=(one_job(checkpoint, raw, destination, **options),))
+        requested = PredictionInputs(
+            input=(make_prediction_input(checkpoint, raw, destination, **options),)
+        )
     if device is not None:
-        wanted = wanted.model_copy(update={"device": device})
-    with executing(workers) as executor, progress() as told:
+        requested = requested.model_copy(update={"device": device})
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
         if dry_run:
             found = {
-                str(job.raw): estimate(
-                    job, device=wanted.device, overwrite=overwrite, executor=executor
+                str(job.raw): estimate_prediction(
+                    job, device=requested.device, overwrite=overwrite, executor=executor
                 )
-                for job in wanted.input
+                for job in requested.input
             }
-            show(found if len(found) > 1 else next(iter(found.values())), as_json=shown.json)
+            print_result(
+                found if len(found) > 1 else next(iter(found.values())), as_json=output_options.json
+            )
             return
-        if jobs is not None:
-            predict_jobs(wanted, overwrite=overwrite, executor=executor, progress=told)
+        if inputs is not None:
+            predict_inputs(
+                requested, overwrite=overwrite, executor=executor, progress=report_progress
+            )
         else:
             predict_input(
-                wanted.input[0],
-                device=wanted.device,
+                requested.input[0],
+                device=requested.device,
                 overwrite=overwrite,
                 executor=executor,
-                progress=told,
+                progress=report_progress,
             )
-    outputs = [str(one.out) for job in wanted.input for one in job.model]
-    show({"outputs": outputs}, as_json=shown.json)
+    outputs = [str(one.out) for job in requested.input for one in job.model]
+    print_result({"outputs": outputs}, as_json=output_options.json)
 
 
 def segment(
@@ -125,29 +140,29 @@ def segment(
     mask: Path | None = None,
     min_size: int = 0,
     overwrite: Flag = False,
-    workers: Workers = HERE,
-    shown: Shown = PLAIN,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Cut a probability into foreground (1) and background (0).
+    """Threshold a probability into foreground (1) and background (0).
 
     Parameters
     ----------
     probability
-        The image that asem predict wrote.
+        Probability image of asem predict.
     destination
-        The label image to write, for instance cell.zarr/predictions/mito/segmentation.
+        Label image to write, for instance cell.zarr/predictions/mito/segmentation.
     threshold
-        Foreground is what reaches it.
+        Voxels of at least this probability are foreground.
     mask
-        An image that is not 0 where the sample is; outside is background.
+        Mask image; voxels where it is 0 are background.
     min_size
-        Drop connected objects of fewer voxels.
+        Remove connected objects of fewer voxels.
     overwrite
         Replace the image at DESTINATION.
     """
     from asem.workflows.segment import segment_volume
 
-    with executing(workers) as executor, progress() as told:
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
         volume = segment_volume(
             probability,
             destination,
@@ -156,6 +171,61 @@ def segment(
             min_size=min_size,
             overwrite=overwrite,
             executor=executor,
-            progress=told,
+            progress=report_progress,
         )
-    show({"segmentation": str(destination), "shape": list(volume.shape)}, as_json=shown.json)
+    print_result(
+        {"segmentation": str(destination), "shape": list(volume.shape)}, as_json=output_options.json
+    )
+
+
+@with_preset_names
+def evaluate(
+    prediction: Path,
+    labels: Path,
+    /,
+    *,
+    structure: str | None = None,
+    zone_out_nm: float | None = None,
+    zone_in_nm: float | None = None,
+    zone_shape: Literal["diamond", "ball"] = "diamond",
+    mask: Path | None = None,
+    roi: str | None = None,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Score a prediction: precision, recall, F1 and IoU, with and without the exclusion zone.
+
+    Parameters
+    ----------
+    prediction
+        Segmentation, or probability (at least 0.5 is foreground).
+    labels
+        Ground truth labels; only the overlap with PREDICTION is scored.
+    structure
+        Preset of the exclusion zone: {PRESETS}, or a TOML file.
+    zone_out_nm
+        Width of the zone outside the borders of the labels, nm.
+    zone_in_nm
+        Width of the zone inside the borders, nm.
+    zone_shape
+        Shape of the zone: diamond as in the paper, or ball, which is wider; report it with the
+        score.
+    mask
+        Mask image; voxels where it is 0 are not scored.
+    roi
+        Score only these voxels of PREDICTION, z0:z1,y0:y1,x0:x1.
+    """
+    from asem.workflows.evaluate import evaluate_volume
+
+    with show_progress() as report_progress:
+        result = evaluate_volume(
+            prediction,
+            labels,
+            structure_name=structure,
+            zone_out_nm=zone_out_nm,
+            zone_in_nm=zone_in_nm,
+            zone_shape=zone_shape,
+            mask=mask,
+            roi=roi,
+            progress=report_progress,
+        )
+    print_result(result, as_json=output_options.json)

@@ -1,10 +1,10 @@
-"""Standard streams that fail without stopping the work: closed, broken, full, not UTF-8.
+"""Standard output and error streams that never raise: closed, broken, full, not UTF-8.
 
 ::
 
-    asem info raw >&-            closed: what is printed is dropped
-    asem info raw | head -0      broken: likewise
-    asem info raw > /dev/full    not writable: said once on stderr
+    asem info raw >&-            closed: the output is dropped
+    asem info raw | head -0      broken: the output is dropped
+    asem info raw > /dev/full    not writable: one message on stderr
 """
 
 import errno
@@ -17,29 +17,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-NAMES = {1: "stdout", 2: "stderr"}
-GONE = frozenset({errno.EPIPE, errno.EBADF})
-"""The reader has closed the stream, so that no message is due."""
-CONTROL = re.compile(
+STREAM_NAMES = {1: "stdout", 2: "stderr"}
+CLOSED_STREAM_ERRNOS = frozenset({errno.EPIPE, errno.EBADF})
+"""Errors after the reader closed the stream; no message is printed."""
+CONTROL_CHARACTERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of text
     "\u200b\u2028\u2029\ufeff\U000e0000-\U000e007f"  # without a glyph of their own
     "\ud800-\udfff]"  # bytes of a path that are not UTF-8
 )
-"""Characters that steer a terminal, or hide or reorder what it shows."""
+"""Characters that control a terminal, or hide or reorder its text."""
 
 
-def printable(text: str) -> str:
-    r"""Return text with the characters of `CONTROL` as escapes: all that asem prints goes through.
+def escape_control_characters(text: str) -> str:
+    r"""Return text with the characters of `CONTROL_CHARACTERS` as escapes; for all that is printed.
 
-    Names of files, and what files hold, come from anybody.
+    Names and contents of files are not trusted.
 
     Examples
     --------
-    >>> printable("cell\x1b[2J\u202e.zarr, 5 µm")
+    >>> escape_control_characters("cell\x1b[2J\u202e.zarr, 5 µm")
     'cell\\x1b[2J\\u202e.zarr, 5 µm'
     """
-    return CONTROL.sub(_escape, text)
+    return CONTROL_CHARACTERS.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -49,26 +49,26 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Formats a message of a log for a terminal."""
+    """Format a log message for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message as `printable` has it."""
-        return printable(super().format(record))
+        """Return the message with control characters escaped."""
+        return escape_control_characters(super().format(record))
 
 
 @contextmanager
-def tolerant_streams() -> Iterator[None]:
-    """Let nothing that is printed in the block raise; faults of stdout are said on stderr."""
+def tolerate_stream_errors() -> Iterator[None]:
+    """Ignore errors of printing within the block; report errors of stdout on stderr."""
     open_missing_descriptors()
     before = sys.stdout, sys.stderr
-    output, errors = (TolerantStream(stream, name) for stream, name in _streams())
+    output, errors = (TolerantStream(stream, name) for stream, name in _standard_streams())
     sys.stdout, sys.stderr = output, errors
     try:
         yield
     finally:
         output.flush()
-        if output.fault is not None:
-            errors.write(f"asem: the output could not be printed: {output.fault}\n")
+        if output.write_error is not None:
+            errors.write(f"asem: the output could not be printed: {output.write_error}\n")
         errors.flush()
         sys.stdout, sys.stderr = before
 
@@ -90,9 +90,9 @@ def open_missing_descriptors() -> None:
             os.set_inheritable(number, True)
 
 
-def _streams() -> Iterator[tuple[TextIO, str]]:
+def _standard_streams() -> Iterator[tuple[TextIO, str]]:
     """Return stdout and stderr; those that Python found closed print nowhere."""
-    for name in NAMES.values():
+    for name in STREAM_NAMES.values():
         stream = getattr(sys, name)
         yield io.StringIO() if stream is None or stream.closed else stream, name
 
@@ -110,12 +110,12 @@ class TolerantStream(io.TextIOBase):
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
-        self.fault: OSError | None = None
+        self.write_error: OSError | None = None
         """Why the stream is not written any more, where its reader did not close it."""
 
     def write(self, text: str) -> int:
         """Write what can be; characters that the encoding lacks are written as escapes."""
-        with self._tolerance():
+        with self._ignore_write_errors():
             try:
                 self._stream.write(text)
             except UnicodeEncodeError:
@@ -125,17 +125,17 @@ class TolerantStream(io.TextIOBase):
 
     def flush(self) -> None:
         """Flush."""
-        with self._tolerance():
+        with self._ignore_write_errors():
             self._stream.flush()
 
     @contextmanager
-    def _tolerance(self) -> Iterator[None]:
+    def _ignore_write_errors(self) -> Iterator[None]:
         """Drop what follows, also what Python flushes in the end, once the stream has failed."""
         try:
             yield
         except OSError as error:
-            if error.errno not in GONE:
-                self.fault = error
+            if error.errno not in CLOSED_STREAM_ERRNOS:
+                self.write_error = error
             with suppress(OSError, io.UnsupportedOperation):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, self._stream.fileno())

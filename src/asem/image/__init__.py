@@ -1,1 +1,1 @@
-"""Operations on voxels: array functions, each with its block-wise driver beside it."""
+"""Array functions on images, masks and labels, each with its block-wise driver."""

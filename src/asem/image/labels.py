@@ -1,36 +1,42 @@
-"""Labels: unknown voxels, foreground, the zone around borders that is not scored."""
+"""Label arrays: unlabelled voxels, foreground, exclusion zone, block-wise dilation."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.output import Output
-from asem.config import Nm3
-from asem.image.halo import write_mapped
-from asem.image.morphology import ElementShape, grown, near, warn_of_lost_width, zone_radii
-from asem.volume.roi import Triple
+from asem.blocks.output_image import OutputImage
+from asem.config import NmZYX
+from asem.image.map_overlap import map_overlap
+from asem.image.morphology import (
+    ElementShape,
+    binary_dilation,
+    dilate_labels,
+    warn_zero_radius,
+    zone_radii_in_voxels,
+)
+from asem.volume.roi import IntZYX, per_axis
 from asem.volume.volume import Volume
 
 
-def unknown_id(dtype: np.dtype[Any]) -> int:
-    """Return the id that means "nobody knows": the largest of an unsigned dtype."""
+def unlabelled_id(dtype: np.dtype[Any]) -> int:
+    """Return the id of unlabelled voxels: the maximum of an unsigned dtype."""
     return int(np.iinfo(dtype).max)
 
 
 def is_foreground(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return where labels name an object: neither background (0) nor unknown."""
-    return np.asarray((labels != 0) & (labels != unknown_id(labels.dtype)))
+    """Return the voxels of objects: neither background (0) nor unlabelled."""
+    return np.asarray((labels != 0) & (labels != unlabelled_id(labels.dtype)))
 
 
 def exclusion_zone(
-    labels: npt.NDArray[Any], outside: Triple, inside: Triple, shape: ElementShape = "diamond"
+    labels: npt.NDArray[Any], outside: IntZYX, inside: IntZYX, shape: ElementShape = "diamond"
 ) -> npt.NDArray[np.bool_]:
-    """Return the voxels near a border of the labels, which are not scored.
+    """Return the exclusion zone: the voxels near a border of the labels, which are not scored.
 
-    The foreground's dilation by `outside` without its erosion by `inside` (paper, Data
-    preprocessing, step 7), which is: voxels near the foreground and near the background. The
-    border of the volume is no border of an object, and an unknown voxel makes no zone.
+    The dilation of the foreground by `outside` without its erosion by `inside` (paper, Data
+    preprocessing, step 7), that is: voxels near the foreground and near the background. The border
+    of the volume is not a border of an object, and unlabelled voxels make no zone.
 
     ::
 
@@ -41,53 +47,52 @@ def exclusion_zone(
     Parameters
     ----------
     labels
-        Shape (z, y, x), unsigned; the dtype's maximum is unknown.
+        Shape (z, y, x), unsigned; the maximum of the dtype is unlabelled.
     outside, inside
-        Widths in voxels along each axis (`asem.image.morphology.zone_radii`).
+        Widths in voxels along each axis (`asem.image.morphology.zone_radii_in_voxels`).
     shape
         ``"diamond"``: abs(dz) / nz + abs(dy) / ny + abs(dx) / nx <= 1, the iterated cross where
         isotropic. ``"ball"``: the Euclidean counterpart, which is wider.
     """
     foreground = is_foreground(labels)
-    return near(foreground, outside, shape) & near(labels == 0, inside, shape)
+    return binary_dilation(foreground, outside, shape) & binary_dilation(labels == 0, inside, shape)
 
 
-def zone_halo(outside: Triple, inside: Triple) -> Triple:
-    """Return how far around a block its zone depends on the labels."""
-    z, y, x = (max(a, b) for a, b in zip(outside, inside, strict=True))
-    return z, y, x
+def zone_halo(outside: IntZYX, inside: IntZYX) -> IntZYX:
+    """Return the halo of a block, in voxels, on which its exclusion zone depends."""
+    return per_axis(max, outside, inside)
 
 
-def warn_of_lost_zone(name: str, out_nm: float, in_nm: float, voxel_size: Nm3) -> None:
-    """Log a warning where a zone is 0 voxels wide along an axis; call it once for each command.
+def warn_zero_zone_width(name: str, out_nm: float, in_nm: float, voxel_size: NmZYX) -> None:
+    """Log a warning where a zone is 0 voxels wide along an axis; call it once per command.
 
     Parameters
     ----------
     name
-        Of the structure.
+        Name of the structure.
     out_nm, in_nm
-        Widths outside and inside of the borders.
+        Widths outside and inside of the borders, nm.
     voxel_size
         nm.
     """
     for side, width_nm in (("outside", out_nm), ("inside", in_nm)):
         what = f"{name}: the exclusion zone {side}"
-        warn_of_lost_width(what, width_nm, voxel_size, zone_radii(width_nm, voxel_size))
+        warn_zero_radius(what, width_nm, voxel_size, zone_radii_in_voxels(width_nm, voxel_size))
 
 
-def write_zone(
-    output: Output, source: Volume, outside: Triple, inside: Triple, shape: ElementShape
+def write_exclusion_zone(
+    output: OutputImage, source: Volume, outside: IntZYX, inside: IntZYX, shape: ElementShape
 ) -> None:
     """Write the exclusion zone of labels, block by block.
 
     ::
 
-        read     |-- halo --|--- block ---|-- halo --|    within the volume
+        read     |-- halo --|--- block ---|-- halo --|    clipped to the volume
 
     Parameters
     ----------
     output
-        Of the shape of `source`.
+        Runs the blocks; of the shape of `source`.
     source
         The labels.
     outside, inside, shape
@@ -97,14 +102,14 @@ def write_zone(
     def zone(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return exclusion_zone(labels, outside, inside, shape)
 
-    write_mapped(output, source, zone, zone_halo(outside, inside), stage="zone")
+    map_overlap(output, source, zone, zone_halo(outside, inside), stage="zone")
 
 
-def write_grown(output: Output, source: Volume, radii: Triple) -> None:
-    """Write labels dilated by a diamond (`asem.image.morphology.grown`), block by block."""
-    unknown = unknown_id(source.dtype)
+def write_dilated(output: OutputImage, source: Volume, radii: IntZYX) -> None:
+    """Write labels dilated by a diamond (`asem.image.morphology.dilate_labels`), block by block."""
+    unlabelled = unlabelled_id(source.dtype)
 
     def dilate(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return grown(labels, radii, unknown)
+        return dilate_labels(labels, radii, unlabelled)
 
-    write_mapped(output, source, dilate, radii, stage="dilation")
+    map_overlap(output, source, dilate, radii, stage="dilation")

@@ -1,1 +1,1 @@
-"""Numbers from volumes: how well a prediction fits, and later what organelles measure."""
+"""Measurements: scores of a prediction against labels."""

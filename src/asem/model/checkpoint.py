@@ -1,12 +1,14 @@
-"""Checkpoints: weights as safetensors, the rest as JSON; nothing is unpickled.
+"""Save and load checkpoints: weights as safetensors, all else as JSON (nothing is unpickled).
 
 ::
 
     RUN/run.json                                    state of the run, its best checkpoint
     RUN/checkpoints/00001000/model.safetensors      weights
-                             optimizer.safetensors  moments, to go on training
-                             state.json             iteration, network, training file
-    MODEL/model.safetensors, state.json             a converted model: no run, no moments
+                             optimizer.safetensors  optimizer state, to resume training
+                             state.json             iteration, network, settings of the training
+    MODEL/model.safetensors, state.json             a converted model
+
+The optimizer state is written and read in `asem.training.training_checkpoint`.
 """
 
 import hashlib
@@ -17,225 +19,123 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asem.blocks.enclosing import refuse_within_output
-from asem.model.config import CheckpointInfo, ModelConfig, RunState
-from asem.model.tensors import read_tensors, save_tensors
+from asem.blocks.output_nesting import check_not_within_output
+from asem.model.checkpoint_info import CheckpointInfo, RunState
+from asem.model.config import ModelConfig
+from asem.model.tensor_files import read_tensors, save_tensors
 from asem.model.unet import UNet
-from asem.system.documents import read_json
-from asem.system.files import is_temporary, open_regular, refuse_undecodable
-from asem.system.folders import replaced_folder
-from asem.system.names import refuse_link
-from asem.system.own_files import replaced_own
-from asem.system.resources import refuse_without_memory
+from asem.system.atomic_rename import check_not_link
+from asem.system.files import check_utf8_path, is_temporary_name, open_regular_file
+from asem.system.folder_replacement import replace_folder
+from asem.system.json_toml import read_json
+from asem.system.resources import check_free_memory
 
-WEIGHTS, MOMENTS, STATE, RUN = (
+WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE, RUN_FILE = (
     "model.safetensors",
     "optimizer.safetensors",
     "state.json",
     "run.json",
 )
-CHECKPOINTS = "checkpoints"
-TRAINED = "trained."
-"""Before the names of weights that are trained but not those for inference."""
-MOMENT_NAMES = ("exp_avg", "exp_avg_sq")
-"""What Adam and AdamW keep of each weight, besides the number of steps."""
-MOST_FEATURES = 2**20
-"""Of the coarsest level."""
+CHECKPOINTS_FOLDER = "checkpoints"
 
 
-def save_checkpoint(
-    run: Path,
-    info: CheckpointInfo,
-    *,
-    net: UNet,
-    optimizer: torch.optim.Optimizer,
-    trained: Mapping[str, Tensor],
-) -> None:
-    """Write one checkpoint of a run; it appears whole or not at all.
-
-    Parameters
-    ----------
-    run, info
-        Where, and what stands beside the weights.
-    net
-        What inference is to use.
-    optimizer
-        Its moments are kept, to go on training.
-    trained
-        The weights that are trained, where they are not those of `net`.
-
-    Raises
-    ------
-    FileExistsError
-        There is something else at its place, or more than a checkpoint.
-    ValueError
-        A weight is no finite number; nothing is written.
-    """
-    folder = checkpoint_folder(run, info.iteration)
-    own = {f"{TRAINED}{name}": value.contiguous() for name, value in trained.items()}
-    for name, value in (*net.state_dict().items(), *own.items()):
-        if not value.isfinite().all():
-            raise ValueError(
-                f"the weights {name} became infinite or NaN by iteration {info.iteration}; take a "
-                'smaller optimizer.learning_rate, or precision = "32"'
-            )
-    with replaced_folder(folder, refuse_more_than_checkpoint) as made:
-        save_tensors({k: v.contiguous() for k, v in net.state_dict().items()}, made / WEIGHTS)
-        save_tensors({**_moments(optimizer), **own}, made / MOMENTS)
-        (made / STATE).write_text(info.model_dump_json(indent=1))
-
-
-def refuse_more_than_checkpoint(folder: Path) -> None:
-    """Raise FileExistsError where anything but a checkpoint of a run lies at `folder`."""
+def check_only_checkpoint_files(folder: Path) -> None:
+    """Raise FileExistsError if a folder contains more than a checkpoint of a run, or is none."""
     others = [folder.name]
     if folder.is_dir() and not folder.is_symlink():
-        others = [file.name for file in folder.iterdir() if not is_checkpoint_part(file)]
+        others = [file.name for file in folder.iterdir() if not is_checkpoint_file(file)]
     if others:
         raise FileExistsError(
             f"{folder} holds more than a checkpoint ({others[0]}); move that away"
         )
 
 
-def is_checkpoint_part(file: Path) -> bool:
-    """Whether a file in the folder of a checkpoint is one that `save_checkpoint` writes."""
-    own = file.name in (WEIGHTS, MOMENTS, STATE) or is_temporary(file.name)
+def is_checkpoint_file(file: Path) -> bool:
+    """Whether a file in the folder of a checkpoint is part of the checkpoint."""
+    own = file.name in (WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE) or is_temporary_name(file.name)
     return own and file.is_file() and not file.is_symlink()
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
-    """Return where a run keeps the checkpoint of an iteration."""
-    return run / CHECKPOINTS / f"{iteration:08d}"
+    """Return the folder in which a run stores the checkpoint of an iteration."""
+    return run / CHECKPOINTS_FOLDER / f"{iteration:08d}"
 
 
-def iterations_in(run: Path) -> list[int]:
-    """Return the iterations of which a run has a checkpoint, rising."""
-    names = [path.name for path in (run / CHECKPOINTS).glob("*")]
+def list_checkpoint_iterations(run: Path) -> list[int]:
+    """Return the iterations of which a run has a checkpoint, in ascending order."""
+    names = [path.name for path in (run / CHECKPOINTS_FOLDER).glob("*")]
     return sorted(int(name) for name in names if name.isdigit())
 
 
 def save_model(
     folder: Path, info: CheckpointInfo, weights: Mapping[str, Tensor], *, overwrite: bool = False
 ) -> None:
-    """Write a checkpoint that belongs to no run; it appears whole or not at all.
+    """Write a checkpoint that belongs to no run, atomically.
 
     Parameters
     ----------
     folder
-        What to write; its parents are made.
+        Folder to write; its parents are created.
     info
-        What it is.
+        Metadata of the checkpoint.
     weights
-        By their names in `UNet`.
+        Tensors by their names in `UNet`.
     overwrite
-        Replace a checkpoint of this kind.
+        Replace a converted model at `folder`.
 
     Raises
     ------
     FileExistsError
-        There is something else, or a checkpoint and no `overwrite`.
+        `folder` is something else, or a converted model and `overwrite` is False.
     """
-    refuse_undecodable(folder)
-    with replaced_folder(folder, partial(refuse_to_replace, overwrite=overwrite)) as made:
+    check_utf8_path(folder)
+    with replace_folder(folder, partial(check_model_destination, overwrite=overwrite)) as made:
         own = {name: value.contiguous() for name, value in weights.items()}
-        save_tensors(own, made / WEIGHTS)
-        (made / STATE).write_text(info.model_dump_json(indent=1))
+        save_tensors(own, made / WEIGHTS_FILE)
+        (made / STATE_FILE).write_text(info.model_dump_json(indent=1))
 
 
-def refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a place where `save_model` may not write; an empty folder is free."""
-    refuse_undecodable(folder)
-    refuse_link(folder)
-    refuse_within_output(folder)
-    if not folder.exists():
+def check_model_destination(destination: Path, *, overwrite: bool) -> None:
+    """Raise FileExistsError if `save_model` may not write here; an empty folder is allowed."""
+    check_utf8_path(destination)
+    check_not_link(destination)
+    check_not_within_output(destination)
+    if not destination.exists():
         return
-    held = {file.name for file in folder.iterdir()} if folder.is_dir() else {folder.name}
-    own = folder.is_dir() and all(map(is_checkpoint_part, folder.iterdir()))
-    if held and (held != {WEIGHTS, STATE} or not own):
-        raise FileExistsError(f"{folder} exists and is no converted model; give another name")
-    if held and not overwrite:
-        raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{parameter}.{name}": torch.as_tensor(value).contiguous()
-        for parameter, values in state.items()
-        for name, value in values.items()
-    }
-
-
-def load_training(folder: Path, net: UNet, optimizer: torch.optim.Optimizer) -> None:
-    """Give a network and its optimizer the state in which `save_checkpoint` found them.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or of another network; nothing is changed.
-    """
-    found = _read_moments(folder, net)
-    load_weights(folder, net)
-    names = [name for name in found if name.startswith(TRAINED)]
-    trained = {name.removeprefix(TRAINED): found.pop(name) for name in names}
-    if trained:
-        net.load_state_dict(trained)
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in found.items():
-        parameter, name = key.split(".", 1)
-        state.setdefault(int(parameter), {})[name] = value
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for number, values in state.items():
-        for name, value in values.items():
-            if value.shape == weights[number].shape:  # fused optimizers want one memory layout
-                values[name] = torch.empty_like(weights[number]).copy_(value)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def check_training(folder: Path, config: ModelConfig) -> None:
-    """Raise ValueError where a training cannot be resumed from a checkpoint, for it is damaged."""
-    read_weights(folder, config)
-    with torch.device("meta"):
-        _read_moments(folder, UNet(config))
-
-
-def _read_moments(folder: Path, net: UNet) -> dict[str, Tensor]:
-    """Read what `save_checkpoint` stored beside the weights of a network."""
-    weights = list(enumerate(net.parameters()))
-    moments = {f"{n}.{name}": weight for n, weight in weights for name in MOMENT_NAMES}
-    steps = {f"{n}.step": torch.zeros(()) for n, _ in weights}
-    averaged = {f"{TRAINED}{name}": value for name, value in net.state_dict().items()}
-    try:
-        return read_tensors(folder / MOMENTS, {**moments, **steps}, optional=averaged)
-    except ValueError as error:
-        raise ValueError(
-            f"{error}; go on from an earlier checkpoint with --resume-at, or begin again with "
-            "--overwrite"
-        ) from error
+    names = (
+        {file.name for file in destination.iterdir()}
+        if destination.is_dir()
+        else {destination.name}
+    )
+    own = destination.is_dir() and all(map(is_checkpoint_file, destination.iterdir()))
+    if names and (names != {WEIGHTS_FILE, STATE_FILE} or not own):
+        raise FileExistsError(f"{destination} exists and is no converted model; give another name")
+    if names and not overwrite:
+        raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
 
 
 def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
     """Return the folder of a checkpoint: `path` itself, or one of the run `path`.
 
-    Of a run the best, or with `first_fit` the first of its fit regime, where it has one.
+    Of a run the best checkpoint, or with `first_fit` the first of its fit regime, if there is one.
 
     Raises
     ------
     FileNotFoundError
-        There is nothing at `path`.
+        `path` does not exist.
     ValueError
-        It is neither a run nor a checkpoint, or the run has no checkpoint yet.
+        `path` is neither a run nor a checkpoint, or the run has no checkpoint yet.
     """
-    refuse_undecodable(path)
+    check_utf8_path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is nothing at {path}")
-    if (path / RUN).is_file():
-        state = read_run(path)
+    if (path / RUN_FILE).is_file():
+        state = read_run_state(path)
         best = (state.first_fit if first_fit else None) or state.best
         if best is None:
             raise ValueError(f"the run {path} has no checkpoint yet; train it first")
         path = checkpoint_folder(path, best)
-    if not (path / WEIGHTS).is_file() or not (path / STATE).is_file():
+    if not (path / WEIGHTS_FILE).is_file() or not (path / STATE_FILE).is_file():
         raise ValueError(
             f"{path} is no checkpoint; name a run directory of `asem train`, one of its "
             "checkpoints, or a model of `asem models convert`"
@@ -244,62 +144,56 @@ def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
 
 
 def load_checkpoint(folder: Path) -> tuple[UNet, CheckpointInfo]:
-    """Load a network, ready for inference, from the folder of a checkpoint.
+    """Load a network in evaluation mode from the folder of a checkpoint.
 
     Raises
     ------
     ValueError
-        It is damaged.
+        The checkpoint is damaged.
     """
-    info = read_info(folder)
-    weights = read_weights(folder, info.model)  # before memory is taken for what is stated
+    info = read_checkpoint_info(folder)
+    weights = read_weights(folder, info.model)  # checked before UNet allocates
     net = UNet(info.model)
     net.load_state_dict(weights)
-    # oneDNN and cuDNN are faster when the channels of a voxel lie together.
+    # oneDNN and cuDNN are faster when the channels of a voxel are adjacent in memory.
     net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return net.eval(), info
 
 
-def read_info(folder: Path) -> CheckpointInfo:
-    """Return what stands beside the weights of a checkpoint; ValueError where it is damaged."""
-    return CheckpointInfo.checked(read_json(folder / STATE), source=str(folder / STATE))
+def read_checkpoint_info(folder: Path) -> CheckpointInfo:
+    """Read the metadata of a checkpoint; raise ValueError if it is damaged."""
+    return CheckpointInfo.from_dict(read_json(folder / STATE_FILE), source=str(folder / STATE_FILE))
 
 
 def load_weights(folder: Path, net: UNet) -> None:
-    """Read the weights of a checkpoint into a network of its shape; ValueError where damaged."""
+    """Read the weights of a checkpoint into a network; raise ValueError if they are damaged."""
     net.load_state_dict(read_weights(folder, net.config))
 
 
 def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint by their names in `UNet`.
+    """Read the weights of a checkpoint, by their names in `UNet`.
 
     Raises
     ------
     ValueError
-        They are damaged, not finite, or not those of a network of the shape `config`.
+        They are damaged, not finite, or not those of a network of shape `config`.
     """
-    file = folder / WEIGHTS
-    with torch.device("meta"):  # takes no memory
+    file = folder / WEIGHTS_FILE
+    with torch.device("meta"):  # allocates no memory
         expected = UNet(config).state_dict()
-    refuse_without_memory(file.stat().st_size, f"the network {file}")
+    check_free_memory(file.stat().st_size, f"the network {file}")
     return read_tensors(file, expected)
 
 
-def weights_hash(folder: Path) -> str:
+def hash_weights(folder: Path) -> str:
     """Return the SHA-256 of a checkpoint's weights."""
     digest = hashlib.sha256()
-    with open_regular(folder / WEIGHTS) as file:
-        while part := file.read(2**20):
-            digest.update(part)
+    with open_regular_file(folder / WEIGHTS_FILE) as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
-def read_run(run: Path) -> RunState:
-    """Return what `run.json` holds; ValueError where it is damaged or something else."""
-    return RunState.checked(read_json(run / RUN), source=str(run / RUN))
-
-
-def write_run(run: Path, state: RunState) -> None:
-    """Write `run.json`, whole or not at all."""
-    with replaced_own(run / RUN) as file:
-        file.write(state.model_dump_json(indent=1).encode())
+def read_run_state(run: Path) -> RunState:
+    """Read `run.json`; raise ValueError if it is damaged or something else."""
+    return RunState.from_dict(read_json(run / RUN_FILE), source=str(run / RUN_FILE))

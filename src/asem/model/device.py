@@ -1,4 +1,4 @@
-"""Where and in which precision the network runs."""
+"""Select device and precision, copy arrays to and from a device, convert out-of-memory errors."""
 
 import os
 import shutil
@@ -13,21 +13,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-AMPERE = 8
+OUT_OF_MEMORY_MESSAGES = ("out of memory", "not enough memory", "can't allocate memory")
+MIN_BF16_CAPABILITY = 8
 """Compute capability of the first GPUs with bf16."""
-VOLTA = (7, 0)
-"""Of the first GPUs that Triton compiles for."""
+MIN_TRITON_CAPABILITY = (7, 0)
+"""Compute capability of the first GPUs that Triton compiles for."""
 Precision = Literal["auto", "32", "bf16"]
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device called auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.
+    """Return the device named auto, cpu, cuda or cuda:N; auto is a GPU if there is one.
 
     Raises
     ------
     ValueError
-        The name is unknown, or this machine has no such device.
+        The name is not one of these, or this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -46,7 +46,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_devices(name: str) -> tuple[str, ...]:
-    """Return the devices to share work among: every GPU for auto and cuda, else the one named."""
+    """Return the devices to use: every GPU for auto and cuda, else the one named."""
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name in ("auto", "cuda") and number > 1:
         return tuple(f"cuda:{index}" for index in range(number))
@@ -54,57 +54,59 @@ def resolve_devices(name: str) -> tuple[str, ...]:
 
 
 def resolve_precision(name: Precision, device: torch.device) -> Literal["32", "bf16"]:
-    """Return what to compute in; auto is bf16 where the device has instructions for it."""
+    """Return the precision to compute in; auto is bf16 if the device has instructions for it."""
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device)[0] >= AMPERE else "32"
-    # Newer than the oldest PyTorch that is allowed.
+        return (
+            "bf16" if torch.cuda.get_device_capability(device)[0] >= MIN_BF16_CAPABILITY else "32"
+        )
+    # get_capabilities is newer than the oldest PyTorch allowed.
     features: dict[str, bool] = dict(getattr(torch.cpu, "get_capabilities", dict)())
     return "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "32"
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether `torch.compile` pays and works: on a GPU, with Triton and what Triton builds with."""
+    """Whether `torch.compile` works: on a GPU, with Triton, a C compiler and Python's headers."""
     compilers = os.environ.get("CC"), "gcc", "clang"
     return (
         device.type == "cuda"
-        and torch.cuda.get_device_capability(device) >= VOLTA
+        and torch.cuda.get_device_capability(device) >= MIN_TRITON_CAPABILITY
         and find_spec("triton") is not None
         and any(name and shutil.which(name) for name in compilers)
         and (Path(sysconfig.get_path("include")) / "Python.h").exists()
     )
 
 
-def on_device(voxels: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """Bring an array to a device, or look at it where that is the processor.
+def to_device(voxels: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to a device; on the CPU return a view if possible.
 
-    To a GPU it goes through pinned memory, which PyTorch keeps from one time to the next: clearing
-    new pages takes longer than to move them.
+    The copy to a GPU uses pinned memory, which PyTorch caches: zeroing new pages takes longer than
+    the transfer.
     """
-    plain = voxels.flags.writeable and all(stride > 0 for stride in voxels.strides)
-    here = torch.from_numpy(voxels if plain else voxels.copy())  # what PyTorch takes as it is
+    convertible = voxels.flags.writeable and all(stride > 0 for stride in voxels.strides)
+    tensor = torch.from_numpy(voxels if convertible else voxels.copy())
     if device.type != "cuda":
-        return here
-    pinned = torch.empty(here.shape, dtype=here.dtype, pin_memory=True)
-    return pinned.copy_(here).to(device)
+        return tensor
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor).to(device)
 
 
-def on_host(there: Tensor) -> npt.NDArray[Any]:
-    """Return what lies on a device as an array, from a GPU in pinned memory."""
-    if there.is_cuda:
-        there = torch.empty(there.shape, dtype=there.dtype, pin_memory=True).copy_(there)
-    return there.numpy()
+def to_host(tensor: Tensor) -> npt.NDArray[Any]:
+    """Return a tensor as an array; copy it from a GPU to pinned memory."""
+    if tensor.is_cuda:
+        tensor = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
+    return tensor.numpy()
 
 
 @contextmanager
-def memory_advice(advice: str) -> Iterator[None]:
-    """Turn what happens when memory runs out into one line that says what to take instead.
+def advise_out_of_memory(advice: str) -> Iterator[None]:
+    """Convert an out-of-memory error into a ValueError of one line that contains `advice`.
 
     Raises
     ------
     ValueError
-        In place of MemoryError and PyTorch's own error of that meaning.
+        Instead of a MemoryError or PyTorch's out-of-memory error.
     """
     try:
         yield
@@ -116,14 +118,14 @@ def memory_advice(advice: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory ran out, of the machine or of a device."""
+    """Whether an error reports that the memory of the machine or of a device is exhausted."""
     if isinstance(error, RuntimeError):
-        return any(sign in str(error) for sign in NO_MEMORY)
+        return any(message in str(error) for message in OUT_OF_MEMORY_MESSAGES)
     return isinstance(error, MemoryError)
 
 
-def describe(device: torch.device) -> str:
-    """Return the device's name with the number of threads, for provenance and logs."""
+def describe_device(device: torch.device) -> str:
+    """Return the name of a GPU, or the number of CPU threads, for provenance and logs."""
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     return f"cpu, {torch.get_num_threads()} threads"

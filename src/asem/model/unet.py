@@ -1,4 +1,4 @@
-"""The paper's 3D U-Net with valid convolutions, and which sizes it takes.
+"""3D U-Net of the paper with valid convolutions; its valid input sizes, output sizes and context.
 
 ::
 
@@ -24,7 +24,7 @@ KERNEL = 3
 CLASSES = 2
 """Background, foreground."""
 BATCH_NORM_MOMENTUM = 0.05
-"""The statistics used at inference are those of about the last 20 batches; they are small."""
+"""Statistics at inference average over about the last 20 batches, since batches are small."""
 
 
 class UNet(nn.Module):
@@ -33,30 +33,30 @@ class UNet(nn.Module):
     Parameters
     ----------
     config
-        Its shape.
+        Shape of the network.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        widths = [config.features * config.growth**level for level in range(config.levels)]
-        ins = [1, *widths]
+        widths = config.features_per_level
+        inputs = [1, *widths]
         self.down = nn.ModuleList(
-            _convolutions(ins[level], width, config) for level, width in enumerate(widths)
+            _make_level(inputs[level], width, config) for level, width in enumerate(widths)
         )
         self.up = nn.ModuleList(
-            _convolutions(width + below, width, config) for width, below in pairwise(widths)
+            _make_level(width + below, width, config) for width, below in pairwise(widths)
         )
         self.head = nn.Conv3d(widths[0], CLASSES, KERNEL)
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Compute the two classes' logits.
+        """Compute the logits of the two classes.
 
         Parameters
         ----------
         raw
-            Shape (n, 1, z, y, x), grey values scaled to [-1, 1]; each axis a size that
-            `output_size` takes.
+            Shape (n, 1, z, y, x), grey values scaled to [-1, 1]; each axis of a valid size (see
+            `output_size`).
 
         Returns
         -------
@@ -72,12 +72,14 @@ class UNet(nn.Module):
         for level in reversed(range(len(self.up))):
             x = functional.interpolate(x, scale_factor=2, mode="nearest")
             sizes = [crop_size(self.config, level, size) for size in x.shape[2:]]
-            x = self.up[level](torch.cat([_cropped(skips[level], sizes), _cropped(x, sizes)], 1))
+            x = self.up[level](
+                torch.cat([_crop_center(skips[level], sizes), _crop_center(x, sizes)], 1)
+            )
         logits: Tensor = self.head(x)
         return logits
 
 
-def _convolutions(features_in: int, features: int, config: ModelConfig) -> nn.Sequential:
+def _make_level(features_in: int, features: int, config: ModelConfig) -> nn.Sequential:
     def layers() -> Iterator[nn.Module]:
         for number in range(config.convolutions):
             normed = config.norm == "batch"
@@ -89,13 +91,13 @@ def _convolutions(features_in: int, features: int, config: ModelConfig) -> nn.Se
     return nn.Sequential(*layers())
 
 
-def _cropped(x: Tensor, sizes: list[int]) -> Tensor:
-    z, y, w = ((have - want) // 2 for have, want in zip(x.shape[2:], sizes, strict=True))
+def _crop_center(x: Tensor, sizes: list[int]) -> Tensor:
+    z, y, w = ((size - cropped) // 2 for size, cropped in zip(x.shape[2:], sizes, strict=True))
     return x[:, :, z : z + sizes[0], y : y + sizes[1], w : w + sizes[2]]
 
 
-def initialize(net: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights for ReLU layers (He et al., 2015); biases are zero."""
+def initialize_weights(net: nn.Module, generator: torch.Generator) -> None:
+    """Draw random weights for ReLU layers (He et al., 2015); set biases to zero."""
     for module in net.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
@@ -104,28 +106,28 @@ def initialize(net: nn.Module, generator: torch.Generator) -> None:
 
 
 def _shrinkage(config: ModelConfig) -> int:
-    """Voxels that the convolutions of one level take from an axis."""
-    taken: int = config.convolutions * (KERNEL - 1)
-    return taken
+    """Return the voxels that the convolutions of one level consume along an axis."""
+    voxels: int = config.convolutions * (KERNEL - 1)
+    return voxels
 
 
 def crop_size(config: ModelConfig, level: int, size: int) -> int:
-    """Return what is kept of `size` upsampled voxels before the convolutions of `level`.
+    """Return the size to which `size` upsampled voxels are cropped at a level of the decoder.
 
-    What the convolutions leave is a multiple of all the pooling from this level down, which makes
-    the output equivariant to shifts by `lattice` voxels.
+    The output size of the convolutions that follow is a multiple of all poolings from this level
+    down, which makes the network equivariant to shifts by `lattice` voxels.
     """
     pooled, shrinkage = 1 << (config.levels - 1 - level), _shrinkage(config)
     return (size - shrinkage) // pooled * pooled + shrinkage
 
 
 def lattice(config: ModelConfig) -> int:
-    """Return the shift in voxels to which the output is equivariant: 8 for the paper's network."""
+    """Return the shift in voxels to which the network is equivariant: 8 for the paper's."""
     return 1 << (config.levels - 1)
 
 
 def output_size(config: ModelConfig, size: int) -> int | None:
-    """Return how many voxels come out where `size` go in; None for a size it does not take.
+    """Return the output size for an input of `size` voxels; None if that is no valid input size.
 
     Examples
     --------
@@ -149,40 +151,40 @@ def output_size(config: ModelConfig, size: int) -> int | None:
     return size if size >= 1 else None
 
 
-def crops(config: ModelConfig) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return what each level on the way up cuts off, the same for every size that is taken.
+def level_crops(config: ModelConfig) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return what each decoder level crops, the same for every valid input size.
 
     Returns
     -------
     list
-        For each level but the lowest, the finest first: voxels before and behind that are cut off
-        the skipped feature maps, and off the upsampled ones.
+        For each level but the coarsest, the finest first: voxels cropped at the start and at the
+        end of the skip connection's feature maps, and of the upsampled ones.
 
     Examples
     --------
-    >>> crops(ModelConfig())
+    >>> level_crops(ModelConfig())
     [((42, 42), (2, 2)), ((16, 16), (0, 0)), ((4, 4), (0, 0))]
     """
-    sizes, size = [], valid_input(config)
+    sizes, size = [], valid_input_size(config)
     for level in range(config.levels):
         size = (size // 2 if level else size) - _shrinkage(config)
         sizes.append(size)
-    found = []
+    crops = []
     for level in reversed(range(config.levels - 1)):
-        wanted = crop_size(config, level, 2 * size)
-        cuts = [(have - wanted, (have - wanted) // 2) for have in (sizes[level], 2 * size)]
-        skip, upsampled = ((before, cut - before) for cut, before in cuts)
-        found.append((skip, upsampled))
-        size = wanted - _shrinkage(config)
-    return found[::-1]
+        cropped = crop_size(config, level, 2 * size)
+        excess = (sizes[level] - cropped, 2 * size - cropped)
+        skip, upsampled = ((voxels // 2, voxels - voxels // 2) for voxels in excess)
+        crops.append((skip, upsampled))
+        size = cropped - _shrinkage(config)
+    return crops[::-1]
 
 
-def valid_input(config: ModelConfig, at_least: int = 1) -> int:
-    """Return the smallest input size that gives `at_least` so many voxels of output.
+def valid_input_size(config: ModelConfig, at_least: int = 1) -> int:
+    """Return the smallest input size whose output has `at_least` so many voxels.
 
     Examples
     --------
-    >>> valid_input(ModelConfig(), 104), valid_input(ModelConfig())
+    >>> valid_input_size(ModelConfig(), 104), valid_input_size(ModelConfig())
     (204, 100)
     """
     size = at_least
@@ -199,20 +201,20 @@ def context(config: ModelConfig) -> int:
     >>> context(ModelConfig())
     47
     """
-    size = valid_input(config)
-    out = output_size(config, size)
-    assert out is not None
-    return (size - out) // 2
+    size = valid_input_size(config)
+    output = output_size(config, size)
+    assert output is not None
+    return (size - output) // 2
 
 
-def reach(config: ModelConfig) -> int:
-    """Return how many voxels behind an output voxel may change it, at most.
+def context_behind(config: ModelConfig) -> int:
+    """Return the largest distance of an input voxel behind an output voxel that depends on it.
 
-    The smallest tile keeps one lattice step; this is what it reads behind its first voxel.
+    The smallest tile has one lattice step of output; this is what it reads behind its first voxel.
 
     Examples
     --------
-    >>> reach(ModelConfig())
+    >>> context_behind(ModelConfig())
     60
     """
-    return valid_input(config, lattice(config)) - context(config) - 1
+    return valid_input_size(config, lattice(config)) - context(config) - 1

@@ -1,1 +1,1 @@
-"""Synthetic cells: geometry -> voxels -> the look of an electron microscope."""
+"""Synthetic cells: geometry, rasterization, simulated FIB-SEM image."""

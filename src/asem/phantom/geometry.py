@@ -1,11 +1,11 @@
-"""Where things lie in a synthetic cell: bent tubes and balls, in nm."""
+"""Random geometry of a synthetic cell in nm: mitochondria, vesicles and lysosomes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asem.config import Nm3
+from asem.config import NmZYX
 
 Points = npt.NDArray[np.float64]
 """Shape (n, 3), nm along (z, y, x)."""
@@ -13,23 +13,23 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tube:
-    """A bent tube with round ends: what mitochondria look like.
+    """A bent tube with round ends: a mitochondrion.
 
     Parameters
     ----------
-    spine
-        Points of its middle line, in order.
+    centreline
+        Points along its centreline, in order.
     radius_nm
-        From the middle line to the outer membrane.
+        From the centreline to the outer membrane.
     """
 
-    spine: Points
+    centreline: Points
     radius_nm: float
 
 
 @dataclass(frozen=True)
-class Ball:
-    """A sphere: vesicles (bright inside) and lysosomes (dark inside).
+class Sphere:
+    """A sphere: a vesicle (bright inside) or a lysosome (dark inside).
 
     Parameters
     ----------
@@ -37,67 +37,67 @@ class Ball:
         nm along (z, y, x).
     radius_nm
         To its membrane.
-    dark
-        Whether it is filled with dark matter.
+    electron_dense
+        Whether its lumen is dark.
     """
 
     centre: Points
     radius_nm: float
-    dark: bool
+    electron_dense: bool
 
 
 @dataclass(frozen=True)
-class Cell:
-    """All that is in a piece of cytoplasm.
+class CellGeometry:
+    """The organelles in a box of cytoplasm.
 
     Parameters
     ----------
     extent_nm
-        The piece, from (0, 0, 0).
-    mitochondria, balls
-        They do not touch one another.
+        Size of the box, which starts at (0, 0, 0).
+    mitochondria, spheres
+        Organelles that do not touch one another.
     """
 
-    extent_nm: Nm3
+    extent_nm: NmZYX
     mitochondria: tuple[Tube, ...]
-    balls: tuple[Ball, ...]
+    spheres: tuple[Sphere, ...]
 
 
-def draw_cell(extent_nm: Nm3, rng: np.random.Generator) -> Cell:
-    """Draw a cell: per cubic micrometre about two mitochondria, four vesicles, two lysosomes.
+def generate_geometry(extent_nm: NmZYX, rng: np.random.Generator) -> CellGeometry:
+    """Generate a cell: per cubic micrometre about two mitochondria, four vesicles, two lysosomes.
 
     Parameters
     ----------
     extent_nm
-        Size of the piece along (z, y, x).
+        Size of the box along (z, y, x).
     rng
-        Where chance comes from.
+        Random generator.
     """
     extent = np.array(extent_nm)
     volume_um3 = float(np.prod(extent / 1000))
     tubes: list[Tube] = []
-    taken: list[tuple[Points, float]] = []
-    wanted = max(2, round(2.2 * volume_um3))
-    for _ in range(60 * wanted):
-        tube = _draw_tube(extent, rng)
-        if len(tubes) < wanted and _clear(tube.spine, tube.radius_nm, taken):
+    placed: list[tuple[Points, float]] = []
+    tube_count = max(2, round(2.2 * volume_um3))
+    for _ in range(60 * tube_count):
+        tube = _random_tube(extent, rng)
+        if len(tubes) < tube_count and _is_clear(tube.centreline, tube.radius_nm, placed):
             tubes.append(tube)
-            taken.append((tube.spine, tube.radius_nm))
-    balls: list[Ball] = []
-    for dark, number in ((True, round(2 * volume_um3)), (False, round(4 * volume_um3))):
-        for _ in range(20 * number):
-            ball = Ball(
-                rng.uniform(0, extent), rng.uniform(*((60, 120) if dark else (30, 70))), dark
+            placed.append((tube.centreline, tube.radius_nm))
+    spheres: list[Sphere] = []
+    for dense, count in ((True, round(2 * volume_um3)), (False, round(4 * volume_um3))):
+        for _ in range(20 * count):
+            sphere = Sphere(
+                rng.uniform(0, extent), rng.uniform(*((60, 120) if dense else (30, 70))), dense
             )
-            kind = sum(other.dark == dark for other in balls)
-            if kind < number and _clear(ball.centre[None], ball.radius_nm, taken):
-                balls.append(ball)
-                taken.append((ball.centre[None], ball.radius_nm))
-    return Cell(extent_nm, tuple(tubes), tuple(balls))
+            same_kind = sum(other.electron_dense == dense for other in spheres)
+            if same_kind < count and _is_clear(sphere.centre[None], sphere.radius_nm, placed):
+                spheres.append(sphere)
+                placed.append((sphere.centre[None], sphere.radius_nm))
+    return CellGeometry(extent_nm, tuple(tubes), tuple(spheres))
 
 
-def _draw_tube(extent: Points, rng: np.random.Generator) -> Tube:
-    """Walk from a random place, turning a little at every step."""
+def _random_tube(extent: Points, rng: np.random.Generator) -> Tube:
+    """Return a tube along a persistent random walk from a random position."""
     step_nm = 40.0
     direction = rng.normal(size=3)
     points = [rng.uniform(0, extent)]
@@ -107,10 +107,10 @@ def _draw_tube(extent: Points, rng: np.random.Generator) -> Tube:
     return Tube(np.array(points), float(rng.uniform(110, 200)))
 
 
-def _clear(points: Points, radius_nm: float, taken: list[tuple[Points, float]]) -> bool:
-    """Whether a body keeps 60 nm from all that is there."""
-    for others, other_radius in taken:
-        apart = np.linalg.norm(points[:, None] - others[None], axis=2).min()
-        if apart < radius_nm + other_radius + 60:
+def _is_clear(points: Points, radius_nm: float, placed: list[tuple[Points, float]]) -> bool:
+    """Whether a body is at least 60 nm away from all bodies that are `placed`."""
+    for others, other_radius in placed:
+        distance = np.linalg.norm(points[:, None] - others[None], axis=2).min()
+        if distance < radius_nm + other_radius + 60:
             return False
     return True

@@ -1,1 +1,1 @@
-"""The napari plugin: annotate by graph cut, read cells, sample data. Thin: see `workflows`."""
+"""napari plugin: graph-cut annotation, reader, sample data. Thin: the logic is in `workflows`."""

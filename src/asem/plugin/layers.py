@@ -1,4 +1,4 @@
-"""The layers that show a window, in nm: raw, the cut over it, strokes, and a ring on top."""
+"""napari layers of a window: raw, cut, strokes and a marker."""
 
 from typing import Any
 
@@ -6,113 +6,121 @@ import numpy as np
 from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 
-from asem.annotate.strokes import BACKGROUND, FOREGROUND
-from asem.plugin.desk import Desk, What
-from asem.plugin.place import place
-from asem.volume.contrast import window_of
-from asem.volume.roi import Triple
+from asem.plugin.annotation_model import AnnotationModel, Change
+from asem.plugin.display_options import (
+    AXIS_ORDERS,
+    COLORS,
+    CUT_OPACITY,
+    MARKER_SIZE,
+    STROKE_LABEL_NAMES,
+    STROKES_OPACITY,
+)
+from asem.plugin.layer_transform import layer_transform
+from asem.volume.contrast import contrast_window_of
+from asem.volume.roi import IntZYX, per_axis
 
-COLORS = {"foreground": "#22c7ff", "background": "#ff7a1a", "cut": "#ffe14d", "here": "#ff3fd0"}
-"""Told apart by those who see no red or no green, too."""
-Colors = dict[int | None, str]
-CUT_OPACITY, STROKES_OPACITY = 0.35, 0.6
-RING = 12
-"""Diameter of what points at a voxel, voxels."""
-NOWHERE = np.empty((0, 3))
-ORDERS = {"Z": (0, 1, 2), "Y": (1, 0, 2), "X": (2, 0, 1)}
-"""The axis one looks along: it comes first, the others are the rows and columns of the screen."""
+LabelColors = dict[int | None, str]
+NO_POINTS = np.empty((0, 3))
 
 
 class WindowLayers:
-    """The layers of a desk in a viewer.
+    """The layers of an annotation model in a viewer.
 
     Parameters
     ----------
     viewer
-        Of napari.
-    desk
-        What they show.
+        napari viewer; the layers are added to it.
+    model
+        The annotation to show.
     """
 
-    def __init__(self, viewer: Any, desk: Desk) -> None:
-        self.viewer, self.desk = viewer, desk
-        where = place(desk.volume, desk.window.offset)
+    def __init__(self, viewer: Any, model: AnnotationModel) -> None:
+        self.viewer, self.model = viewer, model
+        transform = layer_transform(model.volume, model.window.offset)
+        state = model.state
         self.raw = Image(
-            desk.image,
-            name="window of raw",
-            contrast_limits=window_of(desk.volume),
-            **where,
+            state.image,
+            name="raw (window)",
+            contrast_limits=contrast_window_of(model.volume),
+            **transform,
         )
-        self.cut = _labels("cut", desk.foreground, {1: COLORS["cut"]}, CUT_OPACITY, where)
-        kinds: Colors = {FOREGROUND: COLORS["foreground"], BACKGROUND: COLORS["background"]}
-        self.strokes = _labels("strokes", desk.strokes, kinds, STROKES_OPACITY, where)
-        self.here = Points(
+        stroke_colors: LabelColors = {
+            label: COLORS[name] for label, name in STROKE_LABEL_NAMES.items()
+        }
+        self.cut = _make_labels_layer(
+            "cut", state.foreground, {1: COLORS["cut"]}, CUT_OPACITY, transform
+        )
+        self.strokes = _make_labels_layer(
+            "strokes", state.strokes, stroke_colors, STROKES_OPACITY, transform
+        )
+        self.marker = Points(
             ndim=3,
             name="least certain",
-            size=RING,
+            size=MARKER_SIZE,
             face_color="transparent",
-            border_color=COLORS["here"],
+            border_color=COLORS["marker"],
             border_width=0.15,
-            **where,
+            **transform,
         )
-        for layer in self.all:
+        for layer in self.in_order:
             viewer.add_layer(layer)
         viewer.canvas.overlays.scale_bar.visible = True
-        self.look_along("Z")
-        self._to_middle()
+        self.view_along("Z")
+        self._center()
 
     @property
-    def all(self) -> tuple[Any, Any, Any, Any]:
-        """From the bottom to the top."""
-        return self.raw, self.cut, self.strokes, self.here
+    def in_order(self) -> tuple[Any, Any, Any, Any]:
+        """All layers, from bottom to top."""
+        return self.raw, self.cut, self.strokes, self.marker
 
-    def update(self, what: What) -> None:
-        """Show what changed."""
-        if what == "strokes":
+    def update(self, change: Change) -> None:
+        """Update the layers after a change of the model."""
+        if change == "strokes":
             self.strokes.refresh(extent=False)
-        elif what == "cut":
+        elif change == "cut":
             self.cut.refresh(extent=False)
-            self.here.data = NOWHERE
-        elif what == "window":
-            self._replace()
+            self.marker.data = NO_POINTS
+        elif change == "window":
+            self._show_window()
 
-    def look_along(self, axis: str) -> None:
-        """Show planes across an axis, from its middle on: X, Y or Z."""
+    def view_along(self, axis: str) -> None:
+        """Show planes perpendicular to an axis: X, Y or Z."""
         self.viewer.dims.ndisplay = 2
-        self.viewer.dims.order = ORDERS[axis]
+        self.viewer.dims.order = AXIS_ORDERS[axis]
         self.viewer.reset_view()
 
-    def point_at(self, voxel: Triple) -> None:
-        """Go to a voxel and put a ring around it, until the next cut."""
-        self.go_to(voxel)
-        self.here.data = [voxel]
+    def mark_voxel(self, voxel: IntZYX) -> None:
+        """Center on a voxel and mark it until the next cut."""
+        self.center_on(voxel)
+        self.marker.data = [voxel]
 
-    def go_to(self, voxel: Triple) -> None:
-        """Show the plane, and the middle of it, where a voxel of the window lies."""
+    def center_on(self, voxel: IntZYX) -> None:
+        """Center the view on a voxel of the window."""
         position = self.strokes.data_to_world(voxel)
         for axis, point in enumerate(position):
             self.viewer.dims.set_point(axis, point)
         shown = [position[axis] for axis in self.viewer.dims.displayed]
         self.viewer.scene.camera.center = (0, *shown)[-3:]
 
-    def _replace(self) -> None:
-        desk = self.desk
-        where = place(desk.volume, desk.window.offset)
-        arrays = (desk.image, desk.foreground, desk.strokes, NOWHERE)
-        for layer, data in zip(self.all, arrays, strict=True):
+    def _show_window(self) -> None:
+        state = self.model.state
+        transform = layer_transform(self.model.volume, state.window.offset)
+        arrays = (state.image, state.foreground, state.strokes, NO_POINTS)
+        for layer, data in zip(self.in_order, arrays, strict=True):
             layer.data = data
-            layer.translate = where["translate"]
-        self._to_middle()
+            layer.translate = transform["translate"]
+        self._center()
 
-    def _to_middle(self) -> None:
-        z, y, x = (size // 2 for size in self.desk.window.shape)
-        self.go_to((z, y, x))
+    def _center(self) -> None:
+        self.center_on(per_axis(lambda size: size // 2, self.model.window.shape))
         self.viewer.reset_view()
 
 
-def _labels(name: str, data: Any, colors: Colors, opacity: float, where: dict[str, Any]) -> Any:
-    known: Colors = {None: "transparent", 0: "transparent", **colors}
-    colormap = DirectLabelColormap(color_dict=known)
-    layer = Labels(data, name=name, opacity=opacity, colormap=colormap, **where)
-    layer.editable = False  # napari's own brush would keep no record
+def _make_labels_layer(
+    name: str, data: Any, colors: LabelColors, opacity: float, transform: dict[str, Any]
+) -> Any:
+    all_colors: LabelColors = {None: "transparent", 0: "transparent", **colors}
+    colormap = DirectLabelColormap(color_dict=all_colors)
+    layer = Labels(data, name=name, opacity=opacity, colormap=colormap, **transform)
+    layer.editable = False  # napari's own brush would not store strokes
     return layer

@@ -1,4 +1,4 @@
-"""The controls of the annotation widget: what there is to press, and where; no logic."""
+"""Control panel of the annotation widget: Qt widgets and layout, no logic."""
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -19,34 +19,35 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from asem.plugin.brush import MODES, MOST_RADIUS
-from asem.plugin.layers import COLORS, CUT_OPACITY, ORDERS
+from asem.plugin.display_options import AXIS_ORDERS, COLORS, CUT_OPACITY, MAX_BRUSH_RADIUS, MODES
 
-WIDTH = 330
-"""Pixels; leaves the image two thirds of a screen of 1280."""
+PANEL_WIDTH = 352
+"""Pixels; the image has almost half of a screen of 1280 pixels next to napari's own panels."""
 LABEL_WIDTH = 80
 STATUS_HEIGHT = 68
-"""Pixels: four lines, so that a longer one moves no button."""
-MODE_WORDS = {
-    "foreground": ("Foreground", "1", "Draw on the structure"),
-    "background": ("Background", "2", "Draw on what is not the structure"),
-    "erase": ("Erase", "E", "Take strokes away where you draw"),
+"""Pixels; four lines, so that long texts do not move the buttons."""
+PROGRESS_HEIGHT = 34
+"""Pixels; two lines."""
+MODE_LABELS = {
+    "foreground": ("Foreground", "1", "Draw inside the structure"),
+    "background": ("Background", "2", "Draw outside the structure"),
+    "erase": ("Erase", "E", "Erase strokes"),
     "accept": (
         "Accept object",
         "A",
-        "Key: the object under the pointer is right. Button: click it",
+        "Accept the object under the pointer (A), or press this button and click the object",
     ),
     "reject": (
         "Reject object",
         "R",
-        "Key: the object under the pointer is wrong. Button: click it",
+        "Remove the object under the pointer (R), or press this button and click the object",
     ),
-    "move": ("Move view", "M", "Drag the image; also with Space held, or the middle button"),
+    "move": ("Move view", "M", "Pan the image by dragging (also Space + drag, or middle button)"),
 }
 
 
 class Panel(QWidget):
-    """All controls, in the order of the work."""
+    """All controls, in the order of use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,16 +55,16 @@ class Panel(QWidget):
         self.rows.setContentsMargins(6, 4, 6, 4)
         self.rows.setSpacing(4)
         self._add_status()
-        self._add_place()
+        self._add_navigation()
         self._add_brush()
         self._add_cut()
         self._add_network()
-        self._add_end()
+        self._add_save()
         self.rows.addStretch(1)
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(PANEL_WIDTH)
 
     def _add_status(self) -> None:
-        self.status = plain_label()
+        self.status = make_plain_label()
         self.status.setAccessibleName("Status")
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(STATUS_HEIGHT)
@@ -71,160 +72,171 @@ class Panel(QWidget):
         self.status.setStyleSheet("font-weight: bold; padding: 4px; border: 1px solid gray;")
         self.rows.addWidget(self.status)
 
-    def _add_place(self) -> None:
+    def _add_navigation(self) -> None:
         self.structure = QComboBox()
-        self.structure.setToolTip("What you annotate; each structure has its own strokes")
-        self.new = button("New...", "Begin another structure")
-        self._row("Structure", self.structure, self.new)
-        self.previous = button("<", "Previous window (P)")
-        self.number = QSpinBox()
-        self.number.setMinimum(1)
-        self.number.setToolTip("Number of the window: the part of the volume that is worked on")
-        self.next = button(">", "Next window (N)")
+        self.structure.setToolTip("Structure to annotate; strokes are stored per structure")
+        self.new_structure = make_button("New...", "Add a structure")
+        self._add_row("Structure", self.structure, self.new_structure)
+        self.previous = make_button("<", "Previous window (P)")
+        self.window_number = QSpinBox()
+        self.window_number.setMinimum(1)
+        self.window_number.setToolTip("Window: the part of the volume shown now")
+        self.next = make_button(">", "Next window (N)")
         for arrow in (self.previous, self.next):
             arrow.setFixedWidth(36)
-        self._row("Window", self.previous, self.number, self.next)
-        self.progress = plain_label()
-        self.progress.setWordWrap(True)
-        self._row("", self.progress)
-        self.axes = QButtonGroup(self)
-        for number, axis in enumerate(ORDERS):
-            one = button(axis, f"Look along {axis}", toggles=True)
-            self.axes.addButton(one, number)
-        self.axes.button(0).setChecked(True)
-        self._row("Look along", *self.axes.buttons())
+        self._add_row("Window", self.previous, self.window_number, self.next)
+        self.progress_label = make_plain_label()
+        self.progress_label.setWordWrap(True)
+        self.progress_label.setMinimumHeight(PROGRESS_HEIGHT)
+        self._add_row(None, self.progress_label)
+        self.view_axes = QButtonGroup(self)
+        for number, axis in enumerate(AXIS_ORDERS):
+            axis_button = make_button(axis, f"Show planes perpendicular to {axis}", checkable=True)
+            self.view_axes.addButton(axis_button, number)
+        self.view_axes.button(0).setChecked(True)
+        self._add_row("View along", *self.view_axes.buttons())
 
     def _add_brush(self) -> None:
-        self._heading("Draw")
+        self._add_heading("Draw")
         self.modes = QButtonGroup(self)
         grid = QGridLayout()
         grid.setSpacing(4)
         for number, mode in enumerate(MODES):
-            words, key, tip = MODE_WORDS[mode]
-            one = button(f"{words} ({key})", tip, toggles=True)
+            text, key, tooltip = MODE_LABELS[mode]
+            mode_button = make_button(f"{text} ({key})", tooltip, checkable=True)
             if mode in COLORS:
-                one.setStyleSheet(
+                mode_button.setStyleSheet(
                     f"QPushButton {{ border-left: 6px solid {COLORS[mode]}; }}"
                     f"QPushButton:checked {{ background: {COLORS[mode]}; color: black; }}"
                 )
-            self.modes.addButton(one, number)
-            grid.addWidget(one, number // 2, number % 2)
+            self.modes.addButton(mode_button, number)
+            grid.addWidget(mode_button, number // 2, number % 2)
         self.modes.button(0).setChecked(True)
         self.rows.addLayout(grid)
         self.radius = QSpinBox()
-        self.radius.setRange(0, MOST_RADIUS)
+        self.radius.setRange(0, MAX_BRUSH_RADIUS)
         self.radius.setSuffix(" voxels")
         self.radius.setToolTip("Radius of the brush ([ and ])")
-        self.shapes = QButtonGroup(self)
+        self.brush_shapes = QButtonGroup(self)
         for number, shape in enumerate(("Round", "Square")):
-            self.shapes.addButton(button(shape, f"{shape} brush", toggles=True), number)
-        self.shapes.button(0).setChecked(True)
-        self._row("Radius", self.radius, *self.shapes.buttons())
-        self.undo = button("Undo", "Take the last stroke or verdict back (Ctrl+Z)")
-        self.redo = button("Redo", "Bring it back (Ctrl+Y)")
-        self._row("", self.undo, self.redo)
+            self.brush_shapes.addButton(
+                make_button(shape, f"{shape} brush", checkable=True), number
+            )
+        self.brush_shapes.button(0).setChecked(True)
+        for shape_button in self.brush_shapes.buttons():
+            shape_button.setMaximumWidth(72)  # leaves the radius room for "100 voxels"
+        self._add_row("Radius", self.radius, *self.brush_shapes.buttons())
+        self.undo = make_button("Undo", "Undo the last stroke or object decision (Ctrl+Z)")
+        self.redo = make_button("Redo", "Redo (Ctrl+Y)")
+        self._add_row("", self.undo, self.redo)
 
     def _add_cut(self) -> None:
-        self._heading("Cut")
-        self.live = QCheckBox("Cut after each stroke")
-        self.live.setToolTip("Else with Cut now")
-        self.live.setChecked(True)
-        self.cut = button("Cut now (C)", "Find the structure by all strokes of this window")
-        self._row(None, self.live, self.cut)
+        self._add_heading("Graph cut")
+        self.auto_cut = QCheckBox("Update after each stroke")
+        self.auto_cut.setToolTip("If off, press Update cut (C)")
+        self.auto_cut.setChecked(True)
+        self.cut_now = make_button("Update cut (C)", "Segment this window from its strokes")
+        self._add_row(None, self.auto_cut, self.cut_now)
         self.smoothing = QDoubleSpinBox()
         self.smoothing.setRange(0, 500)
         self.smoothing.setDecimals(0)
         self.smoothing.setSingleStep(5)
         self.smoothing.setSuffix(" nm")
-        self.smoothing.setToolTip("By how much the boundary is smoothed, nm")
+        self.smoothing.setToolTip("Smoothing of the object boundary, nm")
         self.threshold = QDoubleSpinBox()
         self.threshold.setRange(0.05, 0.95)
         self.threshold.setSingleStep(0.05)
-        self.threshold.setPrefix("at ")
-        self.threshold.setToolTip("Threshold: less makes objects thicker, more makes them thinner")
-        self._row("Boundary", self.smoothing, self.threshold)
-        self.smoothing.setAccessibleName("Smoothing of the boundary")
-        self.threshold.setAccessibleName("Threshold of the boundary")
+        self.threshold.setToolTip("Threshold: lower makes objects thicker, higher thinner")
+        self._add_row("Smoothing", self.smoothing, QLabel("Threshold"), self.threshold)
+        self.threshold.setAccessibleName("Threshold")
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(100 * CUT_OPACITY))
-        self.opacity.setToolTip("How strongly the cut covers the image")
-        self._row("Overlay", self.opacity)
-        self.uncertain = button("Least certain place (U)", "Go to where a stroke helps most")
-        self.rows.addWidget(self.uncertain)
+        self.opacity.setToolTip("Opacity of the segmentation overlay")
+        self._add_row("Overlay", self.opacity)
+        self.least_certain = make_button(
+            "Least certain voxel (U)", "Go to the voxel with the least certain label"
+        )
+        self.rows.addWidget(self.least_certain)
 
     def _add_network(self) -> None:
         self.checkpoint = QLineEdit()
         self.checkpoint.setPlaceholderText("runs/mito")
-        self.checkpoint.setToolTip("A run or checkpoint of asem train")
-        self._row("Network", self.checkpoint)
-        self.predict = button("Predict here", "Begin this window with what the network predicts")
-        self.forget = button("Strokes alone", "Leave the network's prediction of this window out")
-        self._row("", self.predict, self.forget)
+        self.checkpoint.setToolTip("Run folder or checkpoint from asem train")
+        self._add_row("Network", self.checkpoint)
+        self.predict = make_button(
+            "Predict window", "Start from the network's prediction; strokes correct it"
+        )
+        self.discard_prediction = make_button(
+            "Discard prediction", "Use only strokes in this window; stops a running prediction"
+        )
+        self._add_row(None, self.predict, self.discard_prediction)
 
-    def _add_end(self) -> None:
-        self._heading("Keep")
-        self.accept = button("Accept window", "Its cut is right: keep it as labels")
+    def _add_save(self) -> None:
+        self._add_heading("Accept and save")
+        self.accept = make_button("Accept window", "Store the cut as the labels of this window")
         self.accept.setMinimumHeight(32)
         self.rows.addWidget(self.accept)
         self.destination = QLineEdit()
-        self.destination.setToolTip("The label image to write")
-        self._row("Labels to", self.destination)
-        self.overwrite = QCheckBox("Replace")
-        self.overwrite.setToolTip("Replace labels that are there already")
-        self.preset = QCheckBox("Clean, widen")
-        self.preset.setToolTip("By the structure's preset, as asem labels does, for training")
-        self.save = button("Save labels", "Write all accepted windows; the rest is unknown")
-        self._row("", self.overwrite, self.preset)
+        self.destination.setToolTip("Output label image")
+        self._add_row("Save to", self.destination)
+        self.overwrite = QCheckBox("Overwrite")
+        self.overwrite.setToolTip("Overwrite existing labels")
+        self.apply_preset = QCheckBox("Clean and dilate")
+        self.apply_preset.setToolTip(
+            "Apply the structure's preset, as asem labels does (for training)"
+        )
+        self.save = make_button("Save labels", "Write all accepted windows; the rest is unlabelled")
+        self._add_row("", self.overwrite, self.apply_preset)
         self.rows.addWidget(self.save)
 
-    def _heading(self, words: str) -> None:
-        label = QLabel(words)
+    def _add_heading(self, text: str) -> None:
+        label = QLabel(text)
         label.setStyleSheet("font-weight: bold; margin-top: 8px;")
         self.rows.addWidget(label)
 
-    def _row(self, words: str | None, *widgets: QWidget) -> None:
-        """Add widgets beside a label; "" leaves its place empty, None gives it to them."""
+    def _add_row(self, text: str | None, *widgets: QWidget) -> None:
+        """Add widgets next to a label; "" leaves its column empty, None lets them fill it."""
         row = QHBoxLayout()
         row.setSpacing(4)
-        if words is not None:
-            label = QLabel(words)
+        if text is not None:
+            label = QLabel(text)
             label.setFixedWidth(LABEL_WIDTH)
             row.addWidget(label)
         for widget in widgets:
             if isinstance(widget, QAbstractSpinBox):
-                _tame(widget)
+                _focus_only_while_typing(widget)
             elif not isinstance(widget, QLineEdit):
                 widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            if words:
-                named = isinstance(widget, QPushButton)
-                widget.setAccessibleName(widget.toolTip() if named else words)
+            if text:
+                is_button = isinstance(widget, QPushButton)
+                widget.setAccessibleName(widget.toolTip() if is_button else text)
             row.addWidget(widget, 1)
         self.rows.addLayout(row)
 
 
-def _tame(spin: QAbstractSpinBox) -> None:
-    """Let a number have the keys only while it is typed."""
-    spin.setKeyboardTracking(False)  # tell when it is complete
+def _focus_only_while_typing(spin: QAbstractSpinBox) -> None:
+    """Give a number field the keyboard focus only while it is edited."""
+    spin.setKeyboardTracking(False)  # signal complete numbers only
     spin.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
     spin.editingFinished.connect(spin.clearFocus)
     if isinstance(spin, QSpinBox | QDoubleSpinBox):
         spin.valueChanged.connect(lambda _: spin.clearFocus())
 
 
-def plain_label() -> QLabel:
-    """Make a label that shows messages as they are: names of files are no HTML."""
+def make_plain_label() -> QLabel:
+    """Make a label that shows text as it is, without HTML."""
     label = QLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
     return label
 
 
-def button(words: str, tip: str, *, toggles: bool = False) -> QPushButton:
-    """Make a button that leaves the keys to the image."""
-    made = QPushButton(words)
-    made.setToolTip(tip)
-    made.setCheckable(toggles)
-    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    made.setMinimumWidth(28)
-    return made
+def make_button(text: str, tooltip: str, *, checkable: bool = False) -> QPushButton:
+    """Make a button without keyboard focus, so that the canvas receives the keys."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setCheckable(checkable)
+    button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    button.setMinimumWidth(28)
+    return button

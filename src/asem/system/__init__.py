@@ -1,1 +1,1 @@
-"""The operating system: files, locks, signals, memory, disk; nothing here concerns images."""
+"""Operating-system helpers: files, locks, signals, memory, disk; nothing here concerns images."""

@@ -1,14 +1,14 @@
-"""Files that other processes, a crash or a full disk cannot spoil.
+"""Atomic file writes, reading of regular files, fsync and temporary names.
 
 ::
 
-    replaced(path)          a file that appears as a whole
-    open_regular(path)      a file to read that has an end
-    write_private(path)     a new file that no other user reads
+    replace_file(path)             write a file atomically
+    open_regular_file(path)        open a regular file to read, never a pipe or a device
+    write_private_file(path, ...)  write a new file that no other user can read
 
-While it is written, a file has no name, so that nothing is left of a process that is killed; where
-the file system cannot do that, it has a temporary one. A temporary name is unique: no process
-writes or deletes one that another process has made. `is_temporary` recognizes them.
+A file has no name while it is written, so that a killed process leaves nothing; where the file
+system does not support that, it has a temporary name. Temporary names are unique: no process
+writes or deletes those of another. `is_temporary_name` recognizes them.
 """
 
 import hashlib
@@ -22,172 +22,178 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-TEMPORARY = re.compile(r"\.asem-[0-9a-f]{32}\.(partial|deleted|lock|lock\.owner)")
-DESCRIPTORS = Path("/proc/self/fd")
-"""Links to the files that this process has open."""
+TEMPORARY_NAME_PATTERN = re.compile(r"\.asem-[0-9a-f]{32}\.(partial|deleted|lock|lock\.owner)")
+OPEN_FILES_FOLDER = Path("/proc/self/fd")
+"""Links to the open files of this process."""
 
 
 @contextmanager
-def replaced(path: Path, finish: Callable[[Path], None] | None = None) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of `path` once the block has written all of it.
+def replace_file(path: Path, publish: Callable[[Path], None] | None = None) -> Iterator[IO[bytes]]:
+    """Yield a file that replaces `path` atomically at the end of the block.
 
-    Until then, and if the block fails, `path` is what it was. It is on disk when this returns, with
-    the rights that `open` gives. A symbolic link stays one, its target is replaced; a device or a
-    pipe is written directly.
+    Until then, and if the block fails, `path` is unchanged. The file is on disk when this returns,
+    with the permissions that `open` sets. Of a symbolic link, the target is replaced; a device or
+    a pipe is written directly.
 
     Parameters
     ----------
     path
         The file.
-    finish
-        Gives the complete file, which it is called with, its name; None: it replaces `path`.
+    publish
+        Called with the complete temporary file, which it renames; None: it replaces `path`.
 
     Raises
     ------
     OSError
-        It cannot be written, for instance on a full disk; the message names `path`.
+        The file cannot be written, for instance on a full disk; the message names `path`.
     """
     target = path.resolve() if path.is_symlink() else path
     if target.exists() and not target.is_file() and not target.is_dir():
         with target.open("wb") as device:
             yield device
         return
-    partial = temporary_beside(target)
+    partial = temporary_path(target)
     try:
-        with errors_named(path, partial):
-            unnamed = _unnamed(partial.parent)
+        with name_path_in_errors(path, partial):
+            unnamed = _open_unnamed(partial.parent)
             with partial.open("xb") if unnamed is None else unnamed as file:
                 yield file
-                sync(file)
+                fsync_file(file)
                 if unnamed is not None:
-                    _give_first_name(file, partial)
-            if finish is not None:
-                finish(partial)
+                    _link_unnamed(file, partial)
+            if publish is not None:
+                publish(partial)
             else:
                 partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)  # where it has not got its name
-    sync_folder(target.parent)
+        partial.unlink(missing_ok=True)  # where it was not renamed
+    fsync_folder(target.parent)
 
 
-def _unnamed(folder: Path) -> IO[bytes] | None:
-    """Return a new file in a folder that has no name yet; None where the system has none."""
-    kind = getattr(os, "O_TMPFILE", None)
-    if kind is None or not DESCRIPTORS.is_dir():
+def _open_unnamed(folder: Path) -> IO[bytes] | None:
+    """Return a new file without a name in a folder; None where this is not supported."""
+    unnamed = getattr(os, "O_TMPFILE", None)
+    if unnamed is None or not OPEN_FILES_FOLDER.is_dir():
         return None
     try:
-        return os.fdopen(os.open(folder, kind | os.O_RDWR | os.O_CLOEXEC, 0o666), "wb")
-    except OSError:  # the file system cannot, as NFS, or what is to be written cannot be
+        return os.fdopen(os.open(folder, unnamed | os.O_RDWR | os.O_CLOEXEC, 0o666), "wb")
+    except OSError:  # not supported, as on NFS, or the folder is not writable
         return None
 
 
-def _give_first_name(file: IO[bytes], path: Path) -> None:
-    """Give the open file from `_unnamed` a name that is free; a copy where links are denied."""
+def _link_unnamed(file: IO[bytes], path: Path) -> None:
+    """Link the open file from `_open_unnamed` to a free name; copy it where links are denied."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:  # a folder must be given, or the link itself is named, not the file that it leads to
-        os.link(DESCRIPTORS / str(file.fileno()), path.name, dst_dir_fd=folder)
-    except OSError:  # a security module, a sandbox or the file system denies it
+    try:  # without a folder descriptor, the link in /proc is linked instead of the file
+        os.link(OPEN_FILES_FOLDER / str(file.fileno()), path.name, dst_dir_fd=folder)
+    except OSError:  # denied by a security module, a sandbox or the file system
         with os.fdopen(os.dup(file.fileno()), "rb") as source, path.open("xb") as copy:
             source.seek(0)
             shutil.copyfileobj(source, copy)
-            sync(copy)
+            fsync_file(copy)
     finally:
         os.close(folder)
 
 
-def temporary_beside(path: Path, kind: str = "partial") -> Path:
+def temporary_path(path: Path, suffix: str = "partial") -> Path:
     """Return a name in the folder of `path` that no other process uses."""
-    return path.with_name(f"{temporary_prefix(path)}{uuid.uuid4().hex[:16]}.{kind}")
+    return path.with_name(f"{temporary_prefix(path)}{uuid.uuid4().hex[:16]}.{suffix}")
 
 
 def temporary_prefix(path: Path) -> str:
-    """Return what all names of `temporary_beside` for `path` begin with, and no others."""
+    """Return the prefix of all names of `temporary_path` for `path`, and of no others."""
     return f".asem-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}"
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a name is one of `temporary_beside`.
+def is_temporary_name(name: str) -> bool:
+    """Return whether a name is one of `temporary_path`.
 
     Examples
     --------
-    >>> is_temporary(temporary_beside(Path("zarr.json")).name), is_temporary("zarr.json")
+    >>> is_temporary_name(temporary_path(Path("zarr.json")).name), is_temporary_name("zarr.json")
     (True, False)
     """
-    return TEMPORARY.fullmatch(name) is not None
+    return TEMPORARY_NAME_PATTERN.fullmatch(name) is not None
 
 
-def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to read; never a pipe or a device, which may have no end, or wait for ever.
+def open_regular_file(path: Path) -> IO[bytes]:
+    """Open a regular file to read; a pipe or a device may have no end, or block forever.
 
     Raises
     ------
     OSError
-        It cannot be opened, or is no regular file.
+        The file cannot be opened, or is not a regular file.
     """
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    mode = os.fstat(number).st_mode
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
-        os.close(number)
-        what = "folder" if stat.S_ISDIR(mode) else "pipe, a socket or a device"
-        raise OSError(f"{path} is a {what}; a regular file is needed")
-    return os.fdopen(number, "rb")
+        os.close(descriptor)
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe, a socket or a device"
+        raise OSError(f"{path} is a {kind}; a regular file is needed")
+    return os.fdopen(descriptor, "rb")
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a new file that only this user can read; nothing of it is left where that fails.
+def write_private_file(path: Path, text: str) -> None:
+    """Write a new file that only this user can read; delete it where writing fails.
 
     Raises
     ------
     OSError
-        It cannot be written, or something lies at `path`.
+        The file cannot be written, or `path` exists.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    number = os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags, 0o600)
     try:
-        with os.fdopen(number, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode(errors="backslashreplace"))
     except OSError:
         path.unlink()
         raise
 
 
-def refuse_undecodable(path: Path) -> None:
-    """Raise ValueError where the absolute path is not UTF-8: Zarr and JSON cannot name it."""
-    refuse_undecodable_text(os.path.realpath(path))
+def check_utf8_path(path: Path) -> None:
+    """Raise ValueError where the absolute path is not UTF-8, as Zarr and JSON require."""
+    check_utf8_text(os.path.realpath(path))
 
 
-def refuse_undecodable_text(text: str) -> None:
-    """Raise ValueError where a path as it is written, or a part of one, is not UTF-8."""
+def check_utf8_text(text: str) -> None:
+    """Raise ValueError where a path as given, or a part of one, is not UTF-8."""
     try:
         if os.fsencode(text) == text.encode():
             return
     except UnicodeEncodeError:
         pass
-    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    escaped = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     raise ValueError(
-        f"{shown}: the path is not UTF-8 text; rename the folder or file, or take another place"
+        f"{escaped}: the path is not UTF-8 text; rename the folder or file, or give another path"
     )
 
 
-def sync(file: IO[bytes]) -> None:
-    """Wait until what was written to a file is on disk."""
+def file_state(path: Path) -> tuple[int, int]:
+    """Return size and time of change (ns) of a file: they differ once it is written again."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def fsync_file(file: IO[bytes]) -> None:
+    """Flush a file to disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until a name that was given in `folder` is on disk, where the file system can."""
-    with suppress(OSError):  # some network file systems cannot; the file itself is on disk
-        handle = os.open(folder, os.O_RDONLY)
+def fsync_folder(folder: Path) -> None:
+    """Flush the names in `folder` to disk, where the file system supports it."""
+    with suppress(OSError):  # some network file systems do not; the file itself is on disk
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            os.fsync(descriptor)
         finally:
-            os.close(handle)
+            os.close(descriptor)
 
 
 @contextmanager
-def errors_named(path: Path, partial: Path) -> Iterator[None]:
-    """Raise an OSError about a temporary file or folder as one about what it stands for."""
+def name_path_in_errors(path: Path, partial: Path) -> Iterator[None]:
+    """Raise an OSError about the temporary path `partial` as one about `path`."""
     try:
         yield
     except OSError as error:
@@ -196,5 +202,5 @@ def errors_named(path: Path, partial: Path) -> Iterator[None]:
             raise
         if named is not None and not named.is_relative_to(partial):
             raise
-        place = path / named.relative_to(partial) if named is not None else path
-        raise OSError(error.errno, os.strerror(error.errno), str(place)) from error
+        final = path / named.relative_to(partial) if named is not None else path
+        raise OSError(error.errno, os.strerror(error.errno), str(final)) from error

@@ -1,13 +1,13 @@
-"""Signals that end a command: the first one in good order, the second one at once.
+"""Termination signals: the first raises an interrupt, the second ends the process.
 
 ::
 
     Ctrl-C, SIGTERM, SIGHUP  ->  KeyboardInterrupt or `Terminated`  ->  temporary files are deleted,
                                                                         Dask workers are ended
-    another one, later       ->  what the system does (the process is ended)
+    a second one, later      ->  default action of the system (the process ends)
 
-One that was ignored when the process was started (``nohup``, ``&`` in a script) stays ignored, and
-one that the calling program handles stays its own.
+Signals that were ignored when the process was started (``nohup``, ``&`` in a script) stay ignored,
+and signals that the calling program handles stay with its handlers.
 """
 
 import signal
@@ -18,71 +18,71 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SAME_REQUEST_S = 1.0
-"""Signals within this time are one request: a terminal that is closed sends SIGHUP twice, and
-`timeout` and batch systems send SIGTERM to a process and to its group."""
-Made = TypeVar("Made")
-OWN = (signal.SIG_DFL, signal.default_int_handler)
-"""What Python and the system do, where the calling program handles a signal in no other way."""
+TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_SIGNAL_INTERVAL_S = 1.0
+"""Signals within this time count as one: a closed terminal sends SIGHUP twice, and `timeout` and
+batch systems send SIGTERM to a process and to its group."""
+Resource = TypeVar("Resource")
+DEFAULT_HANDLERS = (signal.SIG_DFL, signal.default_int_handler)
+"""Handlers of Python and of the system: the calling program has set no other."""
 
 
 class Terminated(KeyboardInterrupt):
-    """An interruption by a signal.
+    """Interruption by a signal.
 
     Parameters
     ----------
-    number
-        Of the signal.
+    signal_number
+        Number of the signal.
     """
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
+    def __init__(self, signal_number: int = signal.SIGINT) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """Return the exit code of a command that was interrupted, as shells write it.
+    """Return the exit code of an interrupted command as shells define it, 128 + signal.
 
     Examples
     --------
     >>> exit_code(KeyboardInterrupt()), exit_code(Terminated(signal.SIGTERM))
     (130, 143)
     """
-    return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
+    return 128 + (error.signal_number if isinstance(error, Terminated) else signal.SIGINT)
 
 
 @contextmanager
-def handled_as_interrupt() -> Iterator[None]:
-    """Give SIGTERM and SIGHUP, where `raised_signals` handles them, to what handles Ctrl-C.
+def forward_to_sigint_handler() -> Iterator[None]:
+    """Forward SIGTERM and SIGHUP, where `raise_on_signals` handles them, to the SIGINT handler.
 
-    For a loop of events that lets Python run at Ctrl-C only.
+    For an event loop that runs Python code at Ctrl-C only.
     """
-    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    ours = {number: handler for number, handler in ours.items() if callable(handler)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
 
-    def act(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         handler = signal.getsignal(signal.SIGINT)
         if callable(handler):
             handler(number, frame)
 
-    ours = ours if callable(signal.getsignal(signal.SIGINT)) else {}
-    for number in ours:
-        signal.signal(number, act)
+    handlers = handlers if callable(signal.getsignal(signal.SIGINT)) else {}
+    for number in handlers:
+        signal.signal(number, forward)
     try:
         yield
     finally:
-        for number, handler in ours.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def raised_signals() -> Iterator[None]:
-    """Raise `Terminated` in the block at the first signal of `ENDING`; the second ends the process.
+def raise_on_signals() -> Iterator[None]:
+    """Raise `Terminated` in the block at the first termination signal; the second ends the process.
 
-    Whatever the block raises after the first one becomes `Terminated`: a library that is just being
-    imported may raise ImportError instead. Outside of the main thread, which alone gets signals,
-    nothing changes.
+    Any exception of the block after the first signal becomes `Terminated`: a library that is being
+    imported may raise ImportError instead. Does nothing outside the main thread, which alone
+    receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -90,33 +90,33 @@ def raised_signals() -> Iterator[None]:
     first: list[tuple[int, float]] = []
     finished = False
 
-    def act(number: int, _frame: FrameType | None) -> None:
+    def terminate(number: int, _frame: FrameType | None) -> None:
         if not first:
             first.append((number, time.monotonic()))
             raise Terminated(number)
-        if time.monotonic() - first[0][1] >= SAME_REQUEST_S:
+        if time.monotonic() - first[0][1] >= SAME_SIGNAL_INTERVAL_S:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
     try:
         for number, handler in before.items():
-            if handler in OWN:
-                signal.signal(number, act)
+            if handler in DEFAULT_HANDLERS:
+                signal.signal(number, terminate)
         yield
         finished = True
     finally:
         for number, handler in before.items():
-            if handler in OWN:
+            if handler in DEFAULT_HANDLERS:
                 signal.signal(number, handler)
         if first and not finished:
             raise Terminated(first[0][0])
 
 
 @contextmanager
-def kept_handlers() -> Iterator[None]:
-    """Set the handlers again that the block may have replaced, such as an import."""
-    before = {number: signal.getsignal(number) for number in ENDING}
+def restore_handlers_after() -> Iterator[None]:
+    """Restore the signal handlers that the block, for instance an import, has replaced."""
+    before = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
     try:
         yield
     finally:
@@ -127,44 +127,43 @@ def kept_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def deferred_signals() -> Iterator[None]:
-    """Keep the first signal of `ENDING` until the block has ended, then let it act as ever.
+def defer_signals() -> Iterator[None]:
+    """Defer the first of `TERMINATION_SIGNALS` until the end of the block.
 
-    For steps that leave something behind when they are interrupted, and end soon. A second signal
-    acts at once.
+    For short steps that must not be interrupted. A second signal acts immediately.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kept: list[tuple[int, float]] = []
-    before = {number: signal.getsignal(number) for number in ENDING}
+    deferred: list[tuple[int, float]] = []
+    before = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
 
-    def keep(number: int, _frame: FrameType | None) -> None:
-        if not kept:
-            kept.append((number, time.monotonic()))
-        elif time.monotonic() - kept[0][1] >= SAME_REQUEST_S:
+    def defer(number: int, _frame: FrameType | None) -> None:
+        if not deferred:
+            deferred.append((number, time.monotonic()))
+        elif time.monotonic() - deferred[0][1] >= SAME_SIGNAL_INTERVAL_S:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
     try:
         for number, handler in before.items():
             if callable(handler):
-                signal.signal(number, keep)
+                signal.signal(number, defer)
         yield
     finally:
         for number, handler in before.items():
             if callable(handler):
                 signal.signal(number, handler)
-    if kept:
-        signal.raise_signal(kept[0][0])
+    if deferred:
+        signal.raise_signal(deferred[0][0])
 
 
 @contextmanager
-def undisturbed(
-    make: Callable[..., AbstractContextManager[Made]], **options: Any
-) -> Iterator[Made]:
-    """Open ``make(**options)`` for the time of the context; no signal interrupts the opening."""
+def open_uninterrupted(
+    factory: Callable[..., AbstractContextManager[Resource]], **options: Any
+) -> Iterator[Resource]:
+    """Enter the context ``factory(**options)``; no signal interrupts entering it."""
     with ExitStack() as stack:
-        with deferred_signals():
-            made = stack.enter_context(make(**options))
-        yield made
+        with defer_signals():
+            resource = stack.enter_context(factory(**options))
+        yield resource

@@ -1,1 +1,1 @@
-"""Training a network on labelled regions: sampling, augmentation, the loop, its validation."""
+"""Train a network on labelled regions: sampling, augmentation, training loop, validation."""

@@ -1,4 +1,4 @@
-"""Batches of an iteration: drawn, cut, and while one is trained on the next one is prepared."""
+"""Load the batch of each iteration; a thread prepares the next one."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,51 +10,51 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from asem.model.config import CutOn
-from asem.training.patches import HostCutter, make_cutter
-from asem.training.regions import Sample, lies_in_memory
-from asem.training.sampling import Draw, Sampler
-from asem.training.targets import BEYOND, FOREGROUND
+from asem.model.checkpoint_info import PatchDevice
+from asem.training.labelled_regions import LabelledRegion, is_in_memory
+from asem.training.patch_extraction import HostPatchExtractor, make_patch_extractor
+from asem.training.patch_sampling import PatchSampler, PatchSpec
+from asem.training.targets import FOREGROUND, OUTSIDE
 
 Patch = tuple[Tensor, Tensor]
 
 
-class Batches:
+class BatchLoader:
     """The training patches of each iteration, for one of the processes that share a batch.
 
-    What an iteration trains on depends on the seed and its number alone.
+    The patches of an iteration depend on the seed and its number only.
 
     Parameters
     ----------
     sampler
         Draws patches.
-    samples
-        The training regions that it draws from, in memory or not.
+    regions
+        Its training regions, in memory or on disk.
     fabric
-        Which process this is, and its device.
+        Rank of this process, and its device.
     cut_on
-        Where patches were cut before a run was interrupted.
+        Device on which an interrupted run extracted its patches.
     """
 
     def __init__(
         self,
-        sampler: Sampler,
-        samples: Sequence[Sample],
+        sampler: PatchSampler,
+        regions: Sequence[LabelledRegion],
         fabric: Fabric,
         *,
-        cut_on: CutOn | None = None,
+        cut_on: PatchDevice | None = None,
     ) -> None:
         self.sampler, self.config = sampler, sampler.config
-        self.cutter = make_cutter(samples, fabric.device, cut_on)
+        self.extractor = make_patch_extractor(regions, fabric.device, cut_on)
         self.device = fabric.device
-        self.numbers = range(self.config.batch)[fabric.global_rank :: fabric.world_size]
-        # Where the processor trains, preparing besides would only take its time; but disks wait.
-        self.ahead = self.device.type != "cpu" or not all(map(lies_in_memory, samples))
+        self.patch_indices = range(self.config.batch)[fabric.global_rank :: fabric.world_size]
+        # Prefetching overlaps with a GPU or a disk; on a CPU with cached regions it saves nothing.
+        self.prefetches = self.device.type != "cpu" or not all(map(is_in_memory, regions))
         self.pool = ThreadPoolExecutor(1)
-        self.next: tuple[int, Future[list[Draw] | list[Patch]]] | None = None
+        self.prefetched: tuple[int, Future[list[PatchSpec] | list[Patch]]] | None = None
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Return self."""
         return self
 
     def __exit__(
@@ -63,39 +63,39 @@ class Batches:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop preparing."""
+        """Stop the prefetch thread."""
         self.pool.shutdown(cancel_futures=True)
 
-    def of(self, iteration: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return an iteration's parts: raw float32 (n, 1, z, y, x), target int64, known bool."""
-        if self.next is not None and self.next[0] == iteration:
-            prepared = self.next[1].result()
+    def load(self, iteration: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return micro-batches: raw float32 (n, 1, z, y, x), target int64, labelled bool."""
+        if self.prefetched is not None and self.prefetched[0] == iteration:
+            prepared = self.prefetched[1].result()
         else:
-            prepared = self._prepare(iteration)
-        if self.ahead:
-            self.next = iteration + 1, self.pool.submit(self._prepare, iteration + 1)
-        patches = [self._cut(one) if isinstance(one, Draw) else one for one in prepared]
+            prepared = self._draw_patches(iteration)
+        if self.prefetches:
+            self.prefetched = iteration + 1, self.pool.submit(self._draw_patches, iteration + 1)
+        patches = [self._extract(one) if isinstance(one, PatchSpec) else one for one in prepared]
         size = len(patches) // self.config.accumulate
-        return [self._part(patches[n : n + size]) for n in range(0, len(patches), size)]
+        return [self._make_micro_batch(patches[n : n + size]) for n in range(0, len(patches), size)]
 
-    def settle(self) -> None:
-        """Wait until nothing is being prepared: not every threading layer of numba bears two."""
-        if self.next is not None:
-            self.next[1].result()
+    def wait_for_prefetch(self) -> None:
+        """Wait for the prefetch thread: some threading layers of numba do not allow two threads."""
+        if self.prefetched is not None:
+            self.prefetched[1].result()
 
-    def _prepare(self, iteration: int) -> list[Draw] | list[Patch]:
-        """Draw; and cut, where that is the processor's work."""
-        seeds = ([self.config.seed, iteration, number] for number in self.numbers)
-        draws = [self.sampler.draw(np.random.default_rng(seed)) for seed in seeds]
-        if isinstance(self.cutter, HostCutter):
-            return [self._cut(draw) for draw in draws]
-        return draws
+    def _draw_patches(self, iteration: int) -> list[PatchSpec] | list[Patch]:
+        """Draw patches, and extract them if that happens on the CPU."""
+        seeds = ([self.config.seed, iteration, number] for number in self.patch_indices)
+        specs = [self.sampler.draw(np.random.default_rng(seed)) for seed in seeds]
+        if isinstance(self.extractor, HostPatchExtractor):
+            return [self._extract(spec) for spec in specs]
+        return specs
 
-    def _cut(self, draw: Draw) -> Patch:
-        return self.cutter.cut(draw, self.sampler.edge)
+    def _extract(self, spec: PatchSpec) -> Patch:
+        return self.extractor.extract(spec, self.sampler.output_edge)
 
-    def _part(self, patches: Sequence[Patch]) -> tuple[Tensor, Tensor, Tensor]:
+    def _make_micro_batch(self, patches: Sequence[Patch]) -> tuple[Tensor, Tensor, Tensor]:
         raw = torch.stack([grey for grey, _ in patches]).unsqueeze(1)
         codes = torch.stack([target for _, target in patches]).to(self.device)
         raw = raw.to(self.device, memory_format=torch.channels_last_3d)
-        return raw, (codes == FOREGROUND).long(), codes < BEYOND
+        return raw, (codes == FOREGROUND).long(), codes < OUTSIDE

@@ -1,4 +1,7 @@
-"""Losses over two classes; voxels of unknown label count for nothing."""
+"""Losses for two classes; unlabelled voxels are ignored.
+
+To add one, write a function with the signature of `Loss` and register it in `LOSSES`.
+"""
 
 from collections.abc import Callable
 
@@ -6,58 +9,65 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST_SHARE, LARGEST_SHARE = 0.01, 0.99
+from asem.config import shorten
+
+MIN_CLASS_SHARE, MAX_CLASS_SHARE = 0.01, 0.99
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(logits (n, 2, z, y, x), target int64 (n, z, y, x) of 0 and 1, known bool) -> scalar."""
+"""(logits (n, 2, z, y, x), target int64 (n, z, y, x) of 0 and 1, labelled bool) -> scalar."""
 
 
-def balanced_cross_entropy(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Cross entropy with both classes weighing the same in each block.
+def balanced_cross_entropy(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    """Return the cross entropy, weighted so that both classes count equally in each patch.
 
-    With the share s_c of class c among a block's known voxels, clipped to [0.01, 0.99] (paper,
-    Training: Pipeline details, "clipped at a value of 1:100")::
+    With the fraction s_c of class c among a patch's labelled voxels, clipped to [0.01, 0.99]
+    (paper, Training: Pipeline details, "clipped at a value of 1:100")::
 
         w_v = 1 / s_(target_v)         loss = sum_v w_v * CE_v / sum_v w_v
 
     Parameters
     ----------
-    logits, target, known
-        As `Loss` says.
+    logits, target, labelled
+        See `Loss`.
     """
     over = (1, 2, 3)
-    foreground = (target * known).sum(over) / known.sum(over).clamp(min=1)
-    share = foreground.clamp(SMALLEST_SHARE, LARGEST_SHARE).view(-1, 1, 1, 1)
-    background = (1 - foreground).clamp(SMALLEST_SHARE, LARGEST_SHARE).view(-1, 1, 1, 1)
-    weight = torch.where(target == 1, 1 / share, 1 / background) * known
+    foreground = (target * labelled).sum(over) / labelled.sum(over).clamp(min=1)
+    positive = foreground.clamp(MIN_CLASS_SHARE, MAX_CLASS_SHARE).view(-1, 1, 1, 1)
+    negative = (1 - foreground).clamp(MIN_CLASS_SHARE, MAX_CLASS_SHARE).view(-1, 1, 1, 1)
+    weight = torch.where(target == 1, 1 / positive, 1 / negative) * labelled
     entropy = functional.cross_entropy(logits, target, reduction="none")
     return (weight * entropy).sum() / weight.sum().clamp(min=1e-6)
 
 
-def cross_entropy_and_dice(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Plain cross entropy plus the soft Dice loss (Milletari et al., 2016) of the foreground.
+def cross_entropy_and_dice(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    """Return the cross entropy plus the soft Dice loss (Milletari et al., 2016) of the foreground.
 
-    With the probability p and the target t, over all known voxels of the batch::
+    With the probability p and the target t, over all labelled voxels of the batch::
 
         loss = mean CE + 1 - (2 sum p t + 1) / (sum p + sum t + 1)
 
     Parameters
     ----------
-    logits, target, known
-        As `Loss` says.
+    logits, target, labelled
+        See `Loss`.
     """
     entropy = functional.cross_entropy(logits, target, reduction="none")
-    mean = (entropy * known).sum() / known.sum().clamp(min=1)
-    probability = logits.softmax(1)[:, 1] * known
-    both = (probability * target).sum()
-    dice = (2 * both + 1) / (probability.sum() + (target * known).sum() + 1)
+    mean = (entropy * labelled).sum() / labelled.sum().clamp(min=1)
+    probability = logits.softmax(1)[:, 1] * labelled
+    overlap = (probability * target).sum()
+    dice = (2 * overlap + 1) / (probability.sum() + (target * labelled).sum() + 1)
     return mean + 1 - dice
 
 
-def loss_named(name: str) -> Loss:
-    """Return the loss that a training file calls ``"balanced"`` or ``"cross_entropy+dice"``."""
-    if name == "balanced":
-        return balanced_cross_entropy
-    if name == "cross_entropy+dice":
-        return cross_entropy_and_dice
-    raise ValueError(f"unknown loss '{name}'; known: balanced, cross_entropy+dice")
+LOSSES: dict[str, Loss] = {
+    "balanced": balanced_cross_entropy,
+    "cross_entropy+dice": cross_entropy_and_dice,
+}
+"""The losses by their name in a training file."""
+
+
+def find_loss(name: str) -> Loss:
+    """Return the loss of this name in `LOSSES`; ValueError if there is none."""
+    if name not in LOSSES:
+        raise ValueError(f"'loss': there is no loss {shorten(name)}; take {' or '.join(LOSSES)}")
+    return LOSSES[name]

@@ -1,4 +1,4 @@
-"""How the weights move: optimizers, learning rates, the running mean of the weights."""
+"""Optimizer, learning-rate schedule, exponential moving average (EMA) of the weights."""
 
 import copy
 import math
@@ -6,19 +6,19 @@ import math
 import torch
 from torch import Tensor
 
-from asem.model.config import OptimizerConfig
 from asem.model.unet import UNet
+from asem.training.config import OptimizerConfig
 
 
 def make_optimizer(config: OptimizerConfig, net: torch.nn.Module) -> torch.optim.Optimizer:
     """Return Adam (L2 penalty, as in the paper) or AdamW (decoupled decay)."""
-    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    optimizer_class = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     on_gpu = all(weight.is_cuda for weight in net.parameters())
-    return kind(
+    return optimizer_class(
         net.parameters(),
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
-        fused=on_gpu or None,  # on a CPU it makes no difference
+        fused=on_gpu or None,  # no effect on a CPU
     )
 
 
@@ -37,39 +37,40 @@ def learning_rate(config: OptimizerConfig, iteration: int, iterations: int) -> f
     return rate
 
 
-class Average:
-    """A running mean of a network's weights and buffers, as a network ready for inference.
+class ExponentialMovingAverage:
+    """Exponential moving average (EMA) of a network's weights and buffers, ready for inference.
 
     ::
 
         mean <- d mean + (1 - d) weights,    d = min(decay, (1 + n) / (10 + n)) at the n-th update
 
-    so that it forgets the first weights soon. With a decay of 0 it is a copy.
+    The smaller d of the first updates soon removes the initial weights. With a decay of 0 the EMA
+    is a copy.
 
     Parameters
     ----------
     net
         The network that is trained.
     decay
-        Share that an update leaves as it was.
+        Weight of the mean in an update.
     """
 
     def __init__(self, net: UNet, decay: float) -> None:
-        self.source, self.decay = net, decay
+        self.trained_net, self.decay = net, decay
         self.net = copy.deepcopy(net).eval()
         self.net.requires_grad_(False)
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
-        """Take the weights of the `iteration`-th iteration, counted from 0, into the mean."""
+        """Update the EMA with the weights of iteration `iteration`, counted from 0."""
         decay = min(self.decay, (1 + iteration) / (10 + iteration))
-        mine, theirs = self.net.state_dict(), self.source.state_dict()
-        for name, mean in mine.items():
+        averages, trained = self.net.state_dict(), self.trained_net.state_dict()
+        for name, mean in averages.items():
             if mean.is_floating_point():
-                mean.lerp_(theirs[name], 1 - decay)
+                mean.lerp_(trained[name], 1 - decay)
             else:
-                mean.copy_(theirs[name])
+                mean.copy_(trained[name])
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return the weights that are trained, where they differ from the mean."""
-        return dict(self.source.state_dict()) if self.decay else {}
+    def trained_weights(self) -> dict[str, Tensor]:
+        """Return the trained weights; empty if the decay is 0, as they equal the EMA."""
+        return dict(self.trained_net.state_dict()) if self.decay else {}

@@ -1,4 +1,4 @@
-"""What a network is to find: labels as codes of one byte, read where and when they are needed."""
+"""Training targets: labels as one-byte codes, read lazily."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,32 +6,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.image.labels import is_foreground, unknown_id
-from asem.volume.grid import tile
-from asem.volume.roi import Roi, Triple
-from asem.volume.volume import Lazy, Volume
+from asem.image.labels import is_foreground, unlabelled_id
+from asem.volume.block_grid import split_into_blocks
+from asem.volume.roi import IntZYX, Roi
+from asem.volume.volume import ArrayLike, Volume
 
-FOREGROUND, BEYOND, UNKNOWN = 1, 254, 255
-"""Codes of a target voxel besides 0, background; neither BEYOND (the region) nor UNKNOWN counts."""
-BLOCK: Triple = (128, 256, 256)
-"""Voxels that are read at a time."""
+FOREGROUND, OUTSIDE, UNLABELLED = 1, 254, 255
+"""Codes of a target voxel; 0 is background. OUTSIDE (the region) and UNLABELLED are ignored."""
+READ_BLOCK: IntZYX = (128, 256, 256)
+"""Voxels of a block that is read at a time."""
 
-BYTE = np.dtype(np.uint8)
+UINT8 = np.dtype(np.uint8)
 Codes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Coded:
-    """Labels as codes, so that several objects in one coarse voxel are foreground together.
+class TargetCodes:
+    """Labels as codes, so that several objects in one coarse voxel count together as foreground.
 
     Parameters
     ----------
     labels
-        Unsigned ids; the dtype's maximum is unknown.
+        Unsigned ids; the dtype's maximum is unlabelled.
     """
 
-    labels: Lazy
-    dtype: np.dtype[Any] = BYTE
+    labels: ArrayLike
+    dtype: np.dtype[Any] = UINT8
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,12 +42,12 @@ class Coded:
         """Read a box."""
         labels = np.asarray(self.labels[index])
         codes = is_foreground(labels).astype(np.uint8)
-        codes[labels == unknown_id(labels.dtype)] = UNKNOWN
+        codes[labels == unlabelled_id(labels.dtype)] = UNLABELLED
         return codes
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetArray:
     """The codes of a part of a volume, read from disk.
 
     Parameters
@@ -55,9 +55,9 @@ class Target:
     raw
         The volume at the model's voxel size.
     codes
-        Its labels (`Coded`) at this voxel size.
+        Its labels (`TargetCodes`) at this voxel size.
     mask
-        At this voxel size; 0 is not sample, which counts as unknown. None: all is sample.
+        At this voxel size; voxels of 0 count as unlabelled. None: no mask.
     roi
         The part, in voxels of `raw`.
     """
@@ -66,53 +66,53 @@ class Target:
     codes: Volume
     mask: Volume | None
     roi: Roi
-    dtype: np.dtype[Any] = BYTE
+    dtype: np.dtype[Any] = UINT8
 
     @property
-    def shape(self) -> Triple:
+    def shape(self) -> IntZYX:
         """Voxels along each axis."""
         return self.roi.shape
 
     def __getitem__(self, index: tuple[slice, slice, slice], /) -> Codes:
         """Read a box."""
-        box = Roi.between([s.start for s in index], [s.stop for s in index])
-        there = box.shift(self.roi.offset)
-        codes: Codes = self.raw.read_placed(self.codes, there, fill=UNKNOWN)
+        box = Roi.from_bounds([s.start for s in index], [s.stop for s in index])
+        in_raw = box.shift(self.roi.offset)
+        codes: Codes = self.raw.read_aligned(self.codes, in_raw, fill=UNLABELLED)
         if self.mask is not None:
-            codes[self.raw.read_placed(self.mask, there) == 0] = UNKNOWN
+            codes[self.raw.read_aligned(self.mask, in_raw) == 0] = UNLABELLED
         return codes
 
 
-def known_part(target: Lazy, into: Codes | None = None) -> tuple[tuple[int, int], Roi]:
-    """Look through a target once.
+def find_labelled_box(target: ArrayLike, out: Codes | None = None) -> tuple[tuple[int, int], Roi]:
+    """Count labelled voxels and find their bounding box, reading the target once.
 
     Parameters
     ----------
     target
-        What to look through.
-    into
-        Filled with the codes on the way.
+        uint8 codes.
+    out
+        Filled with the codes that are read.
 
     Returns
     -------
     counts
         Number of voxels that are background or foreground, and of those that are foreground.
-    part
-        The smallest box that holds them all; empty where there is none.
+    box
+        The bounding box of the labelled voxels; empty if there are none.
     """
-    count = foreground = 0
+    labelled = foreground = 0
     low, high = np.array(target.shape), np.zeros(3, int)
-    for block in tile(Roi.whole(target.shape), BLOCK):
+    for block in split_into_blocks(Roi.of_shape(target.shape), READ_BLOCK):
         codes = np.asarray(target[block.slices])
-        if into is not None:
-            into[block.slices] = codes
-        known = codes < BEYOND
-        if (number := int(np.count_nonzero(known))) == 0:
+        if out is not None:
+            out[block.slices] = codes
+        is_labelled = codes < OUTSIDE
+        if (count := int(np.count_nonzero(is_labelled))) == 0:
             continue
-        count += number
+        labelled += count
         foreground += int(np.count_nonzero(codes == FOREGROUND))
         for axis in range(3):
-            there = np.flatnonzero(known.any(tuple(a for a in range(3) if a != axis)))
-            low[axis] = min(low[axis], block.offset[axis] + there[0])
-            high[axis] = max(high[axis], block.offset[axis] + there[-1] + 1)
-    return (count, foreground), Roi.between(np.minimum(low, high).tolist(), high.tolist())
+            indices = np.flatnonzero(is_labelled.any(tuple(a for a in range(3) if a != axis)))
+            low[axis] = min(low[axis], block.offset[axis] + indices[0])
+            high[axis] = max(high[axis], block.offset[axis] + indices[-1] + 1)
+    return (labelled, foreground), Roi.from_bounds(np.minimum(low, high).tolist(), high.tolist())

@@ -1,4 +1,4 @@
-"""Loss and scores on held-out regions, while a network is trained."""
+"""Validate during training: loss and scores on held-out regions."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,21 +8,22 @@ import torch
 from torch import Tensor
 
 from asem.image.labels import exclusion_zone, zone_halo
-from asem.image.morphology import zone_radii
-from asem.measure.overlap import Overlap, overlap
-from asem.model.config import ModelConfig, TrainConfig
-from asem.model.inference import Runner, default_tile, input_roi, plan_tiles
-from asem.model.unet import context, lattice, reach
-from asem.training.losses import loss_named
-from asem.training.regions import Sample
-from asem.training.targets import BEYOND, FOREGROUND
-from asem.volume.contrast import to_unit
-from asem.volume.roi import Roi, Triple, negative
+from asem.image.morphology import zone_radii_in_voxels
+from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
+from asem.model.config import ModelConfig
+from asem.model.inference import NetworkRunner, default_tile_of, input_roi, plan_tiles
+from asem.model.unet import context, context_behind, lattice
+from asem.training.config import TrainConfig
+from asem.training.labelled_regions import LabelledRegion
+from asem.training.losses import find_loss
+from asem.training.targets import FOREGROUND, OUTSIDE
+from asem.volume.contrast import scale_to_unit
+from asem.volume.roi import IntZYX, Roi, negate
 
 
 def validate(
-    runner: Runner,
-    samples: Sequence[Sample],
+    runner: NetworkRunner,
+    regions: Sequence[LabelledRegion],
     config: TrainConfig,
 ) -> dict[str, Any]:
     """Predict regions tile by tile and score them outside the structure's exclusion zone.
@@ -30,65 +31,63 @@ def validate(
     Parameters
     ----------
     runner
-        The network as it is.
-    samples
-        Held-out regions; in memory (`asem.training.regions.kept`) where they are used often.
+        The network.
+    regions
+        Held-out regions; for repeated validation use `labelled_regions.cache_regions` first.
     config
-        The training file: its loss, and the structure whose zone is left out, at the model's voxel
-        size.
+        The training file: its loss, and the structure with its exclusion zone.
 
     Returns
     -------
     dict
-        ``validation_loss`` (of tiles, averaged by their known voxels), ``precision``, ``recall``,
-        ``f1``.
+        ``validation_loss`` (of tiles, averaged by their labelled voxels), ``precision``,
+        ``recall``, ``f1``.
     """
-    zone, loss_of = config.structure, loss_named(config.loss)
-    counts, loss, weight = Overlap(), 0.0, 0
-    for sample in samples:
-        widths = zone.zone_out_nm, zone.zone_in_nm
-        outside, inside = (zone_radii(width, sample.raw.voxel_size) for width in widths)
+    structure, loss_function = config.structure, find_loss(config.loss)
+    counts, loss_sum, weight_sum = ConfusionCounts(), 0.0, 0
+    for region in regions:
+        widths = structure.zone_out_nm, structure.zone_in_nm
+        outside, inside = (zone_radii_in_voxels(width, region.raw.voxel_size) for width in widths)
         halo = zone_halo(outside, inside)
-        whole = Roi.whole(sample.target.shape)
-        for tile, logits in _tiles(runner, sample):
-            read = tile.grow(halo).intersect(whole)
-            inner = tile.shift(negative(read.offset)).slices
-            around = np.asarray(sample.target[read.slices])
-            # UNKNOWN is the id that the zone takes for unknown; BEYOND does not occur here.
-            zone_here, codes = exclusion_zone(around, outside, inside)[inner], around[inner]
+        whole = Roi.of_shape(region.target.shape)
+        for tile, logits in _predict_tiles(runner, region):
+            read_roi = tile.grow(halo).intersect(whole)
+            inner = tile.shift(negate(read_roi.offset)).slices
+            padded = np.asarray(region.target[read_roi.slices])
+            # UNLABELLED is also the unlabelled id of `exclusion_zone`; OUTSIDE does not occur here.
+            zone, codes = exclusion_zone(padded, outside, inside)[inner], padded[inner]
             target = torch.from_numpy(np.ascontiguousarray(codes))[None].to(logits.device)
-            known = target < BEYOND
-            number = int(known.sum())
+            labelled = target < OUTSIDE
+            weight = int(labelled.sum())
             with torch.inference_mode():
-                one = loss_of(logits[None], (target == FOREGROUND).long(), known)
-            loss, weight = loss + float(one) * number, weight + number
+                loss = loss_function(logits[None], (target == FOREGROUND).long(), labelled)
+            loss_sum, weight_sum = loss_sum + float(loss) * weight, weight_sum + weight
             predicted = (logits[1] >= logits[0]).cpu().numpy()
-            counts += overlap(predicted, codes == FOREGROUND, (codes < BEYOND) & ~zone_here)
+            counts += count_confusion(predicted, codes == FOREGROUND, (codes < OUTSIDE) & ~zone)
     scores = counts.scores()
     return {
-        "validation_loss": loss / weight,
+        "validation_loss": loss_sum / weight_sum,
         "precision": scores["precision"],
         "recall": scores["recall"],
         "f1": scores["f1"],
     }
 
 
-def margin_of(config: ModelConfig) -> Triple:
-    """Return how many voxels around a region its tiles read, and change with."""
-    before = context(config) + lattice(config)
-    margin = max(before, reach(config))
+def validation_margin(config: ModelConfig) -> IntZYX:
+    """Return the number of voxels around a region that its tiles read and depend on."""
+    margin = max(context(config) + lattice(config), context_behind(config))
     return margin, margin, margin
 
 
-def _tiles(runner: Runner, sample: Sample) -> Iterator[tuple[Roi, Tensor]]:
-    """Yield each tile's Roi in the sample's target with its logits there."""
+def _predict_tiles(runner: NetworkRunner, region: LabelledRegion) -> Iterator[tuple[Roi, Tensor]]:
+    """Yield the Roi of each tile in the region's target, and its logits."""
     config = runner.net.config
-    home = Roi.whole(sample.target.shape).shift(sample.origin)
-    back = negative(sample.origin)
-    for one in plan_tiles(config, home, default_tile(runner)).tiles:
-        wanted = one.intersect(home)
-        there = input_roi(config, one).shift(back).shift(sample.place)
-        raw = to_unit(sample.raw.read(there), sample.window) * 2 - 1
-        logits = runner.logits(raw, one.shape)
-        z, y, x = wanted.shift(negative(one.offset)).slices
-        yield wanted.shift(back), logits[:, z, y, x]
+    target = Roi.of_shape(region.target.shape).shift(region.original_offset)
+    to_target = negate(region.original_offset)
+    for tile in plan_tiles(config, target, default_tile_of(runner)).tiles:
+        write_roi = tile.intersect(target)
+        read_roi = input_roi(config, tile).shift(to_target).shift(region.target_offset)
+        raw = scale_to_unit(region.raw.read(read_roi), region.window) * 2 - 1
+        logits = runner.logits(raw, tile.shape)
+        z, y, x = write_roi.shift(negate(tile.offset)).slices
+        yield write_roi.shift(to_target), logits[:, z, y, x]

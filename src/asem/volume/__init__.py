@@ -1,1 +1,1 @@
-"""Arrays with a place in space: extents, lattices, reading, writing, formats."""
+"""Arrays with voxel size and position: boxes, blocks, reading, writing, file formats."""

@@ -1,4 +1,4 @@
-"""Downsampling by whole factors: means of images, modes of labels."""
+"""Downsample by integer factors: mean of images, mode of labels."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from asem.config import Nm3
-from asem.volume.roi import Triple
-from asem.volume.volume import Kind
+from asem.config import NmZYX
+from asem.volume.roi import IntZYX, per_axis
+from asem.volume.volume import VolumeKind
 
 
 def downsample(
-    voxels: npt.NDArray[Any], factors: Triple, kind: Kind, *, start: Triple = (0, 0, 0)
+    voxels: npt.NDArray[Any], factors: IntZYX, kind: VolumeKind, *, start: IntZYX = (0, 0, 0)
 ) -> npt.NDArray[Any]:
     """Reduce bins of voxels to one voxel each.
 
     Images: the mean of the bin's existing voxels, rounded half up for integers. Labels: the most
-    frequent id; of equally frequent ones the smallest that is not zero.
+    frequent id; ties: the smallest nonzero id.
 
     ::
 
@@ -31,7 +31,7 @@ def downsample(
     factors
         Voxels of a bin along each axis.
     start
-        Place of the first voxel in its bin; bins at either end may be partial.
+        Index of the first voxel in its bin; bins at either end may be partial.
 
     Returns
     -------
@@ -45,9 +45,8 @@ def downsample(
     >>> downsample(np.array([[[0, 7, 0]]], np.uint8), (1, 1, 2), "labels").tolist()
     [[[7, 0]]]
     """
-    first = tuple(s % f for s, f in zip(start, factors, strict=True))
-    sums = zip(first, voxels.shape, factors, strict=True)
-    shape = tuple(-(-(s + size) // f) for s, size, f in sums)
+    first = per_axis(lambda s, f: s % f, start, factors)
+    shape = per_axis(lambda s, size, f: -(-(s + size) // f), first, voxels.shape, factors)
     out = np.empty(shape, voxels.dtype)
     bins = np.array(factors), np.array(first)
     if (
@@ -66,7 +65,7 @@ def downsample(
 
 @njit(cache=True, parallel=True)
 def _halve(voxels, factors, out):  # type: ignore[no-untyped-def]
-    """Average bins of 1 or 2 voxels an axis: a row at a time, as fast as memory."""
+    """Average bins of 1 or 2 voxels per axis, row by row; memory-bound."""
     depth, height, width = voxels.shape
     for n in prange(out.shape[0]):
         i = np.int64(n)
@@ -121,7 +120,7 @@ def _means(voxels, factors, start, integer, out):  # type: ignore[no-untyped-def
 def _modes(voxels, factors, start, out):  # type: ignore[no-untyped-def]
     for i in prange(out.shape[0]):
         z0, z1 = max(0, i * factors[0] - start[0]), (i + 1) * factors[0] - start[0]
-        found = np.empty(factors[0] * factors[1] * factors[2], voxels.dtype)
+        ids = np.empty(factors[0] * factors[1] * factors[2], voxels.dtype)
         for j in range(out.shape[1]):
             y0, y1 = max(0, j * factors[1] - start[1]), (j + 1) * factors[1] - start[1]
             for k in range(out.shape[2]):
@@ -130,14 +129,14 @@ def _modes(voxels, factors, start, out):  # type: ignore[no-untyped-def]
                 for z in range(z0, min(z1, voxels.shape[0])):
                     for y in range(y0, min(y1, voxels.shape[1])):
                         for x in range(x0, min(x1, voxels.shape[2])):
-                            found[number] = voxels[z, y, x]
+                            ids[number] = voxels[z, y, x]
                             number += 1
-                out[i, j, k] = _mode(found[:number])
+                out[i, j, k] = _mode(ids[:number])
 
 
 @njit(cache=True)
 def _mode(ids):  # type: ignore[no-untyped-def]
-    """Return the most frequent id; ties go to the smallest that is not zero."""
+    """Return the most frequent id; ties: the smallest nonzero id."""
     best = ids[0]
     best_count = 0
     for a in ids:
@@ -153,16 +152,16 @@ def _mode(ids):  # type: ignore[no-untyped-def]
     return best
 
 
-def whole_factors(fine: Nm3, coarse: Nm3) -> Triple | None:
-    """Return how many `fine` voxels make a `coarse` one; None if that is no whole number.
+def whole_factors(fine: NmZYX, coarse: NmZYX) -> IntZYX | None:
+    """Return the number of `fine` voxels per `coarse` voxel; None where it is not an integer.
 
     Examples
     --------
     >>> whole_factors((5, 5, 5), (10, 10, 5))
     (2, 2, 1)
     """
-    z, y, x = (round(c / f) for f, c in zip(fine, coarse, strict=True))
-    ratios = zip(fine, coarse, (z, y, x), strict=True)
+    factors = per_axis(lambda f, c: round(c / f), fine, coarse)
+    ratios = zip(fine, coarse, factors, strict=True)
     if any(n < 1 or abs(c / f - n) > 1e-6 * n for f, c, n in ratios):
         return None
-    return z, y, x
+    return factors

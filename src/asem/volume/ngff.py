@@ -1,11 +1,11 @@
-"""Volumes as OME-NGFF 0.5 images: Zarr 3 arrays in shards, typed metadata, pyramids.
+"""Read and write OME-NGFF 0.5 images: metadata, groups, pyramid levels.
 
 ::
 
     cell.zarr/                 a Zarr group
-      raw/                     an NGFF image: what the command line points at
+      raw/                     an NGFF image, as given on the command line
         zarr.json              metadata; written last, so that an unfinished image has none
-        0/ 1/ 2/               the levels, each an array of shards
+        0/ 1/ 2/               the levels, each a sharded Zarr 3 array
       labels/                  lists its label images
         mito/
 """
@@ -22,45 +22,49 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 from yaozarrs import v05
 
-from asem.config import Config, Nm3
-from asem.provenance import files_identity
-from asem.system.documents import read_json
-from asem.system.locks import exclusive
-from asem.system.own_files import refuse_links, replaced_own
-from asem.volume.arrays import DTYPES, Stored, open_array
-from asem.volume.levels import Level
-from asem.volume.shard_files import record_shards
-from asem.volume.volume import Kind, OriginalGrid, Volume
+from asem.config import Config, NmZYX
+from asem.provenance import identify_files
+from asem.system.json_toml import read_json
+from asem.system.locks import exclusive_lock
+from asem.system.nofollow_files import check_no_links, replace_file_nofollow
+from asem.volume.length_units import UNITS_NM
+from asem.volume.pyramid_levels import PyramidLevel
+from asem.volume.roi import per_axis
+from asem.volume.shard_files import encode_shard_bitmap
+from asem.volume.volume import OriginalGrid, Volume, VolumeKind
+from asem.volume.zarr_arrays import DTYPES, ZarrArray, open_array
 
-GROUP_LOCK = ".asem.lock"
-"""In a group, while its metadata is read and written again."""
-MOST_ENTRIES, MOST_PADDING = 256, 256
-"""Of each list of an image (levels, axes), whose entries are compared with each other; grey values
-of padding, which are compared with all others."""
+NGFF_UNITS = ("angstrom", "nanometer", "micrometer", "millimeter")
+"""Units of axes that can be read."""
+GROUP_LOCK_NAME = ".asem.lock"
+"""Lock file in a group while its metadata is updated."""
+MAX_LIST_ENTRIES, MAX_PADDING_VALUES = 256, 256
+"""Largest numbers of entries of a list in metadata (levels, axes) and of grey values of padding:
+both are compared pairwise."""
 
 
-def write_metadata(
+def write_image_metadata(
     image: Path,
     volume: Volume,
-    levels: list[Level],
-    made: dict[str, Any],
+    levels: list[PyramidLevel],
+    provenance: dict[str, Any],
     *,
-    check: Callable[[], None] | None = None,
+    check_before_publish: Callable[[], None] | None = None,
 ) -> None:
-    """Declare an image finished: its NGFF metadata, its groups above, its label listing.
+    """Write the NGFF metadata of a finished image, its parent groups and its entry in `labels`.
 
     Parameters
     ----------
     image
         The image group.
     volume
-        The finished volume; voxel size, offset, original grid, kind and window are taken from it.
+        The finished volume, the source of original grid, kind and window.
     levels
         Its pyramid, all written.
-    made
-        What made it (`asem.provenance.made_by`).
-    check
-        Called at the last moment; what it raises leaves the image unfinished.
+    provenance
+        From `asem.provenance.make_provenance`.
+    check_before_publish
+        Called just before the metadata is published; if it raises, the image stays unfinished.
     """
     axes = [v05.SpaceAxis(name=name, unit="nanometer") for name in "zyx"]
     method = "mode" if volume.kind == "labels" else "mean"
@@ -74,22 +78,25 @@ def write_metadata(
         )
     else:
         ome = v05.Image(multiscales=[multiscale], omero=_omero(volume))
-    own = OwnMetadata(
+    own = AsemMetadata(
         uuid=str(uuid.uuid4()),
         kind=volume.kind,
-        original=volume.grid,
+        original=volume.original_grid,
         window=volume.window,
         padding=volume.padding,
-        made_by=made,
-        shards={level.path: record_shards(_level(image, level.path).files) for level in levels},
+        made_by=provenance,
+        shards={
+            level.path: encode_shard_bitmap(_open_level(image, level.path).files)
+            for level in levels
+        },
     )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
     _write_groups_above(image, labels=volume.kind == "labels")
     attributes = {"ome": metadata, "asem": own.model_dump(mode="json")}
-    _write_group(image, {"attributes": attributes}, check)
+    _write_group(image, {"attributes": attributes}, check_before_publish)
 
 
-def _dataset(level: Level) -> v05.Dataset:
+def _dataset(level: PyramidLevel) -> v05.Dataset:
     return v05.Dataset(
         path=level.path,
         coordinateTransformations=[
@@ -114,21 +121,21 @@ def _write_group(
     path: Path, document: Mapping[str, Any], check: Callable[[], None] | None = None
 ) -> None:
     document = {"zarr_format": 3, "node_type": "group", **document}
-    with replaced_own(path / "zarr.json", check) as file:
+    with replace_file_nofollow(path / "zarr.json", check) as file:
         file.write(json.dumps(document, indent=1).encode())
 
 
 def check_groups_above(image: Path) -> None:
-    """Refuse a place for an image in groups whose metadata is damaged or a symbolic link.
+    """Check that the metadata of an image's parent groups can be updated.
 
     Raises
     ------
     ValueError, OSError
-        The groups could not be written once the image is finished.
+        The metadata of a group is damaged or a symbolic link.
     """
     for parent in _groups_above(image):
-        refuse_links([parent / "zarr.json"])
-        _listed(parent)
+        check_no_links([parent / "zarr.json"])
+        _listed_labels(parent)
 
 
 def _groups_above(image: Path) -> list[Path]:
@@ -139,45 +146,44 @@ def _groups_above(image: Path) -> list[Path]:
 
 
 def _write_groups_above(image: Path, *, labels: bool) -> None:
-    """Make the folders between `NAME.zarr` and the image groups, and list labels."""
+    """Make the folders from `NAME.zarr` to the image Zarr groups, and list label images."""
     image = image.resolve()
     for parent in _groups_above(image):
-        listed = (
-            image.name if labels and parent == image.parent and parent.name == "labels" else None
-        )
+        lists_labels = labels and parent == image.parent and parent.name == "labels"
+        label = image.name if lists_labels else None
         parent.mkdir(parents=True, exist_ok=True)
-        if not (parent / "zarr.json").exists() or listed not in (None, *_listed(parent)):
-            with exclusive(parent / GROUP_LOCK):
-                _update_group(parent, listed)
+        if not (parent / "zarr.json").exists() or label not in (None, *_listed_labels(parent)):
+            with exclusive_lock(parent / GROUP_LOCK_NAME):
+                _update_group(parent, label)
 
 
 def _update_group(group: Path, label: str | None) -> None:
-    """Make a group, and list one of its label images; what other programs wrote there stays."""
-    document = _document(group)
+    """Make a group or add a label image to its list; metadata of other programs is retained."""
+    document = _read_group(group)
     attributes = document.get("attributes", {})
     if label is not None:
-        names = sorted({*_listed(group), label})
+        names = sorted({*_listed_labels(group), label})
         ome = {"version": "0.5", **attributes.get("ome", {}), "labels": names}
         attributes = {**attributes, "ome": ome}
     if label is not None or not document:
         _write_group(group, {**document, "attributes": attributes})
 
 
-def _listed(group: Path) -> list[str]:
+def _listed_labels(group: Path) -> list[str]:
     """Return the label images that a group lists."""
-    names = _attributes(group).get("ome", {}).get("labels", [])
+    names = _read_attributes(group).get("ome", {}).get("labels", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{group / 'zarr.json'} is no Zarr metadata: labels must be names")
     return names
 
 
-def _attributes(group: Path) -> dict[str, Any]:
-    """Return a Zarr 3 group's attributes; empty where there is no group."""
-    attributes: dict[str, Any] = _document(group).get("attributes", {})
+def _read_attributes(group: Path) -> dict[str, Any]:
+    """Return the attributes of a Zarr 3 group; empty where there is no group."""
+    attributes: dict[str, Any] = _read_group(group).get("attributes", {})
     return attributes
 
 
-def _document(group: Path) -> dict[str, Any]:
+def _read_group(group: Path) -> dict[str, Any]:
     """Return the metadata of a Zarr 3 group; empty where there is no group."""
     path = group / "zarr.json"
     try:
@@ -187,114 +193,117 @@ def _document(group: Path) -> dict[str, Any]:
     attributes = document.get("attributes", {})
     kind, version = document.get("node_type", "group"), document.get("zarr_format", 3)
     if (kind, version) != ("group", 3):
-        raise ValueError(f"{path} is that of no Zarr 3 group: {kind!r:.40}, {version!r:.40}")
+        raise ValueError(
+            f"{path} is not the metadata of a Zarr 3 group: node_type {kind!r:.40}, "
+            f"zarr_format {version!r:.40}"
+        )
     if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
         raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
     return document
 
 
 def is_image(path: Path) -> bool:
-    """Whether a finished NGFF image lies at `path`."""
+    """Return whether `path` is a finished NGFF image."""
     try:
-        return "multiscales" in _attributes(path).get("ome", {})
+        return "multiscales" in _read_attributes(path).get("ome", {})
     except ValueError:
         return False
 
 
-class OwnMetadata(Config):
-    """What stands beside the NGFF metadata of an image, under `asem`."""
+class AsemMetadata(Config):
+    """Attributes of an image under the key `asem`, next to its NGFF metadata."""
 
     uuid: str | None = None
-    kind: Kind | None = None
+    kind: VolumeKind | None = None
     original: OriginalGrid | None = None
     window: tuple[float, float] | None = None
-    """Of contrast. The one of `omero` is for display: viewers change it."""
-    padding: tuple[float, ...] = Field((), max_length=MOST_PADDING)
+    """Contrast window. The window in `omero` is for display: viewers change it."""
+    padding: tuple[float, ...] = Field((), max_length=MAX_PADDING_VALUES)
     made_by: dict[str, Any] | None = None
     shards: dict[str, str] | None = None
-    """Of each level, which shards have a file (`asem.volume.shard_files.record_shards`); None: any
-    may lack."""
+    """Shards of each level that have a file (`asem.volume.shard_files.encode_shard_bitmap`); None:
+    any file may be missing."""
 
     @model_validator(mode="after")
     def _window_is_one(self) -> Self:
         if self.window is not None and not self.window[0] < self.window[1]:
-            raise ValueError(f"the window {self.window} must begin below its end")
+            raise ValueError(f"the window {self.window} must start below its end")
         return self
 
 
 @dataclass(frozen=True)
-class Metadata:
-    """What the `zarr.json` of one image states, read once: another image may replace it.
+class ImageMetadata:
+    """Validated content of an image's `zarr.json`, read once, as another image may replace it.
 
     Parameters
     ----------
     path
         The image group.
     ome
-        Its validated NGFF metadata, without display settings.
-    own
-        asem's own.
+        NGFF metadata, without display settings.
+    asem_metadata
+        asem's own metadata.
     kind
-        That NGFF states.
+        Kind according to the NGFF metadata.
     identity
-        What names the content.
+        Identity of the content.
     """
 
     path: Path
     ome: v05.Image
-    own: OwnMetadata
-    kind: Kind
+    asem_metadata: AsemMetadata
+    kind: VolumeKind
     identity: str
 
 
-def read_metadata(path: Path) -> Metadata:
-    """Read what an image states about itself.
+def read_image_metadata(path: Path) -> ImageMetadata:
+    """Read and validate the metadata of an image.
 
     Raises
     ------
     ValueError
-        There is no finished image at `path`; the message says what there is instead.
+        `path` is not a finished image; the message states what it is instead.
     """
-    attributes = _attributes(path)
+    attributes = _read_attributes(path)
     if "multiscales" not in attributes.get("ome", {}):
-        raise ValueError(_not_an_image(path))
+        raise ValueError(_describe_non_image(path))
     try:
-        stated = {key: value for key, value in attributes["ome"].items() if key != "omero"}
-        _refuse_long(stated["multiscales"], path)
+        ngff = {key: value for key, value in attributes["ome"].items() if key != "omero"}
+        _check_list_lengths(ngff["multiscales"], path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of names and units: what does not do is refused
-            ome = v05.Image.model_validate(stated)
+            warnings.simplefilter("ignore")  # names and units are checked below
+            ome = v05.Image.model_validate(ngff)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise ValueError(f"{path}: bad OME-NGFF metadata at {where}: {fault['msg']}") from error
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path}: bad OME-NGFF metadata at {key}: {first['msg']}") from error
     if [axis.name for axis in ome.multiscales[0].axes] != ["z", "y", "x"]:
         raise ValueError(f"{path}: only images with the axes (z, y, x) can be read")
-    own = OwnMetadata.checked(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
-    kind: Kind = "labels" if "image-label" in stated else "image"
-    identity = own.uuid or files_identity(path, [path / "zarr.json"])
-    return Metadata(path, ome, own, kind, identity)
+    own = AsemMetadata.from_dict(attributes.get("asem", {}), source=f"{path}/zarr.json, 'asem'")
+    kind: VolumeKind = "labels" if "image-label" in ngff else "image"
+    identity = own.uuid or identify_files(path, [path / "zarr.json"])
+    return ImageMetadata(path, ome, own, kind, identity)
 
 
-def _refuse_long(stated: Any, path: Path) -> None:
-    """Raise ValueError where a list in metadata is longer than any image's."""
-    if isinstance(stated, list | dict):
-        if isinstance(stated, list) and len(stated) > MOST_ENTRIES:
+def _check_list_lengths(metadata: Any, path: Path) -> None:
+    """Raise ValueError where a list in metadata has more than `MAX_LIST_ENTRIES`."""
+    if isinstance(metadata, list | dict):
+        if isinstance(metadata, list) and len(metadata) > MAX_LIST_ENTRIES:
             raise ValueError(
-                f"{path}: bad OME-NGFF metadata: a list has {len(stated)} entries; at most "
-                f"{MOST_ENTRIES} can be read"
+                f"{path}: bad OME-NGFF metadata: a list has {len(metadata)} entries; at most "
+                f"{MAX_LIST_ENTRIES} can be read"
             )
-        for value in stated.values() if isinstance(stated, dict) else stated:
-            _refuse_long(value, path)
+        for value in metadata.values() if isinstance(metadata, dict) else metadata:
+            _check_list_lengths(value, path)
 
 
-def _not_an_image(path: Path) -> str:
+def _describe_non_image(path: Path) -> str:
     if (path / ".asem" / "journal.jsonl").exists():
-        return f"{path} is not finished; run the command that made it again, and it goes on"
-    # Images lie one level down (raw), two (labels/mito) or three (predictions/run/probability).
-    below = (f"{'*/' * depth}zarr.json" for depth in (1, 2, 3))
-    inner = [entry.parent for pattern in below for entry in path.glob(pattern)]
-    images = sorted(str(entry) for entry in inner if is_image(entry))
+        return f"{path} is unfinished; run the same command again to resume"
+    # Images are one level down (raw), two (labels/mito) or three (predictions/run/probability).
+    patterns = (f"{'*/' * depth}zarr.json" for depth in (1, 2, 3))
+    groups = [file.parent for pattern in patterns for file in path.glob(pattern)]
+    images = sorted(str(group) for group in groups if is_image(group))
     if images:
         names = ", ".join(images[:5]) + (", ..." if len(images) > 5 else "")
         return f"{path} is a container; name one of its images: {names}"
@@ -302,21 +311,21 @@ def _not_an_image(path: Path) -> str:
 
 
 def _unit_nm(unit: str | None, path: Path) -> float:
-    lengths = {"angstrom": 0.1, "nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6}
-    if unit not in lengths:
-        raise ValueError(f"{path}: axes in '{unit}' have no length; allowed: {', '.join(lengths)}")
-    return lengths[unit]
+    if unit not in NGFF_UNITS:
+        allowed = ", ".join(NGFF_UNITS)
+        raise ValueError(f"{path}: axes in '{unit}' have no length; allowed: {allowed}")
+    return UNITS_NM[unit]
 
 
-def open_image(image: Path | Metadata) -> Volume:
-    """Open the finest level of an NGFF image, given by its path or by what was read of it.
+def open_image(image: Path | ImageMetadata) -> Volume:
+    """Open the finest level of an NGFF image, given by its path or by its metadata.
 
-    Nothing but metadata is read.
+    Reads only metadata.
     """
-    stated = read_metadata(image) if isinstance(image, Path) else image
-    path, own, multiscale = stated.path, stated.own, stated.ome.multiscales[0]
-    voxel_size, offset_nm = _place(multiscale, path)
-    array = _level(path, multiscale.datasets[0].path, own)
+    metadata = read_image_metadata(image) if isinstance(image, Path) else image
+    path, own, multiscale = metadata.path, metadata.asem_metadata, metadata.ome.multiscales[0]
+    voxel_size, offset_nm = _placement(multiscale, path)
+    array = _open_level(path, multiscale.datasets[0].path, own)
     dtype = array.dtype
     if dtype.name not in DTYPES:
         raise ValueError(f"{path} holds {dtype.name}; allowed: {', '.join(DTYPES)}")
@@ -324,40 +333,42 @@ def open_image(image: Path | Metadata) -> Volume:
         array,
         voxel_size=voxel_size,
         offset_nm=offset_nm,
-        kind=(own.kind or stated.kind) if np.issubdtype(dtype, np.unsignedinteger) else "image",
-        original=own.original,
+        kind=(own.kind or metadata.kind) if np.issubdtype(dtype, np.unsignedinteger) else "image",
+        stated_grid=own.original,
         window=own.window,
         padding=own.padding,
-        identity=stated.identity,
+        identity=metadata.identity,
         name=str(path),
     )
 
 
-def open_levels(image: Path | Metadata) -> list[Stored]:
-    """Open all levels of an NGFF image, the finest first; given as to `open_image`."""
-    stated = read_metadata(image) if isinstance(image, Path) else image
-    datasets = stated.ome.multiscales[0].datasets
-    return [_level(stated.path, dataset.path, stated.own) for dataset in datasets]
+def open_levels(image: Path | ImageMetadata) -> list[ZarrArray]:
+    """Open all levels of an NGFF image, given by path or metadata; the finest first."""
+    metadata = read_image_metadata(image) if isinstance(image, Path) else image
+    datasets, own = metadata.ome.multiscales[0].datasets, metadata.asem_metadata
+    return [_open_level(metadata.path, dataset.path, own) for dataset in datasets]
 
 
-def _level(image: Path, name: str, own: OwnMetadata | None = None) -> Stored:
-    return open_array(image / name, stored=((own and own.shards) or {}).get(name))
+def _open_level(image: Path, name: str, own: AsemMetadata | None = None) -> ZarrArray:
+    return open_array(image / name, shard_bitmap=((own and own.shards) or {}).get(name))
 
 
-def _place(multiscale: v05.Multiscale, path: Path) -> tuple[Nm3, Nm3]:
+def _placement(multiscale: v05.Multiscale, path: Path) -> tuple[NmZYX, NmZYX]:
     """Return voxel size and offset of the finest level, nm."""
     units = [_unit_nm(getattr(axis, "unit", None), path) for axis in multiscale.axes]
     size, offset = np.ones(3), np.zeros(3)
-    steps = [
+    transformations = [
         *multiscale.datasets[0].coordinateTransformations,
         *(multiscale.coordinateTransformations or []),
     ]
-    with np.errstate(all="ignore"):  # a volume refuses what is not finite
-        for step in steps:
-            if isinstance(step, v05.ScaleTransformation):
-                size, offset = size * step.scale, offset * step.scale
+    with np.errstate(all="ignore"):  # `Volume` raises where a value is not finite
+        for transformation in transformations:
+            if isinstance(transformation, v05.ScaleTransformation):
+                size, offset = size * transformation.scale, offset * transformation.scale
             else:
-                offset = offset + step.translation
-    z, y, x = (float(s * unit) for s, unit in zip(size, units, strict=True))
-    o, p, q = (float(t * unit) for t, unit in zip(offset, units, strict=True))
-    return (z, y, x), (o, p, q)
+                offset = offset + transformation.translation
+
+    def to_nm(value: float, unit: float) -> float:
+        return float(value * unit)
+
+    return per_axis(to_nm, size, units), per_axis(to_nm, offset, units)

@@ -1,4 +1,4 @@
-"""What is read beyond the border of an array: its reflection.
+"""Read beyond the border of an array by reflection padding (numpy `reflect`).
 
 ::
 
@@ -17,14 +17,14 @@ from asem.volume.roi import Roi
 
 
 def read_reflected(array: Any, roi: Roi) -> npt.NDArray[Any]:
-    """Read a box that reaches beyond an array (z, y, x); every voxel of it is read once.
+    """Read a box that extends beyond an array (z, y, x); each voxel of the array is read once.
 
     Parameters
     ----------
     array
-        As `asem.volume.volume.Lazy` has it.
+        An `asem.volume.volume.ArrayLike`.
     roi
-        In its voxels, not empty. An axis of one voxel is constant.
+        In the voxels of `array`, not empty. An axis of one voxel is constant.
 
     Returns
     -------
@@ -32,23 +32,23 @@ def read_reflected(array: Any, roi: Roi) -> npt.NDArray[Any]:
         Shape ``roi.shape``, the array's dtype.
     """
     spans = zip(roi.offset, roi.end, array.shape, strict=True)
-    indices = [reflected(start, stop, size) for start, stop, size in spans]
+    indices = [reflect_indices(start, stop, size) for start, stop, size in spans]
     inner = tuple(slice(int(i.min()), int(i.max()) + 1) for i in indices)
     data = np.asarray(array[inner[0], inner[1], inner[2]])
-    runs = (_runs(i - part.start) for i, part in zip(indices, inner, strict=True))
+    runs = (_split_runs(i - part.start) for i, part in zip(indices, inner, strict=True))
     out = np.empty(roi.shape, data.dtype)
-    for parts in product(*runs):  # whole boxes: much faster than voxel by voxel
+    for parts in product(*runs):  # box by box, much faster than voxel by voxel
         (z, from_z), (y, from_y), (x, from_x) = parts
         out[z, y, x] = data[from_z, from_y, from_x]
     return out
 
 
-def reflected(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
-    """Return the indices that numpy's ``reflect`` padding reads for start..stop of `size` voxels.
+def reflect_indices(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
+    """Return the indices of numpy's ``reflect`` padding for start..stop of an axis of `size`.
 
     Examples
     --------
-    >>> reflected(-2, 6, 4).tolist()
+    >>> reflect_indices(-2, 6, 4).tolist()
     [2, 1, 0, 1, 2, 3, 2, 1]
     """
     index = np.arange(start, stop)
@@ -59,12 +59,12 @@ def reflected(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
     return np.minimum(index, period - index)
 
 
-def _runs(index: npt.NDArray[np.intp]) -> Iterator[tuple[slice, slice]]:
-    """Split indices that `reflected` gives where they turn: (where it goes, what is read).
+def _split_runs(index: npt.NDArray[np.intp]) -> Iterator[tuple[slice, slice]]:
+    """Split the indices of `reflect_indices` where their direction changes: (target, source).
 
     Examples
     --------
-    >>> list(_runs(np.array([1, 0, 1, 2])))
+    >>> list(_split_runs(np.array([1, 0, 1, 2])))
     [(slice(0, 2, None), slice(1, None, -1)), (slice(2, 4, None), slice(1, 3, 1))]
     """
     start = 0
@@ -74,10 +74,8 @@ def _runs(index: npt.NDArray[np.intp]) -> Iterator[tuple[slice, slice]]:
         turns = np.flatnonzero(steps != step)
         stop = start + 1 + int(turns[0] if len(turns) else len(steps))
         first, last = int(index[start]), int(index[stop - 1])
-        beyond = last + step
-        # A voxel that is repeated is read once.
-        source = (
-            slice(first, beyond if beyond >= 0 else None, step) if step else slice(first, first + 1)
-        )
+        end = last + step
+        # Constant indices read one voxel, which numpy broadcasts.
+        source = slice(first, end if end >= 0 else None, step) if step else slice(first, first + 1)
         yield slice(start, stop), source
         start = stop

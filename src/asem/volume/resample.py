@@ -1,12 +1,12 @@
-"""Resampling to any voxel size, block by block: each voxel depends on its index alone.
+"""Resample voxels between two grids (mean, linear, largest overlap); independent of blocks.
 
-Both grids begin with the same outer face::
+Both grids start at the same outer face::
 
     source   |  0  |  1  |  2  |  3  |  4  |     4 nm
-    coarser  |   0   |   1   |   2   |   3   |   5.2 nm: means over what a voxel covers
-    finer    | 0 | 1 | 2 | 3 | 4 | 5 | 6 |       2.9 nm: between the two next centres
+    coarser  |   0   |   1   |   2   |   3   |   5.2 nm: mean over the extent of a voxel
+    finer    | 0 | 1 | 2 | 3 | 4 | 5 | 6 |       2.9 nm: between the two nearest centres
 
-Whole factors have a faster way, `downsample`.
+`downsample` is faster for integer factors.
 """
 
 from dataclasses import dataclass
@@ -17,167 +17,167 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from asem.config import Nm3
-from asem.volume.reflection import reflected
-from asem.volume.roi import Roi
-from asem.volume.volume import Kind, Volume
+from asem.config import NmZYX
+from asem.volume.reflection import reflect_indices
+from asem.volume.roi import Roi, per_axis
+from asem.volume.volume import Volume, VolumeKind
 
 Ratios = tuple[float, float, float]
-"""How many voxels of the source make one of the target, along (z, y, x)."""
+"""Voxels of the source per voxel of the target, along (z, y, x)."""
 Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
-"""Source voxels and their weights, both (target voxels, taps); a weight of 0 counts for nothing."""
-TOLERANCE = 1e-6
-"""A face lies on another within this share of a source voxel."""
-LEAST_WEIGHT = 1e-7
-"""Of a source voxel; what rounding makes of no overlap is less, and no voxel is read for it."""
-TIE = 1e-6
-"""Parts of a voxel are equal within this share of it."""
+"""Source voxels and their weights, both (target voxels, taps); taps of weight 0 are ignored."""
+FACE_TOLERANCE = 1e-6
+"""Faces coincide within this fraction of a source voxel."""
+MIN_WEIGHT = 1e-7
+"""Smallest weight of a source voxel; smaller ones are rounding errors of no overlap."""
+TIE_TOLERANCE = 1e-6
+"""Overlaps with a voxel are equal within this fraction of it."""
 
 
-def ratios(source: Nm3, target: Nm3) -> Ratios:
-    """Return how many voxels of `source` make one of `target`; whole ones within 1e-6 exactly.
+def voxel_size_ratios(source: NmZYX, target: NmZYX) -> Ratios:
+    """Return the number of `source` voxels per `target` voxel, rounded where within 1e-6.
 
     Examples
     --------
-    >>> ratios((5.2, 4, 10), (5.2, 8.000001, 5))
+    >>> voxel_size_ratios((5.2, 4, 10), (5.2, 8.000001, 5))
     (1.0, 2.0, 0.5)
     """
 
     def ratio(own: float, other: float) -> float:
-        many, few = max(1, round(other / own)), max(1, round(own / other))
-        nearest = many / few  # one of them is 1
+        numerator, denominator = max(1, round(other / own)), max(1, round(own / other))
+        nearest = numerator / denominator  # one of them is 1
         exact = other / own
-        return nearest if abs(exact - nearest) <= TOLERANCE * nearest else exact
+        return nearest if abs(exact - nearest) <= FACE_TOLERANCE * nearest else exact
 
-    z, y, x = (ratio(own, other) for own, other in zip(source, target, strict=True))
-    return z, y, x
+    return per_axis(ratio, source, target)
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """From one grid to another; voxel 0 of both begins with the same outer face.
+    """Resampling from a source to a target grid; voxel 0 of both starts at the same outer face.
 
-    Indices count from there, on either grid. What a voxel is made from depends on its index and on
-    `whole` alone, so that any block is the same cut out of the result.
+    Indices count from that face on both grids. A target voxel depends only on its index and on
+    `source_roi`, so that block-wise results equal the whole.
 
-    Images, axis by axis: the mean over what a voxel covers where it is coarser, rounded half up for
-    integers; linear between the two next centres where it is finer. Labels: the id that covers the
-    largest part of the voxel; of equal ones the smallest that is not zero.
+    Images, axis by axis: where the target is coarser, the mean over the extent of a voxel, rounded
+    half up for integers; where it is finer, linear interpolation between the two nearest centres.
+    Labels: the id with the largest overlap with the voxel; ties: the smallest nonzero id.
 
     Parameters
     ----------
     ratios
-        Source voxels that make one target voxel.
-    whole
-        The source voxels that there are. Means are over these; interpolation goes on beyond them
-        by numpy's ``reflect``, as `Volume.read` does.
+        Source voxels per target voxel.
+    source_roi
+        The existing source voxels. Means are over these; interpolation beyond them uses numpy's
+        ``reflect``, as `Volume.read` does.
     kind
         ``"image"`` or ``"labels"``.
 
     Examples
     --------
     >>> halves = Resampling((1, 1, 0.5), Roi((0, 0, 0), (1, 1, 3)), "image")
-    >>> halves.needed(Roi((0, 0, 2), (1, 1, 2)))
+    >>> halves.source_roi_of(Roi((0, 0, 2), (1, 1, 2)))
     Roi(offset=(0, 0, 0), shape=(1, 1, 3))
     >>> halves.apply(np.array([[[0, 100, 200]]], np.uint8), Roi((0, 0, 2), (1, 1, 2))).tolist()
     [[[75, 125]]]
     """
 
     ratios: Ratios
-    whole: Roi
-    kind: Kind
+    source_roi: Roi
+    kind: VolumeKind
 
     @classmethod
-    def between(cls, source: Volume, target: Volume) -> "Resampling":
-        """Take `source` to the voxels of `target`, the one a view of the other."""
-        whole = source.roi.shift(source.original_offset)
-        return cls(ratios(source.voxel_size, target.voxel_size), whole, source.kind)
+    def for_volumes(cls, source: Volume, target: Volume) -> "Resampling":
+        """Return the resampling from `source` to `target`, which is a view of it or the source."""
+        extent = source.roi.shift(source.original_offset)
+        return cls(voxel_size_ratios(source.voxel_size, target.voxel_size), extent, source.kind)
 
     @property
-    def target(self) -> Roi:
+    def target_roi(self) -> Roi:
         """The target voxels that overlap the source."""
-        lows = zip(self.whole.offset, self.ratios, strict=True)
-        highs = zip(self.whole.end, self.ratios, strict=True)
-        return Roi.between(
-            [floor((low + TOLERANCE) / ratio) for low, ratio in lows],
-            [ceil((high - TOLERANCE) / ratio) for high, ratio in highs],
+        start, end, ratios = self.source_roi.offset, self.source_roi.end, self.ratios
+        return Roi.from_bounds(
+            per_axis(lambda low, ratio: floor((low + FACE_TOLERANCE) / ratio), start, ratios),
+            per_axis(lambda high, ratio: ceil((high - FACE_TOLERANCE) / ratio), end, ratios),
         )
 
-    def needed(self, target: Roi) -> Roi:
-        """Return the source voxels that make the voxels of `target`."""
+    def source_roi_of(self, target: Roi) -> Roi:
+        """Return the source voxels that the voxels of `target` are computed from."""
         indices = [index for index, _ in self._taps(target)]
-        return Roi.between([int(i.min()) for i in indices], [int(i.max()) + 1 for i in indices])
+        return Roi.from_bounds([int(i.min()) for i in indices], [int(i.max()) + 1 for i in indices])
 
     def apply(self, voxels: npt.NDArray[Any], target: Roi) -> npt.NDArray[Any]:
-        """Make the voxels of `target`.
+        """Compute the voxels of `target`.
 
         Parameters
         ----------
         voxels
-            Those of ``needed(target)``.
+            The source voxels of ``source_roi_of(target)``.
         target
-            Within `Resampling.target`.
+            Within `target_roi`.
 
         Returns
         -------
         ndarray
             Shape ``target.shape``, the dtype of `voxels`.
         """
-        needed = self.needed(target)
-        assert voxels.shape == needed.shape  # the kernels do not look
+        needed = self.source_roi_of(target)
+        assert voxels.shape == needed.shape  # the kernels do not check bounds
         if self.ratios == (1, 1, 1):
             return voxels
         out = np.empty(target.shape, voxels.dtype)
-        pairs = zip(self._taps(target), needed.offset, strict=True)
-        z, y, x = ((index - start, weight) for (index, weight), start in pairs)
+        taps = self._taps(target)
+        z, y, x = per_axis(lambda tap, start: (tap[0] - start, tap[1]), taps, needed.offset)
         source = np.ascontiguousarray(voxels)
         if self.kind == "labels":
-            _cover(source, z, y, x, out)
+            _largest_overlaps(source, z, y, x, out)
         else:
-            _blend(source, z, y, x, np.issubdtype(out.dtype, np.integer), out)
+            _weighted_means(source, z, y, x, np.issubdtype(out.dtype, np.integer), out)
         return out
 
     def _taps(self, target: Roi) -> list[Taps]:
-        spans = zip(target.offset, target.end, self.whole.offset, self.whole.end, strict=True)
+        spans = zip(
+            target.offset, target.end, self.source_roi.offset, self.source_roi.end, strict=True
+        )
         linear = [self.kind == "image" and ratio < 1 for ratio in self.ratios]
         return [
-            (_between_centres if interpolate else _overlaps)(ratio, (start, stop), (low, high))
+            (_linear_taps if interpolate else _overlap_taps)(ratio, (start, stop), (low, high))
             for ratio, interpolate, (start, stop, low, high) in zip(
                 self.ratios, linear, spans, strict=True
             )
         ]
 
 
-def _overlaps(ratio: float, target: tuple[int, int], source: tuple[int, int]) -> Taps:
-    """Weigh source voxels by how much of them a target voxel covers."""
-    place = np.arange(*target)[:, None]
-    low, high = place * ratio, (place + 1) * ratio
+def _overlap_taps(ratio: float, target: tuple[int, int], source: tuple[int, int]) -> Taps:
+    """Return the source voxels with their overlap with each target voxel as weights."""
+    position = np.arange(*target)[:, None]
+    low, high = position * ratio, (position + 1) * ratio
     index = np.floor(low).astype(np.int64) + np.arange(ceil(ratio) + 1)
     ends = np.minimum(np.minimum(index + 1, high), source[1])
-    return _used(index, ends - np.maximum(np.maximum(index, low), source[0]))
+    return _drop_zero_weights(index, ends - np.maximum(np.maximum(index, low), source[0]))
 
 
-def _between_centres(ratio: float, target: tuple[int, int], source: tuple[int, int]) -> Taps:
-    """Weigh the source voxels before and behind a target voxel's centre by their nearness."""
+def _linear_taps(ratio: float, target: tuple[int, int], source: tuple[int, int]) -> Taps:
+    """Return the two source voxels around each target voxel's centre with their linear weights."""
     centre = (np.arange(*target)[:, None] + 0.5) * ratio - 0.5
     index = np.floor(centre).astype(np.int64) + np.arange(2)
     weight = 1 - np.abs(centre - index)
     first, (low, high) = int(index.min()), source
-    inside = reflected(first - low, int(index.max()) + 1 - low, high - low) + low
-    return _used(inside[index - first], weight)
+    inside = reflect_indices(first - low, int(index.max()) + 1 - low, high - low) + low
+    return _drop_zero_weights(inside[index - first], weight)
 
 
-def _used(index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]) -> Taps:
-    """Set what rounding left to 0, and point it to a voxel that counts."""
-    weight = np.where(weight < LEAST_WEIGHT, 0.0, weight)
+def _drop_zero_weights(index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]) -> Taps:
+    """Set weights below `MIN_WEIGHT` to 0, and their index to that of the largest weight."""
+    weight = np.where(weight < MIN_WEIGHT, 0.0, weight)
     main = np.take_along_axis(index, weight.argmax(1)[:, None], 1)
-    some = weight.any(0)
-    return np.where(weight > 0, index, main)[:, some].copy(), weight[:, some].copy()
+    used = weight.any(0)
+    return np.where(weight > 0, index, main)[:, used].copy(), weight[:, used].copy()
 
 
 @njit(cache=True, parallel=True)
-def _blend(voxels, z_taps, y_taps, x_taps, integer, out):  # type: ignore[no-untyped-def]
-    """Take weighted means: planes first, then rows, then within a row, as fast as memory."""
+def _weighted_means(voxels, z_taps, y_taps, x_taps, integer, out):  # type: ignore[no-untyped-def]
+    """Compute weighted means: over planes, then rows, then within a row; memory-bound."""
     (zi, zw), (yi, yw), (xi, xw) = z_taps, y_taps, x_taps
     for n in prange(out.shape[0]):
         i = np.int64(n)
@@ -204,35 +204,35 @@ def _sum_rows(rows, index, weight, out):  # type: ignore[no-untyped-def]
     for t in range(len(index)):
         if weight[t] > 0:
             row = rows[index[t]]
-            share = weight[t]
+            row_weight = weight[t]
             for k in range(len(out)):
-                out[k] += share * row[k]
+                out[k] += row_weight * row[k]
 
 
 @njit(cache=True, parallel=True)
-def _cover(voxels, z_taps, y_taps, x_taps, out):  # type: ignore[no-untyped-def]
-    """Take the id that covers most of each voxel."""
+def _largest_overlaps(voxels, z_taps, y_taps, x_taps, out):  # type: ignore[no-untyped-def]
+    """Set each voxel to the id with the largest overlap."""
     (zi, zw), (yi, yw), (xi, xw) = z_taps, y_taps, x_taps
     for n in prange(out.shape[0]):
         i = np.int64(n)
-        most = zi.shape[1] * yi.shape[1] * xi.shape[1]
-        ids, parts = np.empty(most, voxels.dtype), np.empty(most)
+        max_ids = zi.shape[1] * yi.shape[1] * xi.shape[1]
+        ids, overlaps = np.empty(max_ids, voxels.dtype), np.empty(max_ids)
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
                 out[i, j, k] = voxels[zi[i, 0], yi[j, 0], xi[k, 0]]
                 if _differ(voxels, zi[i], yi[j], xi[k], out[i, j, k]):
-                    number = 0
+                    count = 0
                     for a in range(zi.shape[1]):
                         for b in range(yi.shape[1]):
                             row = voxels[zi[i, a], yi[j, b]]
-                            share = zw[i, a] * yw[j, b]
-                            number = _add_row(ids, parts, number, row, xi[k], xw[k], share)
-                    out[i, j, k] = _largest(ids[:number], parts[:number])
+                            area = zw[i, a] * yw[j, b]
+                            count = _add_row(ids, overlaps, count, row, xi[k], xw[k], area)
+                    out[i, j, k] = _largest_part(ids[:count], overlaps[:count])
 
 
 @njit(cache=True)
 def _differ(voxels, z, y, x, first):  # type: ignore[no-untyped-def]
-    """Whether not all the ids are the first: they mostly are."""
+    """Return whether any id differs from the first."""
     for a in z:
         for b in y:
             for c in x:
@@ -242,28 +242,28 @@ def _differ(voxels, z, y, x, first):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _add_row(ids, parts, number, row, index, weight, share):  # type: ignore[no-untyped-def]
-    """Add what a row covers to the parts of its ids, and return how many ids there are."""
+def _add_row(ids, overlaps, count, row, index, weight, area):  # type: ignore[no-untyped-def]
+    """Add the overlaps of a row to those of its ids, and return the number of ids."""
     for t in range(len(index)):
-        part = share * weight[t]
-        if part > 0:
-            found = row[index[t]]
+        overlap = area * weight[t]
+        if overlap > 0:
+            label = row[index[t]]
             m = 0
-            while m < number and ids[m] != found:
+            while m < count and ids[m] != label:
                 m += 1
-            if m == number:
-                ids[m], parts[m] = found, 0.0
-                number += 1
-            parts[m] += part
-    return number
+            if m == count:
+                ids[m], overlaps[m] = label, 0.0
+                count += 1
+            overlaps[m] += overlap
+    return count
 
 
 @njit(cache=True)
-def _largest(ids, parts):  # type: ignore[no-untyped-def]
-    """Return the id of the largest part; ties go to the smallest that is not zero."""
-    least = parts.max() - TIE * parts.sum()
-    best, found = ids[0], False
+def _largest_part(ids, overlaps):  # type: ignore[no-untyped-def]
+    """Return the id of the largest overlap; ties: the smallest nonzero id."""
+    min_overlap = overlaps.max() - TIE_TOLERANCE * overlaps.sum()
+    best, has_best = ids[0], False
     for m in range(len(ids)):
-        if parts[m] >= least and (not found or best == 0 or 0 < ids[m] < best):
-            best, found = ids[m], True
+        if overlaps[m] >= min_overlap and (not has_best or best == 0 or 0 < ids[m] < best):
+            best, has_best = ids[m], True
     return best

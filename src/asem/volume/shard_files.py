@@ -1,12 +1,12 @@
-"""The files of an array: which there are, which there must be, and that each is a regular one.
+"""Files of a sharded array: which must exist, and whether each is regular.
 
-A shard of zeros has no file, so that a file that was lost reads as zeros. A finished image states
-which shards had a file when it was finished:
+A shard of zeros has no file, so that a lost file reads as zeros. Therefore, the metadata of a
+finished image lists the shards that had a file when it was finished:
 
 ::
 
-    shards      0 # # 0        #  stored: the file must be there
-                0 # # #        0  nothing but zeros: there is none
+    shards      0 # # 0        #  stored: the file must exist
+                0 # # #        0  only zeros: there is no file
     bits        0110 0111      in (z, y, x) order, zlib, base64
 """
 
@@ -28,105 +28,105 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """Names of the files of a Zarr 3 array, and which of them must exist; it can be pickled.
+    """File names of a Zarr 3 array, and which of them must exist; it can be pickled.
 
     Parameters
     ----------
     folder
-        Of the array.
-    shape, edges
-        Of the array and of what one file holds, voxels.
-    most
-        Bytes that a file may have.
+        Folder of the array.
+    shape, shard
+        Shapes of the array and of a shard, the content of one file, voxels.
+    max_file_bytes
+        Largest size of a file, bytes.
     prefix, separator
-        Of the names: ``c/0/1/2`` has ``c/`` and ``/``.
-    stored
-        Bits of the shards that have a file (`record_shards`); None: any may lack.
+        Parts of the names: ``c/0/1/2`` has ``c/`` and ``/``.
+    shard_bitmap
+        Bits of the shards that have a file (`encode_shard_bitmap`); None: any may be missing.
     """
 
     folder: Path
     shape: tuple[int, ...]
-    edges: tuple[int, ...]
-    most: int
+    shard: tuple[int, ...]
+    max_file_bytes: int
     prefix: str = "c/"
     separator: str = "/"
-    stored: str | None = None
+    shard_bitmap: str | None = None
 
-    def check(self, index: Any) -> None:
+    def check_files(self, index: Any) -> None:
         """Check the files that reading `index` opens.
 
-        Each is looked up once, which costs little beside opening it: a folder in its place reads
-        as zeros, and a pipe never.
+        One `stat` per file, which is cheap compared with opening it. Without this check, a folder
+        instead of a file would read as zeros, and a pipe would block.
 
         Raises
         ------
         ValueError
-            One that was stored is missing, or one is no regular file, or far too large.
+            A stored file is missing, or a file is not regular or too large.
         """
-        starts = zip(spans(index, self.shape), self.edges, strict=True)
-        cells = product(*(range(low // e, -(-high // e)) for (low, high), e in starts))
+        bounds = zip(index_bounds(index, self.shape), self.shard, strict=True)
+        shards = product(*(range(low // edge, -(-high // edge)) for (low, high), edge in bounds))
         root = f"{self.folder}/{self.prefix}"
-        for cell in cells:
-            path = root + self.separator.join(map(str, cell))
+        for shard in shards:
+            path = root + self.separator.join(map(str, shard))
             try:
                 state = os.stat(path)  # noqa: PTH116 (a Path takes longer than the call)
             except (FileNotFoundError, NotADirectoryError):
-                if self.must_exist(cell):
+                if self.must_exist(shard):
                     raise ValueError(
-                        f"{path} is missing, which was stored when the image was finished; copy "
-                        "the image again, or make it anew (if another program has set this part "
+                        f"{path} is missing; it existed when the image was finished: copy "
+                        "the image again, or recompute it (if another program has set this part "
                         f"to 0: delete the key 'shards' in {self.folder.parent / 'zarr.json'})"
                     ) from None
             else:
                 if not stat.S_ISREG(state.st_mode):
                     raise ValueError(f"{path} is no regular file; copy the image again")
-                if state.st_size > self.most:
+                if state.st_size > self.max_file_bytes:
                     raise ValueError(f"{path} is larger than its voxels; copy the image again")
 
-    def must_exist(self, cell: Sequence[int]) -> bool:
-        """Whether the shard at `cell` of the grid of shards was stored."""
-        if self.stored is None:
+    def must_exist(self, shard_index: Sequence[int]) -> bool:
+        """Return whether the shard at `shard_index` of the grid of shards was stored."""
+        if self.shard_bitmap is None:
             return False
-        grid = grid_of(self.shape, self.edges)
+        grid = shard_grid_of(self.shape, self.shard)
         size = -(-prod(grid) // 8)
-        bits = _bits(self.stored, size)
+        bits = _decode_bitmap(self.shard_bitmap, size)
         if len(bits) != size:
             raise ValueError(
                 f"the list of shards of {self.folder} is damaged; copy the image again"
             )
-        number = int(np.ravel_multi_index(tuple(cell), grid))
-        return bool(bits[number // 8] >> (7 - number % 8) & 1)
+        bit = int(np.ravel_multi_index(tuple(shard_index), grid))
+        return bool(bits[bit // 8] >> (7 - bit % 8) & 1)
 
 
 @lru_cache(maxsize=16)
-def _bits(stored: str, size: int) -> bytes:
-    """Return the bits of a record, unpacked; of a damaged one, or of one too long, another number.
+def _decode_bitmap(shard_bitmap: str, size: int) -> bytes:
+    """Return the `size` bytes of a bitmap; another number where it is damaged or too long.
 
-    They are asked for at every shard that is not there.
+    Cached, since it is called for every shard without a file.
     """
     try:
-        packed = base64.b64decode(stored, validate=True)
-        return zlib.decompressobj().decompress(packed, size + 1)
+        compressed = base64.b64decode(shard_bitmap, validate=True)
+        return zlib.decompressobj().decompress(compressed, size + 1)
     except (binascii.Error, ValueError, zlib.error):
         return b""
 
 
-def grid_of(shape: Sequence[int], edges: Sequence[int]) -> tuple[int, ...]:
-    """Return how many files an array has along each axis."""
-    return tuple(-(-size // edge) for size, edge in zip(shape, edges, strict=True))
+def shard_grid_of(shape: Sequence[int], shard: Sequence[int]) -> tuple[int, ...]:
+    """Return the number of shards of an array along each axis."""
+    return tuple(-(-size // edge) for size, edge in zip(shape, shard, strict=True))
 
 
-def record_shards(files: ShardFiles) -> str:
-    """Return which shards of an array have a file, as `ShardFiles.stored`; one listing of them."""
-    grid = grid_of(files.shape, files.edges)
+def encode_shard_bitmap(files: ShardFiles) -> str:
+    """Return which shards of an array have a file, as `ShardFiles.shard_bitmap`."""
+    grid = shard_grid_of(files.shape, files.shard)
     bits = np.zeros(grid, np.bool_)
-    for cell in _cells(files.folder / files.prefix.rstrip("/"), grid):
-        bits[cell] = True
+    for shard in _find_shards(files.folder / files.prefix.rstrip("/"), grid):
+        bits[shard] = True
     return base64.b64encode(zlib.compress(np.packbits(bits).tobytes())).decode()
 
 
-def _cells(folder: Path, grid: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the places of the files in nested folders of numbers."""
+def _find_shards(folder: Path, grid: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the grid indices of the files in nested folders of numbers."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
@@ -136,27 +136,29 @@ def _cells(folder: Path, grid: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
             if len(grid) == 1:
                 yield (int(entry.name),)
             else:
-                inner = _cells(Path(entry.path), grid[1:])
-                yield from ((int(entry.name), *cell) for cell in inner)
+                inner = _find_shards(Path(entry.path), grid[1:])
+                yield from ((int(entry.name), *shard) for shard in inner)
 
 
-def spans(index: Any, shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Return what an index of whole numbers, slices and dots reads of each axis: from, to.
+def index_bounds(index: Any, shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the start and stop along each axis of an index of integers, slices and Ellipsis.
 
     Examples
     --------
-    >>> spans((slice(2, 4), ..., 7), (8, 8, 8))
+    >>> index_bounds((slice(2, 4), ..., 7), (8, 8, 8))
     [(2, 4), (0, 8), (7, 8)]
     """
     parts = index if isinstance(index, tuple) else (index,)
-    dots = next((n for n, part in enumerate(parts) if part is Ellipsis), len(parts))
-    after = parts[dots + 1 :]
-    parts = (*parts[:dots], *[slice(None)] * (len(shape) - dots - len(after)), *after)
-    return [_span(part, size) for part, size in zip(parts, shape, strict=True)]
+    before = next((n for n, part in enumerate(parts) if part is Ellipsis), len(parts))
+    after = parts[before + 1 :]
+    parts = (*parts[:before], *[slice(None)] * (len(shape) - before - len(after)), *after)
+    return [_part_bounds(part, size) for part, size in zip(parts, shape, strict=True)]
 
 
-def _span(part: Any, size: int) -> tuple[int, int]:
+def _part_bounds(part: Any, size: int) -> tuple[int, int]:
     if isinstance(part, slice):
-        places = range(*part.indices(size))
-        return (min(places[0], places[-1]), max(places[0], places[-1]) + 1) if places else (0, 0)
+        indices = range(*part.indices(size))
+        if not indices:
+            return 0, 0
+        return min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1
     return (int(part), int(part) + 1)

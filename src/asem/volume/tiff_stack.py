@@ -1,4 +1,4 @@
-"""From pages of TIFF files to a stack of equal planes: sample, inversion, what is refused."""
+"""Make a stack of equal planes from TIFF pages: channel, inversion, checks."""
 
 import logging
 from collections.abc import Sequence
@@ -6,71 +6,81 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asem.system.resources import refuse_without_memory
-from asem.volume.channels import choose_channel
-from asem.volume.planes import Plane, PlaneStack
-from asem.volume.tiff_axes import Stated
-from asem.volume.tiff_faults import page_fault
-from asem.volume.tiff_pages import WHITE_IS_ZERO, File, Page
+from asem.system.resources import check_free_memory
+from asem.volume.channel_selection import select_channel
+from asem.volume.plane_stack import Plane, PlaneStack
+from asem.volume.tiff_headers import WHITE_IS_ZERO, TiffFileInfo, TiffPageInfo
+from asem.volume.tiff_metadata import StackMetadata
+from asem.volume.tiff_page_checks import find_page_error
 
 LOG = logging.getLogger(__name__)
-DTYPES = tuple(np.dtype(name) for name in (
+PIXEL_DTYPES = tuple(np.dtype(name) for name in (
     "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16",
     "float32", "float64",
 ))  # fmt: skip
-Source = tuple[File, Page]
+FilePage = tuple[TiffFileInfo, TiffPageInfo]
 
 
 @dataclass(frozen=True)
 class TiffOptions:
-    """What a TIFF stack does not decide by itself.
+    """Options of reading a TIFF stack.
 
     Parameters
     ----------
-    labels
+    as_labels
         Whether pixels are ids: the indices of a palette then are ids, too.
     channel
-        Number or name of the channel to read; needed where there are several.
+        Number or name of the channel to read; required where there are several.
     invert
         True: white (the largest value of the pixels' bits) minus the stored values; False: the
-        stored values; None: as the files state it for 1 bit (WhiteIsZero), else the stored values.
+        stored values; None: by the tag WhiteIsZero for 1 bit, else the stored values.
     """
 
-    labels: bool = False
+    as_labels: bool = False
     channel: str | None = None
     invert: bool | None = None
 
 
-AS_STORED = TiffOptions()
+DEFAULT_TIFF_OPTIONS = TiffOptions()
 
 
-def stack_of(sources: Sequence[Source], options: TiffOptions, stated: Stated | None) -> PlaneStack:
-    """Make equal planes of pages, all checked."""
-    samples = sources[0][1].samples
+def make_plane_stack(
+    pages: Sequence[FilePage], options: TiffOptions, metadata: StackMetadata | None
+) -> PlaneStack:
+    """Check all pages and make a stack of them.
+
+    Raises
+    ------
+    ValueError
+        A page is no plane of grey values or ids, or differs from the others in shape or dtype.
+    """
+    samples = pages[0][1].samples_per_pixel
     sample = None
     if samples > 1 and options.channel is not None:
-        sample = choose_channel(range(samples), (), options.channel, str(sources[0][0].path))
+        sample = select_channel(range(samples), (), options.channel, str(pages[0][0].path))
     elif options.channel is not None:
-        names = stated.channels if stated is not None else ()
-        choose_channel([0], names, options.channel, str(sources[0][0].path))
-    for file, page in sources:
-        if fault := page_fault(page, labels=options.labels, channel=sample is not None):
-            raise ValueError(f"{file.path}, page {page.index + 1} of {len(file.pages)}, {fault}")
-    planes = [_plane(file, page, sample) for file, page in sources]
-    _refuse_unequal(planes)
-    if planes[0].offset is None:  # a plane is decoded as a whole
-        refuse_without_memory(sources[0][1].nbytes, f"a plane of {sources[0][0].path}")
-    whites = white_values(sources, options.invert)
+        names = metadata.channel_names if metadata is not None else ()
+        select_channel([0], names, options.channel, str(pages[0][0].path))
+    for file, page in pages:
+        if error := find_page_error(
+            page, as_labels=options.as_labels, has_selected_channel=sample is not None
+        ):
+            raise ValueError(f"{file.path}, page {page.index + 1} of {len(file.pages)}, {error}")
+    planes = [_make_plane(file, page, sample) for file, page in pages]
+    _check_equal_planes(planes)
+    if planes[0].byte_offset is None:  # a plane is decoded as a whole
+        check_free_memory(pages[0][1].nbytes, f"a plane of {pages[0][0].path}")
+    whites = find_white_values(pages, options.invert)
     planes = [
-        replace(plane, inverted_from=white) for plane, white in zip(planes, whites, strict=True)
+        replace(plane, white_value=white) for plane, white in zip(planes, whites, strict=True)
     ]
-    _warn_of_orientation(sources)
-    return PlaneStack(tuple(planes), stated.voxel_size if stated is not None else (None,) * 3)
+    _warn_of_orientation(pages)
+    return PlaneStack(tuple(planes), metadata.voxel_size if metadata is not None else (None,) * 3)
 
 
-def _plane(file: File, page: Page, sample: int | None) -> Plane:
-    if page.dtype is None or page.dtype not in DTYPES:
-        allowed = ", ".join(known.name for known in DTYPES)
+def _make_plane(file: TiffFileInfo, page: TiffPageInfo, sample: int | None) -> Plane:
+    if page.dtype is None or page.dtype not in PIXEL_DTYPES:
+        allowed = ", ".join(dtype.name for dtype in PIXEL_DTYPES)
         raise ValueError(f"{file.path} has pixels of {page.dtype}; allowed: {allowed}")
     height, width = (page.shape[page.axes.index(axis)] for axis in "YX")
     return Plane(
@@ -78,76 +88,77 @@ def _plane(file: File, page: Page, sample: int | None) -> Plane:
         page.index,
         (height, width),
         page.dtype.newbyteorder(">" if file.big_endian else "<"),
-        page.offset if page.samples == 1 else None,
-        file.state,
+        page.byte_offset if page.samples_per_pixel == 1 else None,
+        file.file_state,
         sample,
         page.axes.startswith("S"),
     )
 
 
-def white_values(sources: Sequence[Source], invert: bool | None) -> list[int | None]:
-    """Return for each page from what its stored values are subtracted; None: they stay.
+def find_white_values(pages: Sequence[FilePage], invert: bool | None) -> list[int | None]:
+    """Return for each page the value from which stored values are subtracted; None: as stored.
 
-    In 1 bit WhiteIsZero makes white 1, as in all programs but tifffile, which stores True as 1 with
-    this tag; its files are taken as stored. In grey values programs differ: some store inverted
-    numbers with the tag (Pillow), others the numbers themselves, and show them inverted (ImageJ).
-    There `invert` decides, and a warning names tag and file where it does not.
+    Images of 1 bit with the tag WhiteIsZero are inverted, so that white is 1; but not those of
+    tifffile, which stores True as 1 with this tag. For grey values programs differ: some store
+    inverted values with the tag (Pillow), others store the values themselves and display them
+    inverted (ImageJ). There only `invert` inverts; if it is None, a warning names tag and file.
 
     Raises
     ------
     ValueError
-        Only some pages of grey values are WhiteIsZero, or floats are to be inverted.
+        Only some pages of grey values are WhiteIsZero, or the pixels to invert are floats.
     """
     tagged = [
-        page.photometric == WHITE_IS_ZERO and not (page.bits == 1 and _stores_truth(file))
-        for file, page in sources
+        page.photometric == WHITE_IS_ZERO
+        and not (page.bits_per_sample == 1 and _writes_true_as_one(file))
+        for file, page in pages
     ]
-    first = sources[tagged.index(True)][0] if any(tagged) else sources[0][0]
-    bits = sources[0][1].bits
+    first = pages[tagged.index(True)][0] if any(tagged) else pages[0][0]
+    bits = pages[0][1].bits_per_sample
     if invert is None and bits == 1:
         return [1 if white_is_zero else None for white_is_zero in tagged]
     if invert is None and any(tagged):
         if not all(tagged):
-            other = sources[tagged.index(False)][0]
+            other = pages[tagged.index(False)][0]
             raise ValueError(
                 f"{first.path} is WhiteIsZero (tag PhotometricInterpretation), {other.path} is "
-                "not; give --no-invert to take the stored values, or save the planes alike"
+                "not; give --no-invert to use the stored values, or save all planes the same way"
             )
         LOG.warning(
-            "%s: the tag PhotometricInterpretation is WhiteIsZero. The stored values are taken as "
+            "%s: the tag PhotometricInterpretation is WhiteIsZero. The stored values are used as "
             "they are, so that 0 is black; if the image comes out inverted, give --invert "
             "(--no-invert: no warning)",
             first.path,
         )
     if not invert:
-        return [None] * len(sources)
-    dtype = sources[0][1].dtype
+        return [None] * len(pages)
+    dtype = pages[0][1].dtype
     if dtype is not None and dtype.kind == "f":
         raise ValueError(f"{first.path} is {dtype}, which has no white; --invert takes integers")
     white = -1 if dtype is not None and dtype.kind == "i" else 2**bits - 1
-    return [white] * len(sources)
+    return [white] * len(pages)
 
 
-def _stores_truth(file: File) -> bool:
-    """Whether its writer stores True as 1 in 1 bit and yet states WhiteIsZero."""
+def _writes_true_as_one(file: TiffFileInfo) -> bool:
+    """Whether the writer of a file stores True as 1 in images of 1 bit with WhiteIsZero."""
     return file.software.startswith("tifffile")
 
 
-def _warn_of_orientation(sources: Sequence[Source]) -> None:
-    turned = next(((file, page) for file, page in sources if page.orientation != 1), None)
-    if turned is not None:
+def _warn_of_orientation(sources: Sequence[FilePage]) -> None:
+    rotated = next(((file, page) for file, page in sources if page.orientation != 1), None)
+    if rotated is not None:
         LOG.warning(
-            "%s: the tag Orientation is %d. Rows and columns are taken as they are stored; labels "
-            "made in a program that turns such images do not fit",
-            turned[0].path,
-            turned[1].orientation,
+            "%s: the tag Orientation is %d. Rows and columns are read as they are stored; labels "
+            "made in a program that rotates or flips such images do not fit",
+            rotated[0].path,
+            rotated[1].orientation,
         )
 
 
-def _refuse_unequal(planes: Sequence[Plane]) -> None:
+def _check_equal_planes(planes: Sequence[Plane]) -> None:
     first = planes[0]
     for plane in planes:
-        where = f"{plane.path}" + (f", page {plane.page + 1}" if plane.page else "")
+        where = f"{plane.path}" + (f", page {plane.page_index + 1}" if plane.page_index else "")
         if plane.shape != first.shape:
             raise ValueError(
                 f"{where} has {plane.shape[0]} x {plane.shape[1]} pixels, but {first.path} has "

@@ -1,4 +1,4 @@
-"""The numbers that tags of TIFF pages state, each checked before anything is computed with it."""
+"""Check the values of TIFF tags before anything is computed with them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,102 +7,95 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-LARGEST = 2**64 - 1
-"""Of a tag; BigTIFF has numbers of 64 bits."""
-EDGE = 2**31 - 1
+MAX_TAG_VALUE = 2**64 - 1
+"""BigTIFF has integers of 64 bits."""
+MAX_EDGE = 2**31 - 1
 """Rows or columns of a page, a strip or a tile."""
 
 
 @dataclass(frozen=True)
-class Allowed:
-    """What a tag may state.
+class TagRange:
+    """Allowed values of a tag.
 
     Parameters
     ----------
     name
         Of the tag.
-    least, most
-        Its range.
-    many
-        Whether it may state a number for each sample.
+    min_value, max_value
+        Allowed range.
+    is_per_sample
+        Whether the tag may have one value per sample.
     """
 
     name: str
-    least: int
-    most: int
-    many: bool = False
+    min_value: int
+    max_value: int
+    is_per_sample: bool = False
 
 
-TAGS = {
-    256: Allowed("ImageWidth", 0, EDGE),
-    257: Allowed("ImageLength", 0, EDGE),
-    258: Allowed("BitsPerSample", 1, 1024, many=True),
-    259: Allowed("Compression", 0, LARGEST),
-    262: Allowed("PhotometricInterpretation", 0, LARGEST),
-    266: Allowed("FillOrder", 0, LARGEST),
-    274: Allowed("Orientation", 0, LARGEST),
-    277: Allowed("SamplesPerPixel", 1, EDGE),
-    278: Allowed("RowsPerStrip", 0, LARGEST, many=True),
-    284: Allowed("PlanarConfiguration", 0, LARGEST),
-    317: Allowed("Predictor", 0, LARGEST),
-    322: Allowed("TileWidth", 0, EDGE),
-    323: Allowed("TileLength", 0, EDGE),
-    339: Allowed("SampleFormat", 0, LARGEST, many=True),
-    32997: Allowed("ImageDepth", 0, EDGE),
-    32998: Allowed("TileDepth", 0, EDGE),
+TAG_RANGES = {
+    256: TagRange("ImageWidth", 0, MAX_EDGE),
+    257: TagRange("ImageLength", 0, MAX_EDGE),
+    258: TagRange("BitsPerSample", 1, 1024, is_per_sample=True),
+    259: TagRange("Compression", 0, MAX_TAG_VALUE),
+    262: TagRange("PhotometricInterpretation", 0, MAX_TAG_VALUE),
+    266: TagRange("FillOrder", 0, MAX_TAG_VALUE),
+    274: TagRange("Orientation", 0, MAX_TAG_VALUE),
+    277: TagRange("SamplesPerPixel", 1, MAX_EDGE),
+    278: TagRange("RowsPerStrip", 0, MAX_TAG_VALUE, is_per_sample=True),
+    284: TagRange("PlanarConfiguration", 0, MAX_TAG_VALUE),
+    317: TagRange("Predictor", 0, MAX_TAG_VALUE),
+    322: TagRange("TileWidth", 0, MAX_EDGE),
+    323: TagRange("TileLength", 0, MAX_EDGE),
+    339: TagRange("SampleFormat", 0, MAX_TAG_VALUE, is_per_sample=True),
+    32997: TagRange("ImageDepth", 0, MAX_EDGE),
+    32998: TagRange("TileDepth", 0, MAX_EDGE),
 }
-"""Those that decide how pixels are read, or that something is computed with, by their code."""
+"""Allowed values, by tag code, of the tags that determine how pixels are read."""
 
 
-def refuse_bad_tags(page: tifffile.TiffPage) -> None:
-    """Raise ValueError where a tag of a page states no whole number in its range."""
-    for code, allowed in TAGS.items():
+def check_tags(page: tifffile.TiffPage) -> None:
+    """Raise ValueError where a tag of a page is no integer, or out of its range."""
+    for code, tag_range in TAG_RANGES.items():
         tag = page.tags.get(code)
         if tag is None:
             continue
-        stated = tag.value
-        if not (allowed.many and isinstance(stated, tuple) and stated):
-            stated = (stated,)
-        for value in stated:
-            whole_number(value, allowed)
+        values = tag.value
+        if not (tag_range.is_per_sample and isinstance(values, tuple) and values):
+            values = (values,)
+        for value in values:
+            check_tag_value(value, tag_range)
 
 
-def whole_number(value: Any, allowed: Allowed) -> int:
-    """Return a number that a tag states.
-
-    Raises
-    ------
-    ValueError
-        It is none, several, no whole one, or out of its range.
+def check_tag_value(value: Any, tag_range: TagRange) -> None:
+    """Raise ValueError where the value of a tag is not one integer in its range.
 
     Examples
     --------
-    >>> whole_number(5, TAGS[256])
-    5
-    >>> whole_number((1, 2), TAGS[274])
+    >>> check_tag_value(5, TAG_RANGES[256])
+    >>> check_tag_value((1, 2), TAG_RANGES[274])
     Traceback (most recent call last):
-    ValueError: Orientation is (1, 2); it must be a whole number from 0 to 18446744073709551615
+    ValueError: Orientation is (1, 2); it must be an integer from 0 to 18446744073709551615
     """
-    if not isinstance(value, int) or not allowed.least <= value <= allowed.most:
+    if not isinstance(value, int) or not tag_range.min_value <= value <= tag_range.max_value:
         raise ValueError(
-            f"{allowed.name} is {value!r:.40}; it must be a whole number from {allowed.least} to "
-            f"{allowed.most}"
+            f"{tag_range.name} is {value!r:.40}; it must be an integer from "
+            f"{tag_range.min_value} to {tag_range.max_value}"
         )
-    return int(value)
 
 
-def whole_numbers(values: Any) -> npt.NDArray[np.uint64]:
-    """Return the offsets or byte counts that a tag lists, uint64 (n,); ValueError if not whole."""
+def parse_segment_offsets(values: Any) -> npt.NDArray[np.uint64]:
+    """Return the offsets or byte counts of a tag, uint64 (n,); ValueError where not integers."""
     numbers = np.array(values)
     if numbers.size == 0:
         return np.zeros(0, np.uint64)
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any():
-        raise ValueError("places of strips or tiles are no whole numbers from 0 on")
+        raise ValueError("offsets or byte counts of strips or tiles are not integers from 0 on")
     return numbers.astype(np.uint64)
 
 
-def palette_of(page: tifffile.TiffPage) -> npt.NDArray[Any] | None:
-    """Return the palette of a page, (3, n); ValueError where it is none; None without one."""
+def read_palette(page: tifffile.TiffPage) -> npt.NDArray[Any] | None:
+    """Return the palette of a page, (3, n); None without one; ValueError where it is invalid."""
     palette = page.colormap
     if palette is None:
         return None

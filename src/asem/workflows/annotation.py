@@ -1,15 +1,14 @@
-"""Annotation of a volume, window by window: what the plugin does, without a screen.
+"""Annotation workflow: open a session, prepare and predict windows, write accepted ones as labels.
 
 ::
 
     cell.zarr/raw                      the image
-    cell.zarr/annotations/             its session, beside the data (`asem.annotate.session`)
-        mito/...                       strokes and finished windows of a structure
-        .asem/regions/...              what of each window needs no strokes, computed once
-    cell.zarr/labels/mito              the finished windows, as labels; all else is unknown
+    cell.zarr/annotations/             its session, next to the data (`asem.annotate.session`)
+        mito/...                       strokes and accepted windows of a structure
+        .asem/regions/...              cache of prepared windows (`asem.annotate.region_cache`)
+    cell.zarr/labels/mito              the accepted windows as labels; the rest is unlabelled
 """
 
-import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,38 +16,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.annotate.annotation import Guess
 from asem.annotate.graphcut import (
+    ENERGIES,
     GraphCutConfig,
-    Region,
-    check_widths,
-    memory_of,
-    prepared,
+    estimate_memory_bytes,
+    prepare_region,
 )
-from asem.annotate.kept import kept
-from asem.annotate.session import Session
-from asem.annotate.windows import Windows
-from asem.blocks.destination import check_way
-from asem.blocks.journal import NAME
-from asem.blocks.output import new_image
-from asem.blocks.run import Progress, silent
-from asem.image.labels import unknown_id
+from asem.annotate.prepared_region import PreparedRegion
+from asem.annotate.region_cache import CachedRegion, read_or_prepare_region
+from asem.annotate.session import AnnotationSession
+from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_grid import WindowGrid
+from asem.blocks.destination import check_destination
+from asem.blocks.output_image import create_image
+from asem.blocks.output_ownership import JOURNAL_FOLDER
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.labels import unlabelled_id
 from asem.structures import Structure
-from asem.system.resources import free_memory
-from asem.volume.contrast import to_unit, window_of
-from asem.volume.formats import open_volume, refuse_labels
-from asem.volume.roi import Roi, negative
+from asem.system.resources import free_memory_bytes
+from asem.volume.contrast import contrast_window_of, scale_to_unit
+from asem.volume.roi import Roi, negate
+from asem.volume.sources import check_is_image, open_volume
 from asem.volume.volume import Volume
 from asem.workflows.describe import describe_volume
 from asem.workflows.labels import label_volume
 
 WINDOW_EDGE = 200
-"""Voxels: a window is prepared in seconds, and cut in a fraction of one."""
-ANNOTATIONS = "annotations"
+"""Maximum edge of a window, voxels: it is prepared in seconds, and cut in a fraction of one."""
+ANNOTATIONS_FOLDER = "annotations"
 
 
 def session_folder(raw: Path) -> Path:
-    """Return where the annotations of an image lie, unless one says otherwise.
+    """Return the default folder of the annotations of an image.
 
     Examples
     --------
@@ -58,11 +57,11 @@ def session_folder(raw: Path) -> Path:
     'stack.tif.annotations'
     """
     cell = next((folder for folder in raw.absolute().parents if folder.suffix == ".zarr"), None)
-    return cell / ANNOTATIONS if cell else raw.with_name(f"{raw.name}.{ANNOTATIONS}")
+    return cell / ANNOTATIONS_FOLDER if cell else raw.with_name(f"{raw.name}.{ANNOTATIONS_FOLDER}")
 
 
-def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, Session]:
-    """Open an image and its annotations, or begin them.
+def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, AnnotationSession]:
+    """Open an image and its annotation session, or create the session.
 
     Parameters
     ----------
@@ -76,24 +75,26 @@ def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, Session
     BlockingIOError
         The session is open elsewhere.
     ValueError
-        `raw` is no image, or the session that of another one.
+        `raw` is no image, or the session belongs to another one.
     """
     volume = open_volume(raw)
-    refuse_labels(volume)
-    window_of(volume)  # or ValueError
-    session = Session.open(folder or session_folder(raw), volume.identity, volume.shape)
+    check_is_image(volume)
+    contrast_window_of(volume)  # or ValueError
+    session = AnnotationSession.open(folder or session_folder(raw), volume.identity, volume.shape)
     return volume, session
 
 
-def windows_of(volume: Volume, edge: int = WINDOW_EDGE) -> Windows:
-    """Cut a volume in windows of about the same shape, at most `edge` voxels along an axis."""
+def window_grid_of(volume: Volume, edge: int = WINDOW_EDGE) -> WindowGrid:
+    """Divide a volume into windows of about the same shape, at most `edge` voxels along an axis."""
     if edge < 1:
-        raise ValueError(f"a window has an edge of 1 voxel and more, not {edge}")
-    return Windows(volume.roi, edge)
+        raise ValueError(f"a window has an edge of at least 1 voxel, not {edge}")
+    return WindowGrid(volume.roi, edge)
 
 
-def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: Path) -> Region:
-    """Do what of a window's cut needs no strokes, or read it if it was done before.
+def prepare_window(
+    volume: Volume, window: Roi, config: GraphCutConfig, folder: Path
+) -> PreparedRegion:
+    """Prepare a window for cuts by any strokes, or read it from the cache.
 
     Parameters
     ----------
@@ -104,38 +105,36 @@ def prepare_window(volume: Volume, window: Roi, config: GraphCutConfig, folder: 
     config
         The energy.
     folder
-        Of the session, beside which it is kept for the next time; none need have begun.
+        Of the session, which has the cache; it is created if missing.
 
     Raises
     ------
     ValueError
-        All its voxels are equal, or it does not fit into memory.
+        All voxels are equal, or the window does not fit into memory.
     """
-    check_memory(window, volume, "take smaller windows")
+    check_free_memory(window, volume, "use smaller windows")
 
-    def prepare() -> Region:
-        unit = to_unit(volume.read(window), window_of(volume))
-        return prepared(unit, volume.voxel_size, config)
+    def prepare() -> PreparedRegion:
+        intensity = scale_to_unit(volume.read(window), contrast_window_of(volume))
+        return prepare_region(intensity, volume.voxel_size, config)
 
-    if config.energy == "paper":
+    cache_format = ENERGIES[config.energy].cache
+    if cache_format is None:
         return prepare()
-    check_widths(window.shape, volume.voxel_size, config.membranes)
-    # The weights of the energy change nothing of what is kept.
-    fragments = config.membranes.fragments.model_dump(mode="json")
-    request = {"raw": volume.identity, "window": str(window), "fragments": fragments}
-    key = sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / NAME / "regions" / f"{key}.npz"
-    return kept(path, prepare, config.membranes, shape=window.shape, voxel_size=volume.voxel_size)
+    entry = CachedRegion(
+        volume.identity, window, volume.voxel_size, config.energy_config, cache_format
+    )
+    return read_or_prepare_region(folder / JOURNAL_FOLDER / "regions", entry, prepare)
 
 
-def guess_window(
+def predict_window(
     volume: Volume,
     window: Roi,
     checkpoint: Path,
-    session: Session,
-    progress: Progress = silent,
-) -> Guess:
-    """Predict a window, so that strokes need only correct what a network finds.
+    session: AnnotationSession,
+    progress: Progress = no_progress,
+) -> PriorPrediction:
+    """Predict a window with a network, for strokes to correct.
 
     Parameters
     ----------
@@ -144,45 +143,55 @@ def guess_window(
     window
         In the voxels of raw.
     checkpoint
-        As `asem.workflows.predict.predict_volume` takes it.
+        As in `asem.workflows.predict.predict_volume`.
     progress
-        Who is told; what it raises ends the prediction.
+        Progress callback; an exception that it raises stops the prediction.
 
     Returns
     -------
-    Guess
-        For `asem.annotate.graphcut.cut`, and for the session to keep.
+    PriorPrediction
+        For `asem.annotate.graphcut.cut_region`, and for storage in the session.
     """
-    from asem.workflows.predict import predict_volume  # torch takes seconds, and is seldom needed
+    from asem.workflows.predict import predict_volume  # torch imports slowly
 
-    destination = session.folder / NAME / "guess"
+    destination = session.folder / JOURNAL_FOLDER / "prediction"
     raw = Path(volume.name)
-    done = predict_volume(
+    prediction = predict_volume(
         checkpoint, raw, destination, roi=str(window), overwrite=True, progress=progress
     )
     weights = describe_volume(destination)["made_by"]["request"]["weights"]
-    return Guess(done.read(done.roi), {"network": str(checkpoint.resolve()), "weights": weights})
+    return PriorPrediction(
+        prediction.read(prediction.roi), {"network": str(checkpoint.resolve()), "weights": weights}
+    )
 
 
-def check_memory(window: Roi, volume: Volume, advice: str) -> None:
-    """Raise ValueError if a region of a volume does not fit into memory."""
-    needed, free = memory_of(window.shape, volume.voxel_size), free_memory()
+def check_free_memory(window: Roi, volume: Volume, advice: str) -> None:
+    """Raise ValueError if a region of a volume does not fit into memory.
+
+    Parameters
+    ----------
+    window, volume
+        The region, and the volume that it is read from.
+    advice
+        End of the message: what to do.
+    """
+    needed, free = estimate_memory_bytes(window.shape, volume.voxel_size), free_memory_bytes()
     if needed > free:
         raise ValueError(
-            f"a region of {window.shape} voxels takes about {needed / 1e9:.0f} GB, of which "
+            f"a region of {window.shape} voxels needs about {needed / 1e9:.0f} GB, of which "
             f"{free / 1e9:.0f} are free; {advice}"
         )
 
 
 def save_labels(
     volume: Volume,
-    session: Session,
+    session: AnnotationSession,
     structure: str,
     destination: Path,
     *,
     preset: Structure | None = None,
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Volume:
     """Write the accepted windows of a structure as labels.
 
@@ -193,41 +202,46 @@ def save_labels(
     structure
         Its name in the session.
     destination
-        The label image to write: 1 foreground, 0 background, 255 unknown, over the box around the
-        accepted windows. What is unknown counts for nothing in training and scores.
+        The label image to write: 1 foreground, 0 background, 255 unlabelled, over the bounding box
+        of the accepted windows. Training and scores ignore unlabelled voxels.
     preset
-        Clean and widen them as `asem labels` does; what was accepted goes to ``DESTINATION_drawn``.
+        Clean and dilate the labels as `asem labels` does; the accepted ones are written to
+        ``DESTINATION_drawn``.
     overwrite
         Replace an image at `destination`.
     progress
-        Who is told.
+        Progress callback.
 
     Raises
     ------
     ValueError
         No window is accepted.
     """
-    annotation = session.structure(structure)
-    windows = sorted(annotation.accepted, key=lambda window: window.offset)
+    annotation = session.open_structure(structure)
+    windows = sorted(annotation.accepted_windows, key=lambda window: window.offset)
     if not windows:
         raise ValueError(f"no window of {structure} is accepted; accept one first")
-    box = Roi.between(
+    box = Roi.from_bounds(
         np.min([window.offset for window in windows], 0).tolist(),
         np.max([window.end for window in windows], 0).tolist(),
     )
     drawn = destination if preset is None else destination.with_name(f"{destination.name}_drawn")
     sources = [session.folder, Path(volume.name)]
     for path in {drawn, destination}:
-        check_way(path, sources, overwrite=overwrite)
-    # As they are now, whatever is accepted meanwhile; a bit for each voxel.
-    found = {window: np.packbits(annotation.labels(window)) for window in windows}
-    networks = [by for window in windows if (by := annotation.begun_by(window))]
-    begun_by = [by for number, by in enumerate(networks) if by not in networks[:number]]
-    made = [f"{window} {sha256(bits.tobytes()).hexdigest()[:16]}" for window, bits in found.items()]
-    request = {"raw": volume.identity, "structure": structure, "windows": made}
-    with new_image(
+        check_destination(path, sources, overwrite=overwrite)
+    # A copy, so that windows accepted meanwhile change nothing; one bit per voxel.
+    bits = {window: np.packbits(annotation.read_labels(window)) for window in windows}
+    models = [model for window in windows if (model := annotation.read_initial_model(window))]
+    initial_models = [model for index, model in enumerate(models) if model not in models[:index]]
+    hashes = {window: sha256(packed.tobytes()).hexdigest()[:16] for window, packed in bits.items()}
+    request = {
+        "raw": volume.identity,
+        "structure": structure,
+        "windows": [f"{window} {digest}" for window, digest in hashes.items()],
+    }
+    with create_image(
         drawn,
-        volume.blank(box, dtype=np.uint8, kind="labels", window=None),
+        volume.zeros(box, dtype=np.uint8, kind="labels", window=None),
         command="annotate",
         request=request,
         sources=sources,
@@ -235,10 +249,10 @@ def save_labels(
         overwrite=overwrite,
         progress=progress,
     ) as output:
-        output.facts["strokes"] = len(annotation.marks)
-        output.facts["begun_by"] = begun_by
+        output.provenance["strokes"] = len(annotation.edits)
+        output.provenance["begun_by"] = initial_models
         output.fill(
-            lambda block: _labels(found, block.shift(box.offset)),
+            lambda block: _labels_of_block(bits, block.shift(box.offset)),
             stage="store",
             voxel_bytes=2,
         )
@@ -247,13 +261,13 @@ def save_labels(
     return open_volume(destination)
 
 
-def _labels(accepted: dict[Roi, npt.NDArray[np.uint8]], block: Roi) -> npt.NDArray[Any]:
-    """Return the labels of a block of raw."""
-    labels = np.full(block.shape, unknown_id(np.dtype(np.uint8)), np.uint8)
+def _labels_of_block(accepted: dict[Roi, npt.NDArray[np.uint8]], block: Roi) -> npt.NDArray[Any]:
+    """Return the labels of a block of raw; `accepted` has one bit per voxel."""
+    labels = np.full(block.shape, unlabelled_id(np.dtype(np.uint8)), np.uint8)
     for window, bits in accepted.items():
-        both = window.intersect(block)
-        if both.size:
-            found = np.unpackbits(bits, count=window.size).reshape(window.shape)
-            here = found[both.shift(negative(window.offset)).slices]
-            labels[both.shift(negative(block.offset)).slices] = here
+        overlap = window.intersect(block)
+        if overlap.size:
+            foreground = np.unpackbits(bits, count=window.size).reshape(window.shape)
+            part = foreground[overlap.shift(negate(window.offset)).slices]
+            labels[overlap.shift(negate(block.offset)).slices] = part
     return labels

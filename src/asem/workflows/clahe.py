@@ -1,16 +1,17 @@
-"""Equalize the contrast of a volume."""
+"""Apply CLAHE to a volume (`asem clahe`)."""
 
 from pathlib import Path
 
 import numpy as np
 
-from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import new_image
-from asem.blocks.run import Progress, silent
-from asem.image.clahe import ClaheConfig, equalized, group_bytes, measure_mappings, voxel_bytes
-from asem.system.resources import free_memory, refuse_without_memory
-from asem.volume.contrast import window_of
-from asem.volume.formats import open_volume, refuse_labels
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.output_image import create_image
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.clahe import ClaheConfig, clahe_voxel_bytes, compute_mappings, tile_group_bytes
+from asem.image.clahe_apply import equalize_lazily
+from asem.system.resources import check_free_memory, free_memory_bytes
+from asem.volume.contrast import contrast_window_of
+from asem.volume.sources import check_is_image, open_volume
 from asem.volume.volume import Volume
 
 
@@ -20,10 +21,10 @@ def clahe_volume(
     *,
     config: ClaheConfig = ClaheConfig(),  # noqa: B008 (frozen)
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
-    """Write a volume with its contrast equalized (`asem.image.clahe`), as uint8.
+    """Write a volume with its contrast equalized by CLAHE (`asem.image.clahe`), as uint8.
 
     Parameters
     ----------
@@ -36,23 +37,23 @@ def clahe_volume(
     overwrite
         Replace an image at `destination`.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks; progress callback.
 
     Returns
     -------
     Volume
-        The finished image.
+        The equalized image.
     """
     volume = open_volume(raw)
-    refuse_labels(volume)
-    window_of(volume)  # refuses 16 bits without a window
-    needed = group_bytes(volume, config.kernel)
-    refuse_without_memory(
-        needed, f"a kernel of {max(config.kernel)} voxels", "take a smaller --kernel",
-        free=max(executor.ask(free_memory)),
+    check_is_image(volume)
+    contrast_window_of(volume)  # raises for 16 bits without a window
+    needed_bytes = tile_group_bytes(volume, config.kernel)
+    check_free_memory(
+        needed_bytes, f"a kernel of {max(config.kernel)} voxels", "take a smaller --kernel",
+        free_bytes=max(executor.run_on_workers(free_memory_bytes)),
     )  # fmt: skip
-    template = volume.blank(volume.roi, dtype=np.uint8, kind="image", window=(0.0, 255.0))
-    with new_image(
+    template = volume.zeros(volume.roi, dtype=np.uint8, kind="image", window=(0.0, 255.0))
+    with create_image(
         destination,
         template,
         command="clahe",
@@ -63,7 +64,7 @@ def clahe_volume(
         executor=executor,
         progress=progress,
     ) as output:
-        mappings = measure_mappings(output, volume, config)
-        view = equalized(volume, mappings)
-        output.fill(view.read, stage="clahe", voxel_bytes=1 + voxel_bytes(volume))
+        mappings = compute_mappings(output, volume, config)
+        equalized = equalize_lazily(volume, mappings)
+        output.fill(equalized.read, stage="clahe", voxel_bytes=1 + clahe_voxel_bytes(volume))
     return open_volume(destination)

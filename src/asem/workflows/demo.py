@@ -1,4 +1,4 @@
-"""The demo: a synthetic cell through every step, by the same verbs that a user calls."""
+"""Run the whole method on a synthetic cell (`asem demo`), by the workflows of the commands."""
 
 import shlex
 import time
@@ -9,18 +9,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.journal import finish
-from asem.blocks.run import Progress, silent
-from asem.config import Nm3
-from asem.model.checkpoint import read_run
-from asem.phantom.cell import make_cell
-from asem.report.figures import as_png, loss_curves, overlay
-from asem.report.page import Picture, write_page
-from asem.system.files import replaced
-from asem.volume.formats import open_volume
-from asem.volume.roi import Roi, Triple, parse_roi
-from asem.volume.tiff import write_plane
-from asem.workflows.demo_folder import CELL, PAGE, PLANES, RUN, TRAINING, claim_demo
+from asem.blocks.output_lock import delete_journal
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.config import NmZYX
+from asem.model.checkpoint import read_run_state
+from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.report.figures import encode_png_data_url, plot_loss_curves, plot_overlay
+from asem.report.html_report import ReportFigure, write_html_report
+from asem.system.files import replace_file
+from asem.volume.roi import IntZYX, Roi, parse_roi, per_axis
+from asem.volume.sources import open_volume
+from asem.volume.tiff_sources import write_plane
+from asem.workflows.demo_folder import (
+    CELL_GROUP,
+    REPORT_FILE,
+    RUN_FOLDER,
+    TIFF_FOLDER,
+    TRAINING_TOML,
+    lock_demo_folder,
+)
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
@@ -28,15 +35,15 @@ from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
 from asem.workflows.train import train_model
 
-SHAPE: Triple = (96, 224, 400)
-VOXEL_SIZE: Nm3 = (10.0, 10.0, 10.0)
-TRAIN, VALIDATE, SCORE = ":,:,:248", ":,:,248:288", ":,:,288:"
-"""Parts along x: no column serves two purposes."""
-SMALLEST_OBJECT = 1000
+SHAPE: IntZYX = (96, 224, 400)
+VOXEL_SIZE: NmZYX = (10.0, 10.0, 10.0)
+TRAIN_ROI, VALIDATION_ROI, TEST_ROI = ":,:,:248", ":,:,248:288", ":,:,288:"
+"""Disjoint parts along x."""
+MIN_OBJECT_VOXELS = 1000
 SEED = 7
-FIGURES = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU"}
+SCORE_NAMES = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU"}
 
-TRAINING_FILE = """\
+TRAINING_TEMPLATE = """\
 # A small network, trained for the time of a coffee. A real one: README, "Use it on your data".
 structure = "mito"
 voxel_size = [10, 10, 10]
@@ -71,72 +78,72 @@ roi = "{validate}"
 
 
 def run_demo(
-    folder: Path, *, overwrite: bool = False, progress: Progress = silent
+    folder: Path, *, overwrite: bool = False, progress: Progress = no_progress
 ) -> dict[str, Any]:
-    """Make a cell, import, train, predict, segment, score, export and report it.
+    """Generate a cell, import, train, predict, segment, score, export and report.
 
     Parameters
     ----------
     folder
-        A folder to make.
+        The folder to create.
     overwrite
-        Delete the demo that lies there.
+        Delete an existing demo at `folder`.
     progress
-        Told of every step.
+        Progress callback.
 
     Returns
     -------
     dict
-        ``report`` (the page), ``cell``, ``segmentation``, ``planes`` (of the segmentation, TIFF)
-        and ``training_file``, as paths; ``f1`` (outside of the exclusion zone, on the part kept
-        back), ``scores`` and ``seconds``.
+        ``report`` (HTML), ``cell``, ``segmentation``, ``planes`` (of the segmentation, TIFF) and
+        ``training_file``, as paths; ``f1`` (test part, outside of the exclusion zone), ``scores``
+        and ``seconds``.
 
     Raises
     ------
     FileExistsError
-        Something lies at `folder` that may not be deleted.
+        `folder` exists and may not be deleted.
     BlockingIOError
-        Another process makes a demo there.
+        Another process writes a demo there.
     """
-    text = TRAINING_FILE.format(train=TRAIN, validate=VALIDATE).encode()
-    with claim_demo(folder, text, overwrite=overwrite):
-        result = _make_demo(folder, text, progress)
-        finish(folder)
+    training_text = TRAINING_TEMPLATE.format(train=TRAIN_ROI, validate=VALIDATION_ROI).encode()
+    with lock_demo_folder(folder, training_text, overwrite=overwrite):
+        result = _run_steps(folder, training_text, progress)
+        delete_journal(folder)
     return result
 
 
-def _make_demo(folder: Path, training_text: bytes, progress: Progress) -> dict[str, Any]:
-    started = time.monotonic()
-    stacks = make_stacks(folder)
-    cell = folder / CELL
+def _run_steps(folder: Path, training_text: bytes, progress: Progress) -> dict[str, Any]:
+    start_time = time.monotonic()
+    stacks = write_tiff_stacks(folder)
+    cell = folder / CELL_GROUP
     raw, labels = cell / "raw", cell / "labels" / "mito"
     import_volume(stacks["raw"], raw, voxel_size=VOXEL_SIZE, progress=progress)
     import_volume(stacks["mito"], labels, voxel_size=VOXEL_SIZE, kind="labels", progress=progress)
-    training_file = folder / TRAINING
-    with replaced(training_file) as file:
+    training_file = folder / TRAINING_TOML
+    with replace_file(training_file) as file:
         file.write(training_text)
-    run = folder / RUN
+    run = folder / RUN_FOLDER
     train_model(training_file, out=run, progress=progress)
     probability = cell / "predictions" / "mito" / "probability"
     segmentation = cell / "predictions" / "mito" / "segmentation"
     predict_volume(run, raw, probability, progress=progress)
-    segment_volume(probability, segmentation, min_size=SMALLEST_OBJECT, progress=progress)
+    segment_volume(probability, segmentation, min_size=MIN_OBJECT_VOXELS, progress=progress)
     scores = evaluate_volume(
-        segmentation, labels, structure_name="mito", roi=SCORE, progress=progress
+        segmentation, labels, structure_name="mito", roi=TEST_ROI, progress=progress
     )
-    planes = folder / PLANES / "segmentation"
+    planes = folder / TIFF_FOLDER / "segmentation"
     export_volume(segmentation, planes, progress=progress)
-    seconds = time.monotonic() - started
-    page = folder / PAGE
-    write_page(
-        page,
+    seconds = time.monotonic() - start_time
+    report = folder / REPORT_FILE
+    write_html_report(
+        report,
         "asem demo",
-        summary=_summary(seconds),
+        summary=_format_summary(seconds),
         scores=scores,
-        pictures=_pictures(cell, run),
+        figures=_make_figures(cell, run),
     )
     return {
-        "report": str(page),
+        "report": str(report),
         "cell": str(cell),
         "segmentation": str(segmentation),
         "planes": str(planes),
@@ -147,54 +154,56 @@ def _make_demo(folder: Path, training_text: bytes, progress: Progress) -> dict[s
     }
 
 
-def describe_demo(result: Mapping[str, Any]) -> str:
-    """Return in words what the demo made and what to open next.
+def format_demo_summary(result: Mapping[str, Any]) -> str:
+    """Return a text with the scores and outputs of the demo.
 
     Parameters
     ----------
     result
         From `run_demo`.
     """
-    zoned, whole = result["scores"]["exclusion_zone"], result["scores"]["all"]
-    figures = ", ".join(f"{name} {_figure(zoned[key])}" for key, name in FIGURES.items())
-    all_voxels = _figure(whole["f1"])
+    outside_zone = result["scores"]["exclusion_zone"]
+    scores = ", ".join(
+        f"{name} {_format_score(outside_zone[key])}" for key, name in SCORE_NAMES.items()
+    )
+    all_voxels = _format_score(result["scores"]["all"]["f1"])
     minutes = result["seconds"] / 60
     return f"""\
 The demo is finished: a synthetic cell went through the whole method in {minutes:.1f} minutes.
-In the part of the cell that the network never saw, its mitochondria score
-    {figures}
-outside of the exclusion zone around the labels' borders. In all voxels F1 is {all_voxels}.
+Scores of the mitochondria in the test part of the cell, which training did not use:
+    {scores}
+outside of the exclusion zone around the borders of the labels. F1 of all voxels: {all_voxels}.
 
 Open next:
     {result["report"]}
-        the report in a browser: pictures, loss curves, scores
+        the report in a browser: figures, loss curves, scores
     asem info {shlex.quote(result["segmentation"])}
-        what the segmentation is, and what made it
+        properties and provenance of the segmentation
     napari {shlex.quote(result["cell"])}
         raw, labels and prediction in 3D; needs pip install 'asem[napari]'
     {result["planes"]}
-        the segmentation as TIFF planes, for Fiji and others
+        the segmentation as TIFF planes, for Fiji and other programs
 
 Your own data: follow "Use it on your data" in README; {result["training_file"]} is the
 training file of this demo.
 """
 
 
-def _figure(score: float | None) -> str:
+def _format_score(score: float | None) -> str:
     return "undefined" if score is None else f"{score:.3f}"
 
 
-def make_stacks(folder: Path) -> dict[str, Path]:
-    """Write the synthetic cell as two folders of TIFF planes, as a microscope would leave them.
+def write_tiff_stacks(folder: Path) -> dict[str, Path]:
+    """Write the synthetic cell as two folders of TIFF planes, as a microscope does.
 
     Returns
     -------
     dict
-        ``raw`` and ``mito``, the folders.
+        The folders, by name: ``raw`` and ``mito``.
     """
-    raw, mitochondria = make_cell(SHAPE, VOXEL_SIZE, np.random.default_rng(SEED))
+    raw, mitochondria = make_synthetic_cell(SHAPE, VOXEL_SIZE, np.random.default_rng(SEED))
     stacks: dict[str, npt.NDArray[Any]] = {"raw": raw, "mito": mitochondria}
-    paths = {name: folder / PLANES / name for name in stacks}
+    paths = {name: folder / TIFF_FOLDER / name for name in stacks}
     for name, planes in stacks.items():
         paths[name].mkdir(parents=True)
         for number, plane in enumerate(planes):
@@ -202,31 +211,35 @@ def make_stacks(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _summary(seconds: float) -> str:
-    z, y, x = (n * size / 1000 for n, size in zip(SHAPE, VOXEL_SIZE, strict=True))
+def _format_summary(seconds: float) -> str:
+    z, y, x = per_axis(lambda voxels, size: voxels * size / 1000, SHAPE, VOXEL_SIZE)
     return (
-        f"A synthetic piece of cytoplasm, {z:.2g} x {y:.2g} x {x:.2g} µm in voxels of 10 nm: "
-        f"trained on its left part, scored on its right third ({SCORE}), which the network never "
-        f"saw. Everything took {seconds / 60:.1f} minutes."
+        f"A synthetic box of cytoplasm, {z:.2g} x {y:.2g} x {x:.2g} µm in voxels of 10 nm: trained "
+        f"on its left part, scored on its right part ({TEST_ROI}), which training did not use. "
+        f"The demo took {seconds / 60:.1f} minutes."
     )
 
 
-def _pictures(cell: Path, run: Path) -> list[Picture]:
-    """Return the planes of the scored part with most in them, and the curves of the training."""
+def _make_figures(cell: Path, run: Path) -> list[ReportFigure]:
+    """Return overlays of the test planes with most labels, and the loss curves."""
     raw, labels, segmentation = (
         open_volume(cell / name) for name in ("raw", "labels/mito", "predictions/mito/segmentation")
     )
-    part = parse_roi(SCORE, SHAPE)
+    part = parse_roi(TEST_ROI, SHAPE)
     labelled = labels.read(part) > 0
     z, y = (int(labelled.sum(axes).argmax()) for axes in ((1, 2), (0, 2)))
     planes = {
         f"Plane z = {z}": Roi((z, *part.offset[1:]), (1, *part.shape[1:])),
         f"Plane y = {y}": Roi((0, y, part.offset[2]), (part.shape[0], 1, part.shape[2])),
     }
-    pictures = []
+    figures = []
     for title, roi in planes.items():
-        grey, truth, found = (volume.read(roi).squeeze() for volume in (raw, labels, segmentation))
-        figure = overlay(grey, truth > 0, found > 0, window=(0, 255), pixel_nm=VOXEL_SIZE[1:])
-        pictures.append(Picture(f"{title}, the part kept back", as_png(figure)))
-    curves = loss_curves(read_run(run).metrics)
-    return [*pictures, Picture("Training", as_png(curves))]
+        grey, truth, predicted = (
+            volume.read(roi).squeeze() for volume in (raw, labels, segmentation)
+        )
+        overlay = plot_overlay(
+            grey, truth > 0, predicted > 0, window=(0, 255), pixel_nm=VOXEL_SIZE[1:]
+        )
+        figures.append(ReportFigure(f"{title}, test part", encode_png_data_url(overlay)))
+    curves = plot_loss_curves(read_run_state(run).metrics)
+    return [*figures, ReportFigure("Training", encode_png_data_url(curves))]

@@ -1,12 +1,12 @@
-"""The folder of a demo: what it consists of, and that nothing else in it is deleted.
+"""Files of a demo folder; lock the folder and never delete foreign files in it.
 
 ::
 
-    DEMO/demo.json                 says that it is one; written first
+    DEMO/demo.json                 marks the folder as a demo; written first
          tiff/{raw,mito,segmentation}/*_0000.tif
          cell.zarr/raw, labels/mito, predictions/mito/{probability,segmentation}
          train.toml, run/, report.html
-         .asem/lock                while the demo is made, or was killed
+         .asem/lock                while the demo runs, or after it was killed
 """
 
 import hashlib
@@ -15,94 +15,94 @@ import re
 from pathlib import Path
 from typing import IO
 
-from asem.blocks import journal
-from asem.blocks.destination import IMAGE_FILES, JOURNAL_FILES, LOCK_FILES
-from asem.blocks.enclosing import refuse_within_output
-from asem.system.contents import foreign_file
-from asem.system.documents import read_json
-from asem.system.files import refuse_undecodable, replaced
-from asem.system.names import refuse_link
-from asem.workflows.run_folder import RUN_FILES
+from asem.blocks.destination import IMAGE_FILE_PATTERN, JOURNAL_FILE_PATTERN, LOCK_FILE_PATTERN
+from asem.blocks.output_lock import is_empty_destination, lock_destination
+from asem.blocks.output_nesting import check_not_within_output
+from asem.system.atomic_rename import check_not_link
+from asem.system.files import check_utf8_path, replace_file
+from asem.system.folder_snapshot import find_foreign_file
+from asem.system.json_toml import read_json
+from asem.workflows.run_directory import RUN_FILE_PATTERN
 
-MARKER, TRAINING, PAGE = "demo.json", "train.toml", "report.html"
-CELL, RUN, PLANES = "cell.zarr", "run", "tiff"
-KIND = {"format": "asem demo", "version": 1}
-_IMAGE = "(raw|labels/mito|predictions/mito/(probability|segmentation))"
+MARKER_FILE, TRAINING_TOML, REPORT_FILE = "demo.json", "train.toml", "report.html"
+CELL_GROUP, RUN_FOLDER, TIFF_FOLDER = "cell.zarr", "run", "tiff"
+MARKER_CONTENT = {"format": "asem demo", "version": 1}
+_IMAGE_PATTERN = "(raw|labels/mito|predictions/mito/(probability|segmentation))"
 DEMO_FILES = (
-    f"{MARKER}|{TRAINING}|{PAGE}|{JOURNAL_FILES}|{RUN}/({RUN_FILES})"
-    rf"|{PLANES}/((?P<stack>raw|mito|segmentation)/(?P=stack)|\*/segmentation)_\d+\.tif"
-    rf"|{CELL}/((labels|predictions|predictions/mito)/)?({LOCK_FILES}|zarr\.json)"
-    rf"|{CELL}/{_IMAGE}/({IMAGE_FILES})"
+    f"{MARKER_FILE}|{TRAINING_TOML}|{REPORT_FILE}|{JOURNAL_FILE_PATTERN}"
+    f"|{RUN_FOLDER}/({RUN_FILE_PATTERN})"
+    rf"|{TIFF_FOLDER}/((?P<stack>raw|mito|segmentation)/(?P=stack)|\*/segmentation)_\d+\.tif"
+    rf"|{CELL_GROUP}/((labels|predictions|predictions/mito)/)?({LOCK_FILE_PATTERN}|zarr\.json)"
+    rf"|{CELL_GROUP}/{_IMAGE_PATTERN}/({IMAGE_FILE_PATTERN})"
 )
-"""The files that a demo makes, as a regular expression of paths in its folder."""
+"""Paths of the files that a demo writes, relative to its folder, as a regular expression."""
 
 
-def claim_demo(folder: Path, training_file: bytes, *, overwrite: bool) -> IO[bytes]:
-    """Lock a folder for a demo, deleting the one that lies there if that is allowed, and mark it.
+def lock_demo_folder(folder: Path, training_content: bytes, *, overwrite: bool) -> IO[bytes]:
+    """Lock and mark a folder for a demo; delete an existing demo there if that is allowed.
 
     Parameters
     ----------
     folder
-        Made if it does not exist.
-    training_file
-        What `train.toml` is going to be.
+        Created if it does not exist.
+    training_content
+        Content that `train.toml` will have.
     overwrite
-        Whether a demo that lies there is deleted.
+        Whether an existing demo is deleted.
 
     Returns
     -------
     file
-        Unlocks when it is closed.
+        The lock file; closing it unlocks the folder.
 
     Raises
     ------
     FileExistsError
-        There is something else, or a demo with files that no demo made, or one and no `overwrite`.
+        The folder is no demo, holds foreign files, or exists and `overwrite` is False.
     BlockingIOError
-        Another process makes a demo there.
+        Another process writes a demo there.
     """
-    refuse_undecodable(folder)
-    refuse_link(folder)
-    refuse_within_output(folder)
-    lock = journal.claim(
-        folder, lambda: _is_to_be_deleted(folder, overwrite=overwrite), refuse_foreign
+    check_utf8_path(folder)
+    check_not_link(folder)
+    check_not_within_output(folder)
+    lock = lock_destination(
+        folder, lambda: _may_be_deleted(folder, overwrite=overwrite), check_no_foreign_files
     )
-    with replaced(folder / MARKER) as file:
-        document = KIND | {TRAINING: hashlib.sha256(training_file).hexdigest()}
+    with replace_file(folder / MARKER_FILE) as file:
+        document = MARKER_CONTENT | {TRAINING_TOML: hashlib.sha256(training_content).hexdigest()}
         file.write(json.dumps(document).encode() + b"\n")
     return lock
 
 
-def _is_to_be_deleted(folder: Path, *, overwrite: bool) -> bool:
-    """Whether a demo lies at `folder` that is to be deleted; False where nothing does."""
-    if journal.is_vacant(folder):
+def _may_be_deleted(folder: Path, *, overwrite: bool) -> bool:
+    """Whether `folder` holds a demo to delete; False where the folder is missing or empty."""
+    if is_empty_destination(folder):
         return False
     if not overwrite:
         raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")
-    refuse_foreign(folder)
+    check_no_foreign_files(folder)
     return True
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Raise FileExistsError where a folder is no demo, or holds a file that no demo made."""
-    marker = folder / MARKER
-    found = read_json(marker) if marker.is_file() else {}
-    if any(found.get(key) != value for key, value in KIND.items()):
-        hint = "; one of an earlier version is deleted by hand" if _is_old(folder) else ""
-        raise FileExistsError(f"{folder} is no demo of asem, and is not replaced{hint}")
-    other = foreign_file(folder, re.compile(DEMO_FILES))
-    if other is None and _digest(folder / TRAINING) not in (None, found.get(TRAINING)):
-        other = Path(TRAINING)  # somebody has written into it
-    if other is not None:
+def check_no_foreign_files(folder: Path) -> None:
+    """Raise FileExistsError where a folder is no demo, or holds a file that no demo writes."""
+    marker = folder / MARKER_FILE
+    content = read_json(marker) if marker.is_file() else {}
+    if any(content.get(key) != value for key, value in MARKER_CONTENT.items()):
         raise FileExistsError(
-            f"{folder} holds more than a demo ({other}); move that away, or give another folder"
+            f"{folder} is no demo of asem, and is not replaced; give another folder"
+        )
+    foreign = find_foreign_file(folder, re.compile(DEMO_FILES))
+    if foreign is None and _sha256(folder / TRAINING_TOML) not in (
+        None,
+        content.get(TRAINING_TOML),
+    ):
+        foreign = Path(TRAINING_TOML)  # edited since the demo wrote it
+    if foreign is not None:
+        raise FileExistsError(
+            f"{folder} holds more than a demo ({foreign}); move that away, or give another folder"
         )
 
 
-def _is_old(folder: Path) -> bool:
-    """Whether an earlier version made a demo, which marked it with an empty file."""
-    return (folder / "demo.txt").is_file() and (folder / CELL).is_dir()
-
-
-def _digest(file: Path) -> str | None:
+def _sha256(file: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None

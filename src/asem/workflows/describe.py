@@ -1,14 +1,14 @@
-"""Say what a volume is: the fields of `asem info`."""
+"""Describe an image: the fields of `asem info`."""
 
 from pathlib import Path
 from typing import Any
 
 from asem.volume import ngff
-from asem.volume.formats import image_metadata
+from asem.volume.sources import read_any_metadata
 
 
 def describe_volume(path: Path) -> dict[str, Any]:
-    """Describe a finished image without reading a voxel.
+    """Describe a finished image without reading voxels.
 
     Parameters
     ----------
@@ -19,15 +19,15 @@ def describe_volume(path: Path) -> dict[str, Any]:
     -------
     dict
         ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level),
-        ``levels`` (the shape of each), ``chunk``, ``shard``, and besides ``kind``, ``window``,
-        ``original`` (the grid it was cut from), ``made_by`` and, of imported labels, ``voxels``
-        (how many are foreground, background, unlabelled).
+        ``levels`` (the shape of each), ``chunk``, ``shard``, ``kind``, ``window``, ``original``
+        (the grid from which it was cropped), ``made_by`` and, for imported labels, ``voxels``
+        (numbers of foreground, background and unlabelled voxels).
     """
-    stated = image_metadata(path)
-    volume, arrays = ngff.open_image(stated), ngff.open_levels(stated)
-    own = stated.own
-    facts = (own.made_by or {}).get("facts")
-    counted = {"voxels": facts["voxels"]} if isinstance(facts, dict) and "voxels" in facts else {}
+    metadata = read_any_metadata(path)
+    volume, arrays = ngff.open_image(metadata), ngff.open_levels(metadata)
+    made_by = metadata.asem_metadata.made_by
+    facts = (made_by or {}).get("facts")
+    counts = {"voxels": facts["voxels"]} if isinstance(facts, dict) and "voxels" in facts else {}
     return {
         "shape": list(volume.shape),
         "dtype": volume.dtype.name,
@@ -39,9 +39,9 @@ def describe_volume(path: Path) -> dict[str, Any]:
         "kind": volume.kind,
         "window": volume.window and list(volume.window),
         "original": {
-            "shape": list(volume.grid.shape),
-            "origin_nm": list(volume.grid.origin_nm),
+            "shape": list(volume.original_grid.shape),
+            "origin_nm": list(volume.original_grid.origin_nm),
         },
-        **counted,
-        "made_by": own.made_by,
+        **counts,
+        "made_by": made_by,
     }

@@ -7,27 +7,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.run import Progress, silent
-from asem.image.halo import check_halo
+from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.labels import (
     exclusion_zone,
     is_foreground,
-    unknown_id,
-    warn_of_lost_zone,
+    unlabelled_id,
+    warn_zero_zone_width,
     zone_halo,
 )
-from asem.image.morphology import ElementShape, zone_radii
-from asem.measure.overlap import Overlap, overlap
-from asem.structures import find_structure
-from asem.system.resources import free_memory
-from asem.volume.formats import open_labels, open_volume
-from asem.volume.grid import tile
-from asem.volume.replaced import refuse_replaced
-from asem.volume.roi import Roi, negative, parse_roi
+from asem.image.map_overlap import check_halo_memory, read_with_halo
+from asem.image.morphology import ElementShape, zone_radii_in_voxels
+from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
+from asem.structures import load_structure
+from asem.system.resources import free_memory_bytes
+from asem.volume.block_grid import split_into_blocks
+from asem.volume.replaced_inputs import check_not_replaced
+from asem.volume.roi import Roi, negate, parse_roi
+from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
-from asem.workflows.probabilities import HALF, check_probability
+from asem.workflows.probability_check import FOREGROUND_UINT8, check_probability
 
-BLOCK = (256, 256, 256)
+BLOCK_SHAPE = (256, 256, 256)
 
 
 def evaluate_volume(
@@ -40,41 +40,41 @@ def evaluate_volume(
     zone_shape: ElementShape = "diamond",
     mask: Path | None = None,
     roi: str | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Score a prediction over its common part with the labels (and the mask).
+    """Score a prediction on the voxels that it shares with the labels (and the mask).
 
     Parameters
     ----------
     prediction
-        A segmentation (not 0 is foreground) or a probability (128 and more is).
+        A segmentation (foreground: not 0) or a probability (foreground: 128 and more).
     labels
-        The truth; the dtype's maximum is unknown and not scored.
+        Ground truth; unlabelled voxels (the maximum of the dtype) are not scored.
     structure_name
         Preset of the exclusion zone, or a TOML file with one (`asem.structures.Structure`).
     zone_out_nm, zone_in_nm
-        Its widths in nm instead, both.
+        Widths of the zone in nm, both, in place of `structure_name`.
     zone_shape
-        ``"diamond"`` as in the paper, or ``"ball"``, which is wider: say which with the score.
+        ``"diamond"`` as in the paper, or ``"ball"``, which is wider: report it with the score.
     mask
-        Only voxels that are not 0 here are scored.
+        Sample mask; only voxels that are not 0 in it are scored.
     roi
-        Only these voxels of the prediction.
+        Part of the prediction to score, ``z0:z1,y0:y1,x0:x1``.
     progress
-        Told of every block.
+        Progress callback.
 
     Returns
     -------
     dict
         ``exclusion_zone`` (scores outside of the zone; None without one) and ``all``, each with
-        precision, recall, f1, iou and voxels; and ``zone``, what the zone was.
+        precision, recall, f1, iou and voxels; and ``zone``, widths and shape of the zone.
     """
     predicted, truth = open_volume(prediction), open_labels(labels)
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
     sample = open_volume(mask) if mask else None
-    common = predicted.common(truth)
+    common = predicted.overlap_with(truth)
     if sample is not None:
-        common = common.intersect(predicted.common(sample))
+        common = common.intersect(predicted.overlap_with(sample))
     if roi is not None:
         common = common.intersect(parse_roi(roi, predicted.shape))
     if common.size == 0:
@@ -82,20 +82,23 @@ def evaluate_volume(
     if predicted.kind == "image":
         check_probability(prediction, predicted, common, progress=progress)
     if widths is not None:
-        warn_of_lost_zone(structure_name or "evaluate", *widths, predicted.voxel_size)
-        outside, inside = (zone_radii(width, predicted.voxel_size) for width in widths)
-        check_halo(truth, zone_halo(outside, inside), "the exclusion zone", free_memory())
-    scorer = _Scorer(predicted, truth, widths, zone_shape, sample)
-    zoned, whole, done = Overlap(), Overlap(), 0
-    for block in tile(common, BLOCK):
-        one_zoned, one_whole = scorer.count(block)
-        zoned, whole, done = zoned + one_zoned, whole + one_whole, done + block.size
+        warn_zero_zone_width(structure_name or "evaluate", *widths, predicted.voxel_size)
+        outside, inside = (zone_radii_in_voxels(width, predicted.voxel_size) for width in widths)
+        check_halo_memory(
+            truth, zone_halo(outside, inside), "the exclusion zone", free_memory_bytes()
+        )
+    scorer = _BlockScorer(predicted, truth, widths, zone_shape, sample)
+    outside_zone, total, done = ConfusionCounts(), ConfusionCounts(), 0
+    for block in split_into_blocks(common, BLOCK_SHAPE):
+        block_outside, block_total = scorer.count_block(block)
+        outside_zone, total = outside_zone + block_outside, total + block_total
+        done += block.size
         progress("evaluate", done, common.size)
-    refuse_replaced([predicted, truth, sample])
+    check_not_replaced([predicted, truth, sample])
     zone = widths and {"out_nm": widths[0], "in_nm": widths[1], "shape": zone_shape}
     return {
-        "exclusion_zone": zoned.scores() if widths else None,
-        "all": whole.scores(),
+        "exclusion_zone": outside_zone.scores() if widths else None,
+        "all": total.scores(),
         "zone": zone,
     }
 
@@ -106,51 +109,52 @@ def _zone_widths(
     if name is not None:
         if out_nm is not None or in_nm is not None:
             raise ValueError("give --structure, or --zone-out-nm and --zone-in-nm, not both")
-        preset = find_structure(name)
+        preset = load_structure(name)
         return preset.zone_out_nm, preset.zone_in_nm
     if out_nm is None and in_nm is None:
         return None
     if out_nm is None or in_nm is None or not 0 <= min(out_nm, in_nm) <= max(out_nm, in_nm) < 1e6:
-        raise ValueError("--zone-out-nm and --zone-in-nm go together; both at least 0 nm")
+        raise ValueError(
+            "give both --zone-out-nm and --zone-in-nm, each at least 0 nm and below 1e6 nm"
+        )
     return out_nm, in_nm
 
 
 @dataclass(frozen=True)
-class _Scorer:
-    """Everything that stays the same from block to block; boxes in voxels of the prediction."""
+class _BlockScorer:
+    """Scores blocks of a prediction; boxes in voxels of the prediction."""
 
     predicted: Volume
-    truth: Volume
-    widths: tuple[float, float] | None
-    shape: ElementShape
-    sample: Volume | None
+    labels: Volume
+    zone_widths_nm: tuple[float, float] | None
+    zone_shape: ElementShape
+    mask: Volume | None
 
-    def count(self, block: Roi) -> tuple[Overlap, Overlap]:
-        """Count one block, outside of the zone and in all.
+    def count_block(self, block: Roi) -> tuple[ConfusionCounts, ConfusionCounts]:
+        """Return the confusion counts of a block, outside of the zone and of all voxels.
 
         ::
 
-            read     |-- halo --|--- block ---|-- halo --|    labels, as far as they reach
+            read     |-- halo --|--- block ---|-- halo --|    of the labels, clipped to them
         """
-        out_nm, in_nm = self.widths or (0.0, 0.0)
-        outside = zone_radii(out_nm, self.predicted.voxel_size)
-        inside = zone_radii(in_nm, self.predicted.voxel_size)
-        place = self.predicted.place_of(self.truth)
-        read = block.grow(zone_halo(outside, inside)).intersect(place)
-        labels = self.truth.read(read.shift(negative(place.offset)))
-        core = block.shift(negative(read.offset)).slices
+        out_nm, in_nm = self.zone_widths_nm or (0.0, 0.0)
+        outside = zone_radii_in_voxels(out_nm, self.predicted.voxel_size)
+        inside = zone_radii_in_voxels(in_nm, self.predicted.voxel_size)
+        to_labels = negate(self.predicted.roi_of(self.labels).offset)
+        halo = zone_halo(outside, inside)
+        labels, core = read_with_halo(self.labels, block.shift(to_labels), halo)
         labelled = is_foreground(labels[core])
-        known = labels[core] != unknown_id(labels.dtype)
-        if self.sample is not None:
-            known &= self.predicted.read_placed(self.sample, block) != 0
-        predicted = _foreground(self.predicted, block)
-        whole = overlap(predicted, labelled, known)
-        if self.widths is None:
-            return whole, whole
-        zone = exclusion_zone(labels, outside, inside, self.shape)[core]
-        return overlap(predicted, labelled, known & ~zone), whole
+        scored = labels[core] != unlabelled_id(labels.dtype)
+        if self.mask is not None:
+            scored &= self.predicted.read_aligned(self.mask, block) != 0
+        predicted = _read_foreground(self.predicted, block)
+        total = count_confusion(predicted, labelled, scored)
+        if self.zone_widths_nm is None:
+            return total, total
+        zone = exclusion_zone(labels, outside, inside, self.zone_shape)[core]
+        return count_confusion(predicted, labelled, scored & ~zone), total
 
 
-def _foreground(volume: Volume, block: Roi) -> npt.NDArray[np.bool_]:
+def _read_foreground(volume: Volume, block: Roi) -> npt.NDArray[np.bool_]:
     voxels = volume.read(block)
-    return is_foreground(voxels) if volume.kind == "labels" else voxels >= HALF
+    return is_foreground(voxels) if volume.kind == "labels" else voxels >= FOREGROUND_UINT8

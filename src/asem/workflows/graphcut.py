@@ -1,19 +1,19 @@
-"""Labels of a region from strokes on a few of its planes."""
+"""Segment a region by graph cut from strokes (`asem graphcut`)."""
 
 from pathlib import Path
 
 import numpy as np
 
-from asem.annotate.graphcut import GraphCutConfig, cut
-from asem.annotate.mixture import without_outliers
-from asem.blocks.destination import check_way
-from asem.blocks.output import new_image
-from asem.blocks.run import Progress, silent
-from asem.volume.contrast import to_unit, window_of
-from asem.volume.formats import open_labels, open_volume, refuse_labels
+from asem.annotate.gaussian_mixture import drop_intensity_outliers
+from asem.annotate.graphcut import GraphCutConfig, cut_region
+from asem.blocks.destination import check_destination
+from asem.blocks.output_image import create_image
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.roi import parse_roi
+from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.volume import Volume
-from asem.workflows.annotation import check_memory, prepare_window, session_folder
+from asem.workflows.annotation import check_free_memory, prepare_window, session_folder
 
 
 def graphcut_volume(
@@ -24,79 +24,82 @@ def graphcut_volume(
     roi: str | None = None,
     config: GraphCutConfig = GraphCutConfig(),  # noqa: B008 (frozen)
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Volume:
-    """Write what strokes of foreground and background mean for all voxels (`annotate.graphcut`).
+    """Segment all voxels of a region from strokes by graph cut (`asem.annotate.graphcut`).
 
-    What needs no strokes is kept beside raw, where `asem annotate` has it: more strokes are cut in
-    a fraction of the time.
+    The part that does not depend on strokes is cached next to raw, as by `asem annotate`: a cut
+    with more strokes takes a fraction of the time.
 
     Parameters
     ----------
     raw
         The image, uint8 or with a contrast window.
     strokes
-        A label image on the same voxels: 1 foreground, 2 background, 0 nothing. What it covers of
-        raw is cut, in memory.
+        A label image on the same voxels: 1 foreground, 2 background, 0 no stroke. The part of raw
+        that it covers is cut, in memory.
     destination
-        The label image to write: 1 foreground, 0 background, in the place of the region.
+        The label image to write: 1 foreground, 0 background, at the position of the region.
     roi
         Cut only this part of raw, ``z0:z1,y0:y1,x0:x1``.
     config
-        The energy.
+        Energy of the graph cut and its parameters.
     overwrite
         Replace an image at `destination`.
     progress
-        Who is told.
+        Progress callback.
 
     Returns
     -------
     Volume
-        The finished labels.
+        The labels.
 
     Raises
     ------
     ValueError
-        There are no strokes of one kind, nothing to cut by, or no memory for the region.
+        One kind of strokes is missing, all grey values are equal, or memory is too small.
     """
-    volume, drawn = open_volume(raw), open_labels(strokes)
-    refuse_labels(volume)
-    window = window_of(volume)
-    region = volume.common(drawn)
+    volume, stroke_volume = open_volume(raw), open_labels(strokes)
+    check_is_image(volume)
+    window = contrast_window_of(volume)
+    region = volume.overlap_with(stroke_volume)
     if roi is not None:
         region = region.intersect(parse_roi(roi, volume.shape))
         if not region.size:
-            raise ValueError(f"--roi {roi} and {drawn.name} have no voxel in common")
-    check_memory(region, volume, "take a part of it with --roi, or strokes that cover less")
-    check_way(destination, [raw, strokes], overwrite=overwrite)  # before minutes of work
-    progress("pieces", 0, region.size)
-    marks = volume.read_placed(drawn, region)
-    pieces = prepare_window(volume, region, config, session_folder(raw))
-    progress("pieces", region.size, region.size)
-    found = cut(pieces, marks)
-    foreground = found.foreground
-    if config.mixture:
-        unit = to_unit(volume.read(region), window)
-        foreground = without_outliers(foreground, unit, marks, config.mixture)
+            raise ValueError(f"--roi {roi} and {stroke_volume.name} have no voxel in common")
+    check_free_memory(region, volume, "take a part of it with --roi, or strokes that cover less")
+    # Checked here, too, before the long computation.
+    check_destination(destination, [raw, strokes], overwrite=overwrite)
+    progress("supervoxels", 0, region.size)
+    stroke_labels = volume.read_aligned(stroke_volume, region)
+    prepared = prepare_window(volume, region, config, session_folder(raw))
+    progress("supervoxels", region.size, region.size)
+    cut = cut_region(prepared, stroke_labels)
+    foreground = cut.foreground
+    if config.mixture_components:
+        intensity = scale_to_unit(volume.read(region), window)
+        foreground = drop_intensity_outliers(
+            foreground, intensity, stroke_labels, config.mixture_components
+        )
     progress("cut", region.size, region.size)
     request = {
         "raw": volume.identity,
-        "strokes": drawn.identity,
+        "strokes": stroke_volume.identity,
         "roi": str(region),
         **config.model_dump(mode="json"),
     }
-    with new_image(
+    with create_image(
         destination,
-        volume.blank(region, dtype=np.uint8, kind="labels", window=None),
+        volume.zeros(region, dtype=np.uint8, kind="labels", window=None),
         command="graphcut",
         request=request,
         sources=[raw, strokes],
-        inputs=[volume, drawn],
+        inputs=[volume, stroke_volume],
         overwrite=overwrite,
         progress=progress,
     ) as output:
-        output.facts["energy"] = found.energy
-        output.facts["pieces"] = len(found.margins)
+        output.provenance["energy"] = cut.energy
+        output.provenance["pieces"] = len(cut.node_margins)
         output.fill(
             lambda block: foreground[block.slices].view(np.uint8), stage="store", voxel_bytes=1
         )

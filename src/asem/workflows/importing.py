@@ -1,4 +1,4 @@
-"""Import: TIFF and other sources to OME-Zarr."""
+"""Import TIFF stacks and other sources as OME-Zarr images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,83 +8,94 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks import journal
-from asem.blocks.destination import check_way
-from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, new_image
-from asem.blocks.partials import Partials
-from asem.blocks.run import Progress, silent
-from asem.config import Nm3, excerpt, refuse_no_numbers
-from asem.image.labels import unknown_id
+from asem.blocks.block_results import BlockResults
+from asem.blocks.destination import check_destination
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.output_image import OutputImage, create_image
+from asem.blocks.output_ownership import JOURNAL_FOLDER
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.config import NmZYX, check_numbers, shorten
+from asem.image.labels import unlabelled_id
 from asem.volume import ngff
-from asem.volume.arrays import DTYPES, SHARD, Promise, Stored
+from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
-from asem.volume.formats import AS_STATED, SourceOptions, is_tiff, open_source, open_volume
-from asem.volume.grid import tile
-from asem.volume.planes import PlaneStack
-from asem.volume.roi import Roi, Triple, negative, parse_roi
-from asem.volume.volume import Kind, Volume
-from asem.workflows.grey_values import is_counted_by_value, measure, refuse_not_finite, values_of
-from asem.workflows.import_layers import layer_file, refuse_large_layers
-from asem.workflows.label_values import (
-    Unlabelled,
-    as_ids,
-    check_labels,
-    layers,
+from asem.volume.plane_stack import PlaneStack
+from asem.volume.roi import IntZYX, Roi, negate, parse_roi
+from asem.volume.sources import (
+    DEFAULT_SOURCE_OPTIONS,
+    SourceOptions,
+    is_tiff,
+    open_source,
+    open_volume,
+)
+from asem.volume.volume import Volume, VolumeKind
+from asem.volume.zarr_arrays import DTYPES, SHARD, WriteFuture, ZarrArray
+from asem.workflows.grey_histogram import (
+    check_finite,
+    has_exact_histogram,
+    measure_histogram,
+    sum_value_counts,
+)
+from asem.workflows.label_checks import (
+    UnlabelledOption,
+    convert_to_ids,
+    inspect_labels,
+    split_into_slabs,
     stored_dtype,
 )
+from asem.workflows.slab_buffer import check_slab_fits, open_slab_buffer
 
-BAND_BYTES = 2**27
-"""What is written at a time, and read at a time where rows can be read alone."""
-LAYER_BYTES = 2**30
-"""What is kept in memory where planes are decoded whole; more goes through a file."""
+MAX_BAND_BYTES = 2**27
+"""Written at a time, and read at a time where some rows of planes can be read."""
+MAX_IN_MEMORY_SLAB_BYTES = 2**30
+"""Where planes are decoded as a whole, larger slabs are read into a memory-mapped file."""
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How pixels become grey values or ids, where that is not as the source states.
+    """Options of the conversion of pixels to grey values or ids.
 
     Parameters
     ----------
-    source
-        Channel, inversion, which voxel size counts.
+    source_options
+        Channel, inversion, override of the voxel size.
     window
         Grey values of black and white; None: measured. For images of more than 8 bits.
     unlabelled
-        Value of labels that is unlabelled (`asem.workflows.label_values.check_labels`).
+        Value that means unlabelled (`asem.workflows.label_checks.inspect_labels`).
     """
 
-    source: SourceOptions = AS_STATED
+    source_options: SourceOptions = DEFAULT_SOURCE_OPTIONS
     window: tuple[float, float] | None = None
-    unlabelled: Unlabelled = "auto"
+    unlabelled: UnlabelledOption = "auto"
 
 
-AS_IT_IS = ImportOptions()
+DEFAULT_IMPORT_OPTIONS = ImportOptions()
 
 
 def import_volume(
     source: Path,
     destination: Path,
     *,
-    voxel_size: Nm3 | None = None,
-    offset_nm: Nm3 | None = None,
-    kind: Kind | None = None,
+    voxel_size: NmZYX | None = None,
+    offset_nm: NmZYX | None = None,
+    kind: VolumeKind | None = None,
     roi: str | None = None,
-    options: ImportOptions = AS_IT_IS,
+    options: ImportOptions = DEFAULT_IMPORT_OPTIONS,
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
     """Store a stack as an OME-NGFF image with its pyramid (paper, Data preprocessing, 1 and 2).
 
-    Each plane is read once, whatever its size: the rows of one layer of shards at a time where the
-    file allows it, else the whole layer. (Besides, labels are read and checked as a whole before
-    anything is written, and an image's crop gets its contrast window and padding from all planes.)
+    Each plane is read once for the copy: band by band where the file allows it, else slab by slab.
+    Labels are read and checked once more before anything is written; for a crop of an image,
+    contrast window and padding are measured from all planes of the source.
 
     ::
 
         planes 0..255    rows |-- band --|-- band --|     a band: some rows of shards
-        planes 256..511  rows |-- band --|-- band --|     a layer: all rows
+        planes 256..511  rows |-- band --|-- band --|     a slab: all rows
 
     Parameters
     ----------
@@ -97,14 +108,14 @@ def import_volume(
     kind
         ``"image"`` or ``"labels"``.
     roi
-        Import only ``z0:z1,y0:y1,x0:x1``; the original grid is kept, so that an export puts every
-        voxel back.
+        Import only ``z0:z1,y0:y1,x0:x1``; the original grid is stored, so that an export writes
+        each voxel to its original position.
     options
-        What the source leaves open.
+        Further options.
     overwrite
         Replace an image at `destination`.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks, and progress callback.
 
     Returns
     -------
@@ -114,25 +125,29 @@ def import_volume(
     Raises
     ------
     ValueError, OSError
-        The source cannot be read, or its files changed since it was opened or the import begun.
+        The source cannot be read, or its files changed after they were opened.
     """
-    _refuse_bad_options(options)
+    _check_options(options)
     volume = open_source(
-        source, voxel_size=voxel_size, offset_nm=offset_nm, kind=kind, options=options.source
+        source,
+        voxel_size=voxel_size,
+        offset_nm=offset_nm,
+        kind=kind,
+        options=options.source_options,
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
-    refuse_large_layers(volume, part, destination, in_memory=LAYER_BYTES)
+    check_slab_fits(volume, part, destination, max_in_memory_bytes=MAX_IN_MEMORY_SLAB_BYTES)
     if volume.kind == "labels":
-        unlabelled = _unlabelled(source, volume, options)
+        unlabelled = _resolve_unlabelled(source, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
-        refuse_window(options.window, volume)
-        check_way(destination, [source], overwrite=overwrite)
-        counts = check_labels(volume, part, unlabelled, progress=progress)
+        check_no_window(options.window, volume)
+        check_destination(destination, [source], overwrite=overwrite)
+        counts = inspect_labels(volume, part, unlabelled, progress=progress)
     else:
         _check_image(volume, options)
-    cropped = volume.blank(part, dtype=dtype, padding=volume.padding)
-    with new_image(
+    cropped = volume.zeros(part, dtype=dtype, padding=volume.padding)
+    with create_image(
         destination,
         cropped,
         command="import",
@@ -144,148 +159,158 @@ def import_volume(
         progress=progress,
     ) as output:
         if counts is not None:
-            output.facts["voxels"] = counts.shown()
-        _copy(output, volume, part, unlabelled)
+            output.provenance["voxels"] = counts.to_dict()
+        _copy_voxels(output, volume, part, unlabelled)
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
 
 
-def _refuse_bad_options(options: ImportOptions) -> None:
-    """Raise ValueError where a caller gives what the command line cannot."""
+def _check_options(options: ImportOptions) -> None:
+    """Check the types of options; the command line parses them, other callers may be wrong."""
     if options.window is not None:
-        refuse_no_numbers("window", options.window, 2, "the grey values of black and white")
+        check_numbers("window", options.window, 2, "the grey values of black and white")
     if not isinstance(options.unlabelled, int) and options.unlabelled not in ("auto", "none"):
-        given = excerpt(options.unlabelled)
-        raise ValueError(f"unlabelled {given}: give a whole number, 'auto' or 'none'")
+        value = shorten(options.unlabelled)
+        raise ValueError(f"unlabelled {value}: give an integer, 'auto' or 'none'")
 
 
-def _unlabelled(source: Path, volume: Volume, options: ImportOptions) -> Unlabelled:
-    """Return which value of labels is unlabelled: the largest of an image that states labels."""
+def _resolve_unlabelled(source: Path, volume: Volume, options: ImportOptions) -> UnlabelledOption:
+    """Replace ``"auto"`` by the largest value where the source is an image of labels."""
     if options.unlabelled != "auto" or is_tiff(source) or open_volume(source).kind != "labels":
         return options.unlabelled
-    return unknown_id(volume.dtype)
+    return unlabelled_id(volume.dtype)
 
 
-def _copy(output: Output, volume: Volume, part: Roi, unlabelled: Unlabelled) -> None:
-    """Copy a part of a volume to an output, and measure what an image lacks."""
-    counted = _counted_copies(output, volume, part)
-    folder = output.path / journal.NAME
-    copy = _Copy(volume, part.offset, output.array, folder, counted, unlabelled)
-    blocks = copy.blocks(output.volume.roi)
+def _copy_voxels(
+    output: OutputImage, volume: Volume, part: Roi, unlabelled: UnlabelledOption
+) -> None:
+    """Copy a box of a volume to an output; measure contrast window and padding of an image."""
+    value_counts = _make_copy_counts(output, volume, part)
+    folder = output.path / JOURNAL_FOLDER
+    copy = _CopyBlock(volume, part.offset, output.array, folder, value_counts, unlabelled)
+    blocks = copy.split_into_blocks(output.volume.roi)
     largest = max(block.size for block in blocks) * volume.dtype.itemsize
-    output.run(copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * LAYER_BYTES))
+    output.run(
+        copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * MAX_IN_MEMORY_SLAB_BYTES)
+    )
     if volume.kind == "image" and volume.window is None:
-        window, padding = _grey_values(output, volume, part, counted, blocks)
+        window, padding = _measure_grey_values(output, volume, part, value_counts, blocks)
         output.volume = replace(output.volume, window=window, padding=padding)
 
 
 def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any]:
-    """Return what decides the content of an import."""
+    """Return everything that determines the content of an import."""
     return {
         "source": volume.identity,
         "voxel_size": volume.voxel_size,
         "roi": str(part),
         "offset_nm": volume.offset_nm,
         "kind": volume.kind,
-        "channel": options.source.channel,
-        "invert": options.source.invert,
+        "channel": options.source_options.channel,
+        "invert": options.source_options.invert,
         "window": options.window,
         "unlabelled": options.unlabelled,
     }
 
 
 def _check_image(volume: Volume, options: ImportOptions) -> None:
-    """Refuse what is for labels, and a dtype that no image has."""
+    """Raise ValueError for options of labels, a wrong window, and a dtype that is not allowed."""
     if options.unlabelled != "auto":
         raise ValueError(f"{volume.name} is imported as an image; --unlabelled is for labels")
     if volume.dtype.name not in DTYPES:
         raise ValueError(f"{volume.name} is {volume.dtype}; images are {', '.join(DTYPES)}")
     if volume.dtype == np.uint8:
-        refuse_window(options.window, volume)
+        check_no_window(options.window, volume)
     if options.window is not None:
         black, white = options.window
         if not np.isfinite(options.window).all() or black >= white:
             raise ValueError(f"--window {black:g},{white:g}: give black,white, black first")
 
 
-def refuse_window(window: tuple[float, float] | None, volume: Volume) -> None:
-    """Raise ValueError where a window is given for what has none."""
+def check_no_window(window: tuple[float, float] | None, volume: Volume) -> None:
+    """Raise ValueError where a window is given for labels or an 8-bit image."""
     if window is not None:
         what = "labels" if volume.kind == "labels" else "8-bit, which is always 0 to 255"
         raise ValueError(f"{volume.name} is {what}; --window is for 16-bit and float images")
 
 
-def _counted_copies(output: Output, source: Volume, part: Roi) -> Partials | None:
-    """Return where to count grey values as they are copied, if that is all there is to measure."""
-    measured = source.kind == "image" and source.window is None
-    by_value = is_counted_by_value(source.dtype)
-    return output.partials("copied") if measured and by_value and part == source.roi else None
+def _make_copy_counts(output: OutputImage, source: Volume, part: Roi) -> BlockResults | None:
+    """Return block results for grey values counted during the copy; None where that is too little.
+
+    That is: for labels, a known window, bins wider than one grey value, or a crop.
+    """
+    needs_window = source.kind == "image" and source.window is None
+    is_exact = has_exact_histogram(source.dtype)
+    is_whole = part == source.roi
+    return output.block_results("copied") if needs_window and is_exact and is_whole else None
 
 
-def _grey_values(
-    output: Output,
+def _measure_grey_values(
+    output: OutputImage,
     source: Volume,
     part: Roi,
-    counted: Partials | None,
-    copied: Sequence[Roi],
+    value_counts: BlockResults | None,
+    blocks: Sequence[Roi],
 ) -> tuple[tuple[float, float], tuple[float, ...]]:
-    """Measure contrast window and padding: of the whole source, which a crop shares."""
-    if counted is not None:
-        counts = values_of(counted, copied, source.dtype)
+    """Measure contrast window and padding of the whole source, also for a crop."""
+    if value_counts is not None:
+        histogram = sum_value_counts(value_counts, blocks, source.dtype)
     elif part == source.roi:
-        counts = measure(output, output.volume, output.shards())
+        histogram = measure_histogram(output, output.volume, output.write_blocks())
     else:
-        counts = measure(output, source, list(layers(source.roi, source)))
-    window = (0.0, 255.0) if source.dtype == np.uint8 else counts.window()
-    return window, counts.padding()
+        histogram = measure_histogram(output, source, list(split_into_slabs(source.roi, source)))
+    window = (0.0, 255.0) if source.dtype == np.uint8 else histogram.window()
+    return window, histogram.find_padding()
 
 
 @dataclass(frozen=True)
-class _Copy:
-    """Copies blocks of a source to an array; boxes in the voxels of the array."""
+class _CopyBlock:
+    """Copy blocks of a source to an array; boxes are in voxels of the array."""
 
     source: Volume
-    shift: Triple
-    target: Stored
-    spool: Path
-    counted: Partials | None
-    unlabelled: Unlabelled
+    offset: IntZYX
+    target: ZarrArray
+    buffer_folder: Path
+    value_counts: BlockResults | None
+    unlabelled: UnlabelledOption
 
-    def blocks(self, roi: Roi) -> list[Roi]:
-        """Cut into bands, or into layers where planes are decoded whole."""
+    def split_into_blocks(self, roi: Roi) -> list[Roi]:
+        """Split into bands, or into slabs where planes are decoded as a whole."""
         array = self.source.array
-        if isinstance(array, PlaneStack) and not array.reads_rows:
-            return list(tile(roi, (SHARD[0], *roi.shape[1:])))
-        return list(self._bands(roi))
+        if isinstance(array, PlaneStack) and not array.can_read_rows:
+            return list(split_into_blocks(roi, (SHARD[0], *roi.shape[1:])))
+        return list(self._split_into_bands(roi))
 
-    def _bands(self, roi: Roi) -> Iterator[Roi]:
+    def _split_into_bands(self, roi: Roi) -> Iterator[Roi]:
         width = roi.shape[2]
-        row_of_shards = SHARD[0] * SHARD[1] * width * self.source.dtype.itemsize
-        return tile(roi, (SHARD[0], max(1, BAND_BYTES // row_of_shards) * SHARD[1], width))
+        shard_row_bytes = SHARD[0] * SHARD[1] * width * self.source.dtype.itemsize
+        return split_into_blocks(
+            roi, (SHARD[0], max(1, MAX_BAND_BYTES // shard_row_bytes) * SHARD[1], width)
+        )
 
-    def __call__(self, block: Roi) -> Promise:
+    def __call__(self, block: Roi) -> WriteFuture:
         """Copy one block."""
-        place, array = block.shift(self.shift), self.source.array
-        large = block.size * self.source.dtype.itemsize > LAYER_BYTES
-        if large and isinstance(array, PlaneStack) and not array.reads_rows:
-            with layer_file(self.spool, block.shape, self.source.dtype) as layer:
-                array.read_into(layer, place.slices)
-                return self._write(block, layer)
-        return self._write(block, self.source.read(place))
+        box, array = block.shift(self.offset), self.source.array
+        is_large = block.size * self.source.dtype.itemsize > MAX_IN_MEMORY_SLAB_BYTES
+        if is_large and isinstance(array, PlaneStack) and not array.can_read_rows:
+            with open_slab_buffer(self.buffer_folder, block.shape, self.source.dtype) as slab:
+                array.read_into(slab, box.slices)
+                return self._write(block, slab)
+        return self._write(block, self.source.read(box))
 
-    def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
-        """Write band after band, so that few are encoded at a time; the last one is promised."""
-        if self.counted is not None:
-            self.counted.save(block, counts=count_values(voxels))
-        *bands, last = self._bands(block)
+    def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> WriteFuture:
+        """Write band by band, which limits memory for encoding; return the future of the last."""
+        if self.value_counts is not None:
+            self.value_counts.save(block, counts=count_values(voxels))
+        *bands, last = self._split_into_bands(block)
         for band in bands:
             self._write_band(band, block, voxels).result()
         return self._write_band(last, block, voxels)
 
-    def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> Promise:
-        inside = voxels[band.shift(negative(block.offset)).slices]
-        refuse_not_finite(inside, self.source.name)
+    def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> WriteFuture:
+        band_voxels = voxels[band.shift(negate(block.offset)).slices]
+        check_finite(band_voxels, self.source.name)
         if self.source.kind == "labels":
-            inside = as_ids(inside, self.target.dtype, self.unlabelled)
-        return self.target.write(band.slices, inside)
+            band_voxels = convert_to_ids(band_voxels, self.target.dtype, self.unlabelled)
+        return self.target.write(band.slices, band_voxels)

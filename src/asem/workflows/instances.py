@@ -1,4 +1,4 @@
-"""Number the objects of a segmentation."""
+"""Label the connected objects of a segmentation as instances (`asem instances`)."""
 
 import csv
 from functools import partial
@@ -8,66 +8,72 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import new_image
-from asem.blocks.run import Progress, silent
-from asem.blocks.side_file import SideFile
-from asem.image.cleanup import check_smallest, read_known
-from asem.image.components import VOXEL_BYTES, Objects, find_objects, id_dtype, recode
-from asem.volume.formats import open_labels, open_volume
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.output_image import create_image
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.blocks.sidecar_file import SidecarFile
+from asem.image.cleanup import check_min_size, read_unlabelled_as_background
+from asem.image.components import (
+    LABELLING_VOXEL_BYTES,
+    MergedObjects,
+    find_connected_objects,
+    id_dtype,
+    relabel_block,
+)
 from asem.volume.roi import Roi
+from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
 
-COLUMNS = ("id", "voxels", "volume_nm3")
-"""Of the table of objects."""
+SIZE_COLUMNS = ("id", "voxels", "volume_nm3")
+"""Columns of the table of objects."""
 
 
-def number_objects(
+def label_instances(
     segmentation: Path,
     destination: Path,
     *,
     min_size: int = 1,
-    sizes: Path | None = None,
+    size_table: Path | None = None,
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
-    """Give each connected object (6 neighbours, one label) an id: 1, 2, ... without a gap.
+    """Label each connected object (6 neighbours, one label) with an id: 1, 2, ... without a gap.
 
-    Ids follow the objects' first voxels in (z, y, x) order, as if the volume were labelled at once.
+    Ids are in the (z, y, x) order of the first voxels, as if the volume were labelled at once.
 
     Parameters
     ----------
     segmentation
-        A label image; 0 and unknown voxels are no object.
+        A label image; 0 is background, and so are unlabelled voxels.
     destination
         The label image to write: uint32, or uint64 where the volume could hold more objects.
     min_size
         Objects of fewer voxels get no id.
-    sizes
-        A CSV file to write: ``id, voxels, volume_nm3``; not within an image. Without `overwrite`
-        no file is replaced but the one that this run wrote before it was interrupted.
+    size_table
+        A CSV file to write: ``id, voxels, volume_nm3``; not within an image. Without `overwrite`,
+        only a file that this run wrote before it was interrupted is replaced.
     overwrite
-        Replace an image at `destination`, and a table at `sizes` that has these columns.
+        Replace an image at `destination`, and a table at `size_table` that has these columns.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks; progress callback.
 
     Returns
     -------
     Volume
-        The finished instances.
+        The instances.
     """
     source = open_labels(segmentation)
-    check_smallest(min_size)
+    check_min_size(min_size)
     table = None
-    if sizes is not None:
-        header = ",".join(COLUMNS)
-        table = SideFile(sizes, destination.resolve(), overwrite, header, (segmentation,))
+    if size_table is not None:
+        header = ",".join(SIZE_COLUMNS)
+        table = SidecarFile(size_table, destination.resolve(), overwrite, header, (segmentation,))
         table.check()
-    read = partial(read_known, read=source.read)
-    with new_image(
+    read = partial(read_unlabelled_as_background, read_block=source.read)
+    with create_image(
         destination,
-        source.blank(source.roi, dtype=id_dtype(source.roi.size)),
+        source.zeros(source.roi, dtype=id_dtype(source.roi.size)),
         command="instances",
         request={"segmentation": source.identity, "min_size": min_size},
         sources=[segmentation],
@@ -77,28 +83,28 @@ def number_objects(
         progress=progress,
     ) as output:
         if table is not None:
-            table.begin()
-        objects = find_objects(output, read, stage="objects")
-        ids, kept = objects.numbered(min_size), output.partials("ids")
-        objects.save(kept, ids)
+            table.prepare()
+        objects = find_connected_objects(output, read, stage="objects")
+        ids, block_ids = objects.assign_ids(min_size), output.block_results("ids")
+        objects.save_relabelling(block_ids, ids)
 
-        def numbered(block: Roi) -> npt.NDArray[Any]:
-            return recode(read(block), block, kept)
+        def label_block(block: Roi) -> npt.NDArray[Any]:
+            return relabel_block(read(block), block, block_ids)
 
-        output.fill(numbered, stage="instances", voxel_bytes=VOXEL_BYTES)
-        output.facts["objects"] = int(ids.max(initial=0))
+        output.fill(label_block, stage="instances", voxel_bytes=LABELLING_VOXEL_BYTES)
+        output.provenance["objects"] = int(ids.max(initial=0))
         if table is not None:
             _write_sizes(table, objects, ids, float(np.prod(source.voxel_size)))
     return open_volume(destination)
 
 
 def _write_sizes(
-    table: SideFile, objects: Objects, ids: npt.NDArray[np.int64], voxel_nm3: float
+    table: SidecarFile, objects: MergedObjects, ids: npt.NDArray[np.int64], voxel_nm3: float
 ) -> None:
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
     with table.write() as file:
         rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        for one in order:
-            size = int(objects.sizes[one])
-            rows.writerow([int(ids[one]), size, f"{size * voxel_nm3:.6g}"])
+        rows.writerow(SIZE_COLUMNS)
+        for index in order:
+            size = int(objects.sizes[index])
+            rows.writerow([int(ids[index]), size, f"{size * voxel_nm3:.6g}"])

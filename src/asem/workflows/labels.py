@@ -1,25 +1,30 @@
-"""Make training labels of annotations: clean-up, dilation, exclusion zone."""
+"""Make training labels from annotations: clean-up, dilation, exclusion zone (`asem labels`)."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asem.blocks.destination import check_way
-from asem.blocks.enclosing import refuse_nested
-from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import Output, new_image
-from asem.blocks.run import Progress, silent
-from asem.image.cleanup import cleaned
-from asem.image.components import VOXEL_BYTES
-from asem.image.halo import check_halo
-from asem.image.labels import warn_of_lost_zone, write_grown, write_zone, zone_halo
-from asem.image.morphology import ElementShape, radii_of, warn_of_lost_width, zone_radii
+from asem.blocks.destination import check_destination
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.output_image import OutputImage, create_image
+from asem.blocks.output_nesting import check_not_nested
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.cleanup import clean_labels
+from asem.image.components import LABELLING_VOXEL_BYTES
+from asem.image.labels import warn_zero_zone_width, write_dilated, write_exclusion_zone, zone_halo
+from asem.image.map_overlap import check_halo_memory
+from asem.image.morphology import (
+    ElementShape,
+    radii_in_voxels,
+    warn_zero_radius,
+    zone_radii_in_voxels,
+)
 from asem.structures import Structure
-from asem.system.resources import free_memory
+from asem.system.resources import free_memory_bytes
 from asem.volume import ngff
-from asem.volume.formats import open_labels, open_volume
-from asem.volume.roi import Triple
+from asem.volume.roi import IntZYX
+from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
 
 
@@ -31,115 +36,123 @@ def label_volume(
     exclusion_zone: Path | None = None,
     zone_shape: ElementShape = "diamond",
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
     """Clean labels and correct their bias (paper, Data preprocessing, steps 4, 6 and 7).
 
-    Holes are filled, small objects dropped, the rest dilated by a diamond; the zone around the
-    borders of the result is what scores leave out. Nothing else in asem changes labels. A small
-    object at the border of the annotation, or beside unlabelled voxels, is kept: its true size is
-    not known.
+    Fill small holes, remove small objects, dilate the others by a diamond. The exclusion zone
+    around the borders of the result is not scored. No other command changes labels. A small object
+    at the border of the annotation or next to unlabelled voxels is retained: it may be truncated.
 
     Parameters
     ----------
     source
-        The annotation: unsigned, 0 background, the dtype's maximum unknown.
+        The annotation: unsigned, 0 background, the maximum of the dtype unlabelled.
     destination
         The label image to write, for instance ``cell.zarr/labels/mito``.
     structure
         Sizes and widths in nm.
     exclusion_zone
-        Where to write the zone: 1 in it, 0 elsewhere. With `destination` finished by the same
-        request, only the zone is made.
+        Label image of the zone to write: 1 inside, 0 outside. If `destination` was finished by the
+        same request, only the zone is written.
     zone_shape
         ``"diamond"`` as in the paper, or ``"ball"``, which is wider.
     overwrite
         Replace images at `destination` and `exclusion_zone`.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks; progress callback.
 
     Returns
     -------
     Volume
-        The finished labels.
+        The labels.
     """
     annotation = open_labels(source)
     request = {"labels": annotation.identity, "structure": structure.model_dump(mode="json")}
-    common: dict[str, Any] = {
+    options: dict[str, Any] = {
         "overwrite": overwrite,
         "executor": executor,
         "progress": progress,
     }
     outputs = [destination, *([exclusion_zone] if exclusion_zone else [])]
     if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
-        raise ValueError("SRC, DST and the exclusion zone must be three different images")
-    refuse_nested(outputs)
-    radii, outside, inside = _widths(annotation, structure, zone=exclusion_zone is not None)
-    free = max(executor.ask(free_memory))
-    check_halo(annotation, radii, "dilation_nm", free)
-    check_halo(annotation, zone_halo(outside, inside), "the exclusion zone", free)
-    only_zone = not overwrite and exclusion_zone is not None and _was_made(destination, request)
+        raise ValueError("SRC, DST and --exclusion-zone must be three different images")
+    check_not_nested(outputs)
+    radii, outside, inside = _widths_in_voxels(
+        annotation, structure, zone=exclusion_zone is not None
+    )
+    free_bytes = max(executor.run_on_workers(free_memory_bytes))
+    check_halo_memory(annotation, radii, "dilation_nm", free_bytes)
+    halo = zone_halo(outside, inside)
+    check_halo_memory(annotation, halo, "the exclusion zone", free_bytes)
+    only_zone = not overwrite and exclusion_zone is not None and _is_made_by(destination, request)
     if exclusion_zone is not None:  # before anything is deleted
-        check_way(exclusion_zone, [source, destination], overwrite=overwrite)
+        check_destination(exclusion_zone, [source, destination], overwrite=overwrite)
     if not only_zone:
-        with new_image(
+        with create_image(
             destination,
-            annotation.blank(annotation.roi),
+            annotation.zeros(annotation.roi),
             command="labels",
             request=request,
             sources=[source],
             inputs=[annotation],
-            **common,
+            **options,
         ) as output:
             _write_labels(output, annotation, structure, radii)
     labels = open_volume(destination)
     if exclusion_zone is not None:
         widths = structure.zone_out_nm, structure.zone_in_nm
-        warn_of_lost_zone(structure.name, *widths, labels.voxel_size)
-        with new_image(
+        warn_zero_zone_width(structure.name, *widths, labels.voxel_size)
+        with create_image(
             exclusion_zone,
-            labels.blank(labels.roi, dtype=np.uint8),
+            labels.zeros(labels.roi, dtype=np.uint8),
             command="exclusion zone",
             request={**request, "shape": zone_shape},
             sources=[source, destination],
             inputs=[labels],
-            **common,
+            **options,
         ) as output:
-            write_zone(output, labels, outside, inside, zone_shape)
+            write_exclusion_zone(output, labels, outside, inside, zone_shape)
     return labels
 
 
-def _was_made(image: Path, request: dict[str, Any]) -> bool:
+def _is_made_by(image: Path, request: dict[str, Any]) -> bool:
     """Whether a finished image was made by `request`."""
     if not ngff.is_image(image):
         return False
-    made = ngff.read_metadata(image).own.made_by or {}
-    return bool(made.get("command") == "labels" and made.get("request") == request)
+    made_by = ngff.read_image_metadata(image).asem_metadata.made_by or {}
+    return bool(made_by.get("command") == "labels" and made_by.get("request") == request)
 
 
-def _widths(
+def _widths_in_voxels(
     annotation: Volume, structure: Structure, *, zone: bool
-) -> tuple[Triple, Triple, Triple]:
-    """Return the widths of the dilation and of the zone, outside and inside, in voxels."""
-    size = annotation.voxel_size
+) -> tuple[IntZYX, IntZYX, IntZYX]:
+    """Return the widths in voxels of the dilation and of the zone, outside and inside."""
+    voxel_size = annotation.voxel_size
     out_nm, in_nm = (structure.zone_out_nm, structure.zone_in_nm) if zone else (0.0, 0.0)
-    return radii_of(structure.dilation_nm, size), zone_radii(out_nm, size), zone_radii(in_nm, size)
+    return (
+        radii_in_voxels(structure.dilation_nm, voxel_size),
+        zone_radii_in_voxels(out_nm, voxel_size),
+        zone_radii_in_voxels(in_nm, voxel_size),
+    )
 
 
-def _write_labels(output: Output, annotation: Volume, structure: Structure, radii: Triple) -> None:
-    clean = cleaned(
+def _write_labels(
+    output: OutputImage, annotation: Volume, structure: Structure, radii: IntZYX
+) -> None:
+    read_cleaned = clean_labels(
         output,
         annotation,
         largest_hole_nm3=structure.largest_hole_nm3,
         smallest_nm3=structure.smallest_nm3,
-        keep_cut=True,
+        keep_truncated=True,
     )
-    width, voxel_size = structure.dilation_nm, annotation.voxel_size
-    warn_of_lost_width(f"{structure.name}: dilation", width, voxel_size, radii)
+    width_nm, voxel_size = structure.dilation_nm, annotation.voxel_size
+    warn_zero_radius(f"{structure.name}: dilation", width_nm, voxel_size, radii)
     if max(radii) == 0:
-        output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES)
+        output.fill(read_cleaned, stage="labels", voxel_bytes=LABELLING_VOXEL_BYTES)
         return
-    scratch = output.scratch_volume("cleaned", annotation.dtype)
-    output.fill(clean, stage="labels", voxel_bytes=VOXEL_BYTES, target=scratch)
-    write_grown(output, annotation.like(scratch), radii)
+    cleaned = output.scratch_volume("cleaned", annotation.dtype)
+    output.fill(read_cleaned, stage="labels", voxel_bytes=LABELLING_VOXEL_BYTES, target=cleaned)
+    write_dilated(output, annotation.with_array(cleaned), radii)

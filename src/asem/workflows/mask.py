@@ -1,17 +1,17 @@
-"""Find where the cell is."""
+"""Write the sample mask of a volume (`asem mask`)."""
 
 from pathlib import Path
 
 import numpy as np
 
-from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import new_image
-from asem.blocks.run import Progress, silent
-from asem.image.halo import check_halo
-from asem.image.masks import MaskConfig, mask_halo, write_mask
-from asem.system.resources import free_memory
-from asem.volume.contrast import window_of
-from asem.volume.formats import open_volume, refuse_labels
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.output_image import create_image
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.map_overlap import check_halo_memory
+from asem.image.sample_mask import MaskConfig, mask_halo, write_mask
+from asem.system.resources import free_memory_bytes
+from asem.volume.contrast import contrast_window_of
+from asem.volume.sources import check_is_image, open_volume
 from asem.volume.volume import Volume
 
 
@@ -21,10 +21,10 @@ def mask_volume(
     *,
     config: MaskConfig = MaskConfig(),  # noqa: B008 (frozen)
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
-    """Write a coarse mask of the sample: 1 inside, 0 outside (`asem.image.masks`).
+    """Write a coarse sample mask: 1 inside, 0 outside (`asem.image.sample_mask`).
 
     Parameters
     ----------
@@ -33,25 +33,27 @@ def mask_volume(
     destination
         The label image to write, for instance ``cell.zarr/mask``.
     config
-        What counts as the cell.
+        Grey values, radii and sizes.
     overwrite
         Replace an image at `destination`.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks; progress callback.
 
     Returns
     -------
     Volume
-        The finished mask.
+        The mask.
     """
     volume = open_volume(raw)
-    refuse_labels(volume)
-    window_of(volume)  # refuses 16 bits without a window
+    check_is_image(volume)
+    contrast_window_of(volume)  # raises for 16 bits without a window
     halo = mask_halo(volume.voxel_size, config)
-    check_halo(volume, halo, "opening_nm and closing_nm", max(executor.ask(free_memory)))
-    with new_image(
+    check_halo_memory(
+        volume, halo, "opening_nm and closing_nm", max(executor.run_on_workers(free_memory_bytes))
+    )
+    with create_image(
         destination,
-        volume.blank(volume.roi, dtype=np.uint8, kind="labels", window=None),
+        volume.zeros(volume.roi, dtype=np.uint8, kind="labels", window=None),
         command="mask",
         request={"raw": volume.identity, **config.model_dump(mode="json")},
         sources=[raw],

@@ -1,4 +1,4 @@
-"""Predict volumes with trained networks, block by block, on whatever devices there are."""
+"""Predict volumes with trained networks, block by block, on all available devices."""
 
 import logging
 import time
@@ -12,26 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 
-from asem.blocks.executors import SERIAL, Executor, Threads
-from asem.blocks.journal import Journals
-from asem.blocks.memory import keep_memory
-from asem.blocks.output import Output, new_image
-from asem.blocks.run import Progress, run_blocks, silent
-from asem.blocks.shares import Shares
-from asem.image.clahe import equalized, measure_mappings
+from asem.blocks.block_progress import BlockProgress
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor, ThreadExecutor
+from asem.blocks.journal import JournalGroup
+from asem.blocks.output_image import OutputImage, create_image
+from asem.blocks.run_blocks import Progress, no_progress, run_blocks
+from asem.image.clahe import compute_mappings
+from asem.image.clahe_apply import equalize_lazily
+from asem.model.block_prediction import STAGES, BlockPredictor
 from asem.model.device import Precision
-from asem.model.predictor import STAGES, Predictor
-from asem.system.npz import Form
-from asem.volume.formats import open_volume
+from asem.system.malloc_settings import retain_freed_memory
+from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
 from asem.volume.volume import Volume
-from asem.workflows.predict_jobs import InputJob, PredictJobs, one_job
-from asem.workflows.predict_plan import COMMAND, Plan, is_made
+from asem.workflows.prediction_inputs import (
+    PredictionInput,
+    PredictionInputs,
+    make_prediction_input,
+)
+from asem.workflows.prediction_plan import COMMAND, PredictionPlan, is_finished
 
 LOG = logging.getLogger(__name__)
 BLOCKS_PER_DEVICE = {"cpu": 1, "cuda": 3}
-"""At a time. Beside a GPU one is read, one computed, one stored; a network on a CPU takes all cores
-and nearly all of the time, and further blocks would only take memory."""
+"""Blocks in flight. With a GPU one is read, one computed, one stored; on a CPU a network uses all
+cores nearly all of the time, and further blocks would only use memory."""
 
 
 def predict_volume(
@@ -49,27 +54,27 @@ def predict_volume(
     clahe: bool = False,
     resample: bool = True,
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
     """Predict the probability of foreground for every voxel of a volume.
 
-    Block by block: read with the network's context, resample to the model's voxel size on the
-    original grid, predict in tiles on its lattice, write back interpolated to raw's voxels. Blocks
+    For each block: read it with the network's context, resample it to the model's voxel size on the
+    original grid, predict it in tiles on the lattice, interpolate to raw's voxels and write. Blocks
     overlap: while a GPU computes one, others are read and stored.
 
     Parameters
     ----------
     checkpoint, raw, roi, mask, threshold, mirror, precision, tile, clahe, resample
-        As `ModelJob` and `InputJob` describe them.
+        As in `PredictionModel` and `PredictionInput`.
     destination
-        The image group to write: uint8, rint(255 p); with `threshold` labels, 0 and 1.
+        The image group to write: uint8, rint(255 p); with `threshold` labels 0 and 1.
     device
-        As in `PredictJobs`.
+        As in `PredictionInputs`.
     overwrite
         Replace an image at `destination`.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks, and progress callback.
 
     Returns
     -------
@@ -78,10 +83,10 @@ def predict_volume(
 
     Notes
     -----
-    The processes that compute keep the memory they free within a block (`keep_memory`); in one with
-    threads of its own, ``MALLOC_ARENA_MAX=1`` in the environment lets them do so.
+    Processes that compute retain the memory they free within a block (`retain_freed_memory`); in a
+    process that starts threads itself, this requires ``MALLOC_ARENA_MAX=1`` in the environment.
     """
-    job = one_job(
+    prediction = make_prediction_input(
         checkpoint,
         raw,
         destination,
@@ -94,160 +99,178 @@ def predict_volume(
         clahe=clahe,
         resample=resample,
     )
-    predict_input(job, device=device, overwrite=overwrite, executor=executor, progress=progress)
+    predict_input(
+        prediction, device=device, overwrite=overwrite, executor=executor, progress=progress
+    )
     return open_volume(destination)
 
 
-def predict_jobs(
-    jobs: PredictJobs,
+def predict_inputs(
+    inputs: PredictionInputs,
     *,
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> list[Path]:
-    """Predict many images by many networks; those of one image share its reading.
+    """Predict images with networks; an image is read once for all its networks.
 
-    What is finished already, by the same networks of the same image, is left as it is: a batch that
-    was interrupted goes on.
+    Outputs that are finished, of the same networks and image, are left unchanged: an interrupted
+    batch is resumed.
 
     Parameters
     ----------
-    jobs
+    inputs
         Images and networks.
     overwrite
-        Begin again, and replace what is there.
+        Restart, and replace existing outputs.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks, and progress callback.
 
     Returns
     -------
     list of Path
-        The outputs, in the order of the jobs.
+        The outputs, in the order of `inputs`.
     """
     plans = []
-    for job in jobs.input:
-        plan = Plan.of(job, device=jobs.device, overwrite=overwrite, executor=executor)
-        left = []
-        for model in plan.models:
-            if not overwrite and is_made(model):
-                LOG.info("%s is finished already", model.job.out)
+    for prediction in inputs.input:
+        plan = PredictionPlan.from_input(
+            prediction, device=inputs.device, overwrite=overwrite, executor=executor
+        )
+        unfinished = []
+        for planned in plan.models:
+            if not overwrite and is_finished(planned):
+                LOG.info("%s is finished already", planned.model.out)
             else:
-                left.append(model)
-        if left:
-            plans.append(replace(plan, models=tuple(left)))
-            plans[-1].check_ways(overwrite=overwrite)
+                unfinished.append(planned)
+        if unfinished:
+            plans.append(replace(plan, models=tuple(unfinished)))
+            plans[-1].check_destinations(overwrite=overwrite)
     for plan in plans:
-        carry_out(plan, overwrite=overwrite, executor=executor, progress=progress)
-    return [model.out for job in jobs.input for model in job.model]
+        run_plan(plan, overwrite=overwrite, executor=executor, progress=progress)
+    return [model.out for prediction in inputs.input for model in prediction.model]
 
 
 def predict_input(
-    job: InputJob,
+    prediction: PredictionInput,
     *,
     device: str = "auto",
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> None:
-    """Predict one image by one or several networks, which share its reading."""
-    plan = Plan.of(job, device=device, overwrite=overwrite, executor=executor)
-    carry_out(plan, overwrite=overwrite, executor=executor, progress=progress)
+    """Predict one image with one or several networks; it is read once for all of them."""
+    plan = PredictionPlan.from_input(
+        prediction, device=device, overwrite=overwrite, executor=executor
+    )
+    run_plan(plan, overwrite=overwrite, executor=executor, progress=progress)
 
 
-def carry_out(plan: Plan, *, overwrite: bool, executor: Executor, progress: Progress) -> None:
-    """Do what is planned."""
-    plan.check_ways(overwrite=overwrite)
-    executor.ask(keep_memory)
-    shares = Shares(progress)
-    here = executor is SERIAL
-    for model in plan.models:
-        network = model.network
-        LOG.info("%s: precision %s, tile %d", model.job.out, network.precision, network.tile)
-    started = time.monotonic()
+def run_plan(
+    plan: PredictionPlan, *, overwrite: bool, executor: Executor, progress: Progress
+) -> None:
+    """Carry out a plan."""
+    plan.check_destinations(overwrite=overwrite)
+    executor.run_on_workers(retain_freed_memory)
+    block_progress = BlockProgress(progress)
+    is_local = executor is SERIAL_EXECUTOR
+    for planned in plan.models:
+        network = planned.network
+        LOG.info("%s: precision %s, tile %d", planned.model.out, network.precision, network.tile)
+    start = time.monotonic()
     with ExitStack() as stack:
         outputs = [
             stack.enter_context(
-                new_image(
-                    model.job.out,
-                    plan.template(model),
+                create_image(
+                    planned.model.out,
+                    plan.output_template(planned),
                     command=COMMAND,
-                    request=model.request,
-                    sources=[*plan.sources, model.job.checkpoint],
+                    request=planned.request,
+                    sources=[*plan.sources, planned.model.checkpoint],
                     inputs=[plan.raw, plan.mask],
                     overwrite=overwrite,
                     executor=executor,
                     progress=progress,
                 )
             )
-            for model in plan.models
+            for planned in plan.models
         ]
         first, raw = outputs[0], plan.raw
         if plan.clahe is not None:
-            raw = equalized(raw, measure_mappings(first, raw, plan.clahe))
-        blocks = first.shards(plan.shards)
-        work = Predictor(
+            raw = equalize_lazily(raw, compute_mappings(first, raw, plan.clahe))
+        blocks = first.write_blocks(plan.shards_per_block)
+        predictor = BlockPredictor(
             raw=raw,
-            part=plan.part,
-            networks=tuple(model.network for model in plan.models),
+            predicted_roi=plan.predicted_roi,
+            networks=tuple(planned.network for planned in plan.models),
             targets=tuple(output.array for output in outputs),
-            done=tuple(_done(output, blocks) for output in outputs),
+            done_blocks=tuple(_done_blocks(output, blocks) for output in outputs),
             devices=plan.devices,
-            found=first.partials("stages"),
+            block_statistics=first.block_results("stages"),
             mask=plan.mask,
-            told=shares.of if here else None,
+            report_block_progress=block_progress.for_block if is_local else None,
         )
-        # Set once for all threads: "32" is not 19 bits, as in `Runner`.
+        # Set once for all threads: precision "32" is not TF32, as in `NetworkRunner`.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             run_blocks(
-                work,
+                predictor,
                 blocks,
-                Journals([output.journal for output in outputs]),
+                JournalGroup([output.journal for output in outputs]),
                 stage=COMMAND,
-                executor=_threads(plan, shares) if here else executor,
-                progress=shares.between,
+                executor=_make_thread_executor(plan, block_progress) if is_local else executor,
+                progress=block_progress.report,
             )
-        facts = _facts(work, blocks, lanes=plan.lanes if here else 1)
+        statistics = _collect_statistics(
+            predictor, blocks, parallel_blocks=plan.parallel_blocks if is_local else 1
+        )
         for output in outputs:
-            output.facts |= {"seconds": round(time.monotonic() - started, 1), **facts}
+            output.provenance |= {"seconds": round(time.monotonic() - start, 1), **statistics}
 
 
-def _threads(plan: Plan, shares: Shares) -> Threads:
-    kind = torch.device(plan.devices.mine()[0]).type
-    return Threads(BLOCKS_PER_DEVICE[kind] * plan.lanes, shares.stopped.set)
+def _make_thread_executor(plan: PredictionPlan, block_progress: BlockProgress) -> ThreadExecutor:
+    device_type = torch.device(plan.devices.local_devices()[0]).type
+    threads = BLOCKS_PER_DEVICE[device_type] * plan.parallel_blocks
+    return ThreadExecutor(threads, block_progress.stop_requested.set)
 
 
-def _done(output: Output, blocks: Sequence[Roi]) -> frozenset[Roi]:
-    return frozenset(block for block in blocks if f"{COMMAND} {block}" in output.journal.done)
+def _done_blocks(output: OutputImage, blocks: Sequence[Roi]) -> frozenset[Roi]:
+    return frozenset(
+        block for block in blocks if f"{COMMAND} {block}" in output.journal.done_blocks
+    )
 
 
-def _facts(work: Predictor, blocks: Sequence[Roi], lanes: int) -> dict[str, Any]:
-    """Return what the blocks left behind, of all the runs that it took.
+def _collect_statistics(
+    predictor: BlockPredictor, blocks: Sequence[Roi], parallel_blocks: int
+) -> dict[str, Any]:
+    """Sum up the statistics of the blocks, of all runs until the prediction was finished.
 
-    The stage that was waited for is the one that took longest: stages of several blocks overlap,
-    each of them one at a time, but the network on as many devices as there are.
+    The bottleneck is the stage that took longest: stages of different blocks overlap, each of them
+    running for one block at a time, but the network on all devices.
     """
     seconds, voxels = np.zeros(len(STAGES)), 0
-    forms = {
-        "seconds": Form("f", (len(STAGES),)),
-        "voxels": Form("i"),
-        "tiles": Form("i", (len(work.networks),)),
-        "devices": Form("U", (None,)),
+    specs = {
+        "seconds": ArraySpec("f", (len(STAGES),)),
+        "voxels": ArraySpec("i"),
+        "tiles": ArraySpec("i", (len(predictor.networks),)),
+        "devices": ArraySpec("U", (None,)),
     }
-    devices, smaller = set[str](), defaultdict[str, list[str]](list)
+    devices, smaller_tiles = set[str](), defaultdict[str, list[str]](list)
     for block in blocks:
-        found = work.found.find(block, **forms)
-        if found is None:
+        results = predictor.block_statistics.load_if_exists(block, **specs)
+        if results is None:
             continue
-        seconds, voxels = seconds + found["seconds"], voxels + int(found["voxels"])
-        devices.update(map(str, found["devices"]))
-        for tile, one in zip(found["tiles"].tolist(), work.networks, strict=True):
-            if 0 < tile < one.tile:
-                smaller[str(tile)].append(str(block))
+        seconds, voxels = seconds + results["seconds"], voxels + int(results["voxels"])
+        devices.update(map(str, results["devices"]))
+        for tile, network in zip(results["tiles"].tolist(), predictor.networks, strict=True):
+            if 0 < tile < network.tile:
+                smaller_tiles[str(tile)].append(str(block))
     if not voxels:
-        LOG.warning("the mask leaves nothing of what was to be predicted; all of it is 0")
-    busy = dict(zip(STAGES, seconds.tolist(), strict=True))
-    waited = {stage: spent / (lanes if stage == "network" else 1) for stage, spent in busy.items()}
-    facts: dict[str, Any] = {
+        LOG.warning("the mask excludes all of the predicted part; the result is 0 everywhere")
+    stage_seconds = dict(zip(STAGES, seconds.tolist(), strict=True))
+    elapsed = {
+        stage: spent / (parallel_blocks if stage == "network" else 1)
+        for stage, spent in stage_seconds.items()
+    }
+    statistics: dict[str, Any] = {
         "devices": sorted(devices),
         "voxels": voxels,
         "stages": {
@@ -255,10 +278,10 @@ def _facts(work: Predictor, blocks: Sequence[Roi], lanes: int) -> dict[str, Any]
                 "seconds": round(spent, 2),
                 "voxels_per_second": round(voxels / spent) if spent else None,
             }
-            for stage, spent in busy.items()
+            for stage, spent in stage_seconds.items()
         },
-        "bottleneck": max(waited, key=lambda stage: waited[stage]),
+        "bottleneck": max(elapsed, key=lambda stage: elapsed[stage]),
     }
-    if smaller:
-        facts["smaller_tiles"] = dict(smaller)
-    return facts
+    if smaller_tiles:
+        statistics["smaller_tiles"] = dict(smaller_tiles)
+    return statistics

@@ -1,20 +1,20 @@
-"""Cut a probability into foreground: threshold, mask, smallest object."""
+"""Threshold a probability into a segmentation (`asem segment`)."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.destination import check_way
-from asem.blocks.executors import SERIAL, Executor
-from asem.blocks.output import new_image
-from asem.blocks.run import Progress, silent
-from asem.image.cleanup import check_smallest, drop_objects
-from asem.image.components import VOXEL_BYTES
-from asem.volume.formats import open_volume
+from asem.blocks.destination import check_destination
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.output_image import create_image
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.cleanup import check_min_size, remove_small_objects
+from asem.image.components import LABELLING_VOXEL_BYTES
 from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
 from asem.volume.volume import Volume
-from asem.workflows.probabilities import check_probability
+from asem.workflows.probability_check import check_probability, uint8_threshold
 
 
 def segment_volume(
@@ -25,56 +25,56 @@ def segment_volume(
     mask: Path | None = None,
     min_size: int = 0,
     overwrite: bool = False,
-    executor: Executor = SERIAL,
-    progress: Progress = silent,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
 ) -> Volume:
-    """Write where the probability reaches the threshold (paper, Prediction: Pipeline).
+    """Write a segmentation: probability at or above a threshold (paper, Prediction: Pipeline).
 
     Parameters
     ----------
     probability
-        The image that `asem predict` wrote, uint8.
+        Image written by `asem predict`, uint8.
     destination
         The label image to write: 0 and 1.
     threshold
-        Between 0 and 1; 0.5 keeps stored values of 128 and more.
+        Above 0, at most 1; at 0.5, stored values of 128 and more are foreground.
     mask
-        A volume that is not 0 where the sample is; outside of it there is no foreground.
+        Sample mask, not 0 in the sample; voxels outside of it are background.
     min_size
-        Drop connected objects (6 neighbours) of fewer voxels.
+        Remove connected objects (6 neighbours) of fewer voxels.
     overwrite
         Replace an image at `destination`.
     executor, progress
-        Who computes the blocks, and who is told.
+        Executor of the blocks; progress callback.
 
     Returns
     -------
     Volume
-        The finished segmentation.
+        The segmentation.
     """
     source = open_volume(probability)
-    _check(threshold, min_size)
-    check_way(destination, [probability], overwrite=overwrite)
-    least = least_value(threshold)
-    check_probability(probability, source, source.roi, least=least, progress=progress)
+    _check_settings(threshold, min_size)
+    check_destination(destination, [probability], overwrite=overwrite)
+    minimum = uint8_threshold(threshold)
+    check_probability(probability, source, source.roi, foreground_uint8=minimum, progress=progress)
     sample = open_volume(mask) if mask else None
     if sample is not None:
-        source.common(sample)  # refuses a mask that misses
+        source.overlap_with(sample)  # raises if the mask does not overlap
 
     def foreground(block: Roi) -> npt.NDArray[np.uint8]:
-        found = source.read(block) >= least
+        segmented = source.read(block) >= minimum
         if sample is not None:
-            found &= source.read_placed(sample, block) != 0
-        return found.view(np.uint8)
+            segmented &= source.read_aligned(sample, block) != 0
+        return segmented.view(np.uint8)
 
-    template = source.blank(source.roi, kind="labels", window=None)
+    template = source.zeros(source.roi, kind="labels", window=None)
     request = {
         "probability": source.identity,
         "threshold": threshold,
         "mask": sample and sample.identity,
         "min_size": min_size,
     }
-    with new_image(
+    with create_image(
         destination,
         template,
         command="segment",
@@ -85,17 +85,12 @@ def segment_volume(
         executor=executor,
         progress=progress,
     ) as output:
-        found = drop_objects(output, foreground, smaller=min_size)
-        output.fill(found, stage="segment", voxel_bytes=VOXEL_BYTES)
+        read_segmented = remove_small_objects(output, foreground, min_size=min_size)
+        output.fill(read_segmented, stage="segment", voxel_bytes=LABELLING_VOXEL_BYTES)
     return open_volume(destination)
 
 
-def least_value(threshold: float) -> int:
-    """Return the least stored value, of 255, that reaches a threshold."""
-    return int(np.ceil(255 * threshold))
-
-
-def _check(threshold: float, min_size: int) -> None:
+def _check_settings(threshold: float, min_size: int) -> None:
     if not 0 < threshold <= 1:
         raise ValueError(f"the threshold {threshold} must be above 0 and at most 1")
-    check_smallest(min_size)
+    check_min_size(min_size)

@@ -1,19 +1,20 @@
-"""Train a network from a training file into a run directory; fine-tune one on another cell."""
+"""Train a network from a training file into a run directory; fine-tune a trained one."""
 
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
-from asem.blocks.run import Progress, silent
+from asem.blocks.run_blocks import Progress, no_progress
 from asem.model import checkpoint
-from asem.model.config import CheckpointInfo, TrainConfig
-from asem.model.recipes import FINETUNE, merged
-from asem.system.documents import read_toml
-from asem.workflows.jobs import GoingOn, Job, run_job
+from asem.model.checkpoint_info import CheckpointInfo
+from asem.system.json_toml import read_toml
+from asem.training.config import TrainConfig, training_config_of
+from asem.training.recipes import FINETUNE_RECIPES, merge_settings
+from asem.workflows.run_training import ResumeOptions, TrainingSpec, run_training
 
 LOG = logging.getLogger(__name__)
-OWN = {
+NOT_INHERITED = {
     "train",
     "validation",
     "iterations",
@@ -23,7 +24,7 @@ OWN = {
     "precision",
     "resample",
 }
-"""What a fine-tuning does not take over from the first training."""
+"""Settings that a fine-tuning does not inherit from the first training."""
 
 
 def train_model(
@@ -35,31 +36,31 @@ def train_model(
     resume_at: int | None = None,
     resample: bool = True,
     mlflow: str | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Train one network for one structure (paper, Training).
 
     Parameters
     ----------
     config_file
-        The training file (TOML, `asem.model.config.TrainConfig`).
+        The training file (TOML, `asem.training.config.TrainConfig`).
     out
-        The run directory; None: ``runs/`` and the training file's stem. One that was interrupted
-        is gone on with.
+        The run directory; None: ``runs/`` and the training file's stem. An interrupted run is
+        resumed.
     overwrite
-        Delete the run that lies there.
+        Delete an existing run.
     resume
-        Go on with the run that lies there, finished or not, even where the training file has other
-        `iterations`, `validate_every`, `devices` or `accumulate` by now.
+        Resume an existing run, finished or not, also with other `iterations`, `validate_every`,
+        `devices`, `accumulate` or `compile` in the training file.
     resume_at
-        Go on from the checkpoint of this iteration and forget what came after it.
+        Resume from the checkpoint of this iteration and delete later ones.
     resample
-        False: refuse data of another voxel size than the model's.
+        False: data of another voxel size than the model's are an error.
     mlflow
-        Address of an MLflow tracking server or database that is told, too; ``"local"``: `mlflow.db`
-        beside the run directory.
+        MLflow tracking server or database for additional logging; ``"local"``: `mlflow.db` next to
+        the run directory.
     progress
-        Told of every iteration.
+        Called with the number of iterations done.
 
     Returns
     -------
@@ -70,23 +71,23 @@ def train_model(
     Raises
     ------
     KeyboardInterrupt
-        After an interrupt; a checkpoint has been saved, and the same call goes on from it.
+        After an interrupt; a checkpoint is saved, and the same call resumes from it.
 
     Notes
     -----
-    On a CPU this process keeps the memory it frees from then on (`keep_memory`).
+    On a CPU this process does not return freed memory to the system (`retain_freed_memory`).
     """
     config = TrainConfig.from_toml(config_file)
     if not resample:
         config = config.model_copy(update={"resample": False})
     folder = out or Path("runs") / config_file.stem
-    job = Job(config, folder, mlflow=mlflow)
-    going_on = GoingOn(resume or resume_at is not None, resume_at)
-    return run_job(job, overwrite=overwrite, going_on=going_on, progress=progress)
+    spec = TrainingSpec(config, folder, mlflow=mlflow)
+    resume_options = ResumeOptions(resume or resume_at is not None, resume_at)
+    return run_training(spec, overwrite=overwrite, resume_options=resume_options, progress=progress)
 
 
 def finetune_model(
-    start: Path,
+    initial_checkpoint: Path,
     config_file: Path,
     *,
     out: Path | None = None,
@@ -94,71 +95,82 @@ def finetune_model(
     resume: bool = False,
     resample: bool = True,
     mlflow: str | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Train a network on, on annotations of another cell (paper, Fine-tuning).
+    """Fine-tune a trained network on annotations of another cell (paper, Fine-tuning).
 
     Starts at the first checkpoint of a run's fit regime, with a new optimizer.
 
     Parameters
     ----------
-    start
+    initial_checkpoint
         A run directory, one of its checkpoints, or a converted model.
     config_file
-        A training file. `structure`, `voxel_size`, `voxel_size_range` and ``[model]`` may be left
-        out; they are those of `start`, and so is what it says besides of training, but for
-        `iterations` (15,000 at most in the paper) and `validate_every`.
+        A training file. `structure`, `voxel_size`, `voxel_size_range`, ``[model]`` and most
+        settings may be left out; they are those of `initial_checkpoint`, except `iterations`
+        (15,000 at most in the paper) and `validate_every`.
     out, overwrite, resume, resample, mlflow, progress
-        As `train_model` takes them.
+        As for `train_model`.
 
     Returns
     -------
     dict
-        As `train_model` returns it, and ``started_from``, the checkpoint.
+        As from `train_model`, and ``started_from``, the checkpoint.
 
     Raises
     ------
     ValueError
         The training file is for another structure, voxel size or network.
     """
-    source = checkpoint.find_checkpoint(start, first_fit=True)
-    info = checkpoint.read_info(source)
-    config = _like(config_file, info).model_copy(update={} if resample else {"resample": False})
+    source = checkpoint.find_checkpoint(initial_checkpoint, first_fit=True)
+    info = checkpoint.read_checkpoint_info(source)
+    config = _read_finetuning_config(config_file, info, source).model_copy(
+        update={} if resample else {"resample": False}
+    )
     if not config.validation:
         LOG.warning(
-            "%s has no [[validation]]: the checkpoint at half of the %d iterations will be taken, "
-            "though nobody saw whether it is over-fit",
+            "%s has no [[validation]]: the best checkpoint is that at half of the %d iterations, "
+            "not checked for over-fitting",
             config_file,
             config.iterations,
         )
-    checkpoint.read_weights(source, info.model)  # refuses damage before anything is created
-    came_from = f"{source.resolve()}: {checkpoint.weights_hash(source)}"
-    job = Job(config, out or Path("runs") / config_file.stem, source, came_from, mlflow)
-    result = run_job(job, overwrite=overwrite, going_on=GoingOn(resume), progress=progress)
+    checkpoint.read_weights(source, info.model)  # raises if damaged, before anything is created
+    started_from = f"{source.resolve()}: {checkpoint.hash_weights(source)}"
+    folder = out or Path("runs") / config_file.stem
+    spec = TrainingSpec(config, folder, source, started_from, mlflow)
+    result = run_training(
+        spec, overwrite=overwrite, resume_options=ResumeOptions(resume), progress=progress
+    )
     return {**result, "started_from": str(source)}
 
 
-def _like(config_file: Path, info: CheckpointInfo) -> TrainConfig:
-    """Read a training file for fine-tuning: what it leaves out is as in the first training."""
-    given = read_toml(config_file)
-    before: dict[str, Any] = {"recipe": "paper"}
+def _read_finetuning_config(config_file: Path, info: CheckpointInfo, source: Path) -> TrainConfig:
+    """Read a training file for fine-tuning, completed by the settings of the first training."""
+    settings = read_toml(config_file)
+    inherited: dict[str, Any] = {"recipe": "paper"}
+    structure: Any = info.structure
     if info.training is not None:
-        before = json.loads(info.training.model_dump_json(exclude=OWN))
-    recipe = given.get("recipe", before["recipe"])
-    if recipe != before["recipe"]:
-        before = {"recipe": recipe}
-    before |= FINETUNE.get(recipe, {})
-    before |= json.loads(info.model_dump_json(include={"voxel_size", "voxel_size_range", "model"}))
-    before["structure"] = info.structure if info.training is None else info.training.structure
-    if "structure" in given:
-        before.pop("structure")
-    config = TrainConfig.placed(merged(before, given), config_file)
-    asked = {"structure": config.structure.name}
-    asked |= {key: getattr(config, key) for key in ("voxel_size", "model")}
-    for key, mine in asked.items():
-        theirs = getattr(info, key)
-        if mine != theirs:
+        state_file = source / checkpoint.STATE_FILE
+        training = training_config_of(info, source=f"{state_file}, 'training'")
+        inherited = json.loads(training.model_dump_json(exclude=NOT_INHERITED))
+        structure = training.structure
+    recipe = settings.get("recipe", inherited["recipe"])
+    if recipe != inherited["recipe"]:
+        inherited = {"recipe": recipe}
+    inherited |= FINETUNE_RECIPES.get(recipe, {})
+    geometry = {"voxel_size", "voxel_size_range", "model"}
+    inherited |= json.loads(info.model_dump_json(include=geometry))
+    inherited["structure"] = structure
+    if "structure" in settings:
+        inherited.pop("structure")
+    config = TrainConfig.from_settings(merge_settings(inherited, settings), config_file)
+    requested = {"structure": config.structure.name}
+    requested |= {key: getattr(config, key) for key in ("voxel_size", "model")}
+    for key, value in requested.items():
+        required = getattr(info, key)
+        if value != required:
             raise ValueError(
-                f"{config_file}: '{key}' is {mine}, that of the checkpoint {theirs}; leave it out"
+                f"{config_file}: '{key}' is {value}, that of the checkpoint {required}; "
+                "leave it out"
             )
     return config

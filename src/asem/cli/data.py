@@ -1,0 +1,286 @@
+"""Commands for data: demo, import, info, export, clahe, mask."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from asem.cli.options import (
+    DEFAULT_OUTPUT,
+    IN_PROCESS,
+    Flag,
+    OutputOptions,
+    SignedText,
+    WorkerOptions,
+    open_requested_executor,
+    parse_offset_nm,
+    parse_voxel_size,
+)
+from asem.cli.printing import print_result
+from asem.cli.progress import show_progress
+from asem.cli.streams import escape_control_characters
+from asem.config import shorten
+
+
+def demo(
+    directory: Path, /, *, overwrite: Flag = False, output_options: OutputOptions = DEFAULT_OUTPUT
+) -> None:
+    """Run the whole method on a small synthetic cell, in a few minutes.
+
+    Parameters
+    ----------
+    directory
+        Folder to create; report.html in it shows the result.
+    overwrite
+        Replace the demo in DIRECTORY.
+    """
+    from asem.workflows.demo import format_demo_summary, run_demo
+
+    with show_progress() as report_progress:
+        result = run_demo(directory, overwrite=overwrite, progress=report_progress)
+    if output_options.json:
+        print_result(result, as_json=True)
+    else:
+        sys.stdout.write(escape_control_characters(format_demo_summary(result)))
+
+
+def import_image(
+    source: Path,
+    destination: Path,
+    /,
+    *,
+    voxel_size: str | None = None,
+    offset_nm: SignedText = None,
+    kind: Literal["image", "labels"] | None = None,
+    roi: str | None = None,
+    channel: str | None = None,
+    invert: bool | None = None,
+    voxel_size_override: Flag = False,
+    window: SignedText = None,
+    unlabelled: SignedText = None,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Convert a TIFF stack to an OME-Zarr image with a resolution pyramid.
+
+    Parameters
+    ----------
+    source
+        Folder with one TIFF file per plane, a TIFF file with many pages, or an OME-Zarr image.
+    destination
+        Image to write, for instance cell.zarr/raw or cell.zarr/labels/mito.
+    voxel_size
+        Voxel size in nm, z,y,x (or one number); required if the files do not state it (OME-TIFF and
+        ImageJ files do). It must agree with the stated one within 1 %.
+    offset_nm
+        World position of the centre of the first voxel in nm, z,y,x.
+    kind
+        image (default) or labels: integers, 0 is background, other values are objects, the maximum
+        of the data type (255, 65535; 32767 for int16) is unlabelled.
+    roi
+        Import only these voxels, z0:z1,y0:y1,x0:x1; export restores their position.
+    channel
+        Number or name of the channel to import, if there are several.
+    invert
+        Invert the grey values (white minus value); --no-invert: import them as stored. By default
+        they are imported as stored, with a warning if the files are WhiteIsZero; 1-bit images
+        follow the files.
+    voxel_size_override
+        Use --voxel-size even if the files state another one.
+    window
+        Contrast window of 16-bit and float images: grey values black,white; by default the 0.1 and
+        99.9 percentiles without padding.
+    unlabelled
+        Label value of unlabelled voxels, or none. By default the maximum of the integer data type;
+        an error if this value seems to be the foreground of a mask.
+    overwrite
+        Replace the image at DESTINATION.
+    """
+    from asem.volume.sources import SourceOptions
+    from asem.workflows.describe import describe_volume
+    from asem.workflows.importing import ImportOptions, import_volume
+
+    options = ImportOptions(
+        SourceOptions(channel, invert, voxel_size_override),
+        window=parse_contrast_window(window) if window is not None else None,
+        unlabelled=parse_unlabelled(unlabelled),
+    )
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        import_volume(
+            source,
+            destination,
+            voxel_size=None if voxel_size is None else parse_voxel_size(voxel_size),
+            offset_nm=None if offset_nm is None else parse_offset_nm(offset_nm),
+            kind=kind,
+            roi=roi,
+            options=options,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
+    fields = describe_volume(destination)
+    del fields["made_by"]
+    print_result(fields, as_json=output_options.json)
+
+
+def parse_contrast_window(text: str) -> tuple[float, float]:
+    """Read ``black,white``."""
+    try:
+        black, white = (float(part) for part in text.split(","))
+    except ValueError as error:
+        given = shorten(text, str)
+        raise ValueError(f"--window {given}: write two grey values, black,white") from error
+    return black, white
+
+
+def parse_unlabelled(text: str | None) -> int | Literal["auto", "none"]:
+    """Read ``none`` or an integer; None is ``auto``."""
+    if text is None or text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    try:
+        return int(text)
+    except ValueError as error:
+        given = shorten(text, str)
+        raise ValueError(f"--unlabelled {given}: write a whole number, or none") from error
+
+
+def info(path: Path, /, *, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
+    """Print shape, data type, voxel size, position, pyramid and provenance of an image.
+
+    Parameters
+    ----------
+    path
+        Image, for instance cell.zarr/raw.
+    """
+    from asem.workflows.describe import describe_volume
+
+    print_result(describe_volume(path), as_json=output_options.json)
+
+
+def export(
+    source: Path,
+    destination: Path,
+    /,
+    *,
+    like: Path | None = None,
+    overwrite: Flag = False,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Export an image as TIFF planes on its original grid; voxels without data are zero.
+
+    Parameters
+    ----------
+    source
+        Image to export.
+    destination
+        Folder to create.
+    like
+        Use the original grid of this image.
+    overwrite
+        Replace the folder of TIFF planes at DESTINATION.
+    """
+    from asem.workflows.exporting import export_volume
+
+    with show_progress() as report_progress:
+        planes = export_volume(
+            source, destination, like=like, overwrite=overwrite, progress=report_progress
+        )
+    print_result({"folder": str(destination), "planes": planes}, as_json=output_options.json)
+
+
+def clahe(
+    raw: Path,
+    destination: Path,
+    /,
+    *,
+    kernel: int = 128,
+    clip_limit: float = 0.02,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Equalize the contrast of an image in 3D (CLAHE).
+
+    Parameters
+    ----------
+    raw
+        Image, for instance cell.zarr/raw.
+    destination
+        Image to write, for instance cell.zarr/clahe.
+    kernel
+        Edge of the cubes in which the contrast is equalized, voxels.
+    clip_limit
+        Limit of the contrast: larger values increase contrast and noise; above 0, at most 1.
+    overwrite
+        Replace the image at DESTINATION.
+    """
+    from asem.image.clahe import ClaheConfig
+    from asem.workflows.clahe import clahe_volume
+
+    given = {"kernel": (kernel, kernel, kernel), "clip_limit": clip_limit}
+    config = ClaheConfig.from_dict(given, source="asem clahe")
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        volume = clahe_volume(
+            raw,
+            destination,
+            config=config,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
+    print_result(
+        {"clahe": str(destination), "shape": list(volume.shape)}, as_json=output_options.json
+    )
+
+
+def mask(
+    raw: Path,
+    destination: Path,
+    /,
+    *,
+    config: Path | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Compute a coarse mask of the cell: grey-value range, opening, closing, clean-up.
+
+    Parameters
+    ----------
+    raw
+        Image, for instance cell.zarr/raw.
+    destination
+        Label image to write, for instance cell.zarr/mask: 1 inside, 0 outside.
+    config
+        TOML file with any of above, below, opening_nm, closing_nm, largest_hole_nm3 and
+        smallest_nm3.
+    above
+        Lower grey-value limit of the cell, on a scale of 0 to 255 (default 2).
+    below
+        Upper grey-value limit of the cell (default 180).
+    overwrite
+        Replace the image at DESTINATION.
+    """
+    from asem.image.sample_mask import MaskConfig
+    from asem.workflows.mask import mask_volume
+
+    settings = MaskConfig.from_toml(config) if config else MaskConfig()
+    given = {"above": above, "below": below}
+    changed = {key: value for key, value in given.items() if value is not None}
+    settings = MaskConfig.from_dict({**settings.model_dump(), **changed}, source="asem mask")
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        volume = mask_volume(
+            raw,
+            destination,
+            config=settings,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
+    print_result(
+        {"mask": str(destination), "shape": list(volume.shape)}, as_json=output_options.json
+    )

@@ -1,0 +1,58 @@
+"""Commands that measure segmentations: instances."""
+
+from pathlib import Path
+
+from asem.cli.options import (
+    DEFAULT_OUTPUT,
+    IN_PROCESS,
+    Flag,
+    OutputOptions,
+    WorkerOptions,
+    open_requested_executor,
+)
+from asem.cli.printing import print_result
+from asem.cli.progress import show_progress
+
+
+def instances(
+    segmentation: Path,
+    destination: Path,
+    /,
+    *,
+    min_size: int = 1,
+    sizes: Path | None = None,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Label the connected objects of a segmentation; write a table of their sizes.
+
+    Parameters
+    ----------
+    segmentation
+        Label image, for instance cell.zarr/predictions/mito/segmentation.
+    destination
+        Label image to write, for instance cell.zarr/predictions/mito/instances.
+    min_size
+        Remove objects of fewer voxels.
+    sizes
+        Table to write (CSV): id, voxels, volume in cubic nm. It must not be within an image.
+    overwrite
+        Replace the image at DESTINATION, and a table of sizes that asem wrote.
+    """
+    from asem.workflows.describe import describe_volume
+    from asem.workflows.instances import label_instances
+
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        volume = label_instances(
+            segmentation,
+            destination,
+            min_size=min_size,
+            size_table=sizes,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
+    objects = describe_volume(destination)["made_by"]["facts"]["objects"]
+    result = {"instances": str(destination), "objects": objects, "shape": list(volume.shape)}
+    print_result(result, as_json=output_options.json)

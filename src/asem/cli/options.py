@@ -1,0 +1,119 @@
+"""Options that several commands have, and how their values are read."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from asem.cli.streams import escape_control_characters
+from asem.config import MAX_POSITION_NM, MAX_VOXEL_NM, MIN_VOXEL_NM, NmZYX, shorten
+from asem.structures import preset_names
+
+if TYPE_CHECKING:
+    from asem.blocks.executors import Executor
+
+SignedText = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class OutputOptions:
+    """Options of the output.
+
+    Parameters
+    ----------
+    json
+        Print the result as JSON.
+    verbose
+        Print log messages, and tracebacks of internal errors.
+    """
+
+    json: Flag = False
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Options of the executor; by default blocks are computed in this process, on all cores.
+
+    Parameters
+    ----------
+    workers
+        Number of Dask workers to start on this machine.
+    scheduler
+        Address of a running Dask scheduler (tls://host:8786), or a TOML file that describes batch
+        jobs (docs/cluster.md).
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+
+
+DEFAULT_OUTPUT, IN_PROCESS = OutputOptions(), WorkerOptions()
+
+
+def with_preset_names(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace ``{PRESETS}`` in the help text of a command by the names of all presets."""
+    command.__doc__ = (command.__doc__ or "").replace("{PRESETS}", preset_names())
+    return command
+
+
+@contextmanager
+def open_requested_executor(workers: WorkerOptions) -> "Iterator[Executor]":
+    """Open the executor that the options name; print the address of its dashboard."""
+    from asem.blocks.open_executor import open_executor
+
+    with open_executor(workers.workers, workers.scheduler) as executor:
+        page = getattr(executor, "dashboard", None)
+        if page is not None:
+            sys.stderr.write(escape_control_characters(f"watch the workers at {page}\n"))
+        yield executor
+
+
+def parse_nm_triple(text: str, option: str) -> NmZYX:
+    """Read ``z,y,x`` or one number for all three axes.
+
+    Raises
+    ------
+    ValueError
+        It is neither; the message names `option`.
+    """
+    parts = text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
+        given = shorten(text, str)
+        raise ValueError(f"{option} {given}: write three numbers in nm, z,y,x, or one for all axes")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def parse_voxel_size(text: str) -> NmZYX:
+    """Read ``--voxel-size``: as `parse_nm_triple`, each a length that a voxel can have."""
+    size = parse_nm_triple(text, "--voxel-size")
+    if not MIN_VOXEL_NM <= min(size) <= max(size) <= MAX_VOXEL_NM:
+        raise ValueError(
+            f"--voxel-size {shorten(text, str)}: the edges of a voxel must be positive, "
+            f"{MIN_VOXEL_NM:g} to {MAX_VOXEL_NM:g} nm"
+        )
+    return size
+
+
+def parse_offset_nm(text: str) -> NmZYX:
+    """Read ``--offset-nm``: as `parse_nm_triple`, each within `MAX_POSITION_NM`."""
+    offset = parse_nm_triple(text, "--offset-nm")
+    if max(map(abs, offset)) > MAX_POSITION_NM:
+        raise ValueError(
+            f"--offset-nm {shorten(text, str)}: positions are within {MAX_POSITION_NM:g} nm of the "
+            "origin"
+        )
+    return offset

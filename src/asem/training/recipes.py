@@ -1,0 +1,104 @@
+"""The recipes `fast` and `paper`: default settings of a training, merged with its training file.
+
+Does not import torch (commands start faster).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from asem.config import Config
+
+DEFAULT_RECIPE = "fast"
+OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
+    # Training: Pipeline details.
+    "adam": {"learning_rate": 3e-5, "weight_decay": 3e-5, "warmup": 0, "average": 0},
+    # benchmarks/README.md, "Score against time".
+    "adamw": {"learning_rate": 2e-3, "weight_decay": 1e-2, "warmup": 50, "average": 0.99},
+}
+"""Tuned settings of each optimizer."""
+RECIPES: dict[str, dict[str, Any]] = {
+    # The defaults of `TrainConfig` are the paper's.
+    "paper": {"optimizer": {"name": "adam", **OPTIMIZER_DEFAULTS["adam"]}},
+    # benchmarks/README.md, "Score against time", has the score they reach together.
+    "fast": {
+        "iterations": 20_000,
+        "validate_every": 500,
+        "loss": "cross_entropy+dice",
+        "compile": "auto",
+        "optimizer": {"name": "adamw", **OPTIMIZER_DEFAULTS["adamw"]},
+        "augment": {
+            "rotate_p": 0.5,
+            "scale": 0.1,
+            "elastic_p": 0.5,
+            "contrast": 0.2,
+            "drift": 0.05,
+            "gamma": 0.3,
+            "noise": 0.05,
+            "blur_nm": 8,
+        },
+    },
+}
+FINETUNE_RECIPES: dict[str, dict[str, Any]] = {
+    # Fine-tuning: 15,000 iterations at most; 5,000 to 10,000 were enough.
+    "paper": {"iterations": 15_000, "validate_every": 500},
+    "fast": {"iterations": 2_000, "validate_every": 100},
+}
+
+
+class ResolvedSettings(dict[str, Any]):
+    """The settings of a training as they were written: no recipe changes or completes them."""
+
+
+def complete_settings(
+    settings: Mapping[str, Any], table_defaults: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the settings of a training with what its recipe states for those left out.
+
+    Parameters
+    ----------
+    settings
+        Of a file or of Python, where a table may be a `Config`: the fields that were set are those
+        of a table in a file.
+    table_defaults
+        Defaults of each table, for settings that neither the file nor the recipe states.
+
+    Examples
+    --------
+    >>> full = complete_settings({"patch": 92, "optimizer": {"warmup": 7}})
+    >>> full["patch"], full["loss"], full["optimizer"]["warmup"], full["optimizer"]["name"]
+    (92, 'cross_entropy+dice', 7, 'adamw')
+    """
+    recipe = RECIPES.get(str(settings.get("recipe", DEFAULT_RECIPE)), {})
+    given = {
+        key: value.model_dump(exclude_unset=True) if isinstance(value, Config) else value
+        for key, value in settings.items()
+    }
+    full = merge_settings(recipe, given)
+    for name, defaults in (table_defaults or {}).items():
+        table = full.get(name, {})
+        if isinstance(table, Mapping):
+            full[name] = {**defaults, **table}
+    return full
+
+
+def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of `base` with what `overrides` says instead or besides.
+
+    If `overrides` names another optimizer, the optimizer settings of `base` are ignored; missing
+    ones are the defaults of the new optimizer (`OPTIMIZER_DEFAULTS`).
+
+    Examples
+    --------
+    >>> merged = merge_settings(RECIPES["fast"], {"optimizer": {"name": "adam"}})
+    >>> merged["optimizer"]["learning_rate"]
+    3e-05
+    """
+    out = {**base, **overrides}
+    for key in base.keys() & overrides.keys():
+        mine, other = overrides[key], base[key]
+        if not (isinstance(mine, Mapping) and isinstance(other, Mapping)):
+            continue
+        if key == "optimizer" and mine.get("name", other.get("name")) != other.get("name"):
+            other = OPTIMIZER_DEFAULTS.get(str(mine["name"]), {})
+        out[key] = merge_settings(other, mine)
+    return out

@@ -1,0 +1,328 @@
+"""Run one training: check inputs, prepare the run directory, train, write results."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from asem.blocks.output_lock import delete_journal, is_empty_destination, lock_destination
+from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.run_blocks import Progress
+from asem.image.labels import warn_zero_zone_width
+from asem.model import checkpoint
+from asem.model.checkpoint_info import CheckpointInfo, RunState
+from asem.model.device import advise_out_of_memory
+from asem.report.figures import plot_loss_curves
+from asem.system.atomic_rename import check_not_link
+from asem.system.files import check_utf8_path
+from asem.system.malloc_settings import retain_freed_memory
+from asem.system.nofollow_files import check_no_links, replace_file_nofollow
+from asem.training import training_checkpoint
+from asem.training.augmentation import max_source_half_extent
+from asem.training.batches import BatchLoader
+from asem.training.config import TrainConfig, training_config_of
+from asem.training.distributed import launch, make_fabric
+from asem.training.labelled_regions import (
+    LabelledRegion,
+    cache_regions,
+    cache_regions_as_uint8,
+    input_identity,
+    load_region,
+)
+from asem.training.losses import find_loss
+from asem.training.memory_check import check_training_memory
+from asem.training.metrics_logger import CURVES_FILE, METRICS_FILE, MetricsLogger, write_metrics_csv
+from asem.training.mlflow_logger import check_mlflow, open_mlflow_logger
+from asem.training.patch_sampling import PatchSampler, patch_output_edge
+from asem.training.region_checks import check_regions
+from asem.training.training_loop import train
+from asem.training.training_run import TrainingRun, make_training_run
+from asem.training.validation import validation_margin
+from asem.workflows.run_directory import check_no_foreign_files, list_run_entries
+
+OUT_OF_MEMORY_ADVICE = (
+    "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
+)
+CHANGEABLE_ON_RESUME = frozenset(
+    {"iterations", "validate_every", "devices", "accumulate", "compile"}
+)
+"""Settings that may differ in a run resumed with --resume."""
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """Specification of a training, the same for each of its processes.
+
+    Parameters
+    ----------
+    config
+        The training file.
+    folder
+        The run directory.
+    initial_checkpoint
+        The checkpoint with the initial weights, or None.
+    started_from
+        Its path and the hash of its weights.
+    mlflow
+        Address for logging to MLflow, or None.
+    """
+
+    config: TrainConfig
+    folder: Path
+    initial_checkpoint: Path | None = None
+    started_from: str | None = None
+    mlflow: str | None = None
+
+    def load(self) -> "LoadedTraining":
+        """Load all regions; ValueError if no patch is usable for training."""
+        config = self.config
+        training = [load_region(region, config) for region in config.train]
+        validation = [load_region(region, config) for region in config.validation]
+        inputs = [text for region in (*training, *validation) for text in region.inputs]
+        run = make_training_run(config, self.folder, inputs, started_from=self.started_from)
+        return LoadedTraining(run, PatchSampler(training, config), training, validation)
+
+
+@dataclass(frozen=True)
+class LoadedTraining:
+    """A run before its first iteration, and its regions.
+
+    Parameters
+    ----------
+    run
+        The run.
+    sampler
+        Draws patches from `training`.
+    training, validation
+        Regions; their raw is on disk.
+    """
+
+    run: TrainingRun
+    sampler: PatchSampler
+    training: list[LabelledRegion]
+    validation: list[LabelledRegion]
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Options for resuming an existing run.
+
+    Parameters
+    ----------
+    requested
+        Resume finished runs, too; `CHANGEABLE_ON_RESUME` may differ.
+    iteration
+        Resume from the checkpoint of this iteration.
+    """
+
+    requested: bool = False
+    iteration: int | None = None
+
+
+def run_training(
+    spec: TrainingSpec, *, overwrite: bool, resume_options: ResumeOptions, progress: Progress
+) -> dict[str, Any]:
+    """Check all inputs, then train, then mark the run as finished."""
+    config, folder = spec.config, spec.folder
+    if overwrite and resume_options.requested:
+        raise ValueError(
+            f"--overwrite would delete the run {folder} that --resume continues; give one of them"
+        )
+    check_utf8_path(folder)
+    check_not_link(folder)
+    check_not_within_output(folder)
+    patch_output_edge(config)
+    find_loss(config.loss)
+    if spec.mlflow is not None:
+        check_mlflow(spec.mlflow)
+    fabric = make_fabric(config)
+    check_training_memory(config, fabric.device)
+    with advise_out_of_memory(OUT_OF_MEMORY_ADVICE):
+        loaded = spec.load()
+        run = loaded.run
+        _check_training_data(loaded)
+        _check_inputs_outside(spec)
+        with lock_destination(
+            folder,
+            lambda: _prepare_run_directory(run, overwrite=overwrite, resume_options=resume_options),
+            check_deletable=check_no_foreign_files,
+        ):
+            check_no_links(list_run_entries(folder))
+            if resume_options.iteration is not None:
+                run.rewind_to(resume_options.iteration)
+            if run.iteration > config.iterations:
+                raise ValueError(
+                    f"{folder} has done {run.iteration} iterations, more than the "
+                    f"{config.iterations} of the training file; raise `iterations`, or resume from "
+                    "an earlier checkpoint with --resume-at"
+                )
+            run.save("running")
+            if config.devices == 1:
+                _train_with_regions(fabric, spec, loaded, progress)
+            else:
+                del loaded  # each process loads its own
+                stop = launch(fabric, _train_in_process, spec, progress)
+                run.resume_from(checkpoint.read_run_state(folder))
+                if run.iteration < config.iterations or run.needs_validation:
+                    raise stop.make_interrupt()
+            write_metrics_csv(folder / METRICS_FILE, run.metrics)
+            _save_curves(run)
+            run.save("finished")
+            delete_journal(folder)
+    best_row = next(row for row in run.metrics if row["iteration"] == run.best)
+    return {
+        "run": str(folder),
+        "iteration": run.iteration,
+        "best": run.best,
+        "first_fit": run.fit_regime and run.fit_regime.first,
+        "metrics": best_row,
+    }
+
+
+def _check_training_data(loaded: LoadedTraining) -> None:
+    """Check that the regions are usable; log warnings about misleading scores."""
+    check_regions([loaded.training[n] for n in loaded.sampler.usable_regions], loaded.validation)
+    zone = loaded.run.config.structure
+    for voxel_size in dict.fromkeys(region.raw.voxel_size for region in loaded.validation):
+        warn_zero_zone_width(zone.name, zone.zone_out_nm, zone.zone_in_nm, voxel_size)
+
+
+def _save_curves(run: TrainingRun) -> None:
+    """Plot the curves of a run into its folder."""
+    fit = run.fit_regime and (run.fit_regime.first, run.fit_regime.last)
+    figure = plot_loss_curves(run.metrics, fit_regime=fit or None, best_iteration=run.best)
+    with replace_file_nofollow(run.folder / CURVES_FILE) as file:
+        figure.savefig(file, format=Path(CURVES_FILE).suffix[1:])
+
+
+def _train_in_process(fabric: Fabric, spec: TrainingSpec, progress: Progress) -> None:
+    """Train in one of several processes that share each batch."""
+    loaded = spec.load()
+    loaded.run.resume_from(checkpoint.read_run_state(spec.folder))
+    _train_with_regions(fabric, spec, loaded, progress)
+
+
+def _train_with_regions(
+    fabric: Fabric, spec: TrainingSpec, loaded: LoadedTraining, progress: Progress
+) -> None:
+    config, run, validation = spec.config, loaded.run, loaded.validation
+    if fabric.device.type == "cpu":
+        retain_freed_memory()
+    margin = max_source_half_extent(config.augment, config.patch, config.voxel_size)
+    training = cache_regions_as_uint8(loaded.training, margin, processes=fabric.world_size)
+    batches = BatchLoader(loaded.sampler, training, fabric, cut_on=run.cut_on)
+    run.cut_on = batches.extractor.cut_on
+    extra_loggers: list[MetricsLogger] = [lambda _: _save_curves(run)]
+    with ExitStack() as stack:
+        if fabric.is_global_zero:
+            validation = cache_regions(
+                validation, validation_margin(config.model), processes=fabric.world_size
+            )
+            if spec.mlflow is not None:
+                extra_loggers.append(stack.enter_context(open_mlflow_logger(spec.mlflow, run)))
+        train(
+            fabric,
+            run,
+            batches,
+            validation=validation,
+            initial_checkpoint=spec.initial_checkpoint,
+            extra_loggers=extra_loggers,
+            progress=progress,
+        )
+
+
+def _check_inputs_outside(spec: TrainingSpec) -> None:
+    """Check that the run directory contains none of the training's inputs."""
+    regions = (*spec.config.train, *spec.config.validation)
+    inputs = [path for region in regions for path in (region.raw, region.labels, region.mask)]
+    folder = spec.folder.resolve()
+    for path in (spec.initial_checkpoint, *inputs):
+        if path is not None and path.resolve().is_relative_to(folder):
+            raise ValueError(f"{spec.folder} contains the input {path}; give another --out")
+
+
+def _prepare_run_directory(
+    run: TrainingRun, *, overwrite: bool, resume_options: ResumeOptions
+) -> bool:
+    """Check an existing run directory, and restore `run` from it; return whether to delete it."""
+    folder = run.folder
+    if is_empty_destination(folder):
+        if resume_options.requested:
+            raise FileNotFoundError(f"there is no run at {folder} to resume; leave out --resume")
+        return False
+    if not (folder / checkpoint.RUN_FILE).is_file():
+        raise FileExistsError(f"{folder} exists and is not a run directory; give another --out")
+    existing = checkpoint.read_run_state(folder)
+    if overwrite:
+        check_no_foreign_files(folder)
+        return True
+    _check_resumable(run, existing, requested=resume_options.requested)
+    at = resume_options.iteration
+    start = existing.iteration if at is None else at
+    if start in checkpoint.list_checkpoint_iterations(folder):
+        state = checkpoint.checkpoint_folder(folder, start)
+        training_checkpoint.check_training_state(state, run.config.model)
+    run.resume_from(existing)
+    return False
+
+
+def _check_resumable(run: TrainingRun, existing: RunState, *, requested: bool) -> None:
+    """Raise FileExistsError if the existing run is finished, or has other settings or data.
+
+    An interrupted run may be resumed on another device; with --resume (`requested`) a finished one
+    may be, too, and `CHANGEABLE_ON_RESUME` may differ.
+    """
+    is_finished = existing.state == "finished"
+    if is_finished and not requested:
+        raise FileExistsError(
+            f"{run.folder} is a finished run; give another --out, --resume to continue it, or "
+            "--overwrite"
+        )
+    allowed = CHANGEABLE_ON_RESUME if requested else frozenset[str]()
+    run_file = run.folder / checkpoint.RUN_FILE
+    differences = find_differences(run.info, existing.checkpoint, source=run_file)
+    changed = [key for key in differences if key not in allowed]
+    if changed:
+        state = "a" if is_finished else "an unfinished"
+        raise FileExistsError(
+            f"{run.folder} is {state} run of other settings or data (it differs in "
+            f"{', '.join(changed)}); give another --out, or --overwrite"
+        )
+
+
+def find_differences(
+    requested: CheckpointInfo, existing: CheckpointInfo, *, source: Path
+) -> list[str]:
+    """Return the keys in which two runs differ: settings, data, or the resolved precision.
+
+    Data are compared by identity and checkpoints by hash, not by their paths.
+    """
+    paths = {"raw", "labels", "mask"}
+
+    def settings(info: CheckpointInfo) -> dict[str, Any]:
+        own: dict[str, Any] = json.loads(
+            info.model_dump_json(exclude={"iteration", "device", "asem", "training"})
+        )
+        for key in ("inputs", "started_from"):
+            inputs = [own[key]] if isinstance(own[key], str) else own[key] or []
+            own[key] = [input_identity(text) for text in inputs]
+        if info.training is None:
+            return own
+        training = training_config_of(info, source=f"{source}, 'training'")
+        file_settings: dict[str, Any] = json.loads(
+            training.model_dump_json(
+                exclude={
+                    "device": True,
+                    "precision": True,
+                    "train": {"__all__": paths},
+                    "validation": {"__all__": paths},
+                }
+            )
+        )
+        return file_settings | own
+
+    new, old = settings(requested), settings(existing)
+    return [key for key in new | old if new.get(key) != old.get(key)]

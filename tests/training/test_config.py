@@ -1,0 +1,138 @@
+"""Training files and their recipes: the same from TOML, Python and run.json."""
+
+import json
+import tomllib
+
+import pytest
+
+from asem.model.checkpoint_info import CheckpointInfo
+from asem.model.config import ModelConfig
+from asem.training.config import (
+    AugmentConfig,
+    OptimizerConfig,
+    SamplingConfig,
+    TrainConfig,
+    TrainingRegion,
+    training_config_of,
+)
+from asem.training.recipes import OPTIMIZER_DEFAULTS, RECIPES, merge_settings
+
+REGIONS = {"train": [{"raw": "r", "labels": "l"}]}
+BASE = {"structure": "mito", "voxel_size": (5, 5, 5), **REGIONS}
+
+
+def of_file(text):
+    return TrainConfig.from_dict({**BASE, **tomllib.loads(text)}, source="t.toml")
+
+
+@pytest.mark.parametrize("recipe", ["fast", "paper"])
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("[optimizer]\nlearning_rate = 1e-3", {"optimizer": OptimizerConfig(learning_rate=1e-3)}),
+        ('[optimizer]\nname = "adam"', {"optimizer": OptimizerConfig(name="adam")}),
+        ('[optimizer]\nname = "adamw"', {"optimizer": OptimizerConfig(name="adamw")}),
+        ("[optimizer]", {"optimizer": OptimizerConfig()}),
+        ("[augment]\nnoise = 0.1", {"augment": AugmentConfig(noise=0.1)}),
+        ("[augment]\nmirror = true", {"augment": AugmentConfig(mirror=True)}),
+        ("[augment]", {"augment": AugmentConfig()}),
+        ("[sampling]\nreject = 0", {"sampling": SamplingConfig(reject=0)}),
+        ("[model]\nlevels = 3", {"model": ModelConfig(levels=3)}),
+    ],
+)
+def test_a_table_in_python_is_that_of_a_file(recipe, text, tables):
+    config = TrainConfig(recipe=recipe, **BASE, **tables)
+    assert config == of_file(f'recipe = "{recipe}"\n{text}')
+    assert config == TrainConfig.model_validate({"recipe": recipe, **BASE, **tables})
+
+
+def test_the_recipe_completes_its_own_optimizer():
+    optimizer = of_file("[optimizer]\nlearning_rate = 1e-3").optimizer
+    assert optimizer == OptimizerConfig(
+        **{**OPTIMIZER_DEFAULTS["adamw"], "learning_rate": 1e-3}, name="adamw"
+    )
+    assert of_file("").optimizer == OptimizerConfig(name="adamw", **OPTIMIZER_DEFAULTS["adamw"])
+    assert of_file('recipe = "paper"').optimizer == OptimizerConfig()
+
+
+def test_another_optimizer_takes_over_nothing():
+    """Neither the learning rate, nor decay, warmup and moving average."""
+    assert of_file('[optimizer]\nname = "adam"').optimizer == OptimizerConfig()
+    assert of_file('[optimizer]\nname = "adam"\nwarmup = 9').optimizer == OptimizerConfig(warmup=9)
+    expected = OptimizerConfig(name="adamw", **OPTIMIZER_DEFAULTS["adamw"])
+    assert of_file('recipe = "paper"\n[optimizer]\nname = "adamw"').optimizer == expected
+    first = {"optimizer": {"name": "adamw", "learning_rate": 7.0, "schedule": "cosine"}}
+    tuned = merge_settings(first, {"optimizer": {"name": "adam", "warmup": 3}})["optimizer"]
+    assert tuned == {"name": "adam", **OPTIMIZER_DEFAULTS["adam"], "warmup": 3}
+    same = merge_settings(first, {"optimizer": {"warmup": 3}})["optimizer"]
+    assert same == {**first["optimizer"], "warmup": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[optimizer]\nname = "sgd"', r"'optimizer.name': .*'adam' or 'adamw'"),
+        ("[optimizer]\nrate = 1", r"unknown key 'optimizer.rate' \(allowed here: name, learning_"),
+        ('optimizer = "adam"', "'optimizer': "),
+        ('recipe = "slow"', "'recipe': "),
+    ],
+)
+def test_errors_in_tables(text, message):
+    with pytest.raises(ValueError, match=message):
+        of_file(text)
+
+
+def test_no_recipe_adds_to_augmentation_that_is_off():
+    augment = TrainConfig(**BASE, augment=AugmentConfig.disabled()).augment
+    assert augment == AugmentConfig.disabled()
+    changes = {key: getattr(augment, key) for key in RECIPES["fast"]["augment"]}
+    assert set(changes.values()) == {0}
+
+
+def test_a_resolved_table_stays_as_it_is_in_another_training():
+    paper = TrainConfig(recipe="paper", **BASE)
+    other = TrainConfig(**BASE, augment=paper.augment, optimizer=paper.optimizer)
+    assert (other.augment, other.optimizer) == (paper.augment, paper.optimizer)
+
+
+def info_of(training):
+    return {
+        "asem": "0", "iteration": 1, "structure": "mito", "voxel_size": (5, 5, 5), "model": {},
+        "training": training, "inputs": (), "device": "cpu", "precision": "32",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {},
+        {"recipe": "paper"},
+        {"optimizer": {"name": "adam"}},
+        {
+            "optimizer": {"average": 0},
+            "augment": {"noise": 0},
+            "train": [TrainingRegion(raw="r", labels="l")],
+        },
+    ],
+)
+def test_what_is_written_is_read_as_it_was(tables, monkeypatch):
+    config = TrainConfig.model_validate({**BASE, **tables})
+    settings = config.model_dump(mode="json")
+    document = json.loads(CheckpointInfo(**info_of(settings)).model_dump_json())
+    assert TrainConfig.model_validate(document["training"]) == config
+    # A recipe of a later version has other values, and keys that the stored settings lack.
+    monkeypatch.setitem(RECIPES, "fast", {"patch": 300, "augment": {"noise": 0.5, "gamma": 9}})
+    del document["training"]["patch"], document["training"]["augment"]["gamma"]
+    info = CheckpointInfo.from_dict(document, source="state.json")
+    training = training_config_of(info, source="state.json")
+    assert training.patch == 204
+    assert training.augment.gamma == 0
+    assert training.augment.noise == config.augment.noise
+    assert training.optimizer == config.optimizer
+
+
+def test_damaged_settings_of_a_training_name_their_file():
+    training = TrainConfig(**BASE).model_dump(mode="json") | {"patch": 0}
+    info = CheckpointInfo(**info_of(training))
+    with pytest.raises(ValueError, match=r"run/state\.json: 'patch': .* \(given: 0\)"):
+        training_config_of(info, source="run/state.json")

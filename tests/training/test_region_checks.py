@@ -1,0 +1,145 @@
+"""Errors and warnings about regions before the first iteration."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from asem.model.config import ModelConfig
+from asem.training.config import TrainConfig, TrainingRegion
+from asem.training.labelled_regions import load_region
+from asem.training.region_checks import check_regions, count_shared_voxels
+from asem.workflows.importing import import_volume
+from asem.workflows.train import train_model
+
+SHAPE = (20, 24, 28)
+CONFIG = TrainConfig(
+    structure="mito",
+    voxel_size=(10, 10, 10),
+    train=[TrainingRegion(raw="r", labels="l")],
+    model=ModelConfig(features=2, levels=2),
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    def make(name, voxels, *, kind="image", **options):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels, photometric="minisblack")
+        settings = {"voxel_size": (10.0, 10.0, 10.0), "kind": kind, **options}
+        import_volume(tmp_path / f"{name}.tif", tmp_path / name, **settings)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def cells(store, rng):
+    """Two cells on the same grid, labels of each, and crops and copies."""
+    grey = {name: rng.integers(0, 255, SHAPE).astype(np.uint8) for name in ("raw", "other")}
+    stored = {name: store(name, voxels) for name, voxels in grey.items()}
+    stored["crop"] = store("crop", grey["raw"], roi="2:,3:,4:")
+    stored["cut"] = store("cut", grey["raw"][2:, 3:, 4:].copy(), offset_nm=(20.0, 30.0, 40.0))
+    stored["equalized"] = store("equalized", 255 - grey["raw"])
+    for name in ("raw", "other"):
+        stored[f"{name}_labels"] = store(
+            f"{name}_labels", (grey[name] > 99).astype(np.uint8), kind="labels"
+        )
+    for name, voxels in (
+        ("none", np.zeros(SHAPE, np.uint8)),
+        ("all", np.ones(SHAPE, np.uint8)),
+        ("beyond", np.where(np.indices(SHAPE)[2] < 14, 0, 1).astype(np.uint8)),
+    ):
+        stored[name] = store(name, voxels, kind="labels")
+    return stored
+
+
+@pytest.fixture
+def load(cells):
+    def load_cell(raw, labels, roi=None, **changes):
+        config = CONFIG.model_copy(update=changes)
+        return load_region(TrainingRegion(raw=cells[raw], labels=cells[labels], roi=roi), config)
+
+    return load_cell
+
+
+def test_training_without_foreground_is_an_error(load):
+    empty = [load("raw", "none"), load("other", "beyond", ":,:,:14")]
+    with pytest.raises(ValueError, match=r"no \[\[train\]\] region has foreground.*none.*beyond"):
+        check_regions(empty, [])
+
+
+def test_it_is_an_error_before_anything_is_created(cells, tmp_path):
+    (tmp_path / "t.toml").write_text(
+        'structure = "mito"\nvoxel_size = [10, 10, 10]\npatch = 28\niterations = 1\n'
+        "model = { features = 2, levels = 2 }\n"
+        f'[[train]]\nraw = "{cells["raw"]}"\nlabels = "{cells["none"]}"\n'
+    )
+    with pytest.raises(ValueError, match="the network cannot learn"):
+        train_model(tmp_path / "t.toml", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("labels", "missing"), [("none", "foreground"), ("all", "background")])
+def test_single_regions_of_one_class_are_warned_of(load, caplog, labels, missing):
+    good, bad = load("raw", "raw_labels"), load("other", labels, "5:,:,:")
+    check_regions([good, bad], [])
+    (record,) = caplog.records
+    assert record.message.startswith("[[train]]")
+    assert (
+        f"{labels} within 5:,:,: has no {missing}: from it, the network learns only one class"
+        in record.message
+    )
+    caplog.clear()
+    check_regions([good], [bad])
+    assert f"[[validation]] {bad.name} has no {missing}: its F1" in caplog.records[0].message
+    assert ("no [[validation]] region has foreground" in caplog.text) == (labels == "none")
+
+
+def test_good_regions_are_not_warned_of(load, caplog):
+    halves = [load("raw", "raw_labels", roi) for roi in (":,:,:14", ":,:,14:")]
+    check_regions([halves[0], load("other", "other_labels")], [halves[1]])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("raw", "labels"),
+    [
+        ("raw", "raw_labels"),
+        ("raw", "other_labels"),
+        ("crop", "other_labels"),
+        ("cut", "other_labels"),
+        ("equalized", "raw_labels"),
+    ],
+)
+def test_voxels_in_training_and_validation_are_counted(load, caplog, raw, labels):
+    trained = load("raw", "raw_labels", ":,:,:16")
+    held_out = load(raw, labels)
+    first = (2, 3, 4) if raw in ("crop", "cut") else (0, 0, 0)
+    number = np.prod(np.array((20, 24, 16)) - first)
+    assert (
+        count_shared_voxels(trained, held_out) == count_shared_voxels(held_out, trained) == number
+    )
+    check_regions([trained], [held_out])
+    (record,) = caplog.records
+    percentage = 100 * number / held_out.labelled_voxels
+    assert f"share {number} labelled voxels, {percentage:.3g} % of the" in record.message
+    assert trained.name in record.message
+    assert held_out.name in record.message
+
+
+def test_two_cells_at_one_position_share_nothing(load):
+    assert count_shared_voxels(load("raw", "raw_labels"), load("other", "other_labels")) == 0
+
+
+def test_unlabelled_voxels_are_not_shared(load, store, cells):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:10] = 255
+    labels[12] = 1
+    cells["half"] = store("half", labels, kind="labels")
+    trained, held_out = load("raw", "raw_labels", ":11,:,:"), load("raw", "half")
+    assert count_shared_voxels(trained, held_out) == 24 * 28
+
+
+def test_overlap_at_the_voxels_of_the_model(load):
+    coarse = {"voxel_size": (20.0, 20.0, 20.0)}
+    trained = load("raw", "raw_labels", ":,:,:16", **coarse)
+    assert count_shared_voxels(trained, load("crop", "raw_labels", **coarse)) == 9 * 11 * 6
