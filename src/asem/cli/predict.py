@@ -106,10 +106,10 @@ def predict(
     with open_requested_executor(workers) as executor, show_progress() as report_progress:
         if dry_run:
             found = {
-                str(job.raw): estimate_prediction(
-                    job, device=requested.device, overwrite=overwrite, executor=executor
+                str(prediction.raw): estimate_prediction(
+                    prediction, device=requested.device, overwrite=overwrite, executor=executor
                 )
-                for job in requested.input
+                for prediction in requested.input
             }
             print_result(
                 found if len(found) > 1 else next(iter(found.values())), as_json=output_options.json
@@ -127,7 +127,7 @@ def predict(
                 executor=executor,
                 progress=report_progress,
             )
-    outputs = [str(one.out) for job in requested.input for one in job.model]
+    outputs = [str(model.out) for prediction in requested.input for model in prediction.model]
     print_result({"outputs": outputs}, as_json=output_options.json)
 
 
