@@ -144,16 +144,16 @@ def test_of_two_exports_to_one_place_one_succeeds(raw, tmp_path):
 SLOWLY = """
 import sys
 from asem.cli import main
-from asem.volume import tiff
+from asem.volume import tiff_sources
 
-write = tiff.write_plane
+write = tiff_sources.write_plane
 
 def write_and_wait(path, *args):
     write(path, *args)
     print("written", flush=True)
     sys.stdin.readline()
 
-tiff.write_plane = write_and_wait
+tiff_sources.write_plane = write_and_wait
 sys.exit(main(["export", "raw", "planes", *sys.argv[1:]]))
 """
 
