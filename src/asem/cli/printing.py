@@ -10,19 +10,18 @@ from asem.cli.streams import escape_control_characters
 
 SCORES = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU"}
 """Keys of scores, and the titles of their columns."""
+SCORED = {"exclusion_zone": "outside the exclusion zone", "all": "all voxels"}
+"""Keys of tables of scores, and the titles of their rows."""
 LABELS = {
     "voxel_size": "voxel size",
     "voxel_size_range": "accepted voxel sizes",
     "offset_nm": "position of the first voxel's centre",
     "origin_nm": "position of the first voxel's centre",
-    "levels": "pyramid",
     "dtype": "data type",
     "window": "contrast window",
     "original": "original grid",
     "made_by": "made by",
     "made_of": "made of",
-    "exclusion_zone": "outside the exclusion zone",
-    "all": "all voxels",
     "zone": "exclusion zone",
     "out_nm": "width outside the borders",
     "in_nm": "width inside the borders",
@@ -43,7 +42,6 @@ UNITS = {
     "shape": "voxels",
     "chunk": "voxels",
     "shard": "voxels",
-    "levels": "voxels",
     "voxel_size": "nm",
     "voxel_size_range": "nm",
     "context": "voxels",
@@ -101,12 +99,12 @@ def _are_scores(value: Any) -> bool:
 def _score_table(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not scores:
         return []
-    width = max(len(_label(key)) for key in scores)
+    width = max(len(SCORED.get(key, key)) for key in scores)
     titles = "".join(f"{title:>11}" for title in SCORES.values())
     lines = [f"{'':{width}}{titles}{'voxels':>16}"]
     for name, row in scores.items():
         cells = "".join(f"{_score(row[key]):>11}" for key in SCORES)
-        lines.append(f"{_label(name):{width}}{cells}{row['voxels']:>16,}")
+        lines.append(f"{SCORED.get(name, name):{width}}{cells}{row['voxels']:>16,}")
     return lines
 
 

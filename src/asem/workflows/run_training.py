@@ -287,9 +287,11 @@ def _check_resumable(run: TrainingRun, existing: RunState, *, requested: bool) -
     changed = [key for key in differences if key not in allowed]
     if changed:
         state = "a" if is_finished else "an unfinished"
+        resumable = not requested and set(changed) <= CHANGEABLE_ON_RESUME
+        advice = "--resume to continue it, " if resumable else ""
         raise FileExistsError(
             f"{run.folder} is {state} run of other settings or data (it differs in "
-            f"{', '.join(changed)}); give another --out, or --overwrite"
+            f"{', '.join(changed)}); give {advice}another --out, or --overwrite"
         )
 
 
