@@ -14,7 +14,7 @@ from asem.system.npz import ArraySpec, read_npz
 FORMS = {
     "a": ArraySpec("uint8", (2, None)),
     "t": ArraySpec("U"),
-    "n": ArraySpec("i", optional=True),
+    "n": ArraySpec("i"),
 }
 
 
@@ -26,7 +26,7 @@ def npy(array, *, version=(1, 0)):
 
 def write(path, *, compression=zipfile.ZIP_DEFLATED, **entries):
     with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in {"a": npy(A), "t": npy("text"), **entries}.items():
+        for name, data in {"a": npy(A), "t": npy("text"), "n": npy(3), **entries}.items():
             archive.writestr(f"{name}.npy", data)
     return path
 
@@ -41,9 +41,9 @@ class Trap:
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_writes_is_read(tmp_path, save):
-    save(tmp_path / "f.npz", a=A, t="text", other=np.ones(3))
+    save(tmp_path / "f.npz", a=A, t="text", n=3, other=np.ones(3))
     found = read_npz(tmp_path / "f.npz", FORMS)
-    assert set(found) == {"a", "t"}
+    assert set(found) == {"a", "t", "n"}
     assert (found["a"] == A).all()
     assert found["a"].flags.writeable
     assert str(found["t"]) == "text"

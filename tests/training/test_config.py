@@ -136,3 +136,11 @@ def test_damaged_settings_of_a_training_name_their_file():
     info = CheckpointInfo(**info_of(training))
     with pytest.raises(ValueError, match=r"run/state\.json: 'patch': .* \(given: 0\)"):
         training_config_of(info, source="run/state.json")
+
+
+def test_settings_of_a_training_without_a_recipe_are_an_error():
+    training = TrainConfig(**BASE).model_dump(mode="json")
+    del training["recipe"]
+    info = CheckpointInfo(**info_of(training))
+    with pytest.raises(ValueError, match=r"run/state\.json does not state the recipe"):
+        training_config_of(info, source="run/state.json")

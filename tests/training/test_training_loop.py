@@ -610,9 +610,10 @@ def test_existing_folders_are_not_overwritten(cell, run, tmp_path):
     unfinished = tmp_path / "unfinished"
     with pytest.raises(Stop):
         train_model(cell / "train.toml", out=unfinished, progress=stop)
-    with pytest.raises(
-        FileExistsError, match=r"unfinished run of other settings or data .it differs in iterations"
-    ):
+    differs = (
+        r"unfinished run of other settings or data \(it differs in iterations\); give --resume"
+    )
+    with pytest.raises(FileExistsError, match=differs):
         train_model(cell / "longer.toml", out=unfinished)
     train_model(cell / "longer.toml", out=unfinished, overwrite=True)
     thesis = tmp_path / "thesis"

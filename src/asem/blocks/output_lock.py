@@ -133,9 +133,7 @@ def lock_destination(
                 if check_deletable is not None:
                     check_deletable(folder)
         except (OSError, ValueError):
-            if _has_no_record(
-                folder
-            ):  # another process just finished; the folder has only the lock
+            if _has_no_record(folder):  # only this lock: another process has just finished
                 delete_journal(folder)
             lock.close()
             raise

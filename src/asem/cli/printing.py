@@ -21,7 +21,6 @@ LABELS = {
     "window": "contrast window",
     "original": "original grid",
     "made_by": "made by",
-    "made_of": "made of",
     "zone": "exclusion zone",
     "out_nm": "width outside the borders",
     "in_nm": "width inside the borders",
@@ -71,9 +70,8 @@ def print_result(result: dict[str, Any], *, as_json: bool) -> None:
     as_json
         Print one line of JSON.
     """
-    lines = [to_json(result)] if as_json else format_result(result)
-    text = lines[0] if as_json else "\n".join(map(escape_control_characters, lines))
-    sys.stdout.write(text + "\n")
+    lines = map(escape_control_characters, format_result(result))
+    sys.stdout.write((to_json(result) if as_json else "\n".join(lines)) + "\n")
 
 
 def format_result(result: Mapping[str, Any]) -> list[str]:
@@ -116,7 +114,7 @@ def _rows(
     result: Mapping[str, Any], indent: str = "", parent_unit: str | None = None
 ) -> Iterator[tuple[str, str]]:
     for key, value in result.items():
-        unit = _unit(key) or parent_unit
+        unit = UNITS.get(key) or _suffix(key)[1] or parent_unit
         if isinstance(value, Mapping) and value:
             yield f"{indent}{_label(key)}", ""
             yield from _rows(value, indent + "  ", unit)
@@ -128,8 +126,7 @@ def _rows(
 def _label(key: str) -> str:
     if key in LABELS:
         return LABELS[key]
-    unit = next((suffix for suffix in SUFFIXES if key.endswith(suffix)), "")
-    return key.removesuffix(unit).replace("_", " ") if key.isidentifier() else key
+    return key.removesuffix(_suffix(key)[0]).replace("_", " ") if key.isidentifier() else key
 
 
 def _is_triple(value: Any) -> bool:
@@ -137,9 +134,9 @@ def _is_triple(value: Any) -> bool:
     return is_list and all(isinstance(one, int | float) for one in value)
 
 
-def _unit(key: str) -> str | None:
-    suffix = next((suffix for suffix in SUFFIXES if key.endswith(suffix)), None)
-    return UNITS.get(key) if suffix is None else SUFFIXES[suffix]
+def _suffix(key: str) -> tuple[str, str | None]:
+    """Return the suffix of a key that states a unit, and the unit; empty and None without one."""
+    return next(((end, unit) for end, unit in SUFFIXES.items() if key.endswith(end)), ("", None))
 
 
 def _with_unit(key: str, value: Any, unit: str | None) -> str:

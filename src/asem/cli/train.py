@@ -34,8 +34,8 @@ def train(
     overwrite
         Delete the run at OUT.
     resume
-        Resume the run at OUT, finished or not; CONFIG may have changed in iterations, devices and
-        validate_every.
+        Resume the run at OUT, finished or not; CONFIG may have changed in iterations,
+        validate_every, devices, accumulate and compile.
     resume_at
         Resume from the checkpoint of this iteration; later checkpoints are deleted.
     no_resample

@@ -15,7 +15,7 @@ from asem.annotate.energy import Cut
 from asem.annotate.session import AnnotationSession
 from asem.annotate.structure_annotation import PriorPrediction
 from asem.plugin.cut_service import BoundaryOptions, CutRequest, CutResult, CutService
-from asem.plugin.gui_thread import CallInGuiThread, error_line
+from asem.plugin.gui_thread import CallInGuiThread, first_line_of
 from asem.plugin.prediction_service import PredictionService
 from asem.plugin.save_service import SaveService
 from asem.plugin.status_text import (
@@ -267,7 +267,7 @@ class AnnotationModel:
         try:
             function()
         except (ValueError, OSError) as error:
-            self.set_status(f"{failure}: {error_line(error)}")
+            self.set_status(f"{failure}: {first_line_of(error)}")
             return False
         return True
 
@@ -293,7 +293,7 @@ class AnnotationModel:
         try:
             edit = change()
         except (ValueError, OSError) as error:
-            self.set_status(f"cannot {verb}: {error_line(error)}")
+            self.set_status(f"cannot {verb}: {first_line_of(error)}")
             return
         if edit is None:
             self.set_status(f"nothing to {verb}")

@@ -13,10 +13,10 @@ CallInGuiThread = Callable[[Callable[[], None]], None]
 LOG = logging.getLogger(__name__)
 
 
-def error_line(error: BaseException) -> str:
+def first_line_of(error: BaseException) -> str:
     r"""Return the first line of an error message, or the type of an error without one.
 
-    >>> error_line(ValueError("chunk 0 is damaged\nread again")), error_line(MemoryError())
+    >>> first_line_of(ValueError("chunk 0 is damaged\nread again")), first_line_of(MemoryError())
     ('chunk 0 is damaged', 'MemoryError')
     """
     return str(error).partition("\n")[0] or type(error).__name__
@@ -45,4 +45,4 @@ def deliver_result(
         return
     if not isinstance(error, ValueError | OSError):
         LOG.error("internal error in a worker thread", exc_info=error)
-    on_error(error_line(error))
+    on_error(first_line_of(error))

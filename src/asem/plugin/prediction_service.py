@@ -7,7 +7,7 @@ from threading import Event
 from asem.annotate.session import AnnotationSession
 from asem.annotate.structure_annotation import PriorPrediction, StructureAnnotation
 from asem.blocks.kernel_locks import workqueue_lock
-from asem.plugin.gui_thread import CallInGuiThread, error_line
+from asem.plugin.gui_thread import CallInGuiThread, first_line_of
 from asem.plugin.latest_only_worker import LatestOnlyWorker
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
@@ -89,7 +89,7 @@ class PredictionService:
             try:
                 annotation.store_prediction(window, prediction)
             except (ValueError, OSError) as error:
-                on_error(f"prediction not saved: {error_line(error)}")
+                on_error(f"prediction not saved: {first_line_of(error)}")
             else:
                 on_result(prediction)
 

@@ -55,14 +55,11 @@ class ArraySpec:
         Length along each axis; None: any length.
     max_size
         Largest number of elements, where `shape` does not determine it.
-    optional
-        Whether the array may be missing.
     """
 
     dtype_kinds: str
     shape: tuple[int | None, ...] = ()
     max_size: int = 2**27
-    optional: bool = False
 
     def find_mismatch(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
         """Return how an array differs from this, as text; empty where it fits."""
@@ -130,14 +127,10 @@ def _read_entries(file: IO[bytes], specs: Mapping[str, ArraySpec]) -> dict[str, 
         if len(entries) > MAX_ENTRIES:
             raise ValueError(f"it has {len(entries)} entries")
         by_name = {entry.filename.removesuffix(".npy"): entry for entry in entries}
-        missing = [name for name in specs if name not in by_name and not specs[name].optional]
+        missing = [name for name in specs if name not in by_name]
         if missing:
             raise ValueError(f"it has no array '{missing[0]}'")
-        return {
-            name: _read_array(archive, by_name[name], spec)
-            for name, spec in specs.items()
-            if name in by_name
-        }
+        return {name: _read_array(archive, by_name[name], spec) for name, spec in specs.items()}
 
 
 def _read_array(
