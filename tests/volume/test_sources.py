@@ -15,7 +15,7 @@ def test_tiff_needs_a_voxel_size(tmp_path):
     tifffile.imwrite(tmp_path / "p.tif", np.zeros((4, 5), np.uint8))
     with pytest.raises(ValueError, match="does not state its voxel size; give --voxel-size"):
         open_source(tmp_path / "p.tif")
-    with pytest.raises(ValueError, match="first `asem import` it"):
+    with pytest.raises(ValueError, match="first import it: asem import"):
         open_volume(tmp_path / "p.tif")
     assert open_source(tmp_path, voxel_size=(1.0, 2.0, 3.0)).voxel_size == (1.0, 2.0, 3.0)
 

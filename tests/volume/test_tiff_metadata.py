@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.volume.sources import SourceOptions, open_source
+from asem.volume.formats.source_image import SourceOptions
+from asem.volume.sources import open_source
 from asem.volume.tiff_metadata import parse_ome_xml
 from asem.volume.tiff_sources import open_tiff_file, open_tiff_folder
 from asem.volume.tiff_stack import DEFAULT_TIFF_OPTIONS, TiffOptions

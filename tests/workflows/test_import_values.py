@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from asem.cli import main
 from asem.image.clahe import ClaheConfig
-from asem.volume.sources import SourceOptions, open_volume
+from asem.volume.formats.source_image import SourceOptions
+from asem.volume.sources import open_volume
 from asem.volume.volume import Volume
 from asem.workflows.clahe import clahe_volume
 from asem.workflows.describe import describe_volume
@@ -317,8 +318,11 @@ def test_the_command_line_counts_labels(tmp_path, capsys):
 
 def test_an_image_takes_no_tiff_options(tmp_path):
     imported(tmp_path, filled(3))
-    options = ImportOptions(SourceOptions(channel="0"))
-    with pytest.raises(ValueError, match="is an OME-Zarr image; --channel and --invert are for"):
+    options = ImportOptions(SourceOptions(invert=True))
+    with pytest.raises(ValueError, match="is OME-Zarr; --invert is for TIFF"):
+        import_volume(tmp_path / "out", tmp_path / "again", options=options)
+    options = ImportOptions(SourceOptions(channel="1"))
+    with pytest.raises(ValueError, match="has the channels 0; there is no channel 1"):
         import_volume(tmp_path / "out", tmp_path / "again", options=options)
 
 

@@ -96,7 +96,7 @@ def import_image(
     overwrite
         Replace the image at DESTINATION.
     """
-    from asem.volume.sources import SourceOptions
+    from asem.volume.formats.source_image import SourceOptions
     from asem.workflows.describe import describe_volume
     from asem.workflows.importing import ImportOptions, import_volume
 

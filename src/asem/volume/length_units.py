@@ -6,3 +6,15 @@ UNITS_NM = {
     "millimeter": 1e6, "cm": 1e7, "centimeter": 1e7, "m": 1e9, "meter": 1e9,
 }  # fmt: skip
 """Lower case. An inch is left out: it is the unit of print resolutions."""
+
+_METRES = {
+    "yocto": 1e-24, "zepto": 1e-21, "atto": 1e-18, "femto": 1e-15, "pico": 1e-12, "nano": 1e-9,
+    "micro": 1e-6, "milli": 1e-3, "centi": 1e-2, "deci": 1e-1, "": 1.0, "deca": 1e1, "hecto": 1e2,
+    "kilo": 1e3, "mega": 1e6, "giga": 1e9, "tera": 1e12, "peta": 1e15, "exa": 1e18, "zetta": 1e21,
+    "yotta": 1e24,
+}  # fmt: skip
+NGFF_UNITS_NM = {
+    **UNITS_NM, **{f"{prefix}meter": metres * 1e9 for prefix, metres in _METRES.items()},
+    "inch": 2.54e7, "foot": 3.048e8, "yard": 9.144e8, "mile": 1.609344e12, "parsec": 3.0857e25,
+}  # fmt: skip
+"""Units of length of OME-NGFF (the names of UDUNITS), and the short ones that programs write."""

@@ -266,10 +266,10 @@ def read_image_metadata(path: Path) -> ImageMetadata:
     """
     attributes = _read_attributes(path)
     if "multiscales" not in attributes.get("ome", {}):
-        raise ValueError(_describe_non_image(path))
+        raise ValueError(describe_non_image(path))
     try:
         ngff = {key: value for key, value in attributes["ome"].items() if key != "omero"}
-        _check_list_lengths(ngff["multiscales"], path)
+        check_list_lengths(ngff["multiscales"], path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names and units are checked below
             ome = v05.Image.model_validate(ngff)
@@ -285,7 +285,7 @@ def read_image_metadata(path: Path) -> ImageMetadata:
     return ImageMetadata(path, ome, own, kind, identity)
 
 
-def _check_list_lengths(metadata: Any, path: Path) -> None:
+def check_list_lengths(metadata: Any, path: object) -> None:
     """Raise ValueError where a list in metadata has more than `MAX_LIST_ENTRIES`."""
     if isinstance(metadata, list | dict):
         if isinstance(metadata, list) and len(metadata) > MAX_LIST_ENTRIES:
@@ -294,10 +294,11 @@ def _check_list_lengths(metadata: Any, path: Path) -> None:
                 f"{MAX_LIST_ENTRIES} can be read"
             )
         for value in metadata.values() if isinstance(metadata, dict) else metadata:
-            _check_list_lengths(value, path)
+            check_list_lengths(value, path)
 
 
-def _describe_non_image(path: Path) -> str:
+def describe_non_image(path: Path) -> str:
+    """Return what `path` is instead of an image, for a message."""
     if (path / ".asem" / "journal.jsonl").exists():
         return f"{path} is unfinished; run the same command again to resume"
     # Images are one level down (raw), two (labels/mito) or three (predictions/run/probability).

@@ -1,18 +1,19 @@
-"""Check, after reading, that no input image was replaced, moved or deleted meanwhile.
+"""Check, after reading, that no input was replaced, moved or deleted meanwhile.
 
-Images written by asem are identified by a UUID, others by size and mtime of their metadata.
+Images written by asem are identified by a UUID, other local sources by size and mtime of their
+files, remote ones by a digest of their metadata.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
-from uuid import UUID
 
-from asem.volume import ngff
+from asem.volume.address import Address
+from asem.volume.formats import tiff
+from asem.volume.formats.detect import format_name, open_source_image
 from asem.volume.volume import Volume
 
 
 def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
-    """Raise OSError where an image was replaced, moved or deleted since it was opened.
+    """Raise OSError where an input was replaced, moved or deleted since it was opened.
 
     Call after all reading, before a result is published as finished. Planes of TIFF files are
     checked when they are read (`asem.volume.plane_stack`).
@@ -20,30 +21,22 @@ def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
     Parameters
     ----------
     volumes
-        The opened volumes, or views of them at another voxel size; None is skipped.
+        The opened volumes, or views of them at another voxel size; None, and a volume without an
+        identity, are skipped.
     """
     for volume in volumes:
-        if volume is None:
-            continue
-        path = Path(volume.name)
-        is_image = _is_uuid(volume.identity) or ngff.is_image(path)
-        if is_image and _current_identity(path) != volume.identity:
+        if volume is not None and volume.identity and _is_replaced(volume):
             raise OSError(
-                f"{path} was replaced, moved or deleted while it was read, so that the result "
-                "mixes two images; run the same command again with --overwrite"
+                f"{volume.name} was replaced, moved or deleted while it was read, so that the "
+                "result mixes two images; run the same command again with --overwrite"
             )
 
 
-def _is_uuid(identity: str) -> bool:
+def _is_replaced(volume: Volume) -> bool:
+    address = Address.parse(volume.name)
     try:
-        return str(UUID(identity)) == identity
-    except ValueError:
-        return False
-
-
-def _current_identity(path: Path) -> str | None:
-    """Return the identity of the current image at `path`; None where there is none."""
-    try:
-        return ngff.read_image_metadata(path).identity
+        if format_name(address) == tiff.NAME:
+            return False
+        return open_source_image(address, kind=volume.kind).identity != volume.identity
     except (OSError, ValueError):
-        return None
+        return True

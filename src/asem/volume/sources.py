@@ -1,18 +1,28 @@
-"""Open OME-Zarr volumes and the sources of `asem import` (also TIFF); determine their voxel size.
+"""Open a source in any format as a `Volume`; determine its voxel size and kind.
 
-The format is detected from the files.
+::
+
+    open_volume(address)     an input of a command; must state its voxel size
+    open_labels(address)     an input that holds labels
+    open_source(address)     the source of `asem import`, which may take voxel size and offset
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from asem.config import NmZYX
-from asem.provenance import identify_files
-from asem.volume import ngff, tiff_sources
-from asem.volume.plane_stack import PlaneStack
+from asem.volume.address import Address
+from asem.volume.formats.detect import open_source_image
+from asem.volume.formats.source_image import (
+    DEFAULT_SOURCE_OPTIONS,
+    SourceImage,
+    SourceOptions,
+    StatedVoxelSize,
+)
 from asem.volume.roi import per_axis
-from asem.volume.tiff_stack import TiffOptions
 from asem.volume.volume import (
     OriginalGrid,
     Volume,
@@ -29,33 +39,44 @@ USUAL_VOXEL_NM = (0.5, 1000.0)
 """From the voxels of transmission electron microscopes to those of light microscopes."""
 
 
-def open_volume(path: Path) -> Volume:
-    """Open a volume that states its voxel size: an OME-NGFF image group.
+def open_volume(address: str | Path | Address, *, kind: VolumeKind | None = None) -> Volume:
+    """Open an image, in any format, that states its voxel size.
+
+    Parameters
+    ----------
+    address
+        Path or URL.
+    kind
+        Kind where the source states none; None: an image.
 
     Raises
     ------
     FileNotFoundError
-        `path` does not exist.
+        Nothing exists at the address.
+    OSError
+        It cannot be read.
     ValueError
-        It is not a finished image; TIFF must be imported first.
+        It is not a finished image, or states no voxel size.
     """
-    return ngff.open_image(read_any_metadata(path))
+    image = open_source_image(Address.parse(address), kind=kind)
+    size = image.levels[0].voxel_size
+    if None in size:
+        raise ValueError(
+            f"{image.address} ({image.format}) does not state its voxel size; first import it: "
+            f"asem import {image.address} cell.zarr/raw --voxel-size z,y,x"
+        )
+    stated_kind = image.kind or kind or "image"
+    is_unsigned = _dtype_of(image).kind == "u"  # labels are
+    return _make_volume(
+        image, per_axis(lambda nm: nm or 0.0, size), stated_kind if is_unsigned else "image"
+    )
 
 
-def read_any_metadata(path: Path) -> ngff.ImageMetadata:
-    """Read the metadata of an image; raise as `open_volume` does."""
-    if not path.exists():
-        raise FileNotFoundError(f"there is nothing at {path}")
-    if is_tiff(path):
-        raise ValueError(f"{path} is TIFF, which lacks a voxel size; first `asem import` it")
-    return ngff.read_image_metadata(path)
-
-
-def open_labels(path: Path) -> Volume:
+def open_labels(address: str | Path | Address) -> Volume:
     """Open a volume of labels; raise ValueError where it is an image."""
-    labels = open_volume(path)
+    labels = open_volume(address, kind="labels")
     if labels.kind != "labels":
-        raise ValueError(f"{path} is an image; import labels with --kind labels")
+        raise ValueError(f"{address} is an image; import labels with --kind labels")
     return labels
 
 
@@ -65,72 +86,79 @@ def check_is_image(volume: Volume) -> None:
         raise ValueError(f"{volume.name} holds labels; name an image")
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """Options that the metadata of a source lacks or states wrongly.
-
-    Parameters
-    ----------
-    channel
-        Number or name of the channel to read.
-    invert
-        Whether to invert the grey values (`asem.volume.tiff_stack.TiffOptions`).
-    voxel_size_override
-        Whether a given voxel size replaces the one in the source.
-    """
-
-    channel: str | None = None
-    invert: bool | None = None
-    voxel_size_override: bool = False
-
-
-DEFAULT_SOURCE_OPTIONS = SourceOptions()
-
-
 def open_source(
-    path: Path,
+    address: str | Path | Address,
     *,
     voxel_size: NmZYX | None = None,
     offset_nm: NmZYX | None = None,
     kind: VolumeKind | None = None,
     options: SourceOptions = DEFAULT_SOURCE_OPTIONS,
 ) -> Volume:
-    """Open a source of `asem import`: TIFF, or an image with metadata.
+    """Open a source of `asem import`, in any format.
 
     Parameters
     ----------
-    path
-        A folder of TIFF planes, a TIFF file, or an OME-NGFF image group.
+    address
+        Path or URL.
     voxel_size
         nm; required where the source states none. Must agree with a stated one within 1 %.
     offset_nm
-        World position of the centre of the first voxel, nm; default for TIFF: 0. Not allowed for a
-        source that states its own.
+        World position of the centre of the first voxel, nm; default where the source states none:
+        0. Not allowed for a source that states its own.
     kind
-        ``"image"`` (TIFF's default) or ``"labels"``.
+        ``"image"`` (default where the source states none) or ``"labels"``.
     options
         Channel, inversion, precedence of the voxel size.
 
     Raises
     ------
     FileNotFoundError
-        `path` does not exist.
+        Nothing exists at the address.
+    OSError
+        It cannot be read.
     ValueError
         The source cannot be read, or its voxel size is missing or differs from the given one.
     """
     check_geometry(voxel_size, offset_nm, kind)
-    if not path.exists():
-        raise FileNotFoundError(f"there is nothing at {path}")
-    volume = _open_tiff(path, kind, options) if is_tiff(path) else _open_image(path, kind, options)
-    if not isinstance(volume.array, PlaneStack) and offset_nm is not None:
-        raise ValueError(f"{path} states its own offset; give none")
-    array = volume.array
-    source_size = array.voxel_size if isinstance(array, PlaneStack) else volume.voxel_size
-    size = resolve_voxel_size(path, source_size, voxel_size, override=options.voxel_size_override)
-    warn_about_voxel_size(size, str(path))
-    if isinstance(array, PlaneStack):
-        return volume.with_array(array, voxel_size=size, offset_nm=offset_nm or (0.0, 0.0, 0.0))
-    return volume if same_voxel_size(size, volume.voxel_size) else _with_voxel_size(volume, size)
+    address = Address.parse(address)
+    image = open_source_image(address, options, kind)
+    level = image.levels[0]
+    if level.offset_nm is not None and offset_nm is not None:
+        raise ValueError(f"{address} states its own offset; give none")
+    name, override = str(address), options.voxel_size_override
+    size = resolve_voxel_size(name, level.voxel_size, voxel_size, override=override)
+    warn_about_voxel_size(size, name)
+    stated = per_axis(lambda own, given: given if own is None else own, level.voxel_size, size)
+    volume = _make_volume(image, stated, kind or image.kind or "image", offset_nm=offset_nm)
+    return volume if same_voxel_size(size, stated) else _with_voxel_size(volume, size)
+
+
+def _dtype_of(image: SourceImage) -> np.dtype[Any]:
+    dtype = image.levels[0].array.dtype  # tensorstore has a dtype class of its own
+    numpy_dtype: np.dtype[Any] = np.dtype(getattr(dtype, "numpy_dtype", dtype))
+    return numpy_dtype
+
+
+def _make_volume(
+    image: SourceImage,
+    voxel_size: NmZYX,
+    kind: VolumeKind,
+    *,
+    offset_nm: NmZYX | None = None,
+) -> Volume:
+    """Return the volume of the finest level."""
+    level = image.levels[0]
+    return Volume(
+        level.array,
+        voxel_size,
+        level.offset_nm or offset_nm or (0.0, 0.0, 0.0),
+        kind=kind,
+        stated_grid=image.stated_grid,
+        window=image.window,
+        padding=image.padding,
+        identity=image.identity,
+        name=str(image.address),
+    )
 
 
 def _with_voxel_size(volume: Volume, voxel_size: NmZYX) -> Volume:
@@ -145,32 +173,9 @@ def _with_voxel_size(volume: Volume, voxel_size: NmZYX) -> Volume:
     return volume.with_array(volume.array, voxel_size=voxel_size, stated_grid=grid)
 
 
-def _open_image(path: Path, kind: VolumeKind | None, options: SourceOptions) -> Volume:
-    volume = ngff.open_image(path)
-    if options.channel is not None or options.invert is not None:
-        raise ValueError(f"{path} is an OME-Zarr image; --channel and --invert are for TIFF")
-    return volume if kind is None else volume.with_array(volume.array, kind=kind)
-
-
-def _open_tiff(path: Path, kind: VolumeKind | None, options: SourceOptions) -> Volume:
-    """Open TIFF with a temporary voxel size of 1 nm, which the caller replaces."""
-    tiff_options = TiffOptions(
-        as_labels=kind == "labels", channel=options.channel, invert=options.invert
-    )
-    open_tiff = tiff_sources.open_tiff_folder if path.is_dir() else tiff_sources.open_tiff_file
-    stack = open_tiff(path, tiff_options)
-    return Volume(
-        stack,
-        (1.0, 1.0, 1.0),
-        kind=kind or "image",
-        identity=identify_files(path, dict.fromkeys(plane.path for plane in stack.planes)),
-        name=str(path),
-    )
-
-
 def resolve_voxel_size(
-    path: Path,
-    source_size: tuple[float | None, float | None, float | None],
+    name: str,
+    source_size: StatedVoxelSize,
     user_size: NmZYX | None,
     *,
     override: bool = False,
@@ -179,7 +184,7 @@ def resolve_voxel_size(
 
     Parameters
     ----------
-    path
+    name
         The source, for messages.
     source_size
         Voxel size in the source along each axis; None: not stated.
@@ -199,15 +204,15 @@ def resolve_voxel_size(
         if z is None or y is None or x is None:
             states = "" if text == "?,?,?" else f" (it states {text})"
             raise ValueError(
-                f"{path} does not state its voxel size{states}; give --voxel-size z,y,x in nm"
+                f"{name} does not state its voxel size{states}; give --voxel-size z,y,x in nm"
             )
-        LOG.info("%s states voxels of %s nm", path, format_nm((z, y, x)))
+        LOG.info("%s states voxels of %s nm", name, format_nm((z, y, x)))
         return z, y, x
     pairs = zip(user_size, source_size, strict=True)
     differs = any(own and abs(size - own) > MAX_VOXEL_SIZE_DIFFERENCE * own for size, own in pairs)
     if differs and not override:
         raise ValueError(
-            f"{path} states voxels of {text} nm (z,y,x), but --voxel-size is "
+            f"{name} states voxels of {text} nm (z,y,x), but --voxel-size is "
             f"{','.join(f'{size:.6g}' for size in user_size)}; leave it out, or give "
             "--voxel-size-override to use it"
         )
@@ -226,10 +231,3 @@ def warn_about_voxel_size(voxel_size: NmZYX, name: str) -> None:
             low,
             high,
         )
-
-
-def is_tiff(path: Path) -> bool:
-    """Return whether `path` is a TIFF file or a folder with TIFF files in it."""
-    if path.is_file():
-        return path.suffix.lower() in tiff_sources.TIFF_SUFFIXES
-    return any(entry.suffix.lower() in tiff_sources.TIFF_SUFFIXES for entry in path.iterdir())

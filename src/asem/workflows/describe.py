@@ -1,47 +1,60 @@
-"""Describe an image: the fields of `asem info`."""
+"""Describe an image in any format: the fields of `asem info`."""
 
 from pathlib import Path
 from typing import Any
 
-from asem.volume import ngff
-from asem.volume.sources import read_any_metadata
+from asem.volume.address import Address
+from asem.volume.formats.detect import open_source_image
+from asem.volume.volume import OriginalGrid
 
 
-def describe_volume(path: Path) -> dict[str, Any]:
-    """Describe a finished image without reading voxels.
+def describe_volume(address: str | Path | Address) -> dict[str, Any]:
+    """Describe an image without reading voxels.
 
     Parameters
     ----------
-    path
-        The image group.
+    address
+        Path or URL.
 
     Returns
     -------
     dict
-        ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level),
-        ``levels`` (the shape of each), ``chunk``, ``shard``, ``kind``, ``window``, ``original``
-        (the grid from which it was cropped), ``made_by`` and, for imported labels, ``voxels``
-        (numbers of foreground, background and unlabelled voxels).
+        ``format``, ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level;
+        None where the source states none), ``levels`` (the shape of each), ``chunk``, ``shard``
+        (None where the format has none), ``kind`` (None: not stated), ``window``, ``original`` (the
+        grid from which it was cropped), ``made_by`` and, for imported labels, ``voxels`` (numbers
+        of foreground, background and unlabelled voxels).
     """
-    metadata = read_any_metadata(path)
-    volume, arrays = ngff.open_image(metadata), ngff.open_levels(metadata)
-    made_by = metadata.asem_metadata.made_by
-    facts = (made_by or {}).get("facts")
+    image = open_source_image(Address.parse(address))
+    level = image.levels[0]
+    size, offset_nm, array = level.voxel_size, level.offset_nm, level.array
+    facts = (image.made_by or {}).get("facts")
     counts = {"voxels": facts["voxels"]} if isinstance(facts, dict) and "voxels" in facts else {}
     return {
-        "shape": list(volume.shape),
-        "dtype": volume.dtype.name,
-        "voxel_size": list(volume.voxel_size),
-        "offset_nm": list(volume.offset_nm),
-        "levels": [list(array.shape) for array in arrays],
-        "chunk": list(arrays[0].chunk),
-        "shard": list(arrays[0].shard),
-        "kind": volume.kind,
-        "window": volume.window and list(volume.window),
-        "original": {
-            "shape": list(volume.original_grid.shape),
-            "origin_nm": list(volume.original_grid.origin_nm),
-        },
+        "format": image.format,
+        "shape": list(array.shape),
+        "dtype": getattr(array.dtype, "name", str(array.dtype)),
+        "voxel_size": list(size),
+        "offset_nm": offset_nm and list(offset_nm),
+        "levels": [list(level.array.shape) for level in image.levels],
+        "chunk": _list_or_none(getattr(array, "chunk", None)),
+        "shard": _list_or_none(getattr(array, "shard", None)),
+        "kind": image.kind,
+        "window": _list_or_none(image.window),
+        "original": _describe_grid(image.stated_grid, array.shape, offset_nm),
         **counts,
-        "made_by": made_by,
+        "made_by": image.made_by,
+    }
+
+
+def _list_or_none(values: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+def _describe_grid(
+    grid: OriginalGrid | None, shape: tuple[int, ...], offset_nm: tuple[float, ...] | None
+) -> dict[str, Any]:
+    return {
+        "shape": list(grid.shape if grid else shape),
+        "origin_nm": _list_or_none(grid.origin_nm if grid else offset_nm),
     }

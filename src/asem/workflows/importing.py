@@ -17,17 +17,14 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX, check_numbers, shorten
 from asem.image.labels import unlabelled_id
 from asem.volume import ngff
+from asem.volume.address import Address, local_paths
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
+from asem.volume.formats.detect import open_source_image
+from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
 from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import IntZYX, Roi, negate, parse_roi
-from asem.volume.sources import (
-    DEFAULT_SOURCE_OPTIONS,
-    SourceOptions,
-    is_tiff,
-    open_source,
-    open_volume,
-)
+from asem.volume.sources import open_source
 from asem.volume.volume import Volume, VolumeKind
 from asem.volume.zarr_arrays import DTYPES, SHARD, WriteFuture, ZarrArray
 from asem.workflows.grey_histogram import (
@@ -74,7 +71,7 @@ DEFAULT_IMPORT_OPTIONS = ImportOptions()
 
 
 def import_volume(
-    source: Path,
+    source: str | Path | Address,
     destination: Path,
     *,
     voxel_size: NmZYX | None = None,
@@ -100,7 +97,7 @@ def import_volume(
     Parameters
     ----------
     source
-        A folder of TIFF planes, a TIFF file, or an OME-NGFF image.
+        Path or URL of an image in any format (docs/formats.md).
     destination
         The image group to write, for instance ``cell.zarr/raw``.
     voxel_size, offset_nm
@@ -128,6 +125,7 @@ def import_volume(
         The source cannot be read, or its files changed after they were opened.
     """
     _check_options(options)
+    source = Address.parse(source)
     volume = open_source(
         source,
         voxel_size=voxel_size,
@@ -142,7 +140,7 @@ def import_volume(
         unlabelled = _resolve_unlabelled(source, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
         check_no_window(options.window, volume)
-        check_destination(destination, [source], overwrite=overwrite)
+        check_destination(destination, local_paths(source), overwrite=overwrite)
         counts = inspect_labels(volume, part, unlabelled, progress=progress)
     else:
         _check_image(volume, options)
@@ -152,7 +150,7 @@ def import_volume(
         cropped,
         command="import",
         request=_request(volume, part, options),
-        sources=[source],
+        sources=local_paths(source),
         inputs=[volume],
         overwrite=overwrite,
         executor=executor,
@@ -175,11 +173,13 @@ def _check_options(options: ImportOptions) -> None:
         raise ValueError(f"unlabelled {value}: give an integer, 'auto' or 'none'")
 
 
-def _resolve_unlabelled(source: Path, volume: Volume, options: ImportOptions) -> UnlabelledOption:
+def _resolve_unlabelled(
+    source: Address, volume: Volume, options: ImportOptions
+) -> UnlabelledOption:
     """Replace ``"auto"`` by the largest value where the source is an image of labels."""
-    if options.unlabelled != "auto" or is_tiff(source) or open_volume(source).kind != "labels":
-        return options.unlabelled
-    return unlabelled_id(volume.dtype)
+    if options.unlabelled == "auto" and open_source_image(source, kind="labels").kind == "labels":
+        return unlabelled_id(volume.dtype)
+    return options.unlabelled
 
 
 def _copy_voxels(

@@ -1,0 +1,191 @@
+"""Addresses of images: a local path or a URL, with a dataset in a file and a pyramid level.
+
+::
+
+    cell.zarr/raw                          a local path
+    file:///data/cell.zarr/raw             the same as a URL
+    s3://bucket/cell.n5/em/fibsem/s0       a URL: s3, gs, http, https
+    cell.h5:/volumes/raw                   a dataset in an HDF5 file
+    cell.zarr/raw#2                        level 2 of a pyramid; level 0 is the finest
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from asem.config import shorten
+
+REMOTE_SCHEMES = ("s3", "gs", "http", "https")
+"""Schemes of URLs on other machines."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_LEVEL = re.compile(r"(.+)#(\d{1,3})", flags=re.DOTALL)
+_DATASET = re.compile(r"(.*?[^:/]):(/[^/].*)", flags=re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Address of an image.
+
+    Parameters
+    ----------
+    location
+        Local path as given, or URL without trailing slash.
+    dataset
+        Path of a dataset in an HDF5 file, which starts with ``/``; empty: none.
+    level
+        Pyramid level; None: the finest.
+
+    Examples
+    --------
+    >>> Address.parse("s3://bucket/cell.n5/em/s0/").name
+    's0'
+    >>> Address.parse("cell.h5:/volumes/raw").dataset
+    '/volumes/raw'
+    >>> str(Address.parse("cell.zarr/raw#2"))
+    'cell.zarr/raw#2'
+    """
+
+    location: str
+    dataset: str = ""
+    level: int | None = None
+
+    @classmethod
+    def parse(cls, text: "str | Path | Address") -> "Address":
+        """Read an address; a path or an address is returned as it is.
+
+        A local file whose name contains ``#`` or ``:`` is found by its whole name.
+
+        Raises
+        ------
+        ValueError
+            The scheme is not allowed, the bucket or host is missing, or the URL contains
+            credentials or a query; the message does not repeat these.
+        """
+        if isinstance(text, Address):
+            return text
+        if isinstance(text, Path):
+            return cls(str(text))
+        scheme = _SCHEME.match(text)
+        if scheme is None and _exists(text):
+            return cls(text)
+        level = _LEVEL.fullmatch(text)
+        location, number = (level[1], int(level[2])) if level else (text, None)
+        if scheme is None:
+            inner = None if _exists(location) else _DATASET.fullmatch(location)
+            return cls(inner[1], inner[2], number) if inner else cls(location, "", number)
+        if scheme[1].lower() == "file":
+            path = unquote(urlsplit(location).path)
+            return replace(cls.parse(path), level=number)
+        inner = _DATASET.fullmatch(location)
+        url, dataset = (inner[1], inner[2]) if inner else (location, "")
+        return cls(_check_url(url), dataset, number)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether this is a URL on another machine."""
+        return _SCHEME.match(self.location) is not None
+
+    @property
+    def scheme(self) -> str:
+        """``"file"`` or the scheme of the URL."""
+        return urlsplit(self.location).scheme if self.is_remote else "file"
+
+    @property
+    def path(self) -> Path:
+        """The local path.
+
+        Raises
+        ------
+        ValueError
+            This is a URL.
+        """
+        if self.is_remote:
+            raise ValueError(f"{self} is a URL; a local path is needed here")
+        return Path(self.location)
+
+    @property
+    def local_path(self) -> Path | None:
+        """The local path, or None for a URL."""
+        return None if self.is_remote else Path(self.location)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, or of the dataset in it."""
+        return PurePosixPath(self.dataset or self.location).name
+
+    def join(self, *parts: str) -> "Address":
+        """Return the address of something below this one; without dataset and level."""
+        below = "/".join((self.location.rstrip("/") or "/", *parts))
+        return Address(below)
+
+    def parent(self) -> "Address":
+        """Return the address of the folder that contains this one; of the root: itself."""
+        if not self.is_remote:
+            return Address(str(Path(self.location).parent))
+        head, _, path = self.location.partition("://")
+        above = path.rpartition("/")[0] or path
+        return Address(f"{head}://{above}")
+
+    def within(self, folder: Path) -> Self:
+        """Return this address with a relative local path taken from `folder`."""
+        return self if self.is_remote else replace(self, location=str(folder / self.location))
+
+    def __str__(self) -> str:
+        """Return the address as it can be parsed."""
+        dataset = f":{self.dataset}" if self.dataset else ""
+        return f"{self.location}{dataset}" + ("" if self.level is None else f"#{self.level}")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read texts and paths in configurations; write texts."""
+        return core_schema.no_info_plain_validator_function(
+            _parse_value, serialization=core_schema.to_string_ser_schema()
+        )
+
+
+def local_paths(*addresses: str | Path | Address | None) -> list[Path]:
+    """Return the local paths among addresses."""
+    parsed = [Address.parse(address) for address in addresses if address is not None]
+    return [path for address in parsed if (path := address.local_path) is not None]
+
+
+def _parse_value(value: Any) -> Address:
+    if not isinstance(value, str | Path | Address):
+        raise ValueError("a path or a URL is needed, as text")
+    return Address.parse(value)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long, or with a null byte
+        return False
+
+
+def _check_url(url: str) -> str:
+    """Return a URL without trailing slash; raise ValueError where it cannot be used."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"{shorten(url.partition('://')[0])}://...: {error}") from error
+    scheme = parts.scheme.lower()
+    if scheme not in REMOTE_SCHEMES:
+        allowed = ", ".join(f"{name}://" for name in (*REMOTE_SCHEMES, "file"))
+        raise ValueError(f"{shorten(scheme, str)}:// is not a URL that can be read; use {allowed}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        host = shorten(parts.netloc.rpartition("@")[2], str)
+        raise ValueError(
+            f"the URL at {scheme}://{host} contains a user, a query or a fragment; give a plain "
+            "URL, and credentials in the environment (docs/formats.md)"
+        )
+    if not parts.netloc:
+        raise ValueError(f"{scheme}:// needs a {'bucket' if scheme in ('s3', 'gs') else 'host'}")
+    path = parts.path.rstrip("/")
+    if ".." in path.split("/"):
+        raise ValueError(f"{scheme}://{parts.netloc}: '..' is not allowed in a URL")
+    return f"{scheme}://{parts.netloc}{path}"

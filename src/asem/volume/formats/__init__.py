@@ -1,0 +1,1 @@
+"""File formats of volumes: one module each, which opens an address as a `SourceImage`."""

@@ -1,0 +1,101 @@
+"""Recognize the format of an address, and open it.
+
+::
+
+    a local file             by its suffix                    FILE_FORMATS
+    a folder of planes       by the suffixes of its files     PLANE_FORMATS
+    a folder of chunks       by its metadata documents        FOLDER_FORMATS; also remote
+"""
+
+from pathlib import Path
+from types import ModuleType
+
+from asem.volume import ngff
+from asem.volume.address import Address
+from asem.volume.formats import ome_zarr, tiff
+from asem.volume.formats.folder import DOCUMENT_NAMES, read_folder
+from asem.volume.formats.source_image import (
+    DEFAULT_SOURCE_OPTIONS,
+    SourceImage,
+    SourceOptions,
+)
+from asem.volume.volume import VolumeKind
+
+FILE_FORMATS: tuple[ModuleType, ...] = (tiff,)
+"""Each has NAME, SUFFIXES (lower case) and open_path(path, options, kind); the one for HDF5 also
+takes a dataset."""
+PLANE_FORMATS: tuple[ModuleType, ...] = (tiff,)
+"""As `FILE_FORMATS`; open_path then takes a folder."""
+FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr,)
+"""Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
+recognizes a folder opens it."""
+
+
+def open_source_image(
+    address: Address,
+    options: SourceOptions = DEFAULT_SOURCE_OPTIONS,
+    kind: VolumeKind | None = None,
+) -> SourceImage:
+    """Open an image in any format, without reading voxels.
+
+    Parameters
+    ----------
+    address
+        Path or URL; its level selects one of a pyramid.
+    options
+        Channel and inversion.
+    kind
+        Requested kind, where the source states none.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing exists at the address.
+    OSError
+        It cannot be read: access is denied, or the server does not answer.
+    ValueError
+        The format is not known, or the source is damaged; the message names it.
+    """
+    path = address.local_path
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"there is nothing at {address}")
+    if path is not None and (module := _find_file_format(path)):
+        image = module.open_path(path, options, kind)
+    else:
+        image = _open_folder(address, options, kind)
+    selected: SourceImage = image.select_level(address.level)
+    return selected
+
+
+def format_name(address: Address) -> str:
+    """Return the name of the format of an address; empty where it is not recognized."""
+    path = address.local_path
+    if path is not None and path.exists() and (module := _find_file_format(path)):
+        return str(module.NAME)
+    folder = read_folder(address)
+    return next((module.NAME for module in FOLDER_FORMATS if module.is_format(folder)), "")
+
+
+def _find_file_format(path: Path) -> ModuleType | None:
+    """Return the module of a file, or of a folder of planes."""
+    if path.is_dir():
+        if any((path / name).exists() for name in DOCUMENT_NAMES):
+            return None
+        suffixes = {entry.suffix.lower() for entry in path.iterdir()}
+        return next((m for m in PLANE_FORMATS if suffixes & set(m.SUFFIXES)), None)
+    name = path.name.lower()
+    return next((m for m in FILE_FORMATS if name.endswith(tuple(m.SUFFIXES))), None)
+
+
+def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:
+    folder = read_folder(address)
+    module = next((m for m in FOLDER_FORMATS if m.is_format(folder)), None)
+    if module is not None:
+        image: SourceImage = module.open_folder(folder, options, kind)
+        return image
+    if not address.is_remote:
+        raise ValueError(ngff.describe_non_image(address.path))
+    if not folder.documents:
+        raise FileNotFoundError(f"there is no image at {address}")
+    found = ", ".join(folder.documents)
+    raise ValueError(f"{address} is no image; it holds {found}: name an image in it")

@@ -1,0 +1,186 @@
+"""Read metadata documents and open arrays in folders, buckets and on web servers (tensorstore).
+
+::
+
+    read_document(address)       one JSON object, or None where it is missing
+    open_store(address, driver)  a lazy tensorstore array
+
+A local path and a URL (s3, gs, http, https) are read by the same code. Requests to S3 are not
+signed unless credentials are set in the environment.
+"""
+
+import hashlib
+import json
+import os
+import re
+from functools import lru_cache
+from typing import Any
+
+import tensorstore as ts
+
+from asem.system.files import check_utf8_path, open_regular_file
+from asem.system.json_toml import MAX_JSON_BYTES, parse_json
+from asem.volume.address import Address
+
+RETRIES = {"max_retries": 4, "initial_delay": "500ms", "max_delay": "8s"}
+"""Repetition of requests that failed for a temporary reason."""
+CREDENTIAL_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+"""Where one of them is set, requests to S3 are signed."""
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Address of a server with the interface of S3, instead of Amazon's."""
+DEFAULT_REGION = "us-east-1"
+MAX_REASON_CHARACTERS = 300
+"""Characters of a message of tensorstore that are repeated."""
+ERROR_REASONS = (
+    (r"PERMISSION_DENIED|HTTP code 40[13]|AccessDenied", "access is denied (HTTP 403)"),
+    (r"UNAUTHENTICATED", "access needs credentials"),
+    (r"timed? ?out|DEADLINE_EXCEEDED", "the server does not answer in time"),
+    (r"Could not (resolve|connect)", "the server cannot be reached"),
+    (r"NoSuchBucket", "the bucket does not exist"),
+    (r"HTTP code (5\d\d)", "the server fails (HTTP {0})"),
+    (r"HTTP code 429|SlowDown", "too many requests (HTTP 429)"),
+)
+"""Regular expressions of messages of tensorstore, and what they mean."""
+
+
+def read_document(address: Address) -> dict[str, Any] | None:
+    """Read a JSON object; return None where nothing exists at the address.
+
+    Raises
+    ------
+    OSError
+        The server or the file system refuses to return it.
+    ValueError
+        It is not JSON, not an object, nested too deeply or too large.
+    """
+    content = read_bytes(address)
+    if content is None:
+        return None
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"{address} has {len(content)} bytes; at most {MAX_JSON_BYTES} are read")
+    document = parse_json(content, source=str(address))
+    if not isinstance(document, dict):
+        raise ValueError(f"{address} is not a JSON object")
+    return document
+
+
+def read_bytes(address: Address) -> bytes | None:
+    """Read a whole file or object; return None where it is missing.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    if not address.is_remote:
+        return _read_local(address)
+    base, key = address.parent(), address.location.rpartition("/")[2]
+    try:
+        result = _open_kvstore(_store_key(base)).read(key).result()
+    except ValueError as error:
+        raise translate_error(error, address) from error
+    return bytes(result.value) if result.state == "value" else None
+
+
+def open_store(address: Address, driver: str, **spec: Any) -> Any:
+    """Open an array to read; only its metadata is read.
+
+    Parameters
+    ----------
+    address
+        Folder of the array.
+    driver
+        tensorstore's name of the format: ``"zarr"``, ``"zarr3"``, ``"n5"``,
+        ``"neuroglancer_precomputed"``.
+    **spec
+        Further entries of tensorstore's specification.
+
+    Returns
+    -------
+    tensorstore.TensorStore
+        The lazy array in the order of axes of the format.
+
+    Raises
+    ------
+    OSError
+        The server or the file system refuses access.
+    ValueError
+        The metadata is missing or invalid, or the codec is unknown.
+    """
+    full = {"driver": driver, "kvstore": make_kvstore_spec(address), **spec}
+    try:
+        return ts.open(full, read=True, open=True, context=_context()).result()
+    except ValueError as error:
+        raise translate_error(error, address) from error
+
+
+def make_kvstore_spec(address: Address) -> dict[str, Any]:
+    """Return tensorstore's specification of the folder at an address."""
+    if not address.is_remote:
+        check_utf8_path(address.path)
+        return {"driver": "file", "path": f"{address.path.resolve()}/"}
+    head, _, rest = address.location.partition("://")
+    host, _, path = rest.partition("/")
+    folder = f"{path}/" if path else ""
+    if head == "s3":
+        return {"driver": "s3", "bucket": host, "path": folder, **_s3_options()}
+    if head == "gs":
+        return {"driver": "gcs", "bucket": host, "path": folder}
+    return {"driver": "http", "base_url": f"{head}://{host}/", "path": folder}
+
+
+def translate_error(error: Exception, address: Address) -> Exception:
+    """Return an error of one line for an error of tensorstore: OSError where access failed."""
+    text = str(error)
+    for pattern, reason in ERROR_REASONS:
+        if match := re.search(pattern, text, flags=re.IGNORECASE):
+            return OSError(f"{address}: {reason.format(*match.groups())}")
+    return ValueError(f"{address} cannot be read: {first_line(error)}")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first sentence of an error of tensorstore, without its context."""
+    return str(error).splitlines()[0].split(" [")[0][:MAX_REASON_CHARACTERS]
+
+
+def digest_documents(address: Address, documents: list[Any]) -> str:
+    """Return an identity of a remote image: its address and a digest of its metadata."""
+    content = json.dumps(documents, sort_keys=True).encode()
+    return f"{address} (metadata {hashlib.sha256(content).hexdigest()[:16]})"
+
+
+def _read_local(address: Address) -> bytes | None:
+    try:
+        with open_regular_file(address.path) as file:
+            return file.read(MAX_JSON_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _s3_options() -> dict[str, Any]:
+    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
+    signed = any(os.environ.get(name) for name in CREDENTIAL_VARIABLES)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    options: dict[str, Any] = {}
+    if endpoint:
+        options |= {"endpoint": endpoint, "aws_region": region or DEFAULT_REGION}
+    elif region:
+        options["aws_region"] = region
+    if not signed:
+        options["aws_credentials"] = {"type": "anonymous"}
+    return options
+
+
+@lru_cache(maxsize=1)
+def _context() -> Any:
+    return ts.Context({"http_request_retries": RETRIES, "s3_request_retries": RETRIES,
+                       "gcs_request_retries": RETRIES})  # fmt: skip
+
+
+def _store_key(address: Address) -> str:
+    return json.dumps(make_kvstore_spec(address), sort_keys=True)
+
+
+@lru_cache(maxsize=64)
+def _open_kvstore(spec: str) -> Any:
+    return ts.KvStore.open(json.loads(spec), context=_context()).result()
