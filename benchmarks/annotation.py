@@ -30,13 +30,14 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 from skimage.segmentation import random_walker
 
-from asem.annotate import membrane_energy, paper_energy
+from asem.annotate import membrane_energy
 from asem.annotate.edits import STROKE_LABELS
 from asem.annotate.energy import Energy
 from asem.annotate.graphcut import GraphCutConfig, cut_region, prepare_region
 from asem.annotate.hard_constraints import downsample_strokes, drop_grazing_strokes
-from asem.annotate.paper_energy import PaperConfig, PreparedPaperRegion
+from asem.annotate.paper_energy import PAPER_TERMS, PaperConfig
 from asem.annotate.prepared_region import PreparedRegion
+from asem.annotate.supervoxel_energy import PreparedSupervoxels, SupervoxelGraph
 from asem.annotate.supervoxels import SupervoxelConfig
 from asem.config import NmZYX
 from asem.volume.contrast import scale_to_unit
@@ -128,12 +129,11 @@ def f1(found: Bool, truth: Bool) -> float:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
-def nearest(region: PreparedPaperRegion, drawn: npt.NDArray[np.uint8]) -> Bool:
+def nearest(graph: SupervoxelGraph, drawn: npt.NDArray[np.uint8]) -> Bool:
     """Give each supervoxel the kind of the stroke that is nearer on average."""
-    away = [ndimage.distance_transform_edt(drawn != kind, region.spacing) for kind in STROKE_LABELS]
-    flat = region.graph.labels.ravel()
-    nearer = np.bincount(flat, (away[0] - away[1]).ravel()) < 0
-    return np.asarray(nearer[region.graph.labels])
+    away = [ndimage.distance_transform_edt(drawn != kind, graph.spacing) for kind in STROKE_LABELS]
+    nearer = graph.sums(away[0] - away[1]) < 0
+    return np.asarray(nearer[graph.labels])
 
 
 def walked(unit: npt.NDArray[np.float32], drawn: npt.NDArray[np.uint8]) -> Bool:
@@ -154,11 +154,11 @@ def quality(args: argparse.Namespace) -> None:
     print(f"| window | planes | {' | '.join(ways)} |\n|---|---|{'---|' * len(ways)}")
     for number, (name, unit, voxel_size, truth) in enumerate(windows(args.data)):
         ours = prepare_region(unit, voxel_size)
-        paper = paper_energy.prepare(unit, voxel_size, PaperConfig())
+        paper = PAPER_TERMS.prepare(unit, voxel_size, PaperConfig())
         for planes in args.planes:
             drawn = strokes(truth, planes, np.random.default_rng(number))
             found = [cut_region(ours, drawn).foreground, cut_region(paper, drawn).foreground]
-            found += [nearest(paper, drawn), walked(unit, drawn)]
+            found += [nearest(paper.graph, drawn), walked(unit, drawn)]
             row = [f1(one, truth) for one in found]
             for way, score in zip(ways, row, strict=True):
                 scores.setdefault((planes, way), []).append(score)
@@ -206,8 +206,8 @@ def speed(args: argparse.Namespace) -> None:
 
 def energy_of(region: PreparedRegion, drawn: npt.NDArray[np.uint8]) -> Energy:
     """Return the energy that a cut minimizes; the paper's without splitting supervoxels."""
-    if isinstance(region, PreparedPaperRegion):
-        return paper_energy.build_paper_energy(region, region.graph, drawn)
+    if isinstance(region, PreparedSupervoxels):
+        return region.build_energy(drawn)
     assert isinstance(region, membrane_energy.PreparedMembraneRegion)
     labels = region.fragments.labels
     marks = drop_grazing_strokes(

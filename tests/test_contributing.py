@@ -1,5 +1,6 @@
 """The recipes of CONTRIBUTING run, and what they add is found where the page says."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -20,17 +21,59 @@ from shards import small_shards
 PAGE = Path(__file__).parent.parent / "CONTRIBUTING.md"
 
 
-def run_recipe(title: str) -> dict[str, object]:
-    """Execute the Python block below a heading; return what it defines."""
+MAX_STATEMENT_LINES, MAX_IMPORT_LINES = 12, 6
+"""Lines of a recipe that are not empty: all but imports and docstrings, and imports."""
+
+
+def read_recipe(title: str) -> str:
+    """Return the Python block below a heading."""
     section = PAGE.read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"^```python\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    return code
+
+
+def run_recipe(title: str) -> dict[str, object]:
+    """Execute a recipe; return what it defines."""
+    code = read_recipe(title)
     names: dict[str, object] = {"__name__": "recipe"}
     exec(compile(code, str(PAGE), "exec"), names)
     return names
 
 
+def recipe_titles() -> list[str]:
+    return re.findall(r"^## (Add .*)$", PAGE.read_text(), flags=re.MULTILINE)
+
+
+def count_lines(code: str) -> tuple[int, int]:
+    """Return the lines of imports, and all others but empty lines and docstrings."""
+    tree = ast.parse(code)
+    imports, docstrings = set(), set()
+    for node in ast.walk(tree):
+        lines = range(getattr(node, "lineno", 0), getattr(node, "end_lineno", 0) + 1)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            imports.update(lines)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            docstrings.update(lines)
+    written = {number for number, line in enumerate(code.splitlines(), 1) if line.strip()}
+    return len(imports), len(written - imports - docstrings)
+
+
+@pytest.mark.parametrize("title", recipe_titles())
+def test_a_recipe_takes_about_ten_lines(title):
+    imports, others = count_lines(read_recipe(title))
+    assert imports <= MAX_IMPORT_LINES
+    assert others <= MAX_STATEMENT_LINES
+
+
+def test_lines_are_counted_without_imports_and_docstrings():
+    code = (
+        'import a\nfrom b import (\n    c,\n)\n\ndef f():\n    """One."""\n    return 1 + (\n  1)\n'
+    )
+    assert count_lines(code) == (4, 3)
+
+
 def test_every_recipe_has_a_test():
-    titles = re.findall(r"^## (Add .*)$", PAGE.read_text(), flags=re.MULTILINE)
+    titles = recipe_titles()
     tests = Path(__file__).read_text()
     assert len(titles) == 4
     assert [title for title in titles if f'run_recipe("{title}")' not in tests] == []
@@ -101,5 +144,5 @@ def test_a_measurement(images):
     with create_image(out, objects, command="test", request={}, sources=[]) as output:
         assert len(output.write_blocks()) == 18
         ids, means = mean_grey_values(output, objects, raw)
-    assert ids.tolist() == [0, 1, 7]
+    assert ids.tolist() == [1, 7]
     assert means == pytest.approx([arrays["raw"][arrays["objects"] == i].mean() for i in ids])

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from asem.annotate import membrane_energy, paper_energy
+from asem.annotate import membrane_energy
 from asem.annotate.fragments import FragmentConfig
 from asem.annotate.graphcut import ENERGIES, GraphCutConfig, cut_region, prepare_region
 from asem.annotate.hard_constraints import downsample_strokes, drop_grazing_strokes
 from asem.annotate.membrane_energy import MembraneConfig
 from asem.annotate.paper_energy import PaperConfig
+from asem.annotate.supervoxel_energy import PreparedSupervoxels
 from asem.annotate.supervoxels import SupervoxelConfig
 
 VOXEL = (8.0, 4.0, 4.0)
@@ -27,8 +28,8 @@ both = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 def energy_of(region, strokes):
     """The energy that a region minimizes, where no node has strokes of both labels."""
-    if isinstance(region, paper_energy.PreparedPaperRegion):
-        return paper_energy.build_paper_energy(region, region.graph, strokes)
+    if isinstance(region, PreparedSupervoxels):
+        return region.build_energy(strokes)
     labels = region.fragments.labels
     bins = downsample_strokes(strokes, region.bin_factors, labels.shape)
     return membrane_energy.build_membrane_energy(
@@ -70,6 +71,17 @@ def test_strokes_keep_their_label_also_within_one_node(ball, rng, config):
     assert found.foreground[strokes == 1].all()
     assert not found.foreground[strokes == 2].any()
     assert np.isinf(found.voxel_margins[strokes > 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels", "energy"),
+    [("membranes", 1020, 4.479129990942151), ("paper", 1104, 997.2007984995355)],
+)
+def test_results_do_not_change_between_versions(ball, strokes, name, voxels, energy):
+    """The values are those of the version that added the test."""
+    found = cut_region(prepare_region(ball[0], VOXEL, CONFIGS[name]), strokes)
+    assert np.count_nonzero(found.foreground) == voxels
+    assert found.energy == pytest.approx(energy, rel=1e-6)
 
 
 @both
@@ -155,7 +167,7 @@ def test_a_prior_of_another_shape_or_for_the_papers_energy(ball, strokes):
         ValueError, match=r"the prediction has shape \(1, 32, 32\), the region \(16"
     ):
         cut_region(prepare_region(ball[0], VOXEL), strokes, prior[:1])
-    with pytest.raises(ValueError, match='energy = "paper" allows no prediction'):
+    with pytest.raises(ValueError, match='allows no prediction; use energy = "membranes"'):
         cut_region(prepare_region(ball[0], VOXEL, CONFIGS["paper"]), strokes, prior)
 
 

@@ -3,12 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asem.annotate.paper_energy import (
-    PaperConfig,
-    build_paper_energy,
-    measure_supervoxels,
-    prepare,
-)
+from asem.annotate.paper_energy import PAPER_TERMS, PaperConfig
+from asem.annotate.supervoxel_energy import SupervoxelGraph
 from asem.annotate.supervoxels import SupervoxelConfig
 
 VOXEL = (8.0, 4.0, 4.0)
@@ -17,13 +13,10 @@ CONFIG = PaperConfig(supervoxels=SupervoxelConfig(number=150))
 
 def test_it_does_not_depend_on_the_numbers_of_supervoxels(ball, strokes, rng):
     raw, _ = ball
-    region = prepare(raw, VOXEL, CONFIG)
+    region = PAPER_TERMS.prepare(raw, VOXEL, CONFIG)
     order = rng.permutation(len(region.graph.sizes)).astype(np.int32)
-    labels = order[region.graph.labels]
-    other = replace(
-        region,
-        graph=measure_supervoxels(labels, raw, region.histogram_bin, region.spacing, CONFIG.bins),
-    )
+    graph = replace(region.graph, labels=order[region.graph.labels])
+    other = PAPER_TERMS.prepare_graph(graph, CONFIG)
     one, two = region.cut(strokes), other.cut(strokes)
     assert np.array_equal(one.foreground, two.foreground)
     assert two.energy == pytest.approx(one.energy)
@@ -40,10 +33,9 @@ def test_the_terms_of_the_energy():
     labels = np.array([[[0, 0, 1]], [[2, 2, 1]]], np.int32)
     strokes = np.array([[[1, 0, 0]], [[0, 2, 0]]], np.uint8)
     config = PaperConfig(bins=2, contrast_sigma=1, likelihood=3, distance=5, smoothness=7)
-    region = prepare(unit, (8.0, 4.0, 2.0), config)
-    z, x = 2.0, 0.5  # the geometric mean of the voxel size is 4 nm
-    graph = measure_supervoxels(labels, unit, region.histogram_bin, region.spacing, 2)
-    energy = build_paper_energy(region, graph, strokes)
+    z, x = 2.0, 0.5
+    graph = SupervoxelGraph(labels, unit, (z, 1.0, x))
+    energy = PAPER_TERMS.prepare_graph(graph, config).build_energy(strokes)
     assert energy.hard_constraints.tolist() == [1, 0, 2]
 
     likely, unlikely = np.log(3 / 2), np.log(3)  # 1 + 1 of 3 in the stroke's bin, 1 in the other
@@ -58,8 +50,3 @@ def test_the_terms_of_the_energy():
     contrast = np.exp(-differs / (2 * differs.mean()) / 2)
     apart = np.array([np.hypot(z / 2, 1.5 * x), z, np.hypot(z / 2, 1.5 * x)])
     assert np.allclose(energy.pairwise, 7 * contrast / apart)
-
-
-def test_its_boundary_has_no_settings(ball):
-    region = prepare(ball[0], VOXEL, CONFIG)
-    assert region.with_boundary(smoothing_nm=1.0, threshold=0.1) is region

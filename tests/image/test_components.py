@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from asem.blocks.block_results import BlockResults
 from asem.image.components import (
+    _measure_block,
     _measure_components,
-    _record_components,
     id_dtype,
     merge_components,
     relabel_block,
@@ -30,13 +30,10 @@ def objects_of(labels, block, folder):
     blocks = list(split_into_blocks(Roi.of_shape(labels.shape), block))
     records = BlockResults(folder / "records")
     for roi in blocks:
-        _record_components(
-            roi,
-            read_block=lambda r: labels[r.slices],
-            features=None,
-            records=records,
-            shape=labels.shape,
+        record = _measure_block(
+            roi, read_block=lambda r: labels[r.slices], features=None, shape=labels.shape
         )
+        records.save(roi, **record)
     return blocks, merge_components(records, blocks, labels.shape)
 
 

@@ -1,5 +1,6 @@
 """Binary pairwise energy on a graph, its minimum cut, and the margin of each node."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,3 +120,32 @@ class Cut:
             self.bin_factors,
             self.foreground.shape,
         )
+
+
+def find_minimum_cut(
+    energy: Energy,
+    node_labels: npt.NDArray[np.int32],
+    *,
+    bin_factors: IntZYX = (1, 1, 1),
+    to_voxels: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]] | None = None,
+) -> Cut:
+    """Return the cut of minimum energy.
+
+    Parameters
+    ----------
+    energy
+        Energy of n nodes.
+    node_labels, bin_factors
+        Node of each bin, and voxels of a bin, as in `Cut`.
+    to_voxels
+        Converts the foreground of bins to that of voxels; None: bins are voxels.
+    """
+    sides = energy.minimize()
+    foreground = sides[node_labels]
+    return Cut(
+        foreground if to_voxels is None else to_voxels(foreground),
+        energy.evaluate(sides),
+        node_labels,
+        bin_factors,
+        energy.node_margins(sides),
+    )

@@ -1,8 +1,9 @@
 """Graph cut from strokes: prepare a region once, then cut it as often as strokes change.
 
 `ENERGIES` lists the energies: that of `asem.annotate.membrane_energy`, the default, and the paper's
-(`asem.annotate.paper_energy`). To add one, write a module with its settings and a function that
-prepares a region, and add an entry.
+(`asem.annotate.paper_energy`). To add one between supervoxels, write a module with its settings and
+its two terms (`asem.annotate.supervoxel_energy`), and add an entry; any other one needs a function
+that prepares a region.
 """
 
 from collections.abc import Callable
@@ -50,7 +51,7 @@ ENERGIES = {
     "membranes": EnergyEntry(
         membrane_energy.MembraneConfig, membrane_energy.prepare, cache=CACHE_FORMAT
     ),
-    "paper": EnergyEntry(paper_energy.PaperConfig, paper_energy.prepare),
+    "paper": EnergyEntry(paper_energy.PaperConfig, paper_energy.PAPER_TERMS.prepare),
 }
 """Value of `GraphCutConfig.energy`, and name of its table of settings -> energy."""
 

@@ -19,6 +19,7 @@ The boundary of the cut, which follows faces of bins, is smoothed and interpolat
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -29,7 +30,7 @@ from scipy import ndimage
 from asem.annotate.appearance import appearance_log_odds, fragment_features
 from asem.annotate.bins import bin_factors_of, relative_spacing, upsample_and_threshold
 from asem.annotate.edits import BACKGROUND, FOREGROUND
-from asem.annotate.energy import Cut, Energy
+from asem.annotate.energy import Cut, Energy, find_minimum_cut
 from asem.annotate.fragments import FragmentConfig, Fragments
 from asem.annotate.hard_constraints import (
     constrain_nodes,
@@ -128,18 +129,28 @@ class PreparedMembraneRegion:
         energy = build_membrane_energy(
             fragments, features, bin_strokes, self.config, prior=fragment_prior
         )
-        sides = energy.minimize()
-        sigma = per_axis(
-            lambda voxel, factor: self.config.smoothing_nm / (voxel * factor),
-            self.voxel_size,
-            factors,
+        return find_minimum_cut(
+            energy,
+            fragments.labels,
+            bin_factors=factors,
+            to_voxels=partial(self._smooth_boundary, strokes=strokes),
         )
-        smooth = ndimage.gaussian_filter(sides[fragments.labels].astype(np.float32), sigma)
-        foreground = upsample_and_threshold(smooth, factors, self.shape, self.config.threshold)
+
+    def _smooth_boundary(
+        self, bins: npt.NDArray[np.bool_], strokes: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.bool_]:
+        """Return the voxels of a foreground of bins, smoothed; strokes keep their label."""
+        sigma = per_axis(
+            lambda size: self.config.smoothing_nm / size,
+            _bin_sizes(self.bin_factors, self.voxel_size),
+        )
+        smooth = ndimage.gaussian_filter(bins.astype(np.float32), sigma)
+        foreground = upsample_and_threshold(
+            smooth, self.bin_factors, self.shape, self.config.threshold
+        )
         foreground |= strokes == FOREGROUND
         foreground &= strokes != BACKGROUND
-        margins = energy.node_margins(sides)
-        return Cut(foreground, energy.evaluate(sides), fragments.labels, factors, margins)
+        return foreground
 
     def split(
         self, bin_strokes: npt.NDArray[np.uint8]

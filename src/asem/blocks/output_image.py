@@ -1,6 +1,6 @@
 """Create an OME-NGFF image, write it block by block and finish it with pyramid and metadata."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -83,6 +83,37 @@ class OutputImage:
             progress=self.progress,
         )
 
+    def store_block_results(
+        self,
+        measure: Callable[[Roi], Mapping[str, npt.NDArray[Any]]],
+        blocks: Iterable[Roi],
+        *,
+        stage: str,
+        block_bytes: int = 0,
+    ) -> BlockResults:
+        """Store the arrays that `measure` returns for each block that is not done.
+
+        Parameters
+        ----------
+        measure
+            Returns named arrays; runs in other processes, so that it can be pickled.
+        blocks
+            The order does not matter.
+        stage
+            Name for the journal and the progress, and of the results.
+        block_bytes
+            Memory of one block.
+
+        Returns
+        -------
+        BlockResults
+            The arrays of all blocks, also of those that an interrupted run measured.
+        """
+        results = self.block_results(stage)
+        store = partial(_store_result, measure=measure, results=results)
+        self.run(store, blocks, stage=stage, block_bytes=block_bytes)
+        return results
+
     def fill(
         self,
         read: Callable[[Roi], npt.NDArray[Any]],
@@ -144,6 +175,15 @@ def _write_block(
     block: Roi, *, read: Callable[[Roi], npt.NDArray[Any]], target: ZarrArray
 ) -> WriteFuture:
     return target.write(block.slices, read(block).astype(target.dtype, copy=False))
+
+
+def _store_result(
+    block: Roi,
+    *,
+    measure: Callable[[Roi], Mapping[str, npt.NDArray[Any]]],
+    results: BlockResults,
+) -> None:
+    results.save(block, **measure(block))
 
 
 @contextmanager

@@ -141,32 +141,20 @@ def find_connected_objects(
     features
         Computes further arrays to store with the record of a block.
     """
-    records, blocks = output.block_results(stage), output.write_blocks()
-    record = partial(
-        _record_components,
-        read_block=read_block,
-        features=features,
-        records=records,
-        shape=output.volume.shape,
-    )
-    output.run(
-        record,
+    blocks, shape = output.write_blocks(), output.volume.shape
+    records = output.store_block_results(
+        partial(_measure_block, read_block=read_block, features=features, shape=shape),
         blocks,
         stage=stage,
         block_bytes=LABELLING_VOXEL_BYTES * max(block.size for block in blocks),
     )
-    return merge_components(records, blocks, output.volume.shape)
+    return merge_components(records, blocks, shape)
 
 
-def _record_components(
-    block: Roi,
-    *,
-    read_block: BlockReader,
-    features: ComponentFeatures | None,
-    records: BlockResults,
-    shape: IntZYX,
-) -> None:
-    """Label a block and store the record of its components."""
+def _measure_block(
+    block: Roi, *, read_block: BlockReader, features: ComponentFeatures | None, shape: IntZYX
+) -> dict[str, npt.NDArray[Any]]:
+    """Label a block and return the record of its components."""
     labels = read_block(block)
     components = label_components(labels)
     sizes, first = _measure_components(
@@ -179,7 +167,8 @@ def _record_components(
     }
     first_index = np.unravel_index(_to_block_indices(first, block, shape), block.shape)
     further = features(block, components) if features else {}
-    records.save(block, sizes=sizes, first=first, label=labels[first_index], **faces, **further)
+    record = {"sizes": sizes, "first": first, "label": labels[first_index]}
+    return record | faces | further
 
 
 def _to_block_indices(

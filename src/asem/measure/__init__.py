@@ -1,1 +1,1 @@
-"""Measurements: scores of a prediction against labels."""
+"""Measurements: scores of a prediction against labels, and columns of objects."""

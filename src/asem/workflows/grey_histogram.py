@@ -37,7 +37,7 @@ def has_exact_histogram(dtype: np.dtype[Any]) -> bool:
 def sum_value_counts(
     value_counts: BlockResults, blocks: Sequence[Roi], dtype: np.dtype[Any]
 ) -> GreyHistogram:
-    """Sum the counts that `count_block_values` saved for each block."""
+    """Sum the counts of the grey values of each block (`count_block_values`)."""
     return GreyHistogram.from_value_counts(_sum_counts(value_counts, blocks), dtype)
 
 
@@ -48,9 +48,9 @@ def _sum_counts(results: BlockResults, blocks: Sequence[Roi]) -> npt.NDArray[np.
     return counts
 
 
-def count_block_values(block: Roi, *, volume: Volume, value_counts: BlockResults) -> None:
-    """Count the grey values of a block; integers of up to 16 bits."""
-    value_counts.save(block, counts=count_values(volume.read(block)))
+def count_block_values(block: Roi, *, volume: Volume) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the counts of the grey values of a block; integers of up to 16 bits."""
+    return {"counts": count_values(volume.read(block))}
 
 
 def measure_histogram(output: OutputImage, volume: Volume, blocks: Sequence[Roi]) -> GreyHistogram:
@@ -70,19 +70,17 @@ def measure_histogram(output: OutputImage, volume: Volume, blocks: Sequence[Roi]
     """
     block_bytes = max(block.size for block in blocks) * (volume.dtype.itemsize + 2)
     if has_exact_histogram(volume.dtype):
-        value_counts = output.block_results("grey values")
-        count = partial(count_block_values, volume=volume, value_counts=value_counts)
-        output.run(count, blocks, stage="grey values", block_bytes=block_bytes)
+        count = partial(count_block_values, volume=volume)
+        value_counts = output.store_block_results(
+            count, blocks, stage="grey values", block_bytes=block_bytes
+        )
         return sum_value_counts(value_counts, blocks, volume.dtype)
     candidates = usual_padding_values(volume.dtype)
     for stage in ("ends", "extremes"):  # the minimum and maximum are candidates, too
-        block_results = output.block_results(stage)
-        find = partial(
-            _find_block_range, volume=volume, candidates=candidates, block_results=block_results
-        )
-        output.run(find, blocks, stage=stage, block_bytes=block_bytes)
+        find = partial(_find_block_range, volume=volume, candidates=candidates)
+        ranges = output.store_block_results(find, blocks, stage=stage, block_bytes=block_bytes)
         formats = {"ends": RANGE_FORMAT, "candidates": ArraySpec("int64", (len(candidates),))}
-        results = [block_results.load(block, **formats) for block in blocks]
+        results = [ranges.load(block, **formats) for block in blocks]
         ends = np.array([result["ends"] for result in results])
         low, high = ends[:, 0].min(), ends[:, 1].max()
         if stage == "ends":
@@ -130,15 +128,11 @@ def _refine_bins(
     for number in range(MAX_PASSES):
         if bins is None:
             break
-        bin_counts = output.block_results(f"contrast {number}")
-        count = partial(
-            _count_block_bins,
-            volume=volume,
-            bins=bins,
-            candidates=list(histogram.candidate_counts),
-            bin_counts=bin_counts,
+        candidates = list(histogram.candidate_counts)
+        count = partial(_count_block_bins, volume=volume, bins=bins, candidates=candidates)
+        bin_counts = output.store_block_results(
+            count, blocks, stage=f"contrast {number}", block_bytes=block_bytes
         )
-        output.run(count, blocks, stage=f"contrast {number}", block_bytes=block_bytes)
         total = _sum_counts(bin_counts, blocks)
         if not total.any():
             return histogram
@@ -164,22 +158,17 @@ def _exclude_candidates(
 
 
 def _find_block_range(
-    block: Roi, *, volume: Volume, candidates: Sequence[float], block_results: BlockResults
-) -> None:
+    block: Roi, *, volume: Volume, candidates: Sequence[float]
+) -> dict[str, npt.NDArray[Any]]:
     others, counts = _exclude_candidates(volume, block, candidates)
     ends = [others.min(), others.max()] if others.size else [np.inf, -np.inf]
-    block_results.save(block, ends=np.array(ends, np.float64), candidates=counts)
+    return {"ends": np.array(ends, np.float64), "candidates": counts}
 
 
 def _count_block_bins(
-    block: Roi,
-    *,
-    volume: Volume,
-    bins: GreyBins,
-    candidates: Sequence[float],
-    bin_counts: BlockResults,
-) -> None:
-    bin_counts.save(block, counts=bins.histogram(_exclude_candidates(volume, block, candidates)[0]))
+    block: Roi, *, volume: Volume, bins: GreyBins, candidates: Sequence[float]
+) -> dict[str, npt.NDArray[np.int64]]:
+    return {"counts": bins.histogram(_exclude_candidates(volume, block, candidates)[0])}
 
 
 def check_finite(voxels: npt.NDArray[Any], name: str) -> None:
