@@ -67,7 +67,7 @@ def test_a_run_with_a_foreign_file_is_not_deleted(cell, run, tmp_path, capsys, p
 
 
 def test_a_file_that_appears_after_the_check_stays(cell, run, tmp_path, monkeypatch):
-    folder, prepare = tmp_path / "run", run_training._prepare_run_directory
+    folder, prepare = tmp_path / "run", run_training.prepare_run_directory
     shutil.copytree(run, folder)
 
     def check_and_add(*args, **options):
@@ -76,7 +76,7 @@ def test_a_file_that_appears_after_the_check_stays(cell, run, tmp_path, monkeypa
             (folder / "thesis.tex").write_text("x")
         return delete
 
-    monkeypatch.setattr(run_training, "_prepare_run_directory", check_and_add)
+    monkeypatch.setattr(run_training, "prepare_run_directory", check_and_add)
     with pytest.raises(FileExistsError, match=r"run holds more than a run .thesis.tex"):
         train_model(cell / "train.toml", out=folder, overwrite=True)
     assert (folder / "thesis.tex").read_text() == "x"
