@@ -36,9 +36,10 @@ from asem.model.checkpoint import load_checkpoint, save_model
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, describe_device, resolve_precision
-from asem.model.inference import MAX_TILE, NetworkRunner
+from asem.model.inference import NetworkRunner
 from asem.model.onnx_graph import make_onnx_model
 from asem.model.receptive_field import count_flops
+from asem.model.tiling import MAX_TILE
 from asem.model.unet import UNet, initialize_weights, lattice, output_size, valid_input_size
 from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.system.malloc_settings import retain_freed_memory

@@ -19,7 +19,7 @@ from asem.model.block_prediction import find_required_raw
 from asem.model.checkpoint import find_checkpoint, hash_weights, read_checkpoint_info, read_weights
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.device_pool import DevicePool, NetworkSpec
-from asem.model.inference import plan_tiles
+from asem.model.tiling import plan_tiles
 from asem.model.unet import lattice
 from asem.model.voxel_size_range import format_voxel_size_range, network_voxel_size
 from asem.system.resources import check_free_memory

@@ -12,7 +12,7 @@ from asem.blocks.current_worker import current_worker
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_devices, resolve_precision
 from asem.model.device_pool import free_device_memory
-from asem.model.inference import find_largest_tile
+from asem.model.tiling import find_largest_tile
 
 
 @dataclass(frozen=True)
