@@ -1,7 +1,9 @@
-"""A ball to segment by a few strokes."""
+"""A ball to segment by a few strokes; an empty annotation of a small volume."""
 
 import numpy as np
 import pytest
+
+from asem.annotate.session import AnnotationSession
 
 
 @pytest.fixture
@@ -21,3 +23,14 @@ def strokes(ball):
     drawn[8, 15, 12:23] = 1
     drawn[8, 2, 2:30] = drawn[8, 2:30, 2] = 2
     return drawn
+
+
+@pytest.fixture
+def session(tmp_path):
+    with AnnotationSession.open(tmp_path / "session", "raw", (4, 5, 6)) as session:
+        yield session
+
+
+@pytest.fixture
+def annotation(session):
+    return session.open_structure("mito")

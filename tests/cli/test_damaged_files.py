@@ -12,7 +12,7 @@ import tensorstore as ts
 import tifffile
 
 import funlib
-from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_files import PriorPrediction
 from asem.cli import main
 from asem.cli.streams import CONTROL_CHARACTERS
 from asem.volume import ngff

@@ -13,7 +13,7 @@ import numpy as np
 from asem.annotate.edits import Edit, Stroke
 from asem.annotate.energy import Cut
 from asem.annotate.session import AnnotationSession
-from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_files import PriorPrediction
 from asem.plugin.cut_service import BoundaryOptions, CutRequest, CutResult, CutService
 from asem.plugin.gui_thread import CallInGuiThread, first_line_of
 from asem.plugin.prediction_service import PredictionService

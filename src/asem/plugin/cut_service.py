@@ -13,7 +13,7 @@ from asem.annotate.energy import Cut
 from asem.annotate.graphcut import GraphCutConfig, cut_region
 from asem.annotate.membrane_energy import MembraneConfig
 from asem.annotate.prepared_region import PreparedRegion
-from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_files import PriorPrediction
 from asem.blocks.kernel_locks import workqueue_lock
 from asem.plugin.gui_thread import CallInGuiThread
 from asem.plugin.latest_only_worker import LatestOnlyWorker
