@@ -1,24 +1,13 @@
-"""The annotation model without Qt: the test calls what is scheduled in the GUI thread."""
-
-import queue
-import time
-from functools import partial
-from threading import Event
+"""The annotation model without Qt: windows, edits, acceptance."""
 
 import numpy as np
-import pytest
 
 from asem.annotate.edits import Stroke
-from asem.plugin import annotation_model, prediction_service
-from asem.plugin.annotation_model import AnnotationModel
 from asem.plugin.cut_service import BoundaryOptions
 from asem.volume.sources import open_labels
 from asem.volume.volume import ZeroArray
-from asem.workflows.annotation import open_session, window_grid_of
 from asem.workflows.describe import describe_volume
-
-FOREGROUND = Stroke(1, 0, 2, False, ((24, 4, 43), (24, 4, 50)))
-BACKGROUND = Stroke(2, 0, 2, False, ((24, 24, 4), (24, 24, 50)))
+from strokes import BACKGROUND, FOREGROUND
 
 
 class Damaged(ZeroArray):
@@ -26,66 +15,6 @@ class Damaged(ZeroArray):
 
     def __getitem__(self, index):
         raise ValueError("chunk 0 is damaged")
-
-
-class GuiThread:
-    """The thread of the test acts as GUI thread."""
-
-    def __init__(self):
-        self.calls = queue.Queue()
-
-    def settle(self, model):
-        end = time.monotonic() + 120
-        while model.is_cutting or model.is_predicting or not self.calls.empty():
-            assert time.monotonic() < end, model.status
-            try:
-                self.calls.get(timeout=0.05)()
-            except queue.Empty:
-                continue
-
-
-@pytest.fixture
-def gui_thread():
-    return GuiThread()
-
-
-@pytest.fixture
-def model(raw, gui_thread, monkeypatch):
-    """Two windows along x; the first one is prepared."""
-    monkeypatch.setattr(annotation_model, "window_grid_of", partial(window_grid_of, edge=80))
-    model = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
-    assert [window.shape for window in model.windows] == [(48, 80, 56)] * 2
-    gui_thread.settle(model)
-    yield model
-    model.close()
-
-
-@pytest.fixture
-def drawn(model, gui_thread):
-    """The model with both strokes and their cut."""
-    model.add_edit(FOREGROUND)
-    model.add_edit(BACKGROUND)
-    gui_thread.settle(model)
-    assert model.status.startswith("cut in ")
-    return model
-
-
-def test_missing_strokes_are_named(model):
-    assert model.status == "draw foreground and background"
-    model.add_edit(FOREGROUND)
-    assert model.status == "draw background too"
-    model.add_edit(Stroke(0, 0, 4, False, FOREGROUND.path))
-    assert model.status == "draw foreground and background"
-
-
-def test_only_the_newest_cut_is_shown(drawn, gui_thread):
-    shown = []
-    drawn.on_change = lambda change: change == "cut" and shown.append(drawn.status)
-    for column in range(5):
-        drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10 + column),)))
-    gui_thread.settle(drawn)
-    assert len(shown) == 1
-    assert drawn.state.foreground[30, 10, 14]
 
 
 def test_without_automatic_cuts_edits_change_no_cut(drawn, gui_thread):
@@ -98,20 +27,6 @@ def test_without_automatic_cuts_edits_change_no_cut(drawn, gui_thread):
     drawn.request_cut()
     gui_thread.settle(drawn)
     assert drawn.state.foreground[30, 10, 10]
-
-
-def test_smoothing_changes_the_cut_and_prepares_nothing_again(drawn, gui_thread):
-    before = drawn.state.foreground.copy()
-    drawn.boundary_options = BoundaryOptions(smoothing_nm=60)
-    drawn.request_cut()
-    assert drawn.status == "cutting..."
-    gui_thread.settle(drawn)
-    assert not np.array_equal(drawn.state.foreground, before)
-    for threshold, grows in ((0.2, True), (0.8, False)):
-        drawn.boundary_options = BoundaryOptions(threshold=threshold)
-        drawn.request_cut()
-        gui_thread.settle(drawn)
-        assert (drawn.state.foreground.sum() > before.sum()) == grows
 
 
 def test_a_cut_starts_from_a_prediction_and_strokes_correct_it(model, run, raw, gui_thread):
@@ -143,81 +58,6 @@ def test_a_cut_starts_from_a_prediction_and_strokes_correct_it(model, run, raw, 
     assert by["network"] == str(run.resolve())
 
 
-def test_a_prediction_is_stored_until_it_is_discarded(raw, run, gui_thread):
-    model = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
-    model.predict_window(run)
-    gui_thread.settle(model)
-    probability = model.state.prediction.probability.copy()
-    foreground = model.state.foreground.copy()
-    model.close()
-    reopened = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
-    gui_thread.settle(reopened)
-    assert np.array_equal(reopened.state.prediction.probability, probability)
-    assert np.array_equal(reopened.state.foreground, foreground)
-    reopened.set_structure("er")
-    assert reopened.state.prediction is None
-    reopened.set_structure("mito")
-    reopened.discard_prediction()
-    gui_thread.settle(reopened)
-    assert reopened.status == "draw foreground and background"
-    assert not reopened.state.foreground.any()
-    reopened.discard_prediction()
-    assert reopened.status == "this window has no prediction"
-    reopened.close()
-
-
-def test_drawing_and_navigation_continue_during_a_prediction(drawn, run, gui_thread):
-    drawn.predict_window(run)
-    drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
-    assert drawn.is_predicting
-    assert "predicting, " in drawn.progress_text
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    assert drawn.state.prediction is None
-    assert "predicting" not in drawn.progress_text
-    drawn.go_to_window(0)
-    assert drawn.state.prediction is not None
-    gui_thread.settle(drawn)
-    assert drawn.state.foreground[30, 10, 10]
-
-
-def test_closing_ends_a_prediction(drawn, run, monkeypatch):
-    started, ended = Event(), Event()
-
-    def endless(*arguments):
-        started.set()
-        try:
-            while True:
-                arguments[-1]("predict", 0, 1)
-                time.sleep(0.01)
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(prediction_service, "predict_window", endless)
-    drawn.predict_window(run)
-    assert started.wait(10)
-    drawn.close()
-    assert ended.is_set()
-
-
-def test_a_damaged_prediction_is_reported_and_strokes_are_read(drawn, run, gui_thread):
-    drawn.predict_window(run)
-    gui_thread.settle(drawn)
-    (file,) = (drawn.annotation.folder / "predictions").iterdir()
-    file.write_bytes(b"")
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    drawn.go_to_window(0)
-    assert "is damaged; predict the window" in drawn.status
-    gui_thread.settle(drawn)
-    assert drawn.state.strokes.any()
-    assert drawn.can_discard_prediction
-    drawn.discard_prediction()
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("cut in ")
-    assert not drawn.can_discard_prediction
-
-
 def test_labels_record_the_network_from_which_they_started(model, run, raw, tmp_path, gui_thread):
     model.predict_window(run)
     gui_thread.settle(model)
@@ -234,30 +74,6 @@ def test_labels_record_the_network_from_which_they_started(model, run, raw, tmp_
     assert by["network"] == str(run.resolve())
 
 
-def test_a_prediction_is_cancelled_or_replaced(drawn, run, monkeypatch, gui_thread):
-    started = Event()
-
-    def endless(*arguments):
-        started.set()
-        while True:
-            arguments[-1]("predict", 0, 1)
-            time.sleep(0.01)
-
-    monkeypatch.setattr(prediction_service, "predict_window", endless)
-    drawn.predict_window(run)
-    assert started.wait(10)
-    assert drawn.can_discard_prediction
-    drawn.discard_prediction()
-    assert drawn.status == "prediction cancelled"
-    assert not drawn.is_predicting
-    drawn.predict_window(run)
-    monkeypatch.undo()
-    drawn.predict_window(run)
-    assert drawn.status.endswith("; the previous prediction was cancelled")
-    gui_thread.settle(drawn)
-    assert drawn.state.prediction is not None
-
-
 def test_an_accepted_window_can_become_all_background(drawn, gui_thread):
     drawn.accept_window()
     assert drawn.annotation.read_labels(drawn.window).any()
@@ -266,18 +82,6 @@ def test_an_accepted_window_can_become_all_background(drawn, gui_thread):
     drawn.accept_window()
     assert drawn.status == "window 1 accepted"
     assert not drawn.annotation.read_labels(drawn.window).any()
-
-
-def test_a_failed_prediction_leaves_the_cut(drawn, tmp_path, gui_thread):
-    drawn.predict_window(tmp_path / "none")
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("prediction failed: ")
-    assert "none" in drawn.status
-    assert drawn.state.foreground.any()
-    assert drawn.state.prediction is None
-    drawn.request_cut()
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("cut in ")
 
 
 def test_undo_and_redo_go_to_the_window_of_the_stroke(drawn, gui_thread):
@@ -359,22 +163,6 @@ def test_a_stroke_that_cannot_be_stored_is_not_shown(drawn):
     assert np.array_equal(drawn.state.strokes, before)
     drawn.undo()
     assert drawn.status.startswith("cannot undo: ")
-
-
-def test_the_error_of_preparing_a_window_is_shown(model, gui_thread, monkeypatch):
-    monkeypatch.setattr(
-        "asem.plugin.cut_service.prepare_window",
-        lambda *_: (_ for _ in ()).throw(ValueError("grey")),
-    )
-    model.go_to_window(1)
-    gui_thread.settle(model)
-    assert model.status == "cut failed: grey"
-    assert not model.is_cutting
-    model.add_edit(Stroke(1, 0, 2, False, ((30, 10, 70),)))
-    model.add_edit(Stroke(2, 0, 2, False, ((30, 30, 70),)))
-    gui_thread.settle(model)
-    model.accept_window()
-    assert model.status.startswith("nothing to accept")
 
 
 def test_a_window_that_cannot_be_read_is_not_opened(drawn):
