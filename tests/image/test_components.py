@@ -9,7 +9,6 @@ from asem.blocks.block_results import BlockResults
 from asem.image.components import (
     _measure_components,
     _record_components,
-    id_dtype,
     merge_components,
     relabel_block,
 )
@@ -99,11 +98,6 @@ def test_ids_beyond_2_to_the_32_do_not_overflow(tmp_path):
     objects.save_relabelling(kept, objects.assign_ids() + 2**32)
     block = Roi((0, 0, 2), (1, 1, 1))
     assert relabel_block(np.array([[[1]]], np.uint8), block, kept).tolist() == [[[2**32 + 2]]]
-
-
-def test_the_dtype_of_ids_leaves_room_for_unknown():
-    assert id_dtype(2 * (2**32 - 2)) == np.uint32
-    assert id_dtype(2 * (2**32 - 1)) == np.uint64
 
 
 def test_nothing_has_no_objects(folder):
