@@ -148,8 +148,8 @@ def backends(args: argparse.Namespace) -> None:
     retain_freed_memory()  # as `asem predict` does
     config, rounds = ModelConfig(), args.rounds
     net, _ = load_checkpoint(random_network(args.runs, "random_network", config))
-    kept = (output_size(config, PUBLISHED) or 0) // lattice(config) * lattice(config)
-    tiles = (kept, MAX_TILE["cpu"])
+    tile_edge = (output_size(config, PUBLISHED) or 0) // lattice(config) * lattice(config)
+    tiles = (tile_edge, MAX_TILE["cpu"])
     voxels = np.random.default_rng(0).uniform(-1, 1, [valid_input_size(config, tiles[1])] * 3)
     large = voxels.astype(np.float32)
     small = np.ascontiguousarray(large[(slice(PUBLISHED),) * 3])

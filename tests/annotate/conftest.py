@@ -19,10 +19,10 @@ def ball(rng):
 @pytest.fixture
 def strokes(ball):
     """On one plane: a line through the ball, a frame around it."""
-    drawn = np.zeros(ball[0].shape, np.uint8)
-    drawn[8, 15, 12:23] = 1
-    drawn[8, 2, 2:30] = drawn[8, 2:30, 2] = 2
-    return drawn
+    strokes = np.zeros(ball[0].shape, np.uint8)
+    strokes[8, 15, 12:23] = 1
+    strokes[8, 2, 2:30] = strokes[8, 2:30, 2] = 2
+    return strokes
 
 
 @pytest.fixture

@@ -234,15 +234,15 @@ def test_a_log_is_only_added_to_and_synced(annotation, monkeypatch):
 def test_a_killed_process_loses_at_most_the_stroke_it_was_drawing(tmp_path):
     command = [sys.executable, "-c", DRAWING, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as drawing:
-        said = [drawing.stdout.readline() for _ in range(20)]
+        printed = [drawing.stdout.readline() for _ in range(20)]
         with pytest.raises(BlockingIOError, match=f"the annotation session {tmp_path} is open els"):
             AnnotationSession.open(tmp_path, "raw", SHAPE)
         drawing.send_signal(signal.SIGKILL)
-        said += drawing.stdout.readlines()
+        printed += drawing.stdout.readlines()
     assert drawing.returncode == -signal.SIGKILL
     with AnnotationSession.open(tmp_path, "raw", SHAPE) as session:
         annotation = session.open_structure("mito")
-        assert len(annotation.edits) - len(said) in (0, 1)
+        assert len(annotation.edits) - len(printed) in (0, 1)
         assert [edit.radius * 10**6 for edit in annotation.edits] == pytest.approx(
             range(len(annotation.edits))
         )

@@ -17,13 +17,13 @@ def test_the_zone_is_dilation_without_erosion(labels, outside, inside):
     grown = (
         ndimage.binary_dilation(foreground, CROSS, iterations=outside) if outside else foreground
     )
-    kept = (
+    eroded = (
         ndimage.binary_erosion(foreground, CROSS, iterations=inside, border_value=1)
         if inside
         else foreground
     )
     zone = exclusion_zone(labels, (outside,) * 3, (inside,) * 3)
-    assert (zone == (grown & ~kept)).all()
+    assert (zone == (grown & ~eroded)).all()
 
 
 def test_the_zone_by_hand():

@@ -70,19 +70,19 @@ def test_probability_is_the_rounded_softmax(rng):
 @pytest.mark.parametrize("config", NETS)
 def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
     """Each by the plain network on the mirrored tile."""
-    net, kept = runner(config), (8, 16, 8)
-    raw = rng.uniform(-1, 1, [valid_input_size(config, n) for n in kept]).astype(np.float32)
-    expected = np.zeros(kept)
+    net, tile_shape = runner(config), (8, 16, 8)
+    raw = rng.uniform(-1, 1, [valid_input_size(config, n) for n in tile_shape]).astype(np.float32)
+    expected = np.zeros(tile_shape)
     for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
         with torch.inference_mode():
             flipped = torch.from_numpy(np.flip(raw, axes).copy())[None, None]
             mirrored = net.net(flipped)[0].softmax(0)[1].numpy()
-        z, y, x = kept
+        z, y, x = tile_shape
         expected += np.flip(mirrored, axes)[:z, :y, :x] / 8
     seen = []
-    probability = net.probability(raw, kept, mirror=True, report_progress=seen.append).numpy()
+    probability = net.probability(raw, tile_shape, mirror=True, report_progress=seen.append).numpy()
     assert np.abs(probability - expected).max() < 1e-5
-    assert np.abs(probability - net.probability(raw, kept).numpy()).max() > 1e-3
+    assert np.abs(probability - net.probability(raw, tile_shape).numpy()).max() > 1e-3
     assert seen == sorted(seen)
     assert seen[-1] == 1
 

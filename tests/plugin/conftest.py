@@ -95,7 +95,7 @@ def model(raw, gui_thread, monkeypatch):
 
 
 @pytest.fixture
-def drawn(model, gui_thread):
+def annotated(model, gui_thread):
     """The model with both strokes and their cut."""
     model.add_edit(FOREGROUND)
     model.add_edit(BACKGROUND)

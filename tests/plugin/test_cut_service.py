@@ -15,28 +15,28 @@ def test_missing_strokes_are_named(model):
     assert model.status == "draw foreground and background"
 
 
-def test_only_the_newest_cut_is_shown(drawn, gui_thread):
-    shown = []
-    drawn.on_change = lambda change: change == "cut" and shown.append(drawn.status)
+def test_only_the_newest_cut_is_shown(annotated, gui_thread):
+    statuses = []
+    annotated.on_change = lambda change: change == "cut" and statuses.append(annotated.status)
     for column in range(5):
-        drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10 + column),)))
-    gui_thread.settle(drawn)
-    assert len(shown) == 1
-    assert drawn.state.foreground[30, 10, 14]
+        annotated.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10 + column),)))
+    gui_thread.settle(annotated)
+    assert len(statuses) == 1
+    assert annotated.state.foreground[30, 10, 14]
 
 
-def test_smoothing_changes_the_cut_and_prepares_nothing_again(drawn, gui_thread):
-    before = drawn.state.foreground.copy()
-    drawn.boundary_options = BoundaryOptions(smoothing_nm=60)
-    drawn.request_cut()
-    assert drawn.status == "cutting..."
-    gui_thread.settle(drawn)
-    assert not np.array_equal(drawn.state.foreground, before)
+def test_smoothing_changes_the_cut_and_prepares_nothing_again(annotated, gui_thread):
+    before = annotated.state.foreground.copy()
+    annotated.boundary_options = BoundaryOptions(smoothing_nm=60)
+    annotated.request_cut()
+    assert annotated.status == "cutting..."
+    gui_thread.settle(annotated)
+    assert not np.array_equal(annotated.state.foreground, before)
     for threshold, grows in ((0.2, True), (0.8, False)):
-        drawn.boundary_options = BoundaryOptions(threshold=threshold)
-        drawn.request_cut()
-        gui_thread.settle(drawn)
-        assert (drawn.state.foreground.sum() > before.sum()) == grows
+        annotated.boundary_options = BoundaryOptions(threshold=threshold)
+        annotated.request_cut()
+        gui_thread.settle(annotated)
+        assert (annotated.state.foreground.sum() > before.sum()) == grows
 
 
 def test_the_error_of_preparing_a_window_is_shown(model, gui_thread, monkeypatch):

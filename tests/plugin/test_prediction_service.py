@@ -34,22 +34,22 @@ def test_a_prediction_is_stored_until_it_is_discarded(raw, run, gui_thread):
     reopened.close()
 
 
-def test_drawing_and_navigation_continue_during_a_prediction(drawn, run, gui_thread):
-    drawn.predict_window(run)
-    drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
-    assert drawn.is_predicting
-    assert "predicting, " in drawn.progress_text
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    assert drawn.state.prediction is None
-    assert "predicting" not in drawn.progress_text
-    drawn.go_to_window(0)
-    assert drawn.state.prediction is not None
-    gui_thread.settle(drawn)
-    assert drawn.state.foreground[30, 10, 10]
+def test_drawing_and_navigation_continue_during_a_prediction(annotated, run, gui_thread):
+    annotated.predict_window(run)
+    annotated.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
+    assert annotated.is_predicting
+    assert "predicting, " in annotated.progress_text
+    annotated.go_to_window(1)
+    gui_thread.settle(annotated)
+    assert annotated.state.prediction is None
+    assert "predicting" not in annotated.progress_text
+    annotated.go_to_window(0)
+    assert annotated.state.prediction is not None
+    gui_thread.settle(annotated)
+    assert annotated.state.foreground[30, 10, 10]
 
 
-def test_closing_ends_a_prediction(drawn, run, monkeypatch):
+def test_closing_ends_a_prediction(annotated, run, monkeypatch):
     started, ended = Event(), Event()
 
     def endless(*arguments):
@@ -62,31 +62,31 @@ def test_closing_ends_a_prediction(drawn, run, monkeypatch):
             ended.set()
 
     monkeypatch.setattr(prediction_service, "predict_window", endless)
-    drawn.predict_window(run)
+    annotated.predict_window(run)
     assert started.wait(10)
-    drawn.close()
+    annotated.close()
     assert ended.is_set()
 
 
-def test_a_damaged_prediction_is_reported_and_strokes_are_read(drawn, run, gui_thread):
-    drawn.predict_window(run)
-    gui_thread.settle(drawn)
-    (file,) = (drawn.annotation.folder / "predictions").iterdir()
+def test_a_damaged_prediction_is_reported_and_strokes_are_read(annotated, run, gui_thread):
+    annotated.predict_window(run)
+    gui_thread.settle(annotated)
+    (file,) = (annotated.annotation.folder / "predictions").iterdir()
     file.write_bytes(b"")
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    drawn.go_to_window(0)
-    assert "is damaged; predict the window" in drawn.status
-    gui_thread.settle(drawn)
-    assert drawn.state.strokes.any()
-    assert drawn.can_discard_prediction
-    drawn.discard_prediction()
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("cut in ")
-    assert not drawn.can_discard_prediction
+    annotated.go_to_window(1)
+    gui_thread.settle(annotated)
+    annotated.go_to_window(0)
+    assert "is damaged; predict the window" in annotated.status
+    gui_thread.settle(annotated)
+    assert annotated.state.strokes.any()
+    assert annotated.can_discard_prediction
+    annotated.discard_prediction()
+    gui_thread.settle(annotated)
+    assert annotated.status.startswith("cut in ")
+    assert not annotated.can_discard_prediction
 
 
-def test_a_prediction_is_cancelled_or_replaced(drawn, run, monkeypatch, gui_thread):
+def test_a_prediction_is_cancelled_or_replaced(annotated, run, monkeypatch, gui_thread):
     started = Event()
 
     def endless(*arguments):
@@ -96,27 +96,27 @@ def test_a_prediction_is_cancelled_or_replaced(drawn, run, monkeypatch, gui_thre
             time.sleep(0.01)
 
     monkeypatch.setattr(prediction_service, "predict_window", endless)
-    drawn.predict_window(run)
+    annotated.predict_window(run)
     assert started.wait(10)
-    assert drawn.can_discard_prediction
-    drawn.discard_prediction()
-    assert drawn.status == "prediction cancelled"
-    assert not drawn.is_predicting
-    drawn.predict_window(run)
+    assert annotated.can_discard_prediction
+    annotated.discard_prediction()
+    assert annotated.status == "prediction cancelled"
+    assert not annotated.is_predicting
+    annotated.predict_window(run)
     monkeypatch.undo()
-    drawn.predict_window(run)
-    assert drawn.status.endswith("; the previous prediction was cancelled")
-    gui_thread.settle(drawn)
-    assert drawn.state.prediction is not None
+    annotated.predict_window(run)
+    assert annotated.status.endswith("; the previous prediction was cancelled")
+    gui_thread.settle(annotated)
+    assert annotated.state.prediction is not None
 
 
-def test_a_failed_prediction_leaves_the_cut(drawn, tmp_path, gui_thread):
-    drawn.predict_window(tmp_path / "none")
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("prediction failed: ")
-    assert "none" in drawn.status
-    assert drawn.state.foreground.any()
-    assert drawn.state.prediction is None
-    drawn.request_cut()
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("cut in ")
+def test_a_failed_prediction_leaves_the_cut(annotated, tmp_path, gui_thread):
+    annotated.predict_window(tmp_path / "none")
+    gui_thread.settle(annotated)
+    assert annotated.status.startswith("prediction failed: ")
+    assert "none" in annotated.status
+    assert annotated.state.foreground.any()
+    assert annotated.state.prediction is None
+    annotated.request_cut()
+    gui_thread.settle(annotated)
+    assert annotated.status.startswith("cut in ")
