@@ -162,11 +162,11 @@ def quality(args: argparse.Namespace) -> None:
             row = [f1(one, truth) for one in found]
             for way, score in zip(ways, row, strict=True):
                 scores.setdefault((planes, way), []).append(score)
-            told = " | ".join(f"{score:.3f}" for score in row)
-            print(f"| {name} | {planes} | {told} |", flush=True)
+            columns = " | ".join(f"{score:.3f}" for score in row)
+            print(f"| {name} | {planes} | {columns} |", flush=True)
     for planes in args.planes:
-        told = " | ".join(f"{np.median(scores[planes, way]):.3f}" for way in ways)
-        print(f"| **median** | {planes} | {told} |")
+        columns = " | ".join(f"{np.median(scores[planes, way]):.3f}" for way in ways)
+        print(f"| **median** | {planes} | {columns} |")
 
 
 def regions(data: Path) -> Iterator[tuple[int, GraphCutConfig, npt.NDArray[np.float32], Bool]]:

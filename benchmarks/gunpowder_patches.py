@@ -24,7 +24,7 @@ class Source(gp.BatchProvider):
         self.provides(LABELS, gp.ArraySpec(roi, (1, 1, 1), dtype=np.uint8, interpolatable=False))
 
     def provide(self, request):
-        """Cut what is asked for."""
+        """Cut the requested arrays."""
         batch = gp.Batch()
         for key, spec in request.array_specs.items():
             cut = voxels[spec.roi.to_slices()]

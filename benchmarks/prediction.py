@@ -36,9 +36,10 @@ from asem.model.checkpoint import load_checkpoint, save_model
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, describe_device, resolve_precision
-from asem.model.inference import MAX_TILE, NetworkRunner
+from asem.model.inference import NetworkRunner
 from asem.model.onnx_graph import make_onnx_model
 from asem.model.receptive_field import count_flops
+from asem.model.tiling import MAX_TILE
 from asem.model.unet import UNet, initialize_weights, lattice, output_size, valid_input_size
 from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.system.malloc_settings import retain_freed_memory
@@ -147,8 +148,8 @@ def backends(args: argparse.Namespace) -> None:
     retain_freed_memory()  # as `asem predict` does
     config, rounds = ModelConfig(), args.rounds
     net, _ = load_checkpoint(random_network(args.runs, "random_network", config))
-    kept = (output_size(config, PUBLISHED) or 0) // lattice(config) * lattice(config)
-    tiles = (kept, MAX_TILE["cpu"])
+    tile_edge = (output_size(config, PUBLISHED) or 0) // lattice(config) * lattice(config)
+    tiles = (tile_edge, MAX_TILE["cpu"])
     voxels = np.random.default_rng(0).uniform(-1, 1, [valid_input_size(config, tiles[1])] * 3)
     large = voxels.astype(np.float32)
     small = np.ascontiguousarray(large[(slice(PUBLISHED),) * 3])

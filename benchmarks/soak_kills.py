@@ -356,20 +356,20 @@ def resume(command: Command, label: str, folder: Path, row: Row) -> None:
     elif code:
         row.faults.append(f"{label}: the second run ended with code {code}: {line}")
     else:
-        row.counts["resumed" if visible else "anew"] += 1
+        row.counts["resumed" if visible else "restarted"] += 1
 
 
 def compare(
-    command: Command, label: str, place: Path, wanted: Contents, volatile: set[str], row: Row
+    command: Command, label: str, place: Path, expected: Contents, volatile: set[str], row: Row
 ) -> None:
     """Record what a killed command left that the undisturbed one does not, and what differs."""
     found = contents(place)
-    added = sorted(found.keys() - wanted.keys())
+    added = sorted(found.keys() - expected.keys())
     left = [path for path in added if not re.fullmatch(command.extra, path)]
     if left:
         row.counts["left"] += 1
         row.faults.append(f"{label}: left behind: {', '.join(left[:3])}")
-    changed = [p for p in differences(wanted, found) if p not in volatile and p not in added]
+    changed = [p for p in differences(expected, found) if p not in volatile and p not in added]
     if changed:
         row.counts["differ"] += 1
         row.faults.append(f"{label}: {len(changed)} differences: {', '.join(changed[:3])}")
@@ -378,7 +378,7 @@ def compare(
 def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
     """Kill a command again and again."""
     command, row = COMMANDS[name], Row()
-    wanted, volatile = undisturbed(command, folder, row)
+    expected, volatile = undisturbed(command, folder, row)
     for number in (signal.SIGKILL, signal.SIGTERM):
         for _ in range(TRIES * kills):
             if row.counts[number.name] == kills:
@@ -391,19 +391,19 @@ def soak(name: str, kills: int, rng: random.Random, folder: Path) -> Row:
             resume(command, label, folder, row)
             _, alive = psutil.wait_procs(children, END_SECONDS)
             row.faults += [f"{label}: its process {one.pid} did not end" for one in alive]
-            compare(command, label, folder / "work", wanted, volatile, row)
+            compare(command, label, folder / "work", expected, volatile, row)
     return row
 
 
 TITLES = (
-    "command", "undisturbed, s", "SIGKILL", "SIGTERM", "resumed", "begun anew", "had finished",
+    "command", "undisturbed, s", "SIGKILL", "SIGTERM", "resumed", "restarted", "had finished",
     "differences", "left behind", "slowest end, s", "all, s",
 )  # fmt: skip
 
 
 def cells(name: str, row: Row) -> list[str]:
     """Return a line of the table."""
-    keys = ("SIGKILL", "SIGTERM", "resumed", "anew", "finished", "differ", "left")
+    keys = ("SIGKILL", "SIGTERM", "resumed", "restarted", "finished", "differ", "left")
     counts = [str(row.counts[key]) for key in keys]
     ends = [f"{row.slowest_end:.1f}", f"{time.monotonic() - row.began:.0f}"]
     return [name, f"{row.seconds:.1f}", *counts, *ends]

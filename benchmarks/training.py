@@ -125,29 +125,29 @@ def patches(args: argparse.Namespace) -> None:
     args.runs.mkdir(parents=True, exist_ok=True)
     np.save(stored, raw)
     rng = np.random.default_rng(0)
-    told: dict[str, list[float]] = {}
+    durations: dict[str, list[float]] = {}
     for _ in range(args.rounds):
         for name, augment in (("asem, paper's", PAPER), ("asem, all of fast", FULL)):
             samples = [one_sample(raw)]
             sampler, cutter = PatchSampler(samples, settings(augment)), HostPatchExtractor(samples)
             spent = seconds_of(lambda s=sampler, c=cutter: c.cut(s.draw(rng), OUTPUT), 10)
-            told.setdefault(name, []).append(float(np.median(spent)))
+            durations.setdefault(name, []).append(float(np.median(spent)))
         if torch.cuda.is_available():
-            told.setdefault("asem, all of fast, on the GPU", []).append(_on_gpu(raw, rng))
+            durations.setdefault("asem, all of fast, on the GPU", []).append(_on_gpu(raw, rng))
         for workers in (0, 2) if args.gunpowder else ():
             command = [args.gunpowder, str(HERE / "gunpowder_patches.py"), str(PATCH), str(OUTPUT)]
             words = [*command, "6", str(stored), str(workers)]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             name = f"gunpowder, {workers or 'no'} workers"
-            told.setdefault(name, []).append(float(done.stdout.split()[-1]))
+            durations.setdefault(name, []).append(float(done.stdout.split()[-1]))
     best = (
-        min(np.median(told[name]) for name in told if name.startswith("gunpowder"))
+        min(np.median(durations[name]) for name in durations if name.startswith("gunpowder"))
         if args.gunpowder
         else float("nan")
     )
     print(f"| {PATCH}^3 raw, {OUTPUT}^3 labels | s a patch | patches/s | times gunpowder |")
     print("|---|---|---|---|")
-    for name, spent in told.items():
+    for name, spent in durations.items():
         median = float(np.median(spent))
         print(f"| {name} | {median:.3f} | {1 / median:.2f} | {best / median:.1f} |")
 
@@ -173,14 +173,22 @@ def pictures(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(3)
     for augment in (PAPER, FULL):
         for _ in range(2):
-            warp = draw_spatial_transform(augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng)
-            tone = draw_intensity_transform(augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng)
-            centre = np.full(3, 159.5)
-            grey, mean = warp_grey(raw, centre, warp)
-            labels = warp_codes(
-                (raw > 128).astype(np.uint8), centre, warp, output_shape=(OUTPUT,) * 3, outside=254
+            spatial_transform = draw_spatial_transform(
+                augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng
             )
-            rows.append((apply_intensity(grey, mean, tone) / 2 + 0.5, labels))
+            intensity_transform = draw_intensity_transform(
+                augment, (PATCH,) * 3, voxel_size=VOXEL, rng=rng
+            )
+            centre = np.full(3, 159.5)
+            grey, mean = warp_grey(raw, centre, spatial_transform)
+            labels = warp_codes(
+                (raw > 128).astype(np.uint8),
+                centre,
+                spatial_transform,
+                output_shape=(OUTPUT,) * 3,
+                outside=254,
+            )
+            rows.append((apply_intensity(grey, mean, intensity_transform) / 2 + 0.5, labels))
     for number in range(2 if args.gunpowder else 0):
         saved = args.runs / f"gunpowder{number}.npz"
         words = [args.gunpowder, str(HERE / "gunpowder_patches.py"), str(PATCH), str(OUTPUT), "1"]
@@ -224,8 +232,8 @@ def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
     """
     retain_freed_memory()
     fabric = make_fabric(config)
-    learner = Trainer(fabric, config)
-    learner.setup_fabric()
+    trainer = Trainer(fabric, config)
+    trainer.setup_fabric()
     samples = [one_sample(textured(max(160, config.patch + 40)))]
 
     def wait() -> None:
@@ -244,9 +252,9 @@ def step_seconds(config: TrainConfig, number: int = 10) -> tuple[float, float]:
     flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
     with flags, BatchLoader(PatchSampler(samples, config), samples, fabric) as batches:
         for iteration in range(3):
-            learner.step(batches.load(iteration), iteration)
+            trainer.step(batches.load(iteration), iteration)
         rest = range(3, 3 + number)
-        whole = seconds(lambda n: learner.step(batches.load(n), n), rest)
+        whole = seconds(lambda n: trainer.step(batches.load(n), n), rest)
         return whole, seconds(batches.load, range(rest.stop, rest.stop + number))
 
 
@@ -262,7 +270,7 @@ def score(args: argparse.Namespace) -> None:
     for minutes in (10, 20, 40):
         row = scored(args, run, round(minutes / EVERY) * every, name)
         row = {"recipe": args.recipe, "minutes": minutes, "s_per_iteration": a_step, **row}
-        keep(args.runs, name, row)
+        save_row(args.runs, name, row)
 
 
 def few(args: argparse.Namespace) -> None:
@@ -279,7 +287,7 @@ def few(args: argparse.Namespace) -> None:
     run = epfl_run(args, name, "fast", columns, iterations, every=every, **changes)
     row = scored(args, run, iterations, name)
     row = {"share": f"1/{args.share}", "augment": args.augment, "minutes": args.minutes, **row}
-    keep(args.runs, name, row)
+    save_row(args.runs, name, row)
 
 
 LITTLE = {
@@ -331,7 +339,7 @@ def epfl_run(
 
 
 def trained(runs: Path, name: str, table: Row) -> Path:
-    """Train as `table` says; a run that is finished stays, one that was interrupted goes on."""
+    """Train as `table` says; a run that is finished stays, one that was interrupted is resumed."""
     runs.mkdir(parents=True, exist_ok=True)
     file, folder = runs / f"{name}.toml", runs / name
     file.write_text(toml(table))
@@ -403,7 +411,7 @@ def finetune(args: argparse.Namespace) -> None:
         predict_volume(run, raw, work / "p", roi=":,:,288:", overwrite=True)
         segment_volume(work / "p", work / "s", overwrite=True)
         zoned = evaluate_volume(work / "s", labels, structure_name="mito")["exclusion_zone"]
-        keep(
+        save_row(
             args.runs,
             "finetune",
             {"model": name, **{k: zoned[k] for k in ("f1", "precision", "recall")}},
@@ -417,9 +425,9 @@ def phantom(runs: Path, name: str) -> Path:
         return cell
     runs.mkdir(parents=True, exist_ok=True)
     size = (10.0, 10.0, 10.0)
-    look, seed = {"first": (DEFAULT_IMAGING, 7), "second": (LOW_CONTRAST_IMAGING, 8)}[name]
+    imaging, seed = {"first": (DEFAULT_IMAGING, 7), "second": (LOW_CONTRAST_IMAGING, 8)}[name]
     raw, labels = make_synthetic_cell(
-        (96, 224, 400), size, np.random.default_rng(seed), imaging=look
+        (96, 224, 400), size, np.random.default_rng(seed), imaging=imaging
     )
     for voxels, kind, place in ((raw, "image", "raw"), (labels, "labels", "labels/mito")):
         stack = runs / f"{name}-{kind}.tif"
@@ -428,7 +436,7 @@ def phantom(runs: Path, name: str) -> Path:
     return cell
 
 
-def keep(runs: Path, name: str, row: Row) -> None:
+def save_row(runs: Path, name: str, row: Row) -> None:
     """Append a row to those that are finished, and print it."""
     with (runs / "rows.jsonl").open("a") as file:
         file.write(json.dumps({"row": name, **row}) + "\n")

@@ -1,4 +1,4 @@
-"""Numbers that nobody means, and what is left of a process that has to bear them."""
+"""Absurd numbers, and limits of the memory and time of a process that gets them."""
 
 import resource
 import signal

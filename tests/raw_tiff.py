@@ -10,7 +10,7 @@ SHORT, LONG, ASCII = 3, 4, 2
 
 
 def page(tags, following=0):
-    """Return an IFD; tags are {code: value, or (type, count, value)}, values stand in the tag."""
+    """Return an IFD; tags are {code: value, or (type, count, value)}, values are in the tag."""
     entries = [(code, *(v if isinstance(v, tuple) else (LONG, 1, v))) for code, v in tags.items()]
     packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
     return struct.pack("<H", len(entries)) + packed + struct.pack("<I", following)

@@ -64,8 +64,8 @@ def modules():
 def upward(package: str, imported: set[str]) -> list[str]:
     """Return what `package` imports from its own level or below."""
     targets = {name.split(".")[1] for name in imported if name.startswith("asem.")} - {package}
-    known = {target for target in targets if target in LEVEL}
-    return sorted(t for t in known if LEVEL[t] >= LEVEL[package])
+    layers = {target for target in targets if target in LEVEL}
+    return sorted(t for t in layers if LEVEL[t] >= LEVEL[package])
 
 
 def test_every_folder_has_a_layer():
@@ -124,7 +124,7 @@ def test_a_circle_would_be_found():
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_the_lower_layers_know_no_torch(path):
+def test_the_lower_layers_import_no_torch(path):
     if package_of(path) in TORCH_FREE:
         assert not [name for name in imports_of(path) if name.split(".")[0] == "torch"]
 

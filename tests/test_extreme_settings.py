@@ -1,4 +1,4 @@
-"""Every number that a file of settings takes, as nobody means it: refused, or honestly done."""
+"""Absurd values of every number in a file of settings: refused, or done as stated."""
 
 import itertools
 from math import inf, nan

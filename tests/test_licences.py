@@ -42,7 +42,7 @@ def install(folder, name, *lines):
 
 
 def found_in(folder):
-    """A finder of the packages whose metadata stand in a folder."""
+    """A finder of the packages whose metadata are in a folder."""
 
     def find(name):
         for one in metadata.distributions(name=name, path=[str(folder)]):

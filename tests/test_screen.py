@@ -54,15 +54,15 @@ def test_where_all_is_there_nothing_is_done_or_said(screen, uid):
 
 @pytest.mark.parametrize("simulate", [MISSING, "exit 100"], ids=["missing", "no lists"])
 def test_root_installs(screen, simulate):
-    code, said, installed = screen(uid=0, simulate=simulate)
+    code, output, installed = screen(uid=0, simulate=simulate)
     assert (code, installed) == (0, True)
-    assert "installing g++ python3-dev xvfb xdotool" in said
+    assert "installing g++ python3-dev xvfb xdotool" in output
 
 
-def test_others_are_told_the_one_line(screen):
-    code, said, installed = screen(uid=1000, simulate=MISSING, sudo=True)
+def test_other_users_get_the_command_in_one_line(screen):
+    code, output, installed = screen(uid=1000, simulate=MISSING, sudo=True)
     assert (code, installed) == (0, False)
-    (line,) = [line for line in said.splitlines() if "apt-get install" in line]
+    (line,) = [line for line in output.splitlines() if "apt-get install" in line]
     assert line.startswith(
         "sudo apt-get install --no-install-recommends g++ python3-dev xvfb xdotool "
     )
@@ -70,22 +70,22 @@ def test_others_are_told_the_one_line(screen):
 
 
 def test_ci_installs_by_sudo_and_fails_without(screen):
-    code, said, installed = screen(uid=1000, ci="true", simulate=MISSING)
+    code, output, installed = screen(uid=1000, ci="true", simulate=MISSING)
     assert (code, installed) == (1, False)
-    assert "without root or sudo nothing can be installed" in said
+    assert "without root or sudo nothing can be installed" in output
     code, _, installed = screen(uid=1000, ci="true", simulate=MISSING, sudo=True)
     assert (code, installed) == (0, True)
 
 
 @pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
 def test_an_apt_get_that_fails_is_a_fault_only_in_ci(screen, ci, code):
-    found, said, _ = screen(uid=0, ci=ci, simulate=MISSING, install="exit 100")
+    found, output, _ = screen(uid=0, ci=ci, simulate=MISSING, install="exit 100")
     assert found == code
-    assert "apt-get failed; the tests that need these packages are skipped" in said
+    assert "apt-get failed; the tests that need these packages are skipped" in output
 
 
-def test_another_system_is_told_what_debian_calls_it(screen):
-    code, said, _ = screen(uid=0)
+def test_another_system_gets_the_names_of_debian_packages(screen):
+    code, output, _ = screen(uid=0)
     assert code == 0
-    assert "no apt-get here" in said
-    assert "xvfb xdotool" in said
+    assert "no apt-get here" in output
+    assert "xvfb xdotool" in output

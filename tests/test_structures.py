@@ -9,6 +9,6 @@ def test_the_papers_zones_in_nm_are_voxels_of_five():
     assert voxels == {"mito": (4, 4), "golgi": (2, 2), "er": (1, 1), "npc": (3, 1), "ccp": (3, 1)}
 
 
-def test_an_unknown_structure_is_told_with_the_known():
+def test_an_unknown_structure_is_reported_with_the_known():
     with pytest.raises(ValueError, match=r"unknown structure 'mitos'; known: mito, golgi"):
         find_preset("mitos")

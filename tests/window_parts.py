@@ -8,7 +8,7 @@ from functools import cache
 from asem.plugin.display_check import probe_qt
 
 COMMANDS = ("Xvfb", "xdotool", "setpriv")
-SHOWN = 4
+MAX_LISTED = 4
 
 
 @cache
@@ -22,6 +22,7 @@ def missing():
         return str(error)
     parts = [name for name in COMMANDS if shutil.which(name) is None] + list(report.missing)
     if parts:
-        more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
-        return f"not installed: {', '.join(parts[:SHOWN])}{more}; `bash .ci/screen` says what to do"
+        more = f" and {len(parts) - MAX_LISTED} more" if len(parts) > MAX_LISTED else ""
+        listed = ", ".join(parts[:MAX_LISTED])
+        return f"not installed: {listed}{more}; `bash .ci/screen` says what to do"
     return f"Qt does not load: {report.error}" if report.error else ""

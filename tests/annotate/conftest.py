@@ -1,7 +1,9 @@
-"""A ball to segment by a few strokes."""
+"""A ball to segment by a few strokes; an empty annotation of a small volume."""
 
 import numpy as np
 import pytest
+
+from asem.annotate.session import AnnotationSession
 
 
 @pytest.fixture
@@ -17,7 +19,18 @@ def ball(rng):
 @pytest.fixture
 def strokes(ball):
     """On one plane: a line through the ball, a frame around it."""
-    drawn = np.zeros(ball[0].shape, np.uint8)
-    drawn[8, 15, 12:23] = 1
-    drawn[8, 2, 2:30] = drawn[8, 2:30, 2] = 2
-    return drawn
+    strokes = np.zeros(ball[0].shape, np.uint8)
+    strokes[8, 15, 12:23] = 1
+    strokes[8, 2, 2:30] = strokes[8, 2:30, 2] = 2
+    return strokes
+
+
+@pytest.fixture
+def session(tmp_path):
+    with AnnotationSession.open(tmp_path / "session", "raw", (4, 5, 6)) as session:
+        yield session
+
+
+@pytest.fixture
+def annotation(session):
+    return session.open_structure("mito")

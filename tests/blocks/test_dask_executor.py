@@ -286,7 +286,7 @@ def test_a_port_of_another_program_is_an_error(monkeypatch, greeting):
     monkeypatch.setattr(dask_workers, "SCHEDULER_TIMEOUT_S", 1)
     connections = []
 
-    def answer():
+    def send_greeting():
         while True:
             try:
                 connections.append(server.accept()[0])
@@ -295,7 +295,7 @@ def test_a_port_of_another_program_is_an_error(monkeypatch, greeting):
                 return
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=answer, daemon=True).start()
+        threading.Thread(target=send_greeting, daemon=True).start()
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(OSError, match=f"no Dask scheduler answers at {address}"):
             open_executor(scheduler=address).__enter__()

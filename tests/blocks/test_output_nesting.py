@@ -24,7 +24,7 @@ def folder(tmp_path, cell, run, monkeypatch):
     return tmp_path
 
 
-def everything(folder):
+def snapshot(folder):
     return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
@@ -49,12 +49,12 @@ WORDS = {
 
 @pytest.mark.parametrize("words", WORDS)
 def test_nothing_is_written_into_an_output(folder, cell, capsys, words):
-    before = everything(folder)
+    before = snapshot(folder)
     assert main(words.format(cell=cell).split()) == 2
     error = capsys.readouterr().err
     assert f"is within {WORDS[words]} " in error
     assert error.count("\n") == 1
-    assert everything(folder) == before
+    assert snapshot(folder) == before
 
 
 def test_nothing_is_written_into_an_unfinished_image(folder, capsys):
@@ -101,8 +101,8 @@ def test_an_image_of_another_program_is_not_deleted(folder, capsys, own):
     if own is not None:
         document["attributes"]["asem"] = own
     file.write_text(json.dumps(document))
-    before = everything(folder)
+    before = snapshot(folder)
     assert main(["clahe", "raw.zarr", "foreign_image", "--overwrite"]) == 2
     message = "foreign_image was not made by asem; delete it yourself, or give another path"
     assert message in capsys.readouterr().err
-    assert everything(folder) == before
+    assert snapshot(folder) == before

@@ -188,8 +188,8 @@ def test_bad_training_files(asem, cell, planes, tmp_path):
 def test_data_of_another_voxel_size_is_resampled_or_refused(asem, cell, run, tmp_path):
     asem("import", cell / "raw.tif", tmp_path / "raw", "--voxel-size", "8,10,10")
     words = ("predict", run, tmp_path / "raw", tmp_path / "p")
-    said = "8 x 10 x 10 nm, the model of 10 x 10 x 10 nm, and resampling is switched off"
-    fails(asem(*words, "--no-resample"), said)
+    message = "8 x 10 x 10 nm, the model of 10 x 10 x 10 nm, and resampling is switched off"
+    fails(asem(*words, "--no-resample"), message)
     assert not (tmp_path / "p").exists()
     code, _, err = asem(*words)
     assert code == 0

@@ -12,7 +12,7 @@ import tensorstore as ts
 import tifffile
 
 import funlib
-from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_files import PriorPrediction
 from asem.cli import main
 from asem.cli.streams import CONTROL_CHARACTERS
 from asem.volume import ngff
@@ -35,7 +35,7 @@ LAST = "run/checkpoints/00000006"
 
 @pytest.fixture(scope="module")
 def inputs(cell, run, tmp_path_factory):
-    """Everything that commands read, small; `unfinished` is an output under way."""
+    """Everything that commands read, small; `unfinished` is an unfinished output."""
     folder = tmp_path_factory.mktemp("inputs")
     shutil.copytree(cell, folder, dirs_exist_ok=True)
     for name, text in SETTINGS.items():
@@ -64,7 +64,7 @@ def fail(*_):
 
 
 def annotate(folder):
-    """Begin a session with a log, a finished window and a guess."""
+    """Begin a session with a log, a finished window and a prediction."""
     with open_session(folder / "cell.zarr/raw")[1] as session:
         annotation = session.open_structure("mito")
         labels = np.zeros(WINDOW.shape, bool)
@@ -82,7 +82,7 @@ def save_windows():
         save_labels(volume, session, "mito", Path("out"))
 
 
-def read_guess():
+def read_stored_prediction():
     """What the plugin does when it shows a window."""
     with open_session(Path("cell.zarr/raw"))[1] as session:
         session.open_structure("mito").read_prediction(WINDOW)
@@ -104,10 +104,10 @@ READERS = {
     "unfinished/.asem/objects/0_0_0.npz": INSTANCES,
     "unfinished/.asem/journal.jsonl": INSTANCES,
     "unfinished/.asem/beside.json": INSTANCES,
-    f"{SESSION}/.asem/session.json": read_guess,
-    f"{SESSION}/mito/log.jsonl": read_guess,
+    f"{SESSION}/.asem/session.json": read_stored_prediction,
+    f"{SESSION}/mito/log.jsonl": read_stored_prediction,
     f"{SESSION}/mito/accepted/0-12_0-16_0-20.npz": save_windows,
-    f"{SESSION}/mito/predictions/0-12_0-16_0-20.npz": read_guess,
+    f"{SESSION}/mito/predictions/0-12_0-16_0-20.npz": read_stored_prediction,
     "region": "graphcut cell.zarr/raw strokes out",
     "strokes/zarr.json": "graphcut cell.zarr/raw strokes out",
     "train.toml": "train train.toml --out new",
@@ -122,7 +122,7 @@ READERS = {
 HARMLESS = {
     "region",  # it is prepared again
 }
-"""Files that are made anew where they are damaged."""
+"""Files that are made again where they are damaged."""
 FOUND_LATER = {"cell.zarr/raw/0/c/0/0/0"}
 """Read in mid-work or at its end: the output stays, to be resumed."""
 

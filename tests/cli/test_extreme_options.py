@@ -1,4 +1,4 @@
-"""Every number that the command takes, as nobody means it: a result, or one line and code 2."""
+"""Absurd values of every numeric option: a result, or one line and code 2."""
 
 import re
 import shutil
@@ -128,10 +128,10 @@ def words_of(command, option, value):
 
 def fault_of(command, code, err, out):
     """Return what is wrong with how a command ended, or nothing."""
-    said = [line for line in err.splitlines() if not re.match(r"[a-z0-9 ]+: \d+%, ", line)]
-    if code == 2 and not (len(said) == 1 and said[0].startswith("asem: ")):
+    lines = [line for line in err.splitlines() if not re.match(r"[a-z0-9 ]+: \d+%, ", line)]
+    if code == 2 and not (len(lines) == 1 and lines[0].startswith("asem: ")):
         return f"not one line: {err:.300}"
-    if code == 2 and len(said[0]) >= LONGEST_LINE:
+    if code == 2 and len(lines[0]) >= LONGEST_LINE:
         return f"a long line: {err:.100}"
     if code == 2:
         return "something is left" if out.exists() else ""

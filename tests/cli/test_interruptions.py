@@ -53,12 +53,12 @@ def test_no_worker_is_left_behind(raw, tmp_path, reached):
             os.killpg(process.pid, signal.SIGTERM)
         else:
             process.send_signal(signal.SIGTERM if reached == "command" else signal.SIGKILL)
-        told = process.communicate()[1]
+        stderr = process.communicate()[1]
     assert process.returncode == (-signal.SIGKILL if reached == "killed" else 143)
     assert not psutil.wait_procs(workers, timeout=30)[1]
-    assert "Traceback" not in told
+    assert "Traceback" not in stderr
     if reached != "killed":
-        assert told.splitlines()[-1].startswith("asem: interrupted; run the same command again")
+        assert stderr.splitlines()[-1].startswith("asem: interrupted; run the same command again")
 
 
 def test_a_command_in_another_thread_leaves_signals_alone(tmp_path, capsys):
@@ -74,5 +74,5 @@ def test_a_command_in_another_thread_leaves_signals_alone(tmp_path, capsys):
 def test_the_exit_code_says_which_signal(monkeypatch, capsys, number):
     monkeypatch.setattr(app, "build_app", lambda: lambda *_, **__: os.kill(os.getpid(), number))
     assert main([]) == 128 + number
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("asem: interrupted; run the same command again")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("asem: interrupted; run the same command again")

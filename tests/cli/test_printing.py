@@ -44,7 +44,7 @@ def stack(tmp_path, monkeypatch):
     return Path("s.tif")
 
 
-def shown(name):
+def escaped(name):
     return escape_control_characters(name)
 
 
@@ -52,17 +52,17 @@ def shown(name):
 def test_names_are_printed_as_they_are_or_as_escapes(stack, capsys, kind):
     name = NAMES[kind]
     place = Path("[" if kind == "split" else "d") / name.replace("/", "\u2044")
-    said = shown(str(place))
+    printed = escaped(str(place))
     assert main(["import", str(stack), str(place), *SIZE]) == 0
     assert main(["clahe", str(place), f"{place}_c", "--kernel", "8"]) == 0
     out, err = capsys.readouterr()
-    assert f"{said}_c" in out
+    assert f"{printed}_c" in out
     assert not CONTROL_CHARACTERS.search(out + err)
     assert main(["info", str(place)]) == 0
     assert not CONTROL_CHARACTERS.search(capsys.readouterr().out)
     assert main(["clahe", str(place), f"{place}_c", "--kernel", "8"]) == 2
     out, err = capsys.readouterr()
-    assert f"{said}_c exists already" in err
+    assert f"{printed}_c exists already" in err
     assert len(err.splitlines()) == 1
     assert not CONTROL_CHARACTERS.search(out + err)
     assert main(["clahe", str(place), f"{place}_d", "--kernel", "8", "--json"]) == 0
@@ -164,7 +164,7 @@ def test_a_fault_of_asem_is_one_line_and_a_report(tmp_path, monkeypatch, capsys)
     assert not CONTROL_CHARACTERS.search(text)
 
 
-def test_more_is_told_with_v(tmp_path, monkeypatch, capsys):
+def test_more_is_logged_with_v(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fail_with(monkeypatch, AssertionError())
     assert main(["info", "x", "-v"]) == 2
@@ -173,7 +173,7 @@ def test_more_is_told_with_v(tmp_path, monkeypatch, capsys):
     assert "asem: AssertionError; this is an internal error of asem" in err.splitlines()[-1]
 
 
-def test_a_report_that_cannot_lie_in_the_folder_lies_elsewhere(tmp_path, monkeypatch, capsys):
+def test_a_report_that_cannot_be_in_the_folder_is_elsewhere(tmp_path, monkeypatch, capsys):
     gone, other = tmp_path / "gone", tmp_path / "other"
     gone.mkdir()
     other.mkdir()

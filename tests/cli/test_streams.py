@@ -49,12 +49,12 @@ UNWRITABLE = {
 def test_the_work_is_finished_whatever_the_streams(folder, streams):
     out = f"out {streams}".replace(" ", "_")
     words = f"{ASEM} import s.tif {out} --voxel-size 5 -v --json"
-    code, _, told = bash(UNWRITABLE[streams].format(words), folder)
-    assert code == 0, told
-    said = [line for line in told.splitlines() if "could not be printed" in line]
-    assert bool(said) == (streams in ("full stdout",))
-    assert "Traceback" not in told
-    assert "Exception ignored" not in told
+    code, _, stderr = bash(UNWRITABLE[streams].format(words), folder)
+    assert code == 0, stderr
+    lines = [line for line in stderr.splitlines() if "could not be printed" in line]
+    assert bool(lines) == (streams in ("full stdout",))
+    assert "Traceback" not in stderr
+    assert "Exception ignored" not in stderr
     # All is there, and nothing that was printed got into it.
     for one, other in zip(*(sorted((folder / n).rglob("*")) for n in (out, "raw")), strict=True):
         assert one.relative_to(folder / out) == other.relative_to(folder / "raw")
@@ -64,19 +64,19 @@ def test_the_work_is_finished_whatever_the_streams(folder, streams):
 
 @pytest.mark.parametrize("streams", ["closed stderr", "broken stderr", "both full"])
 def test_a_fault_keeps_its_exit_code(folder, streams):
-    code, _, told = bash(UNWRITABLE[streams].format(f"{ASEM} info nothing"), folder)
+    code, _, stderr = bash(UNWRITABLE[streams].format(f"{ASEM} info nothing"), folder)
     assert code == 2
-    assert "Traceback" not in told
-    assert "Exception ignored" not in told
+    assert "Traceback" not in stderr
+    assert "Exception ignored" not in stderr
 
 
 @pytest.mark.parametrize("words", ["--help", "info raw"])
 def test_what_only_prints_ends_well(folder, words):
     for streams in ("broken stdout", "closed stdout"):
         assert bash(UNWRITABLE[streams].format(f"{ASEM} {words}"), folder) == (0, "", "")
-    code, _, told = bash(f"{ASEM} {words} >/dev/full", folder)
+    code, _, stderr = bash(f"{ASEM} {words} >/dev/full", folder)
     assert code == 0
-    assert told == "asem: the output could not be printed: [Errno 28] No space left on device\n"
+    assert stderr == "asem: the output could not be printed: [Errno 28] No space left on device\n"
 
 
 def test_workers_do_not_mind_either(folder):
@@ -87,9 +87,9 @@ def test_workers_do_not_mind_either(folder):
 
 def test_text_that_a_stream_cannot_encode_is_escaped(folder):
     script = f"PYTHONIOENCODING=ascii {ASEM} info $'caf\\u00e9'"
-    code, _, told = bash(script, folder)
+    code, _, stderr = bash(script, folder)
     assert code == 2
-    assert told == "asem: there is nothing at caf\\xe9\n"
+    assert stderr == "asem: there is nothing at caf\\xe9\n"
 
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
@@ -139,10 +139,10 @@ def test_a_path_that_is_not_utf8_is_refused_before_anything_is_written(
     if words[0] == "train":
         (tmp_path / "train.toml").write_text(TRAINING)
     assert main([word.format(NOT_UTF8) for word in words]) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("asem: ")
-    assert "caf\\xe9" in told
-    assert "not UTF-8 text; rename" in told
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("asem: ")
+    assert "caf\\xe9" in line
+    assert "not UTF-8 text; rename" in line
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -9,7 +9,6 @@ from asem.blocks.block_results import BlockResults
 from asem.image.components import (
     _measure_block,
     _measure_components,
-    id_dtype,
     merge_components,
     relabel_block,
 )
@@ -40,11 +39,11 @@ def objects_of(labels, block, folder):
 def instances(labels, block, folder, smallest=1):
     """Number objects block by block."""
     blocks, objects = objects_of(labels, block, folder)
-    kept = BlockResults(folder / "kept")
-    objects.save_relabelling(kept, objects.assign_ids(smallest))
+    relabelling = BlockResults(folder / "kept")
+    objects.save_relabelling(relabelling, objects.assign_ids(smallest))
     out = np.zeros(labels.shape, np.int64)
     for roi in blocks:
-        out[roi.slices] = relabel_block(labels[roi.slices], roi, kept)
+        out[roi.slices] = relabel_block(labels[roi.slices], roi, relabelling)
     return out, objects
 
 
@@ -92,15 +91,12 @@ def test_first_voxels_beyond_2_to_the_32_do_not_overflow():
 
 def test_ids_beyond_2_to_the_32_do_not_overflow(tmp_path):
     _, objects = objects_of(np.array([[[1, 0, 1]]], np.uint8), (1, 1, 2), tmp_path)
-    kept = BlockResults(tmp_path / "kept")
-    objects.save_relabelling(kept, objects.assign_ids() + 2**32)
+    relabelling = BlockResults(tmp_path / "kept")
+    objects.save_relabelling(relabelling, objects.assign_ids() + 2**32)
     block = Roi((0, 0, 2), (1, 1, 1))
-    assert relabel_block(np.array([[[1]]], np.uint8), block, kept).tolist() == [[[2**32 + 2]]]
-
-
-def test_the_dtype_of_ids_leaves_room_for_unknown():
-    assert id_dtype(2 * (2**32 - 2)) == np.uint32
-    assert id_dtype(2 * (2**32 - 1)) == np.uint64
+    assert relabel_block(np.array([[[1]]], np.uint8), block, relabelling).tolist() == [
+        [[2**32 + 2]]
+    ]
 
 
 def test_nothing_has_no_objects(folder):
@@ -114,12 +110,12 @@ def test_records_that_do_not_fit_are_damage(tmp_path, change):
     """Kernels do not check their indices: they would read memory of others."""
     labels = np.ones((4, 4, 4), np.uint8)
     blocks, objects = objects_of(labels, (2, 4, 4), tmp_path)
-    found, kept = BlockResults(tmp_path / "records"), BlockResults(tmp_path / "kept")
-    objects.save_relabelling(kept, objects.assign_ids())
+    found, relabelling = BlockResults(tmp_path / "records"), BlockResults(tmp_path / "kept")
+    objects.save_relabelling(relabelling, objects.assign_ids())
     if change == "becomes":
-        kept.save(blocks[0], becomes=np.zeros(1, np.uint8))
+        relabelling.save(blocks[0], becomes=np.zeros(1, np.uint8))
         with pytest.raises(OSError, match="is damaged; give --overwrite to restart"):
-            relabel_block(labels[:2], blocks[0], kept)
+            relabel_block(labels[:2], blocks[0], relabelling)
         return
     with np.load(tmp_path / "records/0_0_0.npz") as stored:
         arrays = dict(stored)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from asem.image.labels import exclusion_zone, unlabelled_id
+from asem.image.labels import exclusion_zone, id_dtype, unlabelled_id
 
 small = st.tuples(*[st.integers(1, 7)] * 3)
 CROSS = ndimage.generate_binary_structure(3, 1)
@@ -17,13 +17,13 @@ def test_the_zone_is_dilation_without_erosion(labels, outside, inside):
     grown = (
         ndimage.binary_dilation(foreground, CROSS, iterations=outside) if outside else foreground
     )
-    kept = (
+    eroded = (
         ndimage.binary_erosion(foreground, CROSS, iterations=inside, border_value=1)
         if inside
         else foreground
     )
     zone = exclusion_zone(labels, (outside,) * 3, (inside,) * 3)
-    assert (zone == (grown & ~kept)).all()
+    assert (zone == (grown & ~eroded)).all()
 
 
 def test_the_zone_by_hand():
@@ -40,3 +40,8 @@ def test_neither_the_border_nor_the_unknown_makes_a_zone():
 @pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint32, 2**32 - 1)])
 def test_unknown_is_the_largest_id(dtype, largest):
     assert unlabelled_id(np.dtype(dtype)) == largest
+
+
+def test_the_dtype_of_ids_leaves_room_for_the_unlabelled_id():
+    assert id_dtype(2 * (2**32 - 2)) == np.uint32
+    assert id_dtype(2 * (2**32 - 1)) == np.uint64

@@ -16,12 +16,12 @@ def test_by_hand():
 def test_against_scikit_learn_and_in_pieces(rng):
     predicted, labelled, scored = rng.random((3, 10, 11, 12)) < 0.5
     whole = count_confusion(predicted, labelled, scored)
-    truth, guess = labelled[scored], predicted[scored]
+    truth, prediction = labelled[scored], predicted[scored]
     scores = whole.scores()
-    assert scores["precision"] == pytest.approx(metrics.precision_score(truth, guess))
-    assert scores["recall"] == pytest.approx(metrics.recall_score(truth, guess))
-    assert scores["f1"] == pytest.approx(metrics.f1_score(truth, guess))
-    assert scores["iou"] == pytest.approx(metrics.jaccard_score(truth, guess))
+    assert scores["precision"] == pytest.approx(metrics.precision_score(truth, prediction))
+    assert scores["recall"] == pytest.approx(metrics.recall_score(truth, prediction))
+    assert scores["f1"] == pytest.approx(metrics.f1_score(truth, prediction))
+    assert scores["iou"] == pytest.approx(metrics.jaccard_score(truth, prediction))
     pieces = [count_confusion(p, q, s) for p, q, s in zip(predicted, labelled, scored, strict=True)]
     assert sum(pieces, ConfusionCounts()) == whole
 

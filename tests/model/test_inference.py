@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from asem.model import inference
+from asem.model import tiled_forward
 from asem.model.config import ModelConfig
-from asem.model.inference import NetworkRunner, plan_tiles, predict_array
+from asem.model.inference import NetworkRunner, predict_array
+from asem.model.tiling import plan_tiles
 from asem.model.unet import UNet, initialize_weights, lattice, valid_input_size
 from asem.volume.roi import Roi
 
@@ -56,11 +57,6 @@ def test_a_wrong_anchor_would_show(rng):
     assert np.abs(right[:-1] - wrong).max() > 1
 
 
-def test_a_tile_off_the_lattice_is_refused():
-    with pytest.raises(ValueError, match="--tile 12 must be a multiple of 8"):
-        plan_tiles(ModelConfig(), Roi((0, 0, 0), (9, 9, 9)), 12)
-
-
 def test_probability_is_the_rounded_softmax(rng):
     net = runner(NETS[0])
     tiling = plan_tiles(net.net.config, Roi((0, 0, 0), (4, 4, 4)), 4)
@@ -74,19 +70,19 @@ def test_probability_is_the_rounded_softmax(rng):
 @pytest.mark.parametrize("config", NETS)
 def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
     """Each by the plain network on the mirrored tile."""
-    net, kept = runner(config), (8, 16, 8)
-    raw = rng.uniform(-1, 1, [valid_input_size(config, n) for n in kept]).astype(np.float32)
-    expected = np.zeros(kept)
+    net, tile_shape = runner(config), (8, 16, 8)
+    raw = rng.uniform(-1, 1, [valid_input_size(config, n) for n in tile_shape]).astype(np.float32)
+    expected = np.zeros(tile_shape)
     for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
         with torch.inference_mode():
             flipped = torch.from_numpy(np.flip(raw, axes).copy())[None, None]
             mirrored = net.net(flipped)[0].softmax(0)[1].numpy()
-        z, y, x = kept
+        z, y, x = tile_shape
         expected += np.flip(mirrored, axes)[:z, :y, :x] / 8
     seen = []
-    probability = net.probability(raw, kept, mirror=True, report_progress=seen.append).numpy()
+    probability = net.probability(raw, tile_shape, mirror=True, report_progress=seen.append).numpy()
     assert np.abs(probability - expected).max() < 1e-5
-    assert np.abs(probability - net.probability(raw, kept).numpy()).max() > 1e-3
+    assert np.abs(probability - net.probability(raw, tile_shape).numpy()).max() > 1e-3
     assert seen == sorted(seen)
     assert seen[-1] == 1
 
@@ -94,7 +90,7 @@ def test_mirrors_are_the_mean_of_eight_predictions(config, rng):
 @pytest.mark.gpu
 @pytest.mark.parametrize("piece", [24, 256])
 def test_the_gpu_agrees_with_the_cpu(rng, monkeypatch, piece):
-    monkeypatch.setitem(inference.PIECE_EDGE, "cuda", piece)
+    monkeypatch.setitem(tiled_forward.PIECE_EDGE, "cuda", piece)
     on_cpu = runner(ModelConfig())
     tiling = plan_tiles(ModelConfig(), Roi((0, 0, 0), (40, 40, 40)), 40)
     raw = rng.uniform(-1, 1, tiling.read_roi.shape).astype(np.float32)

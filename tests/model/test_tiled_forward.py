@@ -27,15 +27,15 @@ NETS = [
 @pytest.mark.parametrize("piece", [13, 200])
 def test_equals_the_forward_pass_of_the_network(config, piece, rng):
     net, step = seeded(config), lattice(config)
-    kept = (step, 3 * step, 2 * step)
+    tile_shape = (step, 3 * step, 2 * step)
     raw = torch.from_numpy(
-        rng.uniform(-1, 1, [valid_input_size(config, n) for n in kept]).astype(np.float32)
+        rng.uniform(-1, 1, [valid_input_size(config, n) for n in tile_shape]).astype(np.float32)
     )
     with torch.inference_mode():
-        z, y, x = (slice(0, n) for n in kept)
+        z, y, x = (slice(0, n) for n in tile_shape)
         expected = net(raw[None, None])[0, :, z, y, x]
         logits = tiled_logits(
-            FusedWeights.from_network(net, torch.float32), raw, kept, piece_edge=piece
+            FusedWeights.from_network(net, torch.float32), raw, tile_shape, piece_edge=piece
         )
     assert expected.std() > 0.01
     assert logits.shape == expected.shape
@@ -67,33 +67,37 @@ def test_a_gpu_without_the_fused_convolution_is_logged_once(monkeypatch, caplog)
 @pytest.mark.parametrize("config", NETS)
 def test_no_more_is_needed_than_a_tile_reads(config):
     step = lattice(config)
-    for kept in (step, 4 * step):
-        required = find_required_input(config, (kept,) * 3)
+    for edge in (step, 4 * step):
+        required = find_required_input(config, (edge,) * 3)
         assert min(required.inputs[0].offset) >= 0
-        assert max(required.inputs[0].end) <= valid_input_size(config, kept)
+        assert max(required.inputs[0].end) <= valid_input_size(config, edge)
 
 
 @pytest.mark.parametrize("config", [ModelConfig(features=8, levels=3), ModelConfig(features=8)])
 def test_memory_is_about_the_estimate(config):
     """Measured as the tensors alive at a time, by PyTorch's profiler."""
-    kept, piece = 48, 24
-    raw = torch.zeros((valid_input_size(config, kept),) * 3)
+    edge, piece = 48, 24
+    raw = torch.zeros((valid_input_size(config, edge),) * 3)
     weights = FusedWeights.from_network(seeded(config), torch.float32)
     with torch.inference_mode(), torch.profiler.profile(profile_memory=True) as profile:
-        tiled_logits(weights, raw, (kept,) * 3, piece_edge=piece)
+        tiled_logits(weights, raw, (edge,) * 3, piece_edge=piece)
     events = profile.profiler.kineto_results.events()
     changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
     allocated = np.cumsum([change for _, change in sorted(changes)])
-    estimate = estimate_memory_bytes(config, (kept,) * 3, item_bytes=4, piece_edge=piece)
+    estimate = estimate_memory_bytes(config, (edge,) * 3, item_bytes=4, piece_edge=piece)
     assert 0.5 * estimate < allocated.max() < 1.3 * estimate
 
 
 @pytest.mark.parametrize("config", NETS)
 def test_the_operations_are_those_that_pytorch_counts(config):
-    kept = (2 * lattice(config),) * 3
-    raw = torch.zeros([valid_input_size(config, n) for n in kept])
+    tile_shape = (2 * lattice(config),) * 3
+    raw = torch.zeros([valid_input_size(config, n) for n in tile_shape])
     weights = FusedWeights.from_network(seeded(config), torch.float32)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        tiled_logits(weights, raw, kept, piece_edge=1000)
+        tiled_logits(weights, raw, tile_shape, piece_edge=1000)
     # Both upsampled voxels of a pair are computed even if one is needed: one more per face.
-    assert count_flops(config, kept) <= counter.get_total_flops() < 1.3 * count_flops(config, kept)
+    assert (
+        count_flops(config, tile_shape)
+        <= counter.get_total_flops()
+        < 1.3 * count_flops(config, tile_shape)
+    )

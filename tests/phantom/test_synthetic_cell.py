@@ -43,8 +43,8 @@ def test_mitochondria_are_apart_and_connected(cell):
 def test_a_straight_tube_has_the_volume_of_a_capsule(rng):
     spine = np.array([[303.0, 304.0, 306.0], [303.0, 304.0, 706.0]])
     cell = CellGeometry((600.0, 600.0, 1000.0), (Tube(spine, 150.0),), ())
-    matter = rasterize(cell, SIZE, rng)
-    volume = np.count_nonzero(matter.mitochondria) * 10.0**3
+    specimen = rasterize(cell, SIZE, rng)
+    volume = np.count_nonzero(specimen.mitochondria) * 10.0**3
     exact = np.pi * 150**2 * 400 + 4 / 3 * np.pi * 150**3
     assert volume == pytest.approx(exact, rel=0.01)
 
@@ -60,9 +60,9 @@ def test_anisotropic_voxels_keep_the_shape_in_nm(rng):
 
 def test_a_dark_ball_is_dark_and_no_mitochondrion(rng):
     ball = Sphere(np.array([200.0, 200.0, 200.0]), 100.0, electron_dense=True)
-    matter = rasterize(CellGeometry((400.0,) * 3, (), (ball,)), SIZE, rng)
-    assert matter.grey[20, 20, 20] < CYTOSOL - 50
-    assert not matter.mitochondria.any()
+    specimen = rasterize(CellGeometry((400.0,) * 3, (), (ball,)), SIZE, rng)
+    assert specimen.grey[20, 20, 20] < CYTOSOL - 50
+    assert not specimen.mitochondria.any()
 
 
 def test_drawn_bodies_keep_their_distance(rng):
@@ -94,15 +94,15 @@ def test_the_image_is_blurred_and_noisy(rng):
 
 def test_another_preparation_shows_the_same_cell_otherwise():
     first, second = (
-        make_synthetic_cell((20, 40, 60), SIZE, np.random.default_rng(4), imaging=look)
-        for look in (DEFAULT_IMAGING, LOW_CONTRAST_IMAGING)
+        make_synthetic_cell((20, 40, 60), SIZE, np.random.default_rng(4), imaging=imaging)
+        for imaging in (DEFAULT_IMAGING, LOW_CONTRAST_IMAGING)
     )
     assert (first[1] == second[1]).all()
     assert second[0].std() < 0.75 * first[0].std()
     assert np.corrcoef(first[0].ravel(), second[0].ravel())[0, 1] > 0.5
     step = np.zeros((8, 40, 40), np.float32)
     noise = [
-        simulate_image(step + 128, SIZE, np.random.default_rng(0), look).std()
-        for look in (DEFAULT_IMAGING, LOW_CONTRAST_IMAGING)
+        simulate_image(step + 128, SIZE, np.random.default_rng(0), imaging).std()
+        for imaging in (DEFAULT_IMAGING, LOW_CONTRAST_IMAGING)
     ]
     assert noise[1] > 1.2 * noise[0]

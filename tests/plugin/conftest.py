@@ -1,11 +1,13 @@
-"""An X server without a monitor, and user input: its pointer and keys, by xdotool."""
+"""The annotation model without Qt; an X server without a monitor, and user input by xdotool."""
 
 import gc
 import itertools
 import os
+import queue
 import shutil
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,11 @@ import pytest
 import tifffile
 
 from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.plugin import annotation_model
+from asem.plugin.annotation_model import AnnotationModel
+from asem.workflows.annotation import open_session, window_grid_of
 from asem.workflows.importing import import_volume
+from strokes import BACKGROUND, FOREGROUND
 
 WIDTH, HEIGHT = 1280, 800
 SIZE = (10.0, 10.0, 10.0)
@@ -54,6 +60,48 @@ def raw(drawn_cell, tmp_path):
     """A copy of cell.zarr/raw without annotations."""
     shutil.copytree(drawn_cell[0] / "cell.zarr", tmp_path / "cell.zarr")
     return tmp_path / "cell.zarr/raw"
+
+
+class GuiThread:
+    """Calls in the thread of the test what is scheduled in the GUI thread."""
+
+    def __init__(self):
+        self.calls = queue.Queue()
+
+    def settle(self, model):
+        end = time.monotonic() + 120
+        while model.is_cutting or model.is_predicting or not self.calls.empty():
+            assert time.monotonic() < end, model.status
+            try:
+                self.calls.get(timeout=0.05)()
+            except queue.Empty:
+                continue
+
+
+@pytest.fixture
+def gui_thread():
+    return GuiThread()
+
+
+@pytest.fixture
+def model(raw, gui_thread, monkeypatch):
+    """Two windows along x; the first one is prepared."""
+    monkeypatch.setattr(annotation_model, "window_grid_of", partial(window_grid_of, edge=80))
+    model = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
+    assert [window.shape for window in model.windows] == [(48, 80, 56)] * 2
+    gui_thread.settle(model)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def annotated(model, gui_thread):
+    """The model with both strokes and their cut."""
+    model.add_edit(FOREGROUND)
+    model.add_edit(BACKGROUND)
+    gui_thread.settle(model)
+    assert model.status.startswith("cut in ")
+    return model
 
 
 @pytest.fixture

@@ -1,24 +1,13 @@
-"""The annotation model without Qt: the test calls what is scheduled in the GUI thread."""
-
-import queue
-import time
-from functools import partial
-from threading import Event
+"""The annotation model without Qt: windows, edits, acceptance."""
 
 import numpy as np
-import pytest
 
 from asem.annotate.edits import Stroke
-from asem.plugin import annotation_model, prediction_service
-from asem.plugin.annotation_model import AnnotationModel
 from asem.plugin.cut_service import BoundaryOptions
 from asem.volume.sources import open_labels
 from asem.volume.volume import ZeroArray
-from asem.workflows.annotation import open_session, window_grid_of
 from asem.workflows.describe import describe_volume
-
-FOREGROUND = Stroke(1, 0, 2, False, ((24, 4, 43), (24, 4, 50)))
-BACKGROUND = Stroke(2, 0, 2, False, ((24, 24, 4), (24, 24, 50)))
+from strokes import BACKGROUND, FOREGROUND
 
 
 class Damaged(ZeroArray):
@@ -28,90 +17,16 @@ class Damaged(ZeroArray):
         raise ValueError("chunk 0 is damaged")
 
 
-class GuiThread:
-    """The thread of the test acts as GUI thread."""
-
-    def __init__(self):
-        self.calls = queue.Queue()
-
-    def settle(self, model):
-        end = time.monotonic() + 120
-        while model.is_cutting or model.is_predicting or not self.calls.empty():
-            assert time.monotonic() < end, model.status
-            try:
-                self.calls.get(timeout=0.05)()
-            except queue.Empty:
-                continue
-
-
-@pytest.fixture
-def gui_thread():
-    return GuiThread()
-
-
-@pytest.fixture
-def model(raw, gui_thread, monkeypatch):
-    """Two windows along x; the first one is prepared."""
-    monkeypatch.setattr(annotation_model, "window_grid_of", partial(window_grid_of, edge=80))
-    model = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
-    assert [window.shape for window in model.windows] == [(48, 80, 56)] * 2
-    gui_thread.settle(model)
-    yield model
-    model.close()
-
-
-@pytest.fixture
-def drawn(model, gui_thread):
-    """The model with both strokes and their cut."""
-    model.add_edit(FOREGROUND)
-    model.add_edit(BACKGROUND)
-    gui_thread.settle(model)
-    assert model.status.startswith("cut in ")
-    return model
-
-
-def test_missing_strokes_are_named(model):
-    assert model.status == "draw foreground and background"
-    model.add_edit(FOREGROUND)
-    assert model.status == "draw background too"
-    model.add_edit(Stroke(0, 0, 4, False, FOREGROUND.path))
-    assert model.status == "draw foreground and background"
-
-
-def test_only_the_newest_cut_is_shown(drawn, gui_thread):
-    shown = []
-    drawn.on_change = lambda change: change == "cut" and shown.append(drawn.status)
-    for column in range(5):
-        drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10 + column),)))
-    gui_thread.settle(drawn)
-    assert len(shown) == 1
-    assert drawn.state.foreground[30, 10, 14]
-
-
-def test_without_automatic_cuts_edits_change_no_cut(drawn, gui_thread):
-    drawn.auto_cut, before = False, drawn.state.cut
-    drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
-    gui_thread.settle(drawn)
-    assert drawn.state.cut is before
-    drawn.accept_window()
-    assert drawn.status == "the cut is outdated: press Update cut (C), then accept"
-    drawn.request_cut()
-    gui_thread.settle(drawn)
-    assert drawn.state.foreground[30, 10, 10]
-
-
-def test_smoothing_changes_the_cut_and_prepares_nothing_again(drawn, gui_thread):
-    before = drawn.state.foreground.copy()
-    drawn.boundary_options = BoundaryOptions(smoothing_nm=60)
-    drawn.request_cut()
-    assert drawn.status == "cutting..."
-    gui_thread.settle(drawn)
-    assert not np.array_equal(drawn.state.foreground, before)
-    for threshold, grows in ((0.2, True), (0.8, False)):
-        drawn.boundary_options = BoundaryOptions(threshold=threshold)
-        drawn.request_cut()
-        gui_thread.settle(drawn)
-        assert (drawn.state.foreground.sum() > before.sum()) == grows
+def test_without_automatic_cuts_edits_change_no_cut(annotated, gui_thread):
+    annotated.auto_cut, before = False, annotated.state.cut
+    annotated.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
+    gui_thread.settle(annotated)
+    assert annotated.state.cut is before
+    annotated.accept_window()
+    assert annotated.status == "the cut is outdated: press Update cut (C), then accept"
+    annotated.request_cut()
+    gui_thread.settle(annotated)
+    assert annotated.state.foreground[30, 10, 10]
 
 
 def test_a_cut_starts_from_a_prediction_and_strokes_correct_it(model, run, raw, gui_thread):
@@ -143,81 +58,6 @@ def test_a_cut_starts_from_a_prediction_and_strokes_correct_it(model, run, raw, 
     assert by["network"] == str(run.resolve())
 
 
-def test_a_prediction_is_stored_until_it_is_discarded(raw, run, gui_thread):
-    model = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
-    model.predict_window(run)
-    gui_thread.settle(model)
-    probability = model.state.prediction.probability.copy()
-    foreground = model.state.foreground.copy()
-    model.close()
-    reopened = AnnotationModel(*open_session(raw), "mito", gui_thread.calls.put)
-    gui_thread.settle(reopened)
-    assert np.array_equal(reopened.state.prediction.probability, probability)
-    assert np.array_equal(reopened.state.foreground, foreground)
-    reopened.set_structure("er")
-    assert reopened.state.prediction is None
-    reopened.set_structure("mito")
-    reopened.discard_prediction()
-    gui_thread.settle(reopened)
-    assert reopened.status == "draw foreground and background"
-    assert not reopened.state.foreground.any()
-    reopened.discard_prediction()
-    assert reopened.status == "this window has no prediction"
-    reopened.close()
-
-
-def test_drawing_and_navigation_continue_during_a_prediction(drawn, run, gui_thread):
-    drawn.predict_window(run)
-    drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
-    assert drawn.is_predicting
-    assert "predicting, " in drawn.progress_text
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    assert drawn.state.prediction is None
-    assert "predicting" not in drawn.progress_text
-    drawn.go_to_window(0)
-    assert drawn.state.prediction is not None
-    gui_thread.settle(drawn)
-    assert drawn.state.foreground[30, 10, 10]
-
-
-def test_closing_ends_a_prediction(drawn, run, monkeypatch):
-    started, ended = Event(), Event()
-
-    def endless(*arguments):
-        started.set()
-        try:
-            while True:
-                arguments[-1]("predict", 0, 1)
-                time.sleep(0.01)
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(prediction_service, "predict_window", endless)
-    drawn.predict_window(run)
-    assert started.wait(10)
-    drawn.close()
-    assert ended.is_set()
-
-
-def test_a_damaged_prediction_is_reported_and_strokes_are_read(drawn, run, gui_thread):
-    drawn.predict_window(run)
-    gui_thread.settle(drawn)
-    (file,) = (drawn.annotation.folder / "predictions").iterdir()
-    file.write_bytes(b"")
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    drawn.go_to_window(0)
-    assert "is damaged; predict the window" in drawn.status
-    gui_thread.settle(drawn)
-    assert drawn.state.strokes.any()
-    assert drawn.can_discard_prediction
-    drawn.discard_prediction()
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("cut in ")
-    assert not drawn.can_discard_prediction
-
-
 def test_labels_record_the_network_from_which_they_started(model, run, raw, tmp_path, gui_thread):
     model.predict_window(run)
     gui_thread.settle(model)
@@ -234,64 +74,28 @@ def test_labels_record_the_network_from_which_they_started(model, run, raw, tmp_
     assert by["network"] == str(run.resolve())
 
 
-def test_a_prediction_is_cancelled_or_replaced(drawn, run, monkeypatch, gui_thread):
-    started = Event()
-
-    def endless(*arguments):
-        started.set()
-        while True:
-            arguments[-1]("predict", 0, 1)
-            time.sleep(0.01)
-
-    monkeypatch.setattr(prediction_service, "predict_window", endless)
-    drawn.predict_window(run)
-    assert started.wait(10)
-    assert drawn.can_discard_prediction
-    drawn.discard_prediction()
-    assert drawn.status == "prediction cancelled"
-    assert not drawn.is_predicting
-    drawn.predict_window(run)
-    monkeypatch.undo()
-    drawn.predict_window(run)
-    assert drawn.status.endswith("; the previous prediction was cancelled")
-    gui_thread.settle(drawn)
-    assert drawn.state.prediction is not None
+def test_an_accepted_window_can_become_all_background(annotated, gui_thread):
+    annotated.accept_window()
+    assert annotated.annotation.read_labels(annotated.window).any()
+    annotated.add_edit(Stroke(2, 0, 4, False, FOREGROUND.path))  # over all foreground strokes
+    gui_thread.settle(annotated)
+    annotated.accept_window()
+    assert annotated.status == "window 1 accepted"
+    assert not annotated.annotation.read_labels(annotated.window).any()
 
 
-def test_an_accepted_window_can_become_all_background(drawn, gui_thread):
-    drawn.accept_window()
-    assert drawn.annotation.read_labels(drawn.window).any()
-    drawn.add_edit(Stroke(2, 0, 4, False, FOREGROUND.path))  # over all foreground strokes
-    gui_thread.settle(drawn)
-    drawn.accept_window()
-    assert drawn.status == "window 1 accepted"
-    assert not drawn.annotation.read_labels(drawn.window).any()
-
-
-def test_a_failed_prediction_leaves_the_cut(drawn, tmp_path, gui_thread):
-    drawn.predict_window(tmp_path / "none")
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("prediction failed: ")
-    assert "none" in drawn.status
-    assert drawn.state.foreground.any()
-    assert drawn.state.prediction is None
-    drawn.request_cut()
-    gui_thread.settle(drawn)
-    assert drawn.status.startswith("cut in ")
-
-
-def test_undo_and_redo_go_to_the_window_of_the_stroke(drawn, gui_thread):
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    assert not drawn.state.strokes.any()
-    drawn.undo()
-    assert drawn.window_index == 0
-    gui_thread.settle(drawn)
-    assert (drawn.state.strokes == 1).any()
-    assert not (drawn.state.strokes == 2).any()
-    drawn.redo()
-    drawn.redo()
-    assert drawn.status == "nothing to redo"
+def test_undo_and_redo_go_to_the_window_of_the_stroke(annotated, gui_thread):
+    annotated.go_to_window(1)
+    gui_thread.settle(annotated)
+    assert not annotated.state.strokes.any()
+    annotated.undo()
+    assert annotated.window_index == 0
+    gui_thread.settle(annotated)
+    assert (annotated.state.strokes == 1).any()
+    assert not (annotated.state.strokes == 2).any()
+    annotated.redo()
+    annotated.redo()
+    assert annotated.status == "nothing to redo"
 
 
 def test_windows_are_numbered_from_the_first_to_the_last(model):
@@ -305,100 +109,86 @@ def test_windows_are_numbered_from_the_first_to_the_last(model):
     assert model.status == "window 1 is the first window"
 
 
-def test_a_window_is_accepted_when_it_is_cut(drawn, gui_thread):
-    drawn.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
-    drawn.accept_window()
-    assert drawn.status == "cut in progress: accept the window when it has finished"
-    gui_thread.settle(drawn)
-    drawn.accept_window()
-    assert drawn.status == "window 1 accepted"
-    assert drawn.progress_text == "1 of 2 windows accepted; this one is accepted"
-    drawn.undo()
-    gui_thread.settle(drawn)
-    assert drawn.progress_text == "1 of 2 windows accepted; this one has changed"
-    drawn.go_to_window(1)
-    gui_thread.settle(drawn)
-    assert drawn.progress_text == "1 of 2 windows accepted"
-    drawn.accept_window()
-    assert drawn.status.startswith("nothing to accept: draw strokes")
-    drawn.add_edit(Stroke(2, 0, 2, False, ((30, 10, 70),)))
-    drawn.accept_window()
-    assert drawn.progress_text == "2 of 2 windows accepted; this one is accepted"
+def test_a_window_is_accepted_when_it_is_cut(annotated, gui_thread):
+    annotated.add_edit(Stroke(1, 0, 2, False, ((30, 10, 10),)))
+    annotated.accept_window()
+    assert annotated.status == "cut in progress: accept the window when it has finished"
+    gui_thread.settle(annotated)
+    annotated.accept_window()
+    assert annotated.status == "window 1 accepted"
+    assert annotated.progress_text == "1 of 2 windows accepted; this one is accepted"
+    annotated.undo()
+    gui_thread.settle(annotated)
+    assert annotated.progress_text == "1 of 2 windows accepted; this one has changed"
+    annotated.go_to_window(1)
+    gui_thread.settle(annotated)
+    assert annotated.progress_text == "1 of 2 windows accepted"
+    annotated.accept_window()
+    assert annotated.status.startswith("nothing to accept: draw strokes")
+    annotated.add_edit(Stroke(2, 0, 2, False, ((30, 10, 70),)))
+    annotated.accept_window()
+    assert annotated.progress_text == "2 of 2 windows accepted; this one is accepted"
 
 
-def test_the_outcome_of_saving_is_shown(drawn, raw, gui_thread):
+def test_the_outcome_of_saving_is_shown(annotated, raw, gui_thread):
     path = raw.parent / "labels/mito"
     for status in ("not saved: no window of mito is accepted", "saved to cell.zarr/labels/mito"):
-        drawn.save_labels(path).exception()
+        annotated.save_labels(path).exception()
         gui_thread.calls.get(timeout=60)()
-        assert drawn.status.startswith(status)
-        drawn.accept_window()
+        assert annotated.status.startswith(status)
+        annotated.accept_window()
     labels = open_labels(path)
-    assert np.array_equal(labels.read(labels.roi), drawn.state.foreground)
+    assert np.array_equal(labels.read(labels.roi), annotated.state.foreground)
 
 
-def test_each_structure_has_its_own_strokes(drawn, gui_thread):
-    assert drawn.structures == ["ccp", "er", "golgi", "mito", "npc"]
-    drawn.set_structure("vesicle")
-    gui_thread.settle(drawn)
-    assert not drawn.state.strokes.any()
-    assert "vesicle" in drawn.structures
-    drawn.set_structure("a/b")
-    assert drawn.status.startswith("window not opened: 'a/b' is no name of a structure")
-    assert drawn.structure == "vesicle"
-    drawn.set_structure("mito")
-    assert drawn.annotation.edits == (FOREGROUND, BACKGROUND)
+def test_each_structure_has_its_own_strokes(annotated, gui_thread):
+    assert annotated.structures == ["ccp", "er", "golgi", "mito", "npc"]
+    annotated.set_structure("vesicle")
+    gui_thread.settle(annotated)
+    assert not annotated.state.strokes.any()
+    assert "vesicle" in annotated.structures
+    annotated.set_structure("a/b")
+    assert annotated.status.startswith("window not opened: 'a/b' is no name of a structure")
+    assert annotated.structure == "vesicle"
+    annotated.set_structure("mito")
+    assert annotated.annotation.edits == (FOREGROUND, BACKGROUND)
 
 
-def test_a_stroke_that_cannot_be_stored_is_not_shown(drawn):
-    before = drawn.state.strokes.copy()
-    drawn.session.close()
-    drawn.preview_stroke(Stroke(1, 0, 2, False, ((40, 40, 40),)))
-    drawn.add_edit(Stroke(1, 0, 2, False, ((40, 40, 40),)))
-    assert drawn.status.startswith("not saved: ")
-    assert np.array_equal(drawn.state.strokes, before)
-    drawn.undo()
-    assert drawn.status.startswith("cannot undo: ")
+def test_a_stroke_that_cannot_be_stored_is_not_shown(annotated):
+    before = annotated.state.strokes.copy()
+    annotated.session.close()
+    annotated.preview_stroke(Stroke(1, 0, 2, False, ((40, 40, 40),)))
+    annotated.add_edit(Stroke(1, 0, 2, False, ((40, 40, 40),)))
+    assert annotated.status.startswith("not saved: ")
+    assert np.array_equal(annotated.state.strokes, before)
+    annotated.undo()
+    assert annotated.status.startswith("cannot undo: ")
 
 
-def test_the_error_of_preparing_a_window_is_shown(model, gui_thread, monkeypatch):
-    monkeypatch.setattr(
-        "asem.plugin.cut_service.prepare_window",
-        lambda *_: (_ for _ in ()).throw(ValueError("grey")),
+def test_a_window_that_cannot_be_read_is_not_opened(annotated):
+    window, strokes = annotated.window, annotated.state.strokes
+    annotated.volume = annotated.volume.with_array(
+        Damaged(annotated.volume.shape, annotated.volume.dtype)
     )
-    model.go_to_window(1)
-    gui_thread.settle(model)
-    assert model.status == "cut failed: grey"
-    assert not model.is_cutting
-    model.add_edit(Stroke(1, 0, 2, False, ((30, 10, 70),)))
-    model.add_edit(Stroke(2, 0, 2, False, ((30, 30, 70),)))
-    gui_thread.settle(model)
-    model.accept_window()
-    assert model.status.startswith("nothing to accept")
+    annotated.go_to_window(1)
+    assert annotated.status == "window not opened: chunk 0 is damaged"
+    assert annotated.window == window
+    assert annotated.state.strokes is strokes
 
 
-def test_a_window_that_cannot_be_read_is_not_opened(drawn):
-    window, strokes = drawn.window, drawn.state.strokes
-    drawn.volume = drawn.volume.with_array(Damaged(drawn.volume.shape, drawn.volume.dtype))
-    drawn.go_to_window(1)
-    assert drawn.status == "window not opened: chunk 0 is damaged"
-    assert drawn.window == window
-    assert drawn.state.strokes is strokes
+def test_damaged_labels_of_a_window_can_be_accepted_again(annotated, gui_thread):
+    annotated.accept_window()
+    annotated.annotation.accepted_windows[annotated.window].write_bytes(b"PK")
+    annotated.go_to_window(1)
+    annotated.go_to_window(0)
+    assert "is damaged; accept the window" in annotated.status
+    gui_thread.settle(annotated)
+    annotated.accept_window()
+    assert annotated.progress_text == "1 of 2 windows accepted; this one is accepted"
 
 
-def test_damaged_labels_of_a_window_can_be_accepted_again(drawn, gui_thread):
-    drawn.accept_window()
-    drawn.annotation.accepted_windows[drawn.window].write_bytes(b"PK")
-    drawn.go_to_window(1)
-    drawn.go_to_window(0)
-    assert "is damaged; accept the window" in drawn.status
-    gui_thread.settle(drawn)
-    drawn.accept_window()
-    assert drawn.progress_text == "1 of 2 windows accepted; this one is accepted"
-
-
-def test_the_least_certain_voxel_needs_a_cut(model, drawn):
-    assert drawn.find_least_certain() == drawn.state.cut.find_least_certain_voxel()
-    drawn.undo()
-    assert drawn.find_least_certain() is None
-    assert drawn.status == "no cut yet: draw foreground and background"
+def test_the_least_certain_voxel_needs_a_cut(model, annotated):
+    assert annotated.find_least_certain() == annotated.state.cut.find_least_certain_voxel()
+    annotated.undo()
+    assert annotated.find_least_certain() is None
+    assert annotated.status == "no cut yet: draw foreground and background"

@@ -35,10 +35,10 @@ class Mouse:
         self.model = FakeModel()
         layer = SimpleNamespace(world_to_data=lambda position: position)
         self.drag = make_drag_callback(brush, self.model, layer)
-        shown = displayed or tuple(other for other in range(3) if other != axis)
+        displayed_axes = displayed or tuple(other for other in range(3) if other != axis)
         self.camera = SimpleNamespace(mouse_pan=True, center=(0.0, 5.0, 5.0), zoom=2.0)
         self.viewer = SimpleNamespace(
-            dims=SimpleNamespace(displayed=shown, not_displayed=(axis,)),
+            dims=SimpleNamespace(displayed=displayed_axes, not_displayed=(axis,)),
             scene=SimpleNamespace(camera=self.camera),
         )
 

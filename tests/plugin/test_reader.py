@@ -43,10 +43,10 @@ def test_unlabelled_voxels_are_not_shown(cell, tmp_path):
     ((levels, _, kind),) = read_cell(str(tmp_path / "cell.zarr/labels/er"))
     assert kind == "labels"
     assert np.unique(levels[0].array.store[...].read().result()).tolist() == [1, 255]
-    shown = np.asarray(levels[0])
-    assert np.unique(shown).tolist() == [0, 1]
-    assert shown.dtype == levels[0].dtype
-    assert (shown == 1).sum() == 2 * window.size
+    values = np.asarray(levels[0])
+    assert np.unique(values).tolist() == [0, 1]
+    assert values.dtype == levels[0].dtype
+    assert (values == 1).sum() == 2 * window.size
 
 
 def test_only_folders_with_images_are_read(cell, tmp_path):

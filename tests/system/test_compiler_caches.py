@@ -57,7 +57,7 @@ def run(code, fixed, temporary, **environment):
     own = {
         **os.environ,
         "PYTHONPATH": str(fixed / "site"),
-        "HOME": str(fixed / "home/nobody"),
+        "HOME": str(fixed / "home/user"),
         "TMPDIR": str(temporary),
         **environment,
     }
@@ -126,7 +126,7 @@ def test_nothing_changes_where_numba_can_write(fixed, temporary):
     assert not list(temporary.glob("asem-*"))
 
 
-def test_numba_that_was_loaded_before_is_told(fixed, temporary):
+def test_numba_that_was_loaded_before_is_reported(fixed, temporary):
     code = ["-c", "import numba, asem; from numba.core import config; print(config.CACHE_DIR)"]
     done = run(code, fixed, temporary)
     assert done.stdout == f"{temporary / f'asem-{os.geteuid()}'}\n"
@@ -166,8 +166,8 @@ def test_importing_changes_nothing_here(monkeypatch):
     assert dict(os.environ) == before
 
 
-def test_what_pytorch_compiles_lies_in_a_private_folder(tmp_path, monkeypatch):
-    """Its own folder has a name that everyone can guess, and take before it does."""
+def test_what_pytorch_compiles_is_in_a_private_folder(tmp_path, monkeypatch):
+    """Its own folder has a name that every user can predict, and create first."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     planted = tmp_path / "torchinductor_me"
     planted.mkdir(mode=0o777)

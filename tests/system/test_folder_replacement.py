@@ -1,4 +1,4 @@
-"""Folders take the place of others, and what somebody added meanwhile stays."""
+"""Folders take the place of others, and what others added meanwhile stays."""
 
 import errno
 import os
@@ -136,9 +136,9 @@ def test_what_was_written_into_the_new_one_before_it_left_again_is_kept(
     with pytest.raises(FileExistsError, match=r"/out holds thesis"):
         fill(path, "new", check)
     assert (path / "thesis").read_text() == "x"
-    (kept,) = (tmp_path / name for name in listed(tmp_path) if name != "out")
-    assert listed(kept) == ["notes"]
-    assert f"what was added to {path} during its deletion is now {kept}" in caplog.text
+    (remaining,) = (tmp_path / name for name in listed(tmp_path) if name != "out")
+    assert listed(remaining) == ["notes"]
+    assert f"what was added to {path} during its deletion is now {remaining}" in caplog.text
 
 
 def test_what_comes_while_the_old_one_is_deleted_is_kept(tmp_path, swap, monkeypatch, caplog):
@@ -156,9 +156,9 @@ def test_what_comes_while_the_old_one_is_deleted_is_kept(tmp_path, swap, monkeyp
     fill(path, "new", refuse_thesis)
     os.close(handle)
     assert (path / "plane").read_text() == "new"
-    (kept,) = (name for name in listed(tmp_path) if name != "out")
-    assert listed(tmp_path / kept) == ["thesis"]
-    assert kept in caplog.text
+    (remaining,) = (name for name in listed(tmp_path) if name != "out")
+    assert listed(tmp_path / remaining) == ["thesis"]
+    assert remaining in caplog.text
 
 
 def test_an_interruption_at_any_step_loses_neither(tmp_path, swap, monkeypatch):
@@ -329,16 +329,16 @@ def test_a_link_under_a_temporary_name_is_not_followed(tmp_path):
 
 
 def test_the_first_foreign_file_is_found_at_any_depth(tmp_path):
-    known = re.compile(r"a/(\d|\*)/b")
+    pattern = re.compile(r"a/(\d|\*)/b")
     inner = tmp_path / f"a/.asem-{'0' * 32}.partial"
     inner.mkdir(parents=True)
     (tmp_path / "a/1").mkdir()
     for place in (inner / "b", tmp_path / "a/1/b", tmp_path / f"a/.asem-{'1' * 32}.partial"):
         place.touch()
-    assert find_foreign_file(tmp_path, known) is None
+    assert find_foreign_file(tmp_path, pattern) is None
     (inner / "thesis").touch()
-    assert find_foreign_file(tmp_path, known).name == "thesis"
+    assert find_foreign_file(tmp_path, pattern).name == "thesis"
     (inner / "thesis").unlink()
     (tmp_path / "a/2").mkdir()
     (tmp_path / "a/2/b").symlink_to("../1/b")
-    assert str(find_foreign_file(tmp_path, known)) == "a/2/b"
+    assert str(find_foreign_file(tmp_path, pattern)) == "a/2/b"

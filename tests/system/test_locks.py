@@ -64,13 +64,13 @@ def no_flock(*_):
 
 
 @pytest.mark.parametrize("flock", [fcntl.flock, no_flock])
-def test_a_lock_that_is_held_is_waited_for_and_then_told(tmp_path, monkeypatch, flock):
+def test_a_lock_that_is_held_is_awaited_and_then_reported(tmp_path, monkeypatch, flock):
     monkeypatch.setattr("fcntl.flock", flock)
-    held = acquire_lock(tmp_path / "lock")
+    lock = acquire_lock(tmp_path / "lock")
     with pytest.raises(BlockingIOError, match=r"has held .*lock for 0.1 s"):  # noqa: SIM117
         with exclusive_lock(tmp_path / "lock", timeout_s=0.1):
             pass
-    held.close()
+    lock.close()
     with exclusive_lock(tmp_path / "lock", timeout_s=0.1):
         pass
 
@@ -110,14 +110,14 @@ def test_another_fault_is_raised(tmp_path, monkeypatch):
 
 
 def test_without_flock_the_lock_of_another_process_stays(tmp_path, monkeypatch):
-    """The folder was deleted, and another process has made it and its lock anew."""
+    """The folder was deleted, and another process has made it and its lock again."""
     monkeypatch.setattr("fcntl.flock", no_flock)
-    held = acquire_lock(tmp_path / "lock")
-    assert is_lock_held(held, tmp_path / "lock")
+    lock = acquire_lock(tmp_path / "lock")
+    assert is_lock_held(lock, tmp_path / "lock")
     (tmp_path / "lock.owner").unlink()
     (tmp_path / "lock.owner").write_text("elsewhere 1")
-    assert not is_lock_held(held, tmp_path / "lock")
-    held.close()
+    assert not is_lock_held(lock, tmp_path / "lock")
+    lock.close()
     assert (tmp_path / "lock.owner").read_text() == "elsewhere 1"
 
 

@@ -189,5 +189,5 @@ def test_a_signal_while_workers_are_started(tmp_path):
     words = [sys.executable, "start.py"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 143
-    (told,) = done.stderr.splitlines()
-    assert told.startswith("asem: interrupted; run the same command again")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("asem: interrupted; run the same command again")

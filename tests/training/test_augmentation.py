@@ -176,25 +176,25 @@ def test_source_positions_are_within_the_maximum_extent(seed, size):
 
 
 def test_intensity_parameters_stay_in_their_bounds(rng):
-    drawn = [draw_intensity(FULL, rng, voxel_size=(16, 8, 8)) for _ in range(300)]
+    transforms = [draw_intensity(FULL, rng, voxel_size=(16, 8, 8)) for _ in range(300)]
 
     def span(values):
         return min(values), max(values)
 
-    low, high = span([t.scale for t in drawn])
+    low, high = span([t.scale for t in transforms])
     assert 0.85 <= low < 0.87
     assert 1.13 < high <= 1.15
-    low, high = span([t.shift for t in drawn])
+    low, high = span([t.shift for t in transforms])
     assert -0.15 <= low < -0.13
     assert 0.13 < high <= 0.15
-    low, high = span([t.gamma for t in drawn])
+    low, high = span([t.gamma for t in transforms])
     assert 1 / 1.3 <= low < 0.8
     assert 1.25 < high <= 1.3
-    assert 0.045 < max(t.noise for t in drawn) <= 0.05
-    assert 0.9 < max(t.blur[1] for t in drawn) <= 1
-    assert all(t.blur[1] == 2 * t.blur[0] == t.blur[2] for t in drawn)
+    assert 0.045 < max(t.noise for t in transforms) <= 0.05
+    assert 0.9 < max(t.blur[1] for t in transforms) <= 1
+    assert all(t.blur[1] == 2 * t.blur[0] == t.blur[2] for t in transforms)
     for name in ("noise", "gamma"):
-        fraction = np.mean([getattr(t, name) not in (0, 1) for t in drawn])
+        fraction = np.mean([getattr(t, name) not in (0, 1) for t in transforms])
         assert fraction == pytest.approx(FULL.intensity_p, abs=0.1)
 
 

@@ -134,8 +134,8 @@ def test_poor_patches_are_mostly_rejected():
     target[:, :, :200] = 1  # half of all locations are all foreground
     for reject, expected in ((0.0, 0.5), (0.9, 10 / 11)):
         settings = config(sampling=SamplingConfig(reject=reject))
-        drawn = [one.any() for one in outputs([make_region(target)], settings, 300)]
-        assert np.mean(drawn) == pytest.approx(expected, abs=0.08)
+        has_foreground = [one.any() for one in outputs([make_region(target)], settings, 300)]
+        assert np.mean(has_foreground) == pytest.approx(expected, abs=0.08)
 
 
 def test_patches_of_unlabelled_voxels_are_always_rejected():
@@ -178,8 +178,8 @@ def test_a_region_without_an_acceptable_location_is_skipped(caplog, order):
     thin = np.full((20, 20, 20), UNLABELLED)
     thin[:, :, :5] = 1
     regions = [make_region(thin, "thin"), make_region(np.ones((20, 20, 20)), "full")][::order]
-    drawn = draw_fractions(regions, config(), 200)
-    assert drawn.tolist() == [0, 1][::order]
+    fractions = draw_fractions(regions, config(), 200)
+    assert fractions.tolist() == [0, 1][::order]
     (record,) = caplog.records
     assert (
         "[[train]] thin is skipped: no patch in it has a usable output of 10^3 voxels"

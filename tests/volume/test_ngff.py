@@ -100,7 +100,7 @@ def test_an_image_of_another_program(tmp_path):
         (lambda a: a["asem"].update(kind="picture"), "'kind'"),
     ],
 )
-def test_damaged_attributes_are_told_in_one_line(tmp_path, change, message):
+def test_damaged_attributes_are_reported_in_one_line(tmp_path, change, message):
     path = tmp_path / "c.zarr/raw"
     write(path, np.zeros((2, 2, 2), np.uint8))
     write(tmp_path / "c.zarr/other", np.zeros((2, 2, 2), np.uint8))

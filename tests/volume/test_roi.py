@@ -16,7 +16,7 @@ def test_end_size_slices():
 
 
 @given(rois, rois)
-def test_the_common_part_lies_in_both(a, b):
+def test_the_common_part_is_in_both(a, b):
     common = a.intersect(b)
     if common.size:
         assert a.contains(common)

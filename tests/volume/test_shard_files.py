@@ -66,8 +66,8 @@ def test_no_shard_of_a_finished_image_can_be_lost(image, capsys):
     for words in (["export", "r", "o"], ["clahe", "r", "o", "--kernel", "16"], ["mask", "r", "o"],
                   ["import", "r", "o"]):  # fmt: skip
         assert main(words) == 2
-        told = capsys.readouterr().err.splitlines()[-1]
-        assert "r/0/c/1/2/0 is missing; it existed when the image was finished" in told
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "r/0/c/1/2/0 is missing; it existed when the image was finished" in line
         shutil.rmtree("o", ignore_errors=True)
 
 
@@ -105,11 +105,11 @@ def test_workers_notice_it_too(image):
 )
 def test_every_kind_of_loss_is_one_line(image, harm, message, tmp_path):
     assert os.system(harm) == 0
-    code, told = run_limited(["export", "r", "planes"], tmp_path / "log")
+    code, lines = run_limited(["export", "r", "planes"], tmp_path / "log")
     assert code == 2
-    assert [line for line in told if line.startswith("asem: ")] == told[-1:]
+    assert [line for line in lines if line.startswith("asem: ")] == lines[-1:]
     with pytest.raises(AssertionError, match=message):
-        raise AssertionError(told[-1])
+        raise AssertionError(lines[-1])
     assert not Path("planes").exists()
 
 
@@ -136,7 +136,7 @@ def test_an_index_that_states_more_than_the_file_is_damage(image, place, length)
             _ = open_volume(Path("r")).array[box]
 
 
-def test_a_lost_level_is_told(image, capsys):
+def test_a_lost_level_is_reported(image, capsys):
     shutil.rmtree("r/1")
     assert main(["info", "r"]) == 2
     assert "r/1 cannot be read" in capsys.readouterr().err
@@ -163,7 +163,7 @@ def test_a_resumed_image_lists_its_files_in_the_end(image):
 
 
 @pytest.mark.parametrize("text", ["", "no base64!", "AAAA", "eJwDAAAAAAE="])
-def test_a_list_that_is_damaged_is_told(image, text):
+def test_a_list_that_is_damaged_is_reported(image, text):
     array = zarr_arrays.open_array(Path("r/0"), shard_bitmap=text)
     with pytest.raises(ValueError, match=r"the list of shards of .*r/0 is damaged"):
         _ = array[0:8, 0:8, 50:60]

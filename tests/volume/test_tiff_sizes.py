@@ -190,11 +190,11 @@ def test_what_no_file_can_hold_is_one_line(fault, tmp_path, monkeypatch):
     write_it, message = FAULTS[fault]
     Path("in").mkdir()
     write_it(Path("in/s.tif"))
-    code, told = run_limited(["import", "in/s.tif", "out", "--voxel-size", "5"], tmp_path / "log")
-    assert code == (2 if message else 0), told
+    code, lines = run_limited(["import", "in/s.tif", "out", "--voxel-size", "5"], tmp_path / "log")
+    assert code == (2 if message else 0), lines
     if message:
-        assert len(told) == 1, told
-        assert message in told[0]
-        assert told[0].startswith("asem: ")
-        assert "s.tif" in told[0]
+        assert len(lines) == 1, lines
+        assert message in lines[0]
+        assert lines[0].startswith("asem: ")
+        assert "s.tif" in lines[0]
         assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in", "log"]

@@ -134,13 +134,13 @@ def test_a_file_cut_anywhere_is_named(tmp_path, rng, write):
         try:
             stack = open_tiff_file(path)
         except ValueError as error:
-            told = str(error)
-            assert "stack.tif" in told
-            assert "\n" not in told
+            message = str(error)
+            assert "stack.tif" in message
+            assert "\n" not in message
         else:  # nothing but padding is gone
-            kept = stack[:, :, :]
+            voxels = stack[:, :, :]
             path.write_bytes(data)
-            assert (kept == open_tiff_file(path)[:, :, :]).all()
+            assert (voxels == open_tiff_file(path)[:, :, :]).all()
 
 
 def test_a_corrupt_file_is_one_line_or_pixels(tmp_path, rng):
@@ -154,8 +154,8 @@ def test_a_corrupt_file_is_one_line_or_pixels(tmp_path, rng):
         try:
             _ = open_tiff_file(path)[:, :, :]
         except ValueError as error:
-            told = str(error)
-            assert "\n" not in told
+            message = str(error)
+            assert "\n" not in message
 
 
 @pytest.mark.parametrize(

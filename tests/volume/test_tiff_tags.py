@@ -45,16 +45,16 @@ def test_a_tag_that_is_no_number_is_damage(tmp_path, monkeypatch, capsys, code, 
         tags[raw_tiff.PHOTOMETRIC] = 3
     write(tmp_path / "x.tif", {**tags, code: STATED[stated]})
     ended = main(["import", "x.tif", "o", "--voxel-size", "5"])
-    said = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     allowed = (stated, code) in [
         *itertools.product(["no value"], UNSTATED), *itertools.product(["two values"], MANY),
         *itertools.product(["huge"], LARGE),
     ]  # fmt: skip
     if not (allowed and ended == 0):
         assert ended == 2
-        assert "x.tif" in said
-        assert "allocate" not in said
-        assert len(said.splitlines()) == 1
+        assert "x.tif" in stderr
+        assert "allocate" not in stderr
+        assert len(stderr.splitlines()) == 1
     assert not list(tmp_path.glob("asem-error-*"))
 
 

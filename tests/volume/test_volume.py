@@ -29,7 +29,7 @@ def test_reading_any_box_is_a_cut_of_the_padded_array(offset, shape):
     assert (one.read(Roi(offset, shape)) == cut).all()
 
 
-def test_a_crop_knows_its_place_on_the_original_grid():
+def test_a_crop_stores_its_place_on_the_original_grid():
     whole = volume((10, 10, 10), offset_nm=(1.0, 2.0, 3.0))
     crop = volume(
         (4, 4, 4), offset_nm=whole.position_nm((3, 1, 2)), stated_grid=whole.original_grid

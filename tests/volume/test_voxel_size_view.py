@@ -51,12 +51,12 @@ def test_a_crop_sees_the_same_voxels_as_the_whole(kind, size, model, rng):
 @pytest.mark.parametrize(("size", "model"), PAIRS)
 def test_a_ramp_stays_where_it_is_in_the_world(size, model):
     slope = (0.5, -0.3, 0.2)
-    blank = Volume(np.zeros((24, 26, 28), np.uint8), size, (100.0, -20.25, 3.5))
+    zeros = Volume(np.zeros((24, 26, 28), np.uint8), size, (100.0, -20.25, 3.5))
 
     def ramp(volume):
         return sum(a * at for a, at in zip(slope, centres(volume), strict=True))
 
-    volume = blank.with_array(ramp(blank).astype(np.float32))
+    volume = zeros.with_array(ramp(zeros).astype(np.float32))
     view = view_at_voxel_size(volume, model)
     assert view.voxel_size == pytest.approx(model)
     inner = tuple(slice(2, -2) for _ in range(3))
@@ -72,15 +72,15 @@ def test_a_ramp_stays_where_it_is_in_the_world(size, model):
 @pytest.mark.parametrize("kind", ["image", "labels"])
 @pytest.mark.parametrize(("size", "model"), PAIRS)
 def test_a_ball_keeps_its_place_and_size(kind, size, model):
-    blank = Volume(np.zeros((48, 56, 60), np.uint8), size, (5.0, 6.0, 7.0), kind=kind)
-    middle = blank.position_nm((23, 28, 30))
+    zeros = Volume(np.zeros((48, 56, 60), np.uint8), size, (5.0, 6.0, 7.0), kind=kind)
+    middle = zeros.position_nm((23, 28, 30))
     radius = 75.0
 
     def inside(volume):
         at = centres(volume)
         return sum((p - m) ** 2 for p, m in zip(at, middle, strict=True)) < radius**2
 
-    view = view_at_voxel_size(blank.with_array((inside(blank) * 200).astype(np.uint8)), model)
+    view = view_at_voxel_size(zeros.with_array((inside(zeros) * 200).astype(np.uint8)), model)
     ball = view.read(view.roi) >= 100
     volume = np.count_nonzero(ball) * np.prod(view.voxel_size)
     assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
@@ -93,10 +93,10 @@ def test_a_ball_keeps_its_place_and_size(kind, size, model):
 @pytest.mark.parametrize(("size", "model"), PAIRS[:4])
 def test_there_and_back(size, model):
     """What is smooth over some voxels survives; labels move by a part of a voxel at most."""
-    blank = Volume(np.zeros((30, 31, 32), np.uint8), size)
-    z, y, x = centres(blank)
+    zeros = Volume(np.zeros((30, 31, 32), np.uint8), size)
+    z, y, x = centres(zeros)
     grey = 128 + 40 * (np.sin(z / 25) + np.cos(y / 30) + np.sin(x / 35))
-    volume = blank.with_array(np.rint(grey).astype(np.uint8))
+    volume = zeros.with_array(np.rint(grey).astype(np.uint8))
     there = view_at_voxel_size(volume, model)
     back = view_at_voxel_size(there, size)
     same = np.subtract(back.offset_nm, volume.offset_nm)
@@ -105,7 +105,7 @@ def test_there_and_back(size, model):
     inner = Roi((3, 3, 3), (24, 25, 26))
     difference = np.abs(back.read(inner).astype(int) - volume.read(inner))
     assert difference.max() <= 0.06 * 240
-    labels = blank.with_array((grey > 140).astype(np.uint8), kind="labels")
+    labels = zeros.with_array((grey > 140).astype(np.uint8), kind="labels")
     again = view_at_voxel_size(view_at_voxel_size(labels, model), size).read(inner)
     truth = labels.read(inner)
     assert np.count_nonzero(again != truth) < 0.08 * truth.size
@@ -206,8 +206,8 @@ def test_interpolation_is_warned_of_and_averaging_is_not(caplog):
         assert caplog.messages == []
         warn_about_resampling(volume, (5.0, 5.0, 5.0))
         warn_about_resampling(volume, (2.6, 2.0, 2.0))
-    said = [message.split(";")[0] for message in caplog.messages]
-    assert said == [
+    messages = [message.split(";")[0] for message in caplog.messages]
+    assert messages == [
         "raw: voxels of 5.2 x 4 x 4 nm are interpolated to the model's 5 x 5 x 5 nm",
         "raw: voxels of 5.2 x 4 x 4 nm are interpolated to the model's 2.6 x 2 x 2 nm",
     ]

@@ -257,9 +257,9 @@ def test_objects_that_are_cut_off_stay(tmp_path, rng):
     store(tmp_path / "a", labels, kind="labels")
     label_volume(tmp_path / "a", tmp_path / "b", Structure(name="x", smallest_nm3=50 * 125))
     mask &= ~unlabelled
-    kept = large(mask, 50) | cut_off(mask, unlabelled)
-    assert (read(tmp_path / "b") == np.where(unlabelled, 65_535, kept)).all()
-    assert large(mask, 50).sum() < kept.sum() < mask.sum()
+    remaining = large(mask, 50) | cut_off(mask, unlabelled)
+    assert (read(tmp_path / "b") == np.where(unlabelled, 65_535, remaining)).all()
+    assert large(mask, 50).sum() < remaining.sum() < mask.sum()
 
 
 def test_one_that_touches_by_a_corner_is_whole(tmp_path):

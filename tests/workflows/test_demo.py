@@ -44,7 +44,7 @@ def test_the_demo_says_what_to_open_next(demo, asem):
 
 
 @pytest.mark.slow
-def test_a_demo_is_replaced_only_when_asked(demo, capsys):
+def test_a_demo_is_replaced_only_with_overwrite(demo, capsys):
     assert main(["demo", str(demo[0])]) == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -71,17 +71,17 @@ def begun(small, tmp_path, monkeypatch):
     return tmp_path / "p"
 
 
-def everything(folder):
+def snapshot(folder):
     return sorted(path for path in folder.rglob("*") if path.name != "lock")
 
 
 def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
     for name in ("demo.json", "thesis.tex"):
         (tmp_path / name).write_text("{}")
-    before = everything(tmp_path)
+    before = snapshot(tmp_path)
     assert main(["demo", str(tmp_path), "--overwrite"]) == 2
     assert "is no demo of asem, and is not replaced" in capsys.readouterr().err
-    assert everything(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
 def test_a_demo_with_a_foreign_file_is_not_deleted(begun, capsys, place):
     (begun / place).parent.mkdir(parents=True, exist_ok=True)
     (begun / place).write_text("x")
-    before = everything(begun)
+    before = snapshot(begun)
     assert main(["demo", str(begun), "--overwrite"]) == 2
     assert f"holds more than a demo ({place})" in capsys.readouterr().err.splitlines()[-1]
-    assert everything(begun) == before
+    assert snapshot(begun) == before
 
 
 def test_a_training_file_that_was_changed_is_not_deleted(begun, capsys):
@@ -121,10 +121,10 @@ def test_two_demos_in_one_folder(begun, capsys, monkeypatch):
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_no_demo_is_written_through_a_link(begun, tmp_path, capsys, overwrite):
     (tmp_path / "link").symlink_to("p")
-    before = everything(begun)
+    before = snapshot(begun)
     assert main(["demo", str(tmp_path / "link"), *overwrite]) == 2
     assert "link is a symbolic link" in capsys.readouterr().err
-    assert everything(begun) == before
+    assert snapshot(begun) == before
 
 
 def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):

@@ -23,8 +23,8 @@ def row(*values):
 
 def test_by_hand(store):
     truth = store("t", row(0, 0, 0, 1, 1, 1, 1, 0, 0, 0))
-    guess = store("p", row(1, 0, 1, 1, 1, 0, 1, 0, 0, 0))
-    scores = evaluate_volume(guess, truth, zone_out_nm=5, zone_in_nm=5)
+    prediction = store("p", row(1, 0, 1, 1, 1, 0, 1, 0, 0, 0))
+    scores = evaluate_volume(prediction, truth, zone_out_nm=5, zone_in_nm=5)
     # Outside of the zone are columns 0, 1, 4, 5, 8, 9.
     assert scores["exclusion_zone"] == {
         "precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "iou": 1 / 3, "voxels": 6,
@@ -37,25 +37,25 @@ def test_by_hand(store):
 
 def test_a_probability_counts_from_128(store):
     truth = store("t", row(1, 1, 0, 0))
-    guess = store("p", row(128, 127, 255, 0), kind="image")
-    assert evaluate_volume(guess, truth)["all"]["f1"] == 1 / 2
-    assert evaluate_volume(guess, truth)["exclusion_zone"] is None
+    prediction = store("p", row(128, 127, 255, 0), kind="image")
+    assert evaluate_volume(prediction, truth)["all"]["f1"] == 1 / 2
+    assert evaluate_volume(prediction, truth)["exclusion_zone"] is None
 
 
 def test_only_the_common_part_is_scored_and_nothing_unknown(store):
     truth = store("t", row(1, 1, 255, 0), offset_nm=(0.0, 0.0, 10.0))
-    guess = store("p", row(1, 1, 1, 0, 1))
+    prediction = store("p", row(1, 1, 1, 0, 1))
     mask = store("m", row(1, 1, 1, 1), offset_nm=(0.0, 0.0, 5.0))
-    scores = evaluate_volume(guess, truth)["all"]
+    scores = evaluate_volume(prediction, truth)["all"]
     assert (scores["voxels"], scores["recall"]) == (2, 1 / 2)
-    assert evaluate_volume(guess, truth, mask=mask)["all"]["voxels"] == 2
-    assert evaluate_volume(guess, truth, roi=":,:,3:")["all"]["voxels"] == 1
+    assert evaluate_volume(prediction, truth, mask=mask)["all"]["voxels"] == 2
+    assert evaluate_volume(prediction, truth, roi=":,:,3:")["all"]["voxels"] == 1
 
 
 def test_labels_beyond_the_prediction_make_zone_inside_it(store):
     truth = store("t", row(1, 1, 0, 0, 0, 0))
-    guess = store("p", row(0, 0, 0, 0), offset_nm=(0.0, 0.0, 10.0))
-    scores = evaluate_volume(guess, truth, zone_out_nm=10, zone_in_nm=5)
+    prediction = store("p", row(0, 0, 0, 0), offset_nm=(0.0, 0.0, 10.0))
+    scores = evaluate_volume(prediction, truth, zone_out_nm=10, zone_in_nm=5)
     assert scores["exclusion_zone"]["voxels"] == 2
 
 
@@ -64,8 +64,8 @@ def test_a_zone_thinner_than_half_a_plane_leaves_planes_alone(store, caplog):
     labels = np.zeros((3, 1, 12), np.uint8)
     labels[1] = 1
     size = {"voxel_size": (50.0, 5.0, 5.0)}
-    truth, guess = store("t", labels, **size), store("p", labels, **size)
-    scores = evaluate_volume(guess, truth, structure_name="mito")
+    truth, prediction = store("t", labels, **size), store("p", labels, **size)
+    scores = evaluate_volume(prediction, truth, structure_name="mito")
     assert scores["exclusion_zone"]["voxels"] == labels.size
     (warning, inside) = [record.message for record in caplog.records]
     assert "mito: the exclusion zone outside of 20 nm" in warning
@@ -90,9 +90,9 @@ def test_bad_options(store, options, message):
 
 
 def test_what_cannot_be_scored(store):
-    truth, guess = store("t", row(1, 0)), store("p", row(9, 0), kind="image")
+    truth, prediction = store("t", row(1, 0)), store("p", row(9, 0), kind="image")
     with pytest.raises(ValueError, match="import labels with --kind labels"):
-        evaluate_volume(truth, guess)
+        evaluate_volume(truth, prediction)
     far = store("far", row(1, 0), offset_nm=(0.0, 50.0, 0.0))
     with pytest.raises(ValueError, match="no voxel in common"):
         evaluate_volume(far, truth)

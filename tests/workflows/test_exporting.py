@@ -57,7 +57,7 @@ def test_rights_are_those_of_mkdir_and_open(raw, tmp_path, mask, above):
 
 
 @pytest.mark.parametrize("size", ["12k", "40k", "64k", "100k", "176k"])
-def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(raw, tmp_path, size):
+def test_a_full_disk_is_reported_with_the_file_and_nothing_is_left(raw, tmp_path, size):
     (tmp_path / "small").mkdir()
     (tmp_path / "export.py").write_text(EXPORT)
     script = f"mount -t tmpfs -o size={size} none small; {sys.executable} export.py; ls -A small"
@@ -65,9 +65,9 @@ def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(raw, tmp_path, si
         ["unshare", "--user", "--map-root-user", "--mount", "bash", "-euc", script],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
-    (told,) = done.stdout.splitlines()
-    assert told.startswith("[Errno 28] No space left on device: ")
-    assert "small/out/raw_000" in told
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("[Errno 28] No space left on device: ")
+    assert "small/out/raw_000" in line
     assert done.stderr == ""
 
 
@@ -104,8 +104,8 @@ def test_a_file_that_appears_meanwhile_stays(raw, tmp_path, monkeypatch, capsys,
 
     monkeypatch.setattr(tiff_sources, "write_plane", write_and_add)
     assert main([*words, "--overwrite"] if overwrite else words) == 2
-    (told,) = capsys.readouterr().err.splitlines()[-1:]
-    assert ("holds more than planes that asem exported" if overwrite else "exists already") in told
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert ("holds more than planes that asem exported" if overwrite else "exists already") in line
     assert (tmp_path / "planes/thesis.txt").read_text() == "x"
     assert listed(tmp_path / "planes") == [*(PLANES if overwrite else []), "thesis.txt"]
     assert listed(tmp_path) == ["planes", "raw", "s.tif"]
@@ -134,9 +134,9 @@ def test_a_file_that_appears_at_the_last_moment_stays(raw, tmp_path, monkeypatch
 def test_of_two_exports_to_one_place_one_succeeds(raw, tmp_path):
     words = [sys.executable, "-m", "asem", "export", "raw", "planes"]
     both = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
-    told = [process.communicate()[1].decode() for process in both]
+    stderr = [process.communicate()[1].decode() for process in both]
     assert sorted(process.returncode for process in both) == [0, 2]
-    assert "exists already" in "".join(told)
+    assert "exists already" in "".join(stderr)
     assert listed(tmp_path / "planes") == PLANES
     assert listed(tmp_path) == ["planes", "raw", "s.tif"]
 
@@ -175,10 +175,10 @@ def exporting(raw, tmp_path):
 def test_a_signal_leaves_nothing(exporting, tmp_path, number):
     assert any(map(is_temporary_name, listed(tmp_path)))
     exporting.send_signal(number)
-    told = exporting.communicate()[1]
+    stderr = exporting.communicate()[1]
     assert exporting.returncode == 128 + number
-    assert len(told.splitlines()) == 1
-    assert "asem: interrupted; run the same command again" in told
+    assert len(stderr.splitlines()) == 1
+    assert "asem: interrupted; run the same command again" in stderr
     assert listed(tmp_path) == ["raw", "s.tif"]
 
 
@@ -198,9 +198,9 @@ def test_what_a_living_export_makes_stays(exporting, tmp_path, monkeypatch):
     left = [name for name in listed(tmp_path) if is_temporary_name(name)]
     assert main(["export", "raw", "planes"]) == 0
     assert listed(tmp_path) == sorted([*left, "planes", "raw", "s.tif"])
-    told = exporting.communicate("\n" * 9)[1]
+    stderr = exporting.communicate("\n" * 9)[1]
     assert exporting.returncode == 2
-    assert "planes exists already" in told
+    assert "planes exists already" in stderr
     assert listed(tmp_path) == ["planes", "raw", "s.tif"]
     assert listed(tmp_path / "planes") == PLANES
 

@@ -1,4 +1,4 @@
-"""Killed runs, full disks, damaged sources: what is told, and what is left."""
+"""Killed runs, full disks, damaged sources: what is reported, and what is left."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def levels(image):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_run_that_was_killed_goes_on_to_the_same_bits(
+def test_a_run_that_was_killed_resumes_to_the_same_bits(
     command, inputs, tmp_path, monkeypatch, capsys
 ):
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
@@ -93,7 +93,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_output_that_another_run_begins_anew_is_left_to_it(
+def test_an_output_that_another_run_restarts_is_left_to_it(
     command, inputs, tmp_path, monkeypatch, capsys
 ):
     """No shard of the first is among those of the second, and nothing is declared finished."""
@@ -160,11 +160,11 @@ def test_a_damaged_chunk_is_named(inputs, tmp_path, monkeypatch, capsys):
     shard.write_bytes(data)
     for words in (["clahe", "raw", "a", "--kernel", "16"], ["mask", "raw", "b"]):
         assert main(words) == 2
-        told = capsys.readouterr().err.splitlines()[-1]
-        assert "0: chunk " in told
-        assert "is damaged" in told
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "0: chunk " in line
+        assert "is damaged" in line
     # The chunk that is named is the one: all others can be read.
-    box = told.split("chunk ")[1].split(" ")[0]
+    box = line.split("chunk ")[1].split(" ")[0]
     part = tuple(slice(*map(int, axis.split(":"))) for axis in box.split(","))
     assert [s.start // EDGE for s in part] == [1, 2, 0]
     raw = open_volume(Path("raw"))
@@ -173,7 +173,7 @@ def test_a_damaged_chunk_is_named(inputs, tmp_path, monkeypatch, capsys):
         _ = raw.array[part]
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, rng):
+def test_a_full_disk_is_reported_and_the_run_is_resumed_later(tmp_path, rng):
     voxels = rng.integers(0, 255, (40, 200, 200)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "s.tif", voxels)
     (tmp_path / "small").mkdir()
@@ -186,12 +186,12 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(tmp_path, rng):
     assert done.returncode == 0, done.stderr
     assert "code 2" in done.stdout
     assert "unfinished" in done.stdout
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("asem:")]
-    assert "No space left on device" in told
-    assert "import, block" in told
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("asem:")]
+    assert "No space left on device" in line
+    assert "import, block" in line
 
 
-def test_a_full_disk_is_told_where_planes_go_through_a_file(tmp_path, rng):
+def test_a_full_disk_is_reported_where_planes_go_through_a_file(tmp_path, rng):
     voxels = rng.integers(0, 255, (40, 300, 300)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "s.tif", voxels, compression="zlib")
     (tmp_path / "small").mkdir()
@@ -208,8 +208,8 @@ def test_a_full_disk_is_told_where_planes_go_through_a_file(tmp_path, rng):
     assert done.returncode == 0, done.stderr
     assert "code 2" in done.stdout
     assert "raw" not in done.stdout.splitlines()
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("asem:")]
-    assert "s.tif (40 x 300 x 300 voxels) needs 3.6 MB of disk, of which 2.1 MB are free" in told
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("asem:")]
+    assert "s.tif (40 x 300 x 300 voxels) needs 3.6 MB of disk, of which 2.1 MB are free" in line
 
 
 def test_bad_input_creates_nothing(inputs, tmp_path, monkeypatch, capsys):
@@ -240,9 +240,9 @@ def test_bad_input_creates_nothing(inputs, tmp_path, monkeypatch, capsys):
     ]
     for words, message in faults:
         assert main(words) == 2, words
-        told = capsys.readouterr().err.splitlines()
-        assert len(told) == 1
-        assert message in told[0]
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert message in lines[0]
         assert not Path("out").exists()
 
 
@@ -257,7 +257,7 @@ def test_a_table_of_sizes_is_finished_after_an_interruption(inputs, tmp_path, mo
     assert len(Path("s/sizes.csv").read_text().splitlines()) > 2
 
 
-def test_a_damaged_record_is_told(inputs, tmp_path, monkeypatch, capsys):
+def test_a_damaged_record_is_reported(inputs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(inputs / "annotation", "annotation")
     small_shards(EDGE, monkeypatch.setattr)
@@ -268,7 +268,7 @@ def test_a_damaged_record_is_told(inputs, tmp_path, monkeypatch, capsys):
     assert "0_0_0.npz is damaged; give --overwrite to restart" in capsys.readouterr().err
 
 
-def test_a_read_only_target_is_told(tmp_path):
+def test_a_read_only_target_is_reported(tmp_path):
     tifffile.imwrite(tmp_path / "s.tif", np.zeros((5, 6, 7), np.uint8))
     (tmp_path / "fixed").mkdir()
     done = in_namespace(
@@ -276,9 +276,9 @@ def test_a_read_only_target_is_told(tmp_path):
         tmp_path,
     )
     assert done.returncode == 2
-    (told,) = done.stderr.splitlines()
-    assert told.startswith("asem: ")
-    assert "Read-only file system" in told
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("asem: ")
+    assert "Read-only file system" in line
 
 
 def test_planes_that_change_are_refused(tmp_path, monkeypatch, capsys):

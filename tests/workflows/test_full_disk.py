@@ -8,7 +8,7 @@ import funlib
 from mounts import ASEM, in_namespace
 
 SCRIPT = """
-run() {{ {asem} "$@" 2> told || echo "code $?"; sed 's/^/told: /' told | grep -v '%,' || true; }}
+run() {{ {asem} "$@" 2> errors || echo "code $?"; sed 's/^/err: /' errors | grep -v '%,' || true; }}
 for size in 24k 136k; do
     mount -t tmpfs -o size=$size none small
     echo "size $size"
@@ -28,7 +28,7 @@ ls -A small | sed 's/^/left: /'
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on(cell, run, tmp_path):
+def test_a_full_disk_is_one_line_and_the_same_command_resumes(cell, run, tmp_path):
     shutil.copytree(cell, tmp_path, dirs_exist_ok=True)
     (tmp_path / "small").mkdir()
     funlib.save(tmp_path / "published.pt", funlib.random_state(features=8))
@@ -42,11 +42,11 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(cell, run, tmp_pat
     for training in trainings:
         before, after = training.split("resumed")
         assert "code 2" in before
-        (line,) = [one for one in before.splitlines() if one.startswith("told: asem: ")]
+        (line,) = [one for one in before.splitlines() if one.startswith("err: asem: ")]
         assert "No space left on device: '" in line
         assert "code" not in after
         assert "asem: " not in after
-    lines = [one for one in others.splitlines() if one.startswith("told: asem: ")]
+    lines = [one for one in others.splitlines() if one.startswith("err: asem: ")]
     assert len(lines) == others.count("code 2") == 2
     assert all("No space left on device" in line for line in lines)
     assert "left: " not in others

@@ -105,13 +105,13 @@ def test_a_part_of_it(cell):
         (np.ones((4, 4, 4), np.uint8), 0.0, ["--roi", "10:,:,:"], "have no voxel in common"),
     ],
 )
-def test_bad_strokes_are_told_in_one_line_and_leave_nothing(
+def test_bad_strokes_are_reported_in_one_line_and_leave_nothing(
     cell, capsys, strokes, offset, options, message
 ):
     write_strokes(cell, strokes, offset=offset)
     assert graphcut(cell, *options) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert message in told[-1]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert message in lines[-1]
     assert not (cell / "c.zarr/labels").exists()
 
 

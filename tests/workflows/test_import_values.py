@@ -369,8 +369,8 @@ def test_a_crop_has_the_padding_of_the_whole(tmp_path, rng, dtype):
 
 def test_another_voxel_size_keeps_the_original_grid(tmp_path):
     imported(tmp_path, filled(3), roi="2:,1:,:")
-    kept = import_volume(tmp_path / "out", tmp_path / "kept", voxel_size=(5.0000001, 5.0, 5.0))
-    assert kept.original_grid == open_volume(tmp_path / "out").original_grid
+    copied = import_volume(tmp_path / "out", tmp_path / "kept", voxel_size=(5.0000001, 5.0, 5.0))
+    assert copied.original_grid == open_volume(tmp_path / "out").original_grid
     options = ImportOptions(SourceOptions(voxel_size_override=True))
     other = import_volume(
         tmp_path / "out", tmp_path / "other", voxel_size=(6.0, 4.0, 5.0), options=options

@@ -97,7 +97,7 @@ def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
     assert table.read_text().startswith(HEADER)
 
 
-def test_overwriting_goes_on_after_an_interruption(segmentation, table):
+def test_overwriting_is_resumed_after_an_interruption(segmentation, table):
     table.parent.mkdir()
     table.write_text(f"{HEADER}\nold\n")
     with pytest.raises(FileExistsError, match="or --overwrite to restart and replace it"):
@@ -147,7 +147,7 @@ WITHIN = {
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["", "overwrite"])
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "again"])
 @pytest.mark.parametrize("name", WITHIN)
-def test_no_table_lies_within_an_image(segmentation, capsys, name, exists, overwrite):
+def test_no_table_is_written_within_an_image(segmentation, capsys, name, exists, overwrite):
     folder = segmentation.parent
     shutil.copytree(segmentation, folder / "other")
     (folder / "link").symlink_to("other")

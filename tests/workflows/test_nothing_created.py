@@ -168,10 +168,10 @@ def test_a_wrong_setting_leaves_nothing(place, capsys, command, options):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_repaired_input_is_taken(place, capsys, command):
     """What was refused before it was begun is no other request afterwards."""
-    kept = {file: Path(file).read_bytes() for file in READ[command]}
-    for file in kept:
+    contents = {file: Path(file).read_bytes() for file in READ[command]}
+    for file in contents:
         cut(Path(file)) if not file.endswith(".toml") else misspell(Path(file))
         assert main(COMMANDS[command]) == 2
-        Path(file).write_bytes(kept[file])
+        Path(file).write_bytes(contents[file])
     capsys.readouterr()
     assert main(COMMANDS[command]) == 0, capsys.readouterr().err

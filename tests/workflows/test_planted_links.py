@@ -50,7 +50,7 @@ def place(interrupted, tmp_path, monkeypatch):
 
 
 def seen(folder):
-    """All that lies in a folder, and what it holds."""
+    """All entries of a folder, and their contents."""
     return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
 
 
@@ -198,7 +198,7 @@ SESSION = [
     "mito",
     "mito/log.jsonl",
     "mito/accepted",
-    "mito/guesses",
+    "mito/predictions",
 ]
 
 
@@ -214,7 +214,7 @@ def test_no_link_of_a_session_is_followed(place, name, begun):
             annotation = session.open_structure("mito")
             annotation.add_edit(Stroke(1, 0, 2, False, ((1, 1, 1),)))
             annotation.accept_window(window, np.ones(window.shape, bool))
-    is_folder = name in (".asem", "mito", "mito/accepted", "mito/guesses")
+    is_folder = name in (".asem", "mito", "mito/accepted", "mito/predictions")
     plant(folder / name, elsewhere if is_folder else elsewhere / "thesis.txt")
     before = seen(elsewhere)
     with (

@@ -158,7 +158,7 @@ def test_an_interrupted_prediction_is_resumed(cell, run, probability, tmp_path, 
     with pytest.raises(ValueError, match=r"another request .it differs in tile"):
         predict_volume(run, raw, out, precision="32", tile=24)
     # With less memory it is the same request, in smaller tiles.
-    monkeypatch.setattr("asem.workflows.prediction_plan.free_device_memory", lambda _: 10**6)
+    monkeypatch.setattr("asem.workflows.worker_capabilities.free_device_memory", lambda _: 10**6)
     monkeypatch.setattr("asem.model.device_pool.free_device_memory", lambda _: 10**6)
     predict_volume(run, raw, out, precision="32")
     assert np.abs(voxels(out) - voxels(probability)).max() <= 1

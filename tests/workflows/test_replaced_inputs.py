@@ -45,14 +45,20 @@ def replacing(image, *, deleted=False):
 
 
 COMMANDS = {
-    "mask": (RAW, lambda _, told: mask_volume(RAW, OUT, progress=told)),
-    "clahe": (RAW, lambda _, told: clahe_volume(RAW, OUT, progress=told)),
-    "import": (RAW, lambda _, told: import_volume(RAW, OUT, progress=told)),
-    "export": (RAW, lambda _, told: export_volume(RAW, OUT, progress=told)),
-    "labels": (LABELS, lambda _, told: label_volume(LABELS, OUT, PRESETS["er"], progress=told)),
-    "instances": (LABELS, lambda _, told: label_instances(LABELS, OUT, progress=told)),
-    "evaluate": (LABELS, lambda _, told: evaluate_volume(LABELS, LABELS, progress=told)),
-    "predict": (RAW, lambda run, told: predict_volume(run, RAW, OUT, tile=24, progress=told)),
+    "mask": (RAW, lambda _, progress: mask_volume(RAW, OUT, progress=progress)),
+    "clahe": (RAW, lambda _, progress: clahe_volume(RAW, OUT, progress=progress)),
+    "import": (RAW, lambda _, progress: import_volume(RAW, OUT, progress=progress)),
+    "export": (RAW, lambda _, progress: export_volume(RAW, OUT, progress=progress)),
+    "labels": (
+        LABELS,
+        lambda _, progress: label_volume(LABELS, OUT, PRESETS["er"], progress=progress),
+    ),
+    "instances": (LABELS, lambda _, progress: label_instances(LABELS, OUT, progress=progress)),
+    "evaluate": (LABELS, lambda _, progress: evaluate_volume(LABELS, LABELS, progress=progress)),
+    "predict": (
+        RAW,
+        lambda run, progress: predict_volume(run, RAW, OUT, tile=24, progress=progress),
+    ),
 }
 
 

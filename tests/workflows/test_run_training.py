@@ -45,7 +45,7 @@ def test_a_running_run_is_not_deleted(cell, run, tmp_path):
     assert not (folder / JOURNAL_FOLDER).exists()
 
 
-def everything(folder):
+def snapshot(folder):
     return {path: path.lstat().st_ino for path in folder.rglob("*") if path.name != ".asem"}
 
 
@@ -59,15 +59,15 @@ def test_a_run_with_a_foreign_file_is_not_deleted(cell, run, tmp_path, capsys, p
     shutil.copytree(run, folder)
     (folder / place).parent.mkdir(exist_ok=True)
     (folder / place).write_text("x")
-    before = everything(tmp_path)
+    before = snapshot(tmp_path)
     words = ["train", str(cell / "train.toml"), "--out", str(folder), "--overwrite"]
     assert main(words) == 2
     assert f"holds more than a run ({place})" in capsys.readouterr().err.splitlines()[-1]
-    assert everything(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
 def test_a_file_that_appears_after_the_check_stays(cell, run, tmp_path, monkeypatch):
-    folder, prepare = tmp_path / "run", run_training._prepare_run_directory
+    folder, prepare = tmp_path / "run", run_training.prepare_run_directory
     shutil.copytree(run, folder)
 
     def check_and_add(*args, **options):
@@ -76,7 +76,7 @@ def test_a_file_that_appears_after_the_check_stays(cell, run, tmp_path, monkeypa
             (folder / "thesis.tex").write_text("x")
         return delete
 
-    monkeypatch.setattr(run_training, "_prepare_run_directory", check_and_add)
+    monkeypatch.setattr(run_training, "prepare_run_directory", check_and_add)
     with pytest.raises(FileExistsError, match=r"run holds more than a run .thesis.tex"):
         train_model(cell / "train.toml", out=folder, overwrite=True)
     assert (folder / "thesis.tex").read_text() == "x"
@@ -89,12 +89,12 @@ def test_a_file_that_appears_after_the_check_stays(cell, run, tmp_path, monkeypa
 def test_no_run_is_written_through_a_link(cell, run, tmp_path, capsys, verb, how):
     shutil.copytree(run, tmp_path / "other")
     (tmp_path / "link").symlink_to("other")
-    before = everything(tmp_path)
+    before = snapshot(tmp_path)
     arguments = [str(run)] if verb == "finetune" else []
     words = [verb, *arguments, str(cell / "train.toml"), "--out", str(tmp_path / "link"), *how]
     assert main(words) == 2
     assert "link is a symbolic link; give the path" in capsys.readouterr().err.splitlines()[-1]
-    assert everything(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
 def test_checkpoints_that_are_a_link_are_not_deleted(cell, run, tmp_path):
@@ -102,10 +102,10 @@ def test_checkpoints_that_are_a_link_are_not_deleted(cell, run, tmp_path):
     shutil.copytree(run, folder)
     (folder / checkpoint.CHECKPOINTS_FOLDER).rename(target)
     (folder / checkpoint.CHECKPOINTS_FOLDER).symlink_to(target)
-    before = everything(tmp_path)
+    before = snapshot(tmp_path)
     with pytest.raises(FileExistsError, match=r"holds more than a run .checkpoints"):
         train_model(cell / "train.toml", out=folder, overwrite=True)
-    assert everything(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
 def test_rewinding_deletes_only_checkpoints(cell, run, tmp_path):

@@ -89,22 +89,22 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_image_that_nothing_holds_is_one_line(command, huge):
     before = sorted(entry.name for entry in huge.iterdir())
-    code, told = run_limited(COMMANDS[command], huge / "log")
-    assert code == 2, told
-    assert len(told) == 1, told
-    assert "100000 x 100000" in told[0]
+    code, lines = run_limited(COMMANDS[command], huge / "log")
+    assert code == 2, lines
+    assert len(lines) == 1, lines
+    assert "100000 x 100000" in lines[0]
     (huge / "log").unlink()
     assert sorted(entry.name for entry in huge.iterdir()) == before
 
 
 def test_a_network_is_not_run_over_it(huge, run):
-    code, told = run_limited(["predict", str(run), "huge", "out"], huge / "log")
-    assert code == 2, told
-    assert "voxels" in told[-1]
+    code, lines = run_limited(["predict", str(run), "huge", "out"], huge / "log")
+    assert code == 2, lines
+    assert "voxels" in lines[-1]
     assert not Path("out").exists()
 
 
-def test_what_it_is_can_be_told(huge, capsys):
+def test_what_it_is_can_be_printed(huge, capsys):
     assert main(["info", "huge", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["shape"] == [HUGE] * 3
 
@@ -127,10 +127,10 @@ def test_absurd_arrays_are_one_line(shape, options, message, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     make(Path("a"), shape, **options)
     for words in (["info", "a"], ["export", "a", "out"], ["import", "a", "out"]):
-        code, told = run_limited(words, tmp_path / "log")
-        assert code == 2, told
-        assert len(told) == 1
-        assert message in told[0]
+        code, lines = run_limited(words, tmp_path / "log")
+        assert code == 2, lines
+        assert len(lines) == 1
+        assert message in lines[0]
         assert not Path("out").exists()
 
 
@@ -161,10 +161,10 @@ def test_an_image_of_many_levels_is_one_line(tmp_path, capsys):
 def test_planes_that_nothing_holds_are_not_begun(original, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(Path("a"), [40, 64, 64], original=original, **CHUNK)
-    code, told = run_limited(["export", "a", "planes"], tmp_path / "log")
+    code, lines = run_limited(["export", "a", "planes"], tmp_path / "log")
     assert code == 2
     with pytest.raises(AssertionError, match=message):
-        raise AssertionError(told[0])
+        raise AssertionError(lines[0])
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "log"]
     assert main(["info", "a"]) == 0
 

@@ -79,7 +79,7 @@ def test_a_crop_lands_where_it_was(tmp_path, stack):
     expected = np.zeros_like(voxels)
     expected[2:7, 3:12, 1:9] = voxels[2:7, 3:12, 1:9]
     assert (read_back(tmp_path / "out")[0] == expected).all()
-    # A crop of the crop still knows the grid of the first stack.
+    # A crop of the crop still stores the grid of the first stack.
     import_volume(tmp_path / "crop", tmp_path / "inner", roi="1:3,:,2:4")
     export_volume(tmp_path / "inner", tmp_path / "out2")
     expected[:3], expected[5:], expected[:, :, :3], expected[:, :, 5:] = 0, 0, 0, 0

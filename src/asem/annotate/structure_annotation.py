@@ -9,9 +9,7 @@ Discarded edits remain in the log::
     {"prediction": window}    {"discard": window}   a prediction is stored, discarded
 """
 
-import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,15 +19,16 @@ import numpy.typing as npt
 from asem.annotate.edit_history import EditHistory
 from asem.annotate.edits import Edit, edit_from_json
 from asem.annotate.window_files import (
-    read_window_arrays,
-    read_window_json,
-    read_window_json_or_null,
-    replace_window_file,
+    PriorPrediction,
+    read_initial_model,
+    read_labels,
+    read_prediction,
     window_path,
+    write_labels,
+    write_prediction,
 )
 from asem.blocks.append_only_log import AppendOnlyLog
 from asem.config import shorten
-from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi, parse_roi
 
 LOGGER = logging.getLogger(__name__)
@@ -38,22 +37,6 @@ LINE_STARTS = (b'{"', b'"')
 """Allowed starts of a line: objects and strings."""
 ACCEPTED_FOLDER, PREDICTIONS_FOLDER = "accepted", "predictions"
 """Folders of arrays, one file for each window."""
-
-
-@dataclass(frozen=True, eq=False)
-class PriorPrediction:
-    """Prediction of a window by a network, which strokes correct.
-
-    Parameters
-    ----------
-    probability
-        uint8, 255 times the probability of foreground.
-    model
-        Identity of the network, JSON values.
-    """
-
-    probability: npt.NDArray[np.uint8]
-    model: dict[str, Any]
 
 
 class StructureAnnotation:
@@ -183,9 +166,7 @@ class StructureAnnotation:
                 )
         self._check_open()
         path = window_path(self.folder / ACCEPTED_FOLDER, window)
-        with replace_window_file(path) as file:
-            model = np.array(json.dumps(initial_model))
-            np.savez_compressed(file, foreground=foreground, begun_by=model)
+        write_labels(path, foreground, initial_model)
         self._log.append({"accept": str(window)})
         self._accepted_files[window] = path
 
@@ -199,9 +180,7 @@ class StructureAnnotation:
         OSError
             The file of its labels is missing or damaged.
         """
-        path = self._accepted_path(window)
-        specs = {"foreground": ArraySpec("bool", window.shape)}
-        return read_window_arrays(path, f"accept the window {window} again", specs)["foreground"]
+        return read_labels(self._accepted_path(window), window)
 
     def read_initial_model(self, window: Roi) -> dict[str, Any] | None:
         """Return the network whose prediction an accepted window started from; None without one.
@@ -215,8 +194,7 @@ class StructureAnnotation:
         """
         path = self._accepted_path(window)
         try:
-            advice = f"accept the window {window} again"
-            return read_window_json_or_null(path, "begun_by", advice)
+            return read_initial_model(path, window)
         except OSError as error:
             LOGGER.warning("the network that predicted the window %s is unclear: %s", window, error)
             return None
@@ -247,8 +225,7 @@ class StructureAnnotation:
                 f"{probability.dtype} of shape {probability.shape}"
             )
         self._check_open()
-        with replace_window_file(window_path(self.folder / PREDICTIONS_FOLDER, window)) as file:
-            np.savez(file, probability=probability, by=np.array(json.dumps(prediction.model)))
+        write_prediction(window_path(self.folder / PREDICTIONS_FOLDER, window), prediction)
         self._log.append({"prediction": str(window)})
         self._predicted_windows.add(window)
 
@@ -266,11 +243,7 @@ class StructureAnnotation:
         """
         if not self.has_prediction(window):
             return None
-        path = window_path(self.folder / PREDICTIONS_FOLDER, window)
-        advice = f"predict the window {window} again"
-        specs = {"probability": ArraySpec("uint8", window.shape)}
-        probability = read_window_arrays(path, advice, specs)["probability"]
-        return PriorPrediction(probability, read_window_json(path, "by", advice))
+        return read_prediction(window_path(self.folder / PREDICTIONS_FOLDER, window), window)
 
     def discard_prediction(self, window: Roi) -> None:
         """Discard the prediction of a window; ValueError if it has none."""

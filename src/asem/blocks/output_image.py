@@ -150,13 +150,13 @@ class OutputImage:
     ) -> ZarrArray:
         """Create (or open) a scratch array, deleted when the image is finished."""
         path, check = self.path / JOURNAL_FOLDER / name, self.journal.ownership_check
-        return create_scratch(path, shape, dtype, chunk, check_claim=check)
+        return create_scratch(path, shape, dtype, chunk, check_ownership=check)
 
     def scratch_volume(self, name: str, dtype: npt.DTypeLike) -> ZarrArray:
         """Create (or open) a scratch array with the shape of the finest level, but of `dtype`."""
         level = PyramidLevel(name, self.volume.shape, (1, 1, 1), self.volume.voxel_size, (0, 0, 0))
         folder, check = self.path / JOURNAL_FOLDER, self.journal.ownership_check
-        return create_level(folder, level, np.dtype(dtype), is_labels=True, check_claim=check)
+        return create_level(folder, level, np.dtype(dtype), is_labels=True, check_ownership=check)
 
     def block_results(self, name: str) -> BlockResults:
         """Return a store of block results, deleted when the image is finished."""
@@ -249,7 +249,7 @@ def create_image(
         check_no_links(entry for entry in path.iterdir() if is_image_entry(entry.name))
         options: dict[str, Any] = {
             "is_labels": template.kind == "labels",
-            "check_claim": record.ownership_check,
+            "check_ownership": record.ownership_check,
         }
         arrays = [create_level(path, level, template.dtype, **options) for level in plan]
         volume = replace(template, array=arrays[0], name=name)

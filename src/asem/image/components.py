@@ -280,16 +280,3 @@ def _union_find(parent, pairs):  # type: ignore[no-untyped-def]
         parent[max(a, b)] = min(a, b)
     for a in range(len(parent)):
         parent[a] = parent[parent[a]]
-
-
-def id_dtype(voxels: int) -> np.dtype[Any]:
-    """Return the dtype that holds the ids of all possible objects, and the unlabelled id.
-
-    At most half of the voxels are separate objects (a checkerboard).
-
-    Examples
-    --------
-    >>> id_dtype(2000**3).name, id_dtype(2100**3).name
-    ('uint32', 'uint64')
-    """
-    return np.dtype(np.uint32 if (voxels + 1) // 2 < np.iinfo(np.uint32).max else np.uint64)

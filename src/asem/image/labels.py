@@ -24,6 +24,19 @@ def unlabelled_id(dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(dtype).max)
 
 
+def id_dtype(voxels: int) -> np.dtype[Any]:
+    """Return the dtype that holds the ids of all possible objects, and the unlabelled id.
+
+    At most half of the voxels are separate objects (a checkerboard).
+
+    Examples
+    --------
+    >>> id_dtype(2000**3).name, id_dtype(2100**3).name
+    ('uint32', 'uint64')
+    """
+    return np.dtype(np.uint32 if (voxels + 1) // 2 < np.iinfo(np.uint32).max else np.uint64)
+
+
 def is_foreground(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return the voxels of objects: neither background (0) nor unlabelled."""
     return np.asarray((labels != 0) & (labels != unlabelled_id(labels.dtype)))

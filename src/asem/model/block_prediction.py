@@ -28,7 +28,8 @@ from asem.blocks.block_results import BlockResults
 from asem.blocks.kernel_locks import KERNEL_LOCK
 from asem.model.device import advise_out_of_memory, describe_device, is_out_of_memory
 from asem.model.device_pool import DevicePool, NetworkSpec, TileSizes, load_runner
-from asem.model.inference import FractionCallback, Tiling, plan_tiles, predict_array, report_part
+from asem.model.inference import FractionCallback, predict_array, report_part
+from asem.model.tiling import Tiling, plan_tiles
 from asem.system.malloc_settings import release_memory
 from asem.volume.contrast import contrast_window_of
 from asem.volume.reflection import reflect_indices

@@ -22,7 +22,8 @@ from asem.config import NmZYX
 from asem.model.checkpoint import load_checkpoint
 from asem.model.config import ModelConfig
 from asem.model.device import Precision, resolve_devices
-from asem.model.inference import NetworkRunner, find_largest_tile
+from asem.model.inference import NetworkRunner
+from asem.model.tiling import find_largest_tile
 from asem.model.unet import lattice
 from asem.system.malloc_settings import release_memory, retain_freed_memory
 from asem.system.resources import free_memory_bytes

@@ -36,6 +36,8 @@ from asem.volume.block_grid import split_into_blocks
 from asem.volume.roi import IntZYX, Roi, negate, per_axis
 
 LOG = logging.getLogger(__name__)
+PIECE_EDGE = {"cpu": 64, "cuda": 256}
+"""Edge of the pieces of a level, voxels: small for a CPU's cache, large for a GPU."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from asem.annotate.edits import Edit, Stroke
-from asem.annotate.energy import Cut
 from asem.annotate.session import AnnotationSession
-from asem.annotate.structure_annotation import PriorPrediction
-from asem.plugin.cut_service import BoundaryOptions, CutRequest, CutResult, CutService
+from asem.annotate.window_files import PriorPrediction
+from asem.plugin.cut_service import BoundaryOptions, CutService
 from asem.plugin.gui_thread import CallInGuiThread, first_line_of
 from asem.plugin.prediction_service import PredictionService
 from asem.plugin.save_service import SaveService
@@ -22,7 +21,6 @@ from asem.plugin.status_text import (
     ALREADY_ACCEPTED,
     acceptance_problem,
     least_certain_text,
-    missing_strokes_text,
     progress_text,
 )
 from asem.plugin.window_state import WindowState
@@ -80,8 +78,8 @@ class AnnotationModel:
             volume,
             session.folder,
             call_in_gui_thread=call_in_gui_thread,
-            on_result=self._receive_cut,
-            on_error=self._receive_cut_error,
+            on_cut=lambda: self.on_change("cut"),
+            set_status=self.set_status,
         )
         self._prediction_service = PredictionService(
             volume,
@@ -171,21 +169,7 @@ class AnnotationModel:
 
     def request_cut(self) -> None:
         """Cut the window from its strokes; replaces a running cut."""
-        state = self.state
-        state.is_cut_outdated = False
-        missing = missing_strokes_text(state)
-        is_prepared = self._cut_service.is_prepared(self.window)
-        if missing and is_prepared:
-            self._cut_service.cancel()
-            self._set_cut(None)
-            self.set_status(missing)
-            return
-        strokes = None if missing else state.strokes.copy()
-        self._cut_service.submit(
-            CutRequest(state.window, strokes, self.boundary_options, state.prediction)
-        )
-        preparing = "preparing this window (first time only, a few seconds)..."
-        self.set_status("cutting..." if is_prepared else preparing)
+        self._cut_service.submit(self.state, self.boundary_options)
 
     def predict_window(self, checkpoint: Path) -> None:
         """Predict this window; the next cut starts from the prediction."""
@@ -315,18 +299,3 @@ class AnnotationModel:
         else:
             self.state.is_cut_outdated = True
             self.set_status("saved; press Update cut (C) to update the segmentation")
-
-    def _set_cut(self, cut: Cut | None) -> None:
-        self.state.set_cut(cut)
-        self.on_change("cut")
-
-    def _receive_cut(self, result: CutResult) -> None:
-        if result.cut is None:
-            self.request_cut()  # the window is prepared now
-        else:
-            self._set_cut(result.cut)
-            self.set_status(f"cut in {result.duration_s:.1f} s")
-
-    def _receive_cut_error(self, error: str) -> None:
-        self._set_cut(None)
-        self.set_status(f"cut failed: {error}")

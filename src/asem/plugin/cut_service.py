@@ -13,10 +13,12 @@ from asem.annotate.energy import Cut
 from asem.annotate.graphcut import GraphCutConfig, cut_region
 from asem.annotate.membrane_energy import MembraneConfig
 from asem.annotate.prepared_region import PreparedRegion
-from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_files import PriorPrediction
 from asem.blocks.kernel_locks import workqueue_lock
 from asem.plugin.gui_thread import CallInGuiThread
 from asem.plugin.latest_only_worker import LatestOnlyWorker
+from asem.plugin.status_text import missing_strokes_text
+from asem.plugin.window_state import WindowState
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 from asem.workflows.annotation import prepare_window
@@ -119,7 +121,7 @@ class CutSolver:
 
 
 class CutService:
-    """Cuts windows in a worker thread and delivers the newest result in the GUI thread.
+    """Cuts the current window in a worker thread; delivers the newest cut in the GUI thread.
 
     Parameters
     ----------
@@ -127,8 +129,10 @@ class CutService:
         As in `CutSolver`.
     call_in_gui_thread
         Schedules a function in the GUI thread.
-    on_result, on_error
-        Called there with the result, or with an error message of one line.
+    on_cut
+        Called there after the cut of a window was replaced.
+    set_status
+        Called there with what is done, or why it failed.
     """
 
     def __init__(
@@ -137,10 +141,10 @@ class CutService:
         folder: Path,
         *,
         call_in_gui_thread: CallInGuiThread,
-        on_result: Callable[[CutResult], None],
-        on_error: Callable[[str], None],
+        on_cut: Callable[[], None],
+        set_status: Callable[[str], None],
     ) -> None:
-        self._on_result, self._on_error = on_result, on_error
+        self._on_cut, self._set_status = on_cut, set_status
         self._solver = CutSolver(volume, folder)
         self._worker = LatestOnlyWorker("asem-cut", call_in_gui_thread)
 
@@ -149,13 +153,33 @@ class CutService:
         """Whether a result is still to be delivered."""
         return self._worker.is_busy
 
-    def is_prepared(self, window: Roi) -> bool:
-        """Return whether a window is prepared."""
-        return self._solver.is_prepared(window)
+    def submit(self, state: WindowState, boundary_options: BoundaryOptions) -> None:
+        """Prepare and cut a window from its strokes; replaces a running cut."""
+        state.is_cut_outdated = False
+        missing = missing_strokes_text(state)
+        is_prepared = self._solver.is_prepared(state.window)
+        if missing and is_prepared:
+            self.cancel()
+            self._replace_cut(state, None)
+            self._set_status(missing)
+            return
+        strokes = None if missing else state.strokes.copy()
+        request = CutRequest(state.window, strokes, boundary_options, state.prediction)
 
-    def submit(self, request: CutRequest) -> None:
-        """Replace the current request by a new one."""
-        self._worker.submit(partial(self._solver.solve, request), self._on_result, self._on_error)
+        def receive(result: CutResult) -> None:
+            if result.cut is None:
+                self.submit(state, boundary_options)  # the window is prepared now
+            else:
+                self._replace_cut(state, result.cut)
+                self._set_status(f"cut in {result.duration_s:.1f} s")
+
+        def receive_error(error: str) -> None:
+            self._replace_cut(state, None)
+            self._set_status(f"cut failed: {error}")
+
+        self._worker.submit(partial(self._solver.solve, request), receive, receive_error)
+        preparing = "preparing this window (first time only, a few seconds)..."
+        self._set_status("cutting..." if is_prepared else preparing)
 
     def cancel(self) -> None:
         """Drop the current request."""
@@ -164,3 +188,7 @@ class CutService:
     def close(self) -> None:
         """Drop the current request and end the thread."""
         self._worker.close()
+
+    def _replace_cut(self, state: WindowState, cut: Cut | None) -> None:
+        state.set_cut(cut)
+        self._on_cut()

@@ -5,7 +5,8 @@ from pathlib import Path
 from threading import Event
 
 from asem.annotate.session import AnnotationSession
-from asem.annotate.structure_annotation import PriorPrediction, StructureAnnotation
+from asem.annotate.structure_annotation import StructureAnnotation
+from asem.annotate.window_files import PriorPrediction
 from asem.blocks.kernel_locks import workqueue_lock
 from asem.plugin.gui_thread import CallInGuiThread, first_line_of
 from asem.plugin.latest_only_worker import LatestOnlyWorker

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from asem.annotate.edits import ObjectDecision
 from asem.annotate.energy import Cut
-from asem.annotate.structure_annotation import PriorPrediction, StructureAnnotation
+from asem.annotate.structure_annotation import StructureAnnotation
+from asem.annotate.window_files import PriorPrediction
 from asem.image.components import label_components
 from asem.volume.roi import IntZYX, Roi
 from asem.volume.volume import Volume

@@ -11,7 +11,8 @@ from asem.image.labels import exclusion_zone, zone_halo
 from asem.image.morphology import zone_radii_in_voxels
 from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
 from asem.model.config import ModelConfig
-from asem.model.inference import NetworkRunner, default_tile_of, input_roi, plan_tiles
+from asem.model.inference import NetworkRunner
+from asem.model.tiling import default_tile, input_roi, plan_tiles
 from asem.model.unet import context, context_behind, lattice
 from asem.training.config import TrainConfig
 from asem.training.labelled_regions import LabelledRegion
@@ -84,7 +85,7 @@ def _predict_tiles(runner: NetworkRunner, region: LabelledRegion) -> Iterator[tu
     config = runner.net.config
     target = Roi.of_shape(region.target.shape).shift(region.original_offset)
     to_target = negate(region.original_offset)
-    for tile in plan_tiles(config, target, default_tile_of(runner)).tiles:
+    for tile in plan_tiles(config, target, default_tile(config, runner.device)).tiles:
         write_roi = tile.intersect(target)
         read_roi = input_roi(config, tile).shift(to_target).shift(region.target_offset)
         raw = scale_to_unit(region.raw.read(read_roi), region.window) * 2 - 1

@@ -50,7 +50,7 @@ def create_level(
     dtype: np.dtype[Any],
     *,
     is_labels: bool,
-    check_claim: Callable[[], None] | None = None,
+    check_ownership: Callable[[], None] | None = None,
 ) -> "ZarrArray":
     """Create the array of one level, or open it if it exists.
 
@@ -64,7 +64,7 @@ def create_level(
     }
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
     metadata = _metadata(level.shape, dtype, SHARD, codecs, names=["z", "y", "x"])
-    return _create_array(image / level.path, metadata, check_claim)
+    return _create_array(image / level.path, metadata, check_ownership)
 
 
 def create_scratch(
@@ -73,12 +73,12 @@ def create_scratch(
     dtype: npt.DTypeLike,
     chunk: tuple[int, ...],
     *,
-    check_claim: Callable[[], None] | None = None,
+    check_ownership: Callable[[], None] | None = None,
 ) -> "ZarrArray":
     """Create or open an array of intermediate results; each chunk is one file."""
     dtype = np.dtype(dtype)
     return _create_array(
-        path, _metadata(shape, dtype, chunk, _codecs(dtype, "zstd", 1)), check_claim
+        path, _metadata(shape, dtype, chunk, _codecs(dtype, "zstd", 1)), check_ownership
     )
 
 
@@ -219,14 +219,14 @@ class ZarrArray:
         The tensorstore array.
     files
         Its files, which are checked before they are read.
-    check_claim
+    check_ownership
         Called before each write; raises OSError where this process may no longer write.
     """
 
     path: Path
     store: Any
     files: ShardFiles
-    check_claim: Callable[[], None] | None = None
+    check_ownership: Callable[[], None] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -271,8 +271,8 @@ class ZarrArray:
         WriteFuture
             Its ``result()`` returns when the box is stored, or raises the error.
         """
-        if self.check_claim is not None:
-            self.check_claim()
+        if self.check_ownership is not None:
+            self.check_ownership()
         future: WriteFuture = self.store[index].write(values)
         return future
 

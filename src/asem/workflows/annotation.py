@@ -25,7 +25,7 @@ from asem.annotate.graphcut import (
 from asem.annotate.prepared_region import PreparedRegion
 from asem.annotate.region_cache import CachedRegion, read_or_prepare_region
 from asem.annotate.session import AnnotationSession
-from asem.annotate.structure_annotation import PriorPrediction
+from asem.annotate.window_files import PriorPrediction
 from asem.annotate.window_grid import WindowGrid
 from asem.blocks.destination import check_destination
 from asem.blocks.output_image import create_image

@@ -33,13 +33,8 @@ from asem.workflows.grey_histogram import (
     measure_histogram,
     sum_value_counts,
 )
-from asem.workflows.label_checks import (
-    UnlabelledOption,
-    convert_to_ids,
-    inspect_labels,
-    split_into_slabs,
-    stored_dtype,
-)
+from asem.workflows.label_checks import inspect_labels, split_into_slabs
+from asem.workflows.label_ids import UnlabelledOption, convert_to_ids, stored_dtype
 from asem.workflows.slab_buffer import check_slab_fits, open_slab_buffer
 
 MAX_BAND_BYTES = 2**27

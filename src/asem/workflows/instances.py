@@ -17,9 +17,9 @@ from asem.image.components import (
     LABELLING_VOXEL_BYTES,
     MergedObjects,
     find_connected_objects,
-    id_dtype,
     relabel_block,
 )
+from asem.image.labels import id_dtype
 from asem.volume.roi import Roi
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume

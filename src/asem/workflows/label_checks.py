@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,14 @@ from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import SHARD
+from asem.workflows.label_ids import (
+    UnlabelledOption,
+    convert_to_ids,
+    stored_dtype,
+    unlabelled_value_of,
+)
 
 LOG = logging.getLogger(__name__)
-UnlabelledOption = int | Literal["auto", "none"]
 MAX_SLAB_BYTES = 2**28
 """Bytes of TIFF planes that are read at a time."""
 MAX_CLASSES = 16
@@ -64,51 +69,6 @@ class LabelCounts:
             "background": self.background,
             "unlabelled": self.unlabelled,
         }
-
-
-def stored_dtype(dtype: np.dtype[Any], unlabelled: UnlabelledOption) -> np.dtype[Any]:
-    """Return the unsigned dtype that represents all ids of a dtype.
-
-    It has the same size, or twice the size where the largest value of an unsigned dtype is an id,
-    since the largest value of the stored dtype means unlabelled.
-
-    Examples
-    --------
-    >>> [str(stored_dtype(np.dtype(d), "auto")) for d in ("uint8", "int32", "float64")]
-    ['uint8', 'uint32', 'uint64']
-    >>> [str(stored_dtype(np.dtype("uint8"), value)) for value in ("none", 0, 255)]
-    ['uint16', 'uint16', 'uint8']
-    """
-    size = dtype.itemsize
-    if dtype.kind == "u" and size < 8 and unlabelled not in ("auto", unlabelled_id(dtype)):
-        size *= 2
-    return np.dtype(f"u{size}")
-
-
-def unlabelled_value_of(dtype: np.dtype[Any], unlabelled: UnlabelledOption) -> int | None:
-    """Return the unlabelled value of a source dtype; None: none, or that of the stored dtype.
-
-    Examples
-    --------
-    >>> [unlabelled_value_of(np.dtype(d), "auto") for d in ("uint8", "int16", "float32")]
-    [255, 32767, None]
-    >>> [unlabelled_value_of(np.dtype("int16"), value) for value in ("none", -1)]
-    [None, -1]
-    """
-    if isinstance(unlabelled, int):
-        return unlabelled
-    return int(np.iinfo(dtype).max) if unlabelled == "auto" and dtype.kind in "ui" else None
-
-
-def convert_to_ids(
-    voxels: npt.NDArray[Any], dtype: np.dtype[Any], unlabelled: UnlabelledOption
-) -> npt.NDArray[Any]:
-    """Convert voxels to ids of `dtype`, all of which it can represent; unlabelled: its maximum."""
-    ids = voxels.astype(dtype, copy=False)
-    value = unlabelled_value_of(voxels.dtype, unlabelled)
-    if value is None or value == unlabelled_id(dtype):
-        return ids
-    return np.where(voxels == value, dtype.type(unlabelled_id(dtype)), ids)
 
 
 def inspect_labels(

@@ -15,8 +15,9 @@ import torch
 from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.model.block_prediction import find_required_raw, find_sample_box, plan_box_tiles
 from asem.model.device_pool import DevicePool, NetworkSpec, load_runner
-from asem.model.inference import MIRROR_COUNT, tile_memory_bytes
+from asem.model.inference import MIRROR_COUNT
 from asem.model.receptive_field import count_flops
+from asem.model.tiling import tile_memory_bytes
 from asem.model.unet import lattice, valid_input_size
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume

@@ -2,19 +2,14 @@
 
 import json
 import logging
-import socket
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from asem.blocks.current_worker import current_worker
 from asem.blocks.destination import check_destination
 from asem.blocks.executors import Executor
 from asem.blocks.output_ownership import read_request
@@ -23,9 +18,8 @@ from asem.image.clahe import ClaheConfig
 from asem.model.block_prediction import find_required_raw
 from asem.model.checkpoint import find_checkpoint, hash_weights, read_checkpoint_info, read_weights
 from asem.model.checkpoint_info import CheckpointInfo
-from asem.model.device import Precision, resolve_devices, resolve_precision
-from asem.model.device_pool import DevicePool, NetworkSpec, free_device_memory
-from asem.model.inference import find_largest_tile, plan_tiles
+from asem.model.device_pool import DevicePool, NetworkSpec
+from asem.model.tiling import plan_tiles
 from asem.model.unet import lattice
 from asem.model.voxel_size_range import format_voxel_size_range, network_voxel_size
 from asem.system.resources import check_free_memory
@@ -38,6 +32,12 @@ from asem.volume.voxel_size_view import view_at_voxel_size, warn_about_resamplin
 from asem.volume.zarr_arrays import SHARD
 from asem.workflows.prediction_inputs import MAX_TILE_OPTION, PredictionInput, PredictionModel
 from asem.workflows.probability_check import uint8_threshold
+from asem.workflows.worker_capabilities import (
+    WorkerCapabilities,
+    common_precision,
+    find_common_tile,
+    rank_workers,
+)
 
 LOG = logging.getLogger(__name__)
 COMMAND = "predict"
@@ -45,47 +45,6 @@ MIN_EFFICIENT_TILE = 64
 """With the paper's context a smaller tile reads more than sixteen times its output."""
 MAX_BLOCK_SHARDS = 2
 """Shards along an axis of a block: 512 voxels, which the largest tile of a GPU covers."""
-
-
-@dataclass(frozen=True)
-class WorkerCapabilities:
-    """Devices, precision and memory of one process.
-
-    Parameters
-    ----------
-    host, worker_address
-        Its machine, and its address as a Dask worker; None if it is none.
-    devices
-        Devices that it can use.
-    bf16
-        Whether all of them have instructions for bf16.
-    free_bytes
-        Free memory of the device with the least.
-    """
-
-    host: str
-    worker_address: str | None
-    devices: tuple[str, ...]
-    bf16: bool
-    free_bytes: int
-
-    @classmethod
-    def of_this_process(cls, device: str) -> "WorkerCapabilities":
-        """Return the capabilities of this process."""
-        names = resolve_devices(device)
-        devices = [torch.device(name) for name in names]
-        free, address = min(map(free_device_memory, devices)), None
-        worker = current_worker()
-        if worker is not None:
-            address = worker.address
-            if worker.memory_limit_bytes and devices[0].type == "cpu":
-                free = min(free, worker.memory_limit_bytes)
-        bf16 = all(resolve_precision("auto", each) == "bf16" for each in devices)
-        return cls(socket.gethostname(), address, names, bf16, free)
-
-    def free_bytes_per_worker(self, workers: int) -> int:
-        """Return the memory for one of several workers on this machine, which share its devices."""
-        return self.free_bytes // ceil(workers / len(self.devices))
 
 
 @dataclass(frozen=True)
@@ -165,17 +124,18 @@ class PredictionPlan:
             "clahe": clahe and clahe.model_dump(mode="json"),
         }
         workers = executor.run_on_workers(partial(WorkerCapabilities.of_this_process, device))
-        networks = [
-            _plan_network(model, raw, workers, resample=prediction.resample, overwrite=overwrite)
-            for model in prediction.model
-        ]
         unfinished = [
-            _read_unfinished_settings(model, overwrite=overwrite).get("shards")
-            for model in prediction.model
+            _read_unfinished_settings(model, overwrite=overwrite) for model in prediction.model
+        ]
+        networks = [
+            _plan_network(model, raw, workers, settings, resample=prediction.resample)
+            for model, settings in zip(prediction.model, unfinished, strict=True)
         ]
         # Journals of unfinished outputs name blocks.
-        shards = next((number for number in unfinished if number), None)
-        shards = shards or max(_shards_per_tile(network, raw) for network, _ in networks)
+        stored_shards = (settings["shards"] for settings in unfinished if "shards" in settings)
+        shards = next(stored_shards, None) or max(
+            _shards_per_tile(network, raw) for network, _ in networks
+        )
         models = tuple(
             PlannedModel(model, network, {**shared, **request, "shards": shards})
             for model, (network, request) in zip(prediction.model, networks, strict=True)
@@ -183,14 +143,7 @@ class PredictionPlan:
         free = max(worker.free_bytes for worker in workers)
         for planned in models:
             _check_read_memory(planned, raw, predicted_roi, shards, free)
-        ranks: dict[str, int] = {}
-        for worker in sorted(workers, key=lambda worker: worker.worker_address or ""):
-            if worker.worker_address is not None:
-                ranks[worker.worker_address] = sum(
-                    1
-                    for other in workers
-                    if other.worker_address in ranks and other.host == worker.host
-                )
+        ranks = rank_workers(workers)
         parallel_blocks = len(ranks) or len(workers[0].devices)
         sources = (prediction.raw, *([prediction.mask] if prediction.mask else []))
         devices = DevicePool(device, ranks or None)
@@ -231,9 +184,9 @@ def _plan_network(
     model: PredictionModel,
     raw: Volume,
     workers: Sequence[WorkerCapabilities],
+    unfinished: dict[str, Any],
     *,
     resample: bool,
-    overwrite: bool,
 ) -> tuple[NetworkSpec, dict[str, Any]]:
     """Return a network with its resolved options, and its part of the request."""
     folder = find_checkpoint(model.checkpoint)
@@ -242,22 +195,12 @@ def _plan_network(
     weights = hash_weights(folder)
     voxel_size = _log_network_voxel_size(raw, info)
     view_at_voxel_size(raw, voxel_size, allow_resampling=resample)
-    unfinished = _read_unfinished_settings(model, overwrite=overwrite)
-    precision: Precision = model.precision
+    precision = model.precision
     if precision == "auto":
-        precision = unfinished.get("precision") or _common_precision(workers)
+        precision = unfinished.get("precision") or common_precision(workers)
     tile = model.tile or unfinished.get("tile")
     if tile is None:
-        workers_per_host = Counter(worker.host for worker in workers)
-        tile = min(
-            find_largest_tile(
-                info.model,
-                precision,
-                torch.device(worker.devices[0]),
-                worker.free_bytes_per_worker(workers_per_host[worker.host]),
-            )
-            for worker in workers
-        )
+        tile = find_common_tile(info.model, precision, workers)
         if tile < MIN_EFFICIENT_TILE:
             LOG.warning(
                 "there is memory only for tiles of %d voxels, most of whose work is spent on their "
@@ -328,10 +271,6 @@ def _log_network_voxel_size(raw: Volume, info: CheckpointInfo) -> NmZYX:
             format_voxel_size_range(info.voxel_size, info.voxel_size_range),
         )
     return size
-
-
-def _common_precision(workers: Sequence[WorkerCapabilities]) -> Precision:
-    return "bf16" if all(worker.bf16 for worker in workers) else "32"
 
 
 def _shards_per_tile(network: NetworkSpec, raw: Volume) -> int:

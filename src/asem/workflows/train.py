@@ -11,7 +11,8 @@ from asem.model.checkpoint_info import CheckpointInfo
 from asem.system.json_toml import read_toml
 from asem.training.config import TrainConfig, training_config_of
 from asem.training.recipes import FINETUNE_RECIPES, merge_settings
-from asem.workflows.run_training import ResumeOptions, TrainingSpec, run_training
+from asem.workflows.resume_training import ResumeOptions
+from asem.workflows.run_training import TrainingSpec, run_training
 
 LOG = logging.getLogger(__name__)
 NOT_INHERITED = {
