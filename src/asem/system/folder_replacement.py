@@ -7,8 +7,9 @@
     delete_atomically(path, check)          delete a folder atomically
     recover_leftovers(path, check)          clean up what killed processes left of the three
 
-An existing `path` is replaced only where ``check(path)`` raises nothing. It is checked again after
-it was moved aside (`asem.system.path_replacement`), so that files added meanwhile are not lost.
+An existing `path` is replaced only where ``check(path)`` raises nothing, and only if it has not
+changed when the new one is complete. It is checked again after it was moved aside
+(`asem.system.path_replacement`), so that files added meanwhile are not lost.
 
 Of a killed process, incomplete folders are deleted. A complete folder returns to `path` where that
 name is free (the process was killed between two renames on a file system without exchange);
@@ -170,10 +171,12 @@ def _prepare_replacement(path: Path, check: DeletionCheck) -> Iterator[PathRepla
     check_not_link(path)
     path = path.resolve()
     recover_leftovers(path, check)
+    checked_snapshot = snapshot_folder(path)
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         check(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with reserve_path(path, check) as replacement:
+        replacement.checked_snapshot = checked_snapshot
         try:
             with name_path_in_errors(path, replacement.partial):
                 replacement.partial.mkdir()

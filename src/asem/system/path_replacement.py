@@ -2,8 +2,10 @@
 
 ::
 
-    check(path)  ->  exchange  ->  changed since the check?  ->  delete what was checked
-                                   yes: exchange back, raise
+    check(path)  ->  new content is made  ->  changed since?  ->  check(path)  ->  exchange
+                                              yes: raise                           |
+                          delete what was checked  <-  no  <-  changed since?  <---'
+                                                               yes: exchange back, raise
 
 New and old files have temporary names next to the path, with an ID that follows from its name::
 
@@ -29,6 +31,7 @@ from asem.system.atomic_rename import check_not_link, exchange_names, rename_no_
 from asem.system.files import fsync_folder, name_path_in_errors, temporary_path
 from asem.system.folder_snapshot import FolderSnapshot, delete_snapshot, snapshot_folder
 from asem.system.locks import acquire_lock, release_lock
+from asem.system.overwrite_policy import appeared_error
 
 LOG = logging.getLogger(__name__)
 DeletionCheck = Callable[[Path], None]
@@ -55,7 +58,7 @@ class PathReplacement:
     check: DeletionCheck
     lock: Path
     checked_snapshot: FolderSnapshot | None = None
-    """Content of the path when it was checked."""
+    """Content of the path when it was first checked: nothing else is replaced or deleted."""
     new_snapshot: FolderSnapshot | None = None
     """Content that replaces it."""
 
@@ -82,8 +85,10 @@ class PathReplacement:
         if self.path.is_dir() != new.is_dir():
             kind = "folder" if new.is_dir() else "file"
             raise FileExistsError(f"{self.path} is not a {kind}; give another name")
-        self.checked_snapshot = snapshot_folder(self.path)
+        unchanged = snapshot_folder(self.path) == self.checked_snapshot
         self._check_deletion(self.path)
+        if not unchanged:
+            raise appeared_error(self.path)
         try:
             self._exchange(new)
         finally:  # an interruption may occur between any two steps
@@ -209,4 +214,4 @@ def move_to_free_path(new: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-        raise FileExistsError(f"another process created {path} meanwhile") from error
+        raise appeared_error(path) from error
