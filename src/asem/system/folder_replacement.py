@@ -169,11 +169,11 @@ def _forbid_deletion(path: Path) -> None:
 def _prepare_replacement(path: Path, check: DeletionCheck) -> Iterator[PathReplacement]:
     """Check that `path` may be replaced, and yield the temporary names for it."""
     check_not_link(path)
-    path = path.resolve()
+    given, path = path, path.resolve()
     recover_leftovers(path, check)
     checked_snapshot = snapshot_folder(path)
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-        check(path)
+        check(given)
     path.parent.mkdir(parents=True, exist_ok=True)
     with reserve_path(path, check) as replacement:
         replacement.checked_snapshot = checked_snapshot

@@ -70,7 +70,9 @@ class OutputKind:
         )
 
 
-def exists_error(path: Path | str, detail: str = "") -> FileExistsError:
+def exists_error(
+    path: Path | str, detail: str = "", *, action: str = "replace it"
+) -> FileExistsError:
     """Return the error for an existing output that ``--overwrite`` replaces.
 
     Examples
@@ -78,7 +80,7 @@ def exists_error(path: Path | str, detail: str = "") -> FileExistsError:
     >>> str(exists_error("out"))
     'out exists already; give --overwrite to replace it'
     """
-    return FileExistsError(f"{path} exists already{detail}; give --overwrite to replace it")
+    return FileExistsError(f"{path} exists already{detail}; give --overwrite to {action}")
 
 
 def appeared_error(path: Path) -> FileExistsError:

@@ -9,15 +9,13 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from asem.blocks.output_lock import delete_journal, is_empty_destination, lock_destination
-from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.output_nesting import check_output_path
 from asem.blocks.run_blocks import Progress
 from asem.image.labels import warn_zero_zone_width
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo, RunState
 from asem.model.device import advise_out_of_memory
 from asem.report.figures import plot_loss_curves
-from asem.system.atomic_rename import check_not_link
-from asem.system.files import check_utf8_path
 from asem.system.malloc_settings import retain_freed_memory
 from asem.system.nofollow_files import check_no_links, replace_file_nofollow
 from asem.training import training_checkpoint
@@ -41,7 +39,7 @@ from asem.training.region_checks import check_regions
 from asem.training.training_loop import train
 from asem.training.training_run import TrainingRun, make_training_run
 from asem.training.validation import validation_margin
-from asem.workflows.run_directory import check_no_foreign_files, list_run_entries
+from asem.workflows.run_directory import RUN, list_run_entries
 
 OUT_OF_MEMORY_ADVICE = (
     "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
@@ -131,9 +129,7 @@ def run_training(
         raise ValueError(
             f"--overwrite would delete the run {folder} that --resume continues; give one of them"
         )
-    check_utf8_path(folder)
-    check_not_link(folder)
-    check_not_within_output(folder)
+    check_output_path(folder)
     patch_output_edge(config)
     find_loss(config.loss)
     if spec.mlflow is not None:
@@ -148,7 +144,7 @@ def run_training(
         with lock_destination(
             folder,
             lambda: _prepare_run_directory(run, overwrite=overwrite, resume_options=resume_options),
-            check_deletable=check_no_foreign_files,
+            check_deletable=RUN.check_deletable,
         ):
             check_no_links(list_run_entries(folder))
             if resume_options.iteration is not None:
@@ -254,10 +250,10 @@ def _prepare_run_directory(
             raise FileNotFoundError(f"there is no run at {folder} to resume; leave out --resume")
         return False
     if not (folder / checkpoint.RUN_FILE).is_file():
-        raise FileExistsError(f"{folder} exists and is not a run directory; give another --out")
+        raise RUN.foreign_error(folder)
     existing = checkpoint.read_run_state(folder)
     if overwrite:
-        check_no_foreign_files(folder)
+        RUN.check_deletable(folder)
         return True
     _check_resumable(run, existing, requested=resume_options.requested)
     at = resume_options.iteration
@@ -277,6 +273,7 @@ def _check_resumable(run: TrainingRun, existing: RunState, *, requested: bool) -
     """
     is_finished = existing.state == "finished"
     if is_finished and not requested:
+        RUN.check_deletable(run.folder)  # with other files, --overwrite is an error, too
         raise FileExistsError(
             f"{run.folder} is a finished run; give another --out, --resume to continue it, or "
             "--overwrite"
@@ -286,6 +283,7 @@ def _check_resumable(run: TrainingRun, existing: RunState, *, requested: bool) -
     differences = find_differences(run.info, existing.checkpoint, source=run_file)
     changed = [key for key in differences if key not in allowed]
     if changed:
+        RUN.check_deletable(run.folder)
         state = "a" if is_finished else "an unfinished"
         resumable = not requested and set(changed) <= CHANGEABLE_ON_RESUME
         advice = "--resume to continue it, " if resumable else ""
