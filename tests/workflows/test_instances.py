@@ -100,7 +100,7 @@ def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
 def test_overwriting_goes_on_after_an_interruption(segmentation, table):
     table.parent.mkdir()
     table.write_text(f"{HEADER}\nold\n")
-    with pytest.raises(FileExistsError, match="this run; give --overwrite to restart and"):
+    with pytest.raises(FileExistsError, match="by this run; give --overwrite to replace"):
         label_instances(segmentation, segmentation.parent / "out", size_table=table)
     assert not (segmentation.parent / "out").exists()
     out = interrupt(segmentation, table, "instances", overwrite=True)

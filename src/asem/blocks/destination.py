@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from asem.blocks.output_lock import check_not_locked, is_empty_destination
+from asem.blocks.output_lock import check_not_locked, is_empty_destination, list_names
 from asem.blocks.output_nesting import METADATA_FILE, check_not_within_output, is_asem_image
 from asem.blocks.output_ownership import JOURNAL_FILE, JOURNAL_FOLDER, is_unfinished_output
 from asem.system.atomic_rename import check_not_link
@@ -86,9 +86,9 @@ def check_replaces_image(path: Path, sources: Sequence[Path], *, overwrite: bool
 
 def _find_foreign(path: Path) -> Path | None:
     """Return an entry that is not of an image, or a file at any depth."""
-    for entry in path.iterdir() if path.is_dir() else ():
-        if not (is_image_entry(entry.name) or re.fullmatch(LOCK_FILE_PATTERN, entry.name)):
-            return Path(entry.name)
+    for name in list_names(path):
+        if not (is_image_entry(name) or re.fullmatch(LOCK_FILE_PATTERN, name)):
+            return Path(name)
     return find_foreign_file(path, re.compile(IMAGE_FILE_PATTERN))
 
 
@@ -115,7 +115,7 @@ def _is_damaged(path: Path) -> bool:
     """
     if not path.is_dir() or path.is_symlink():
         return False
-    names = {entry.name for entry in path.iterdir() if not is_temporary_name(entry.name)}
+    names = {name for name in list_names(path) if not is_temporary_name(name)}
     levels = {name for name in names if name.isdigit()}
     has_journal = (path / JOURNAL_FOLDER / JOURNAL_FILE).is_file()
     if names - levels - {METADATA_FILE, JOURNAL_FOLDER} or not (

@@ -72,8 +72,7 @@ class SidecarFile:
             return
         OutputKind("a table", self._find_foreign).check_deletable(self.path)
         if not self.overwrite:
-            detail = " and was not written by this run"
-            raise exists_error(self.path, detail, action="restart and replace it")
+            raise exists_error(self.path, " and was not written by this run")
 
     def _check_not_within(self) -> None:
         """Raise FileExistsError if the file is, or is inside, an output or an input."""

@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asem.blocks.output_nesting import check_output_path
 from asem.model.checkpoint_info import CheckpointInfo, RunState
 from asem.model.config import ModelConfig
 from asem.model.tensor_files import read_tensors, save_tensors
@@ -103,12 +102,6 @@ def save_model(
         own = {name: value.contiguous() for name, value in weights.items()}
         save_tensors(own, made / WEIGHTS_FILE)
         (made / STATE_FILE).write_text(info.model_dump_json(indent=1))
-
-
-def check_model_destination(destination: Path, *, overwrite: bool) -> None:
-    """Raise FileExistsError if `save_model` may not write here; an empty folder is allowed."""
-    check_output_path(destination)
-    CONVERTED_MODEL.check_replaceable(destination, overwrite=overwrite)
 
 
 def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:

@@ -62,9 +62,6 @@ def replace_folder(path: Path, check: DeletionCheck) -> Iterator[Path]:
     with _prepare_replacement(path, check) as replacement:
         with name_path_in_errors(replacement.path, replacement.partial):
             yield replacement.partial
-            for file in filter(Path.is_file, replacement.partial.iterdir()):
-                with file.open("rb") as opened, name_path_in_errors(file, file):
-                    os.fsync(opened.fileno())
         replacement.publish(replacement.partial)
 
 
@@ -74,7 +71,8 @@ def replace_file_from_folder(
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Yield an empty folder, and a function that publishes a file made in it as `path`.
 
-    The folder is deleted at the end. The parents of `path` are made.
+    For writers that need a path, or further files beside it; others use `files.replace_file`. The
+    folder is deleted at the end. The parents of `path` are made.
 
     Parameters
     ----------

@@ -2,10 +2,8 @@
 
 ::
 
-    check(path)  ->  new content is made  ->  changed since?  ->  check(path)  ->  exchange
-                                              yes: raise                           |
-                          delete what was checked  <-  no  <-  changed since?  <---'
-                                                               yes: exchange back, raise
+    check(path)  ->  exchange  ->  changed since the check?  ->  delete what was checked
+                                   yes: exchange back, raise
 
 New and old files have temporary names next to the path, with an ID that follows from its name::
 
@@ -73,7 +71,11 @@ class PathReplacement:
         return self.lock.with_suffix(".deleted")
 
     def publish(self, new: Path) -> None:
-        """Rename a complete file or folder to `path`, in place of an existing one."""
+        """Flush a complete file or folder to disk; rename it to `path`, in place of the old one."""
+        for file in [new] if new.is_file() else filter(Path.is_file, new.iterdir()):
+            final = self.path / file.relative_to(new)
+            with file.open("rb") as opened, name_path_in_errors(final, file):
+                os.fsync(opened.fileno())
         self.new_snapshot = snapshot_folder(new)
         try:
             move_to_free_path(new, self.path)

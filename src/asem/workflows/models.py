@@ -15,7 +15,7 @@ from asem import __version__
 from asem.blocks.output_nesting import check_output_path
 from asem.config import MAX_VOXEL_NM, MIN_VOXEL_NM, NmZYX
 from asem.model.checkpoint import (
-    check_model_destination,
+    CONVERTED_MODEL,
     find_checkpoint,
     load_checkpoint,
     save_model,
@@ -78,7 +78,8 @@ def convert_model(
         The file does not exist or is no such checkpoint, or the metadata is incomplete.
     """
     name, size, accepted = _resolve_metadata(structure, voxel_size, published)
-    check_model_destination(destination, overwrite=overwrite)
+    check_output_path(destination)
+    CONVERTED_MODEL.check_replaceable(destination, overwrite=overwrite)
     config, weights = read_published_checkpoint(file)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
