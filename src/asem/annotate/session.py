@@ -137,18 +137,16 @@ class AnnotationSession:
 
 
 def _find_foreign(folder: Path) -> Path | None:
-    """Return ``Path()`` for anything else than a folder with the names of a session's entries.
-
-    Links are not followed; in place of a session's files, they are errors later.
-    """
+    """Return ``Path()`` for anything else than a folder with the names of a session's entries."""
     is_session = folder.is_dir() and all(
-        _has_name(entry) or (entry.is_dir() and all(map(_has_name, entry.iterdir())))
+        _is_own(entry) or (entry.is_dir() and all(_is_own(inner) for inner in entry.iterdir()))
         for entry in folder.iterdir()
     )
     return None if is_session else Path()
 
 
-def _has_name(entry: Path) -> bool:
+def _is_own(entry: Path) -> bool:
+    """Whether a session has an entry of this name; a link in its place is an error later."""
     is_own = entry.name in (EVENTS_FILE, ACCEPTED_FOLDER, PREDICTIONS_FOLDER)
     return is_own or entry.name.startswith(JOURNAL_FOLDER) or entry.is_symlink()
 
