@@ -125,9 +125,13 @@ def test_foreign_files_are_not_deleted(tmp_path, foreign):
     FOREIGN[foreign](path)
     before = sorted(path.rglob("*"))
     for overwrite in (False, True):
-        with pytest.raises(FileExistsError, match=r"is not an image; it is not replaced: move it"):
+        with pytest.raises(
+            FileExistsError, match="is not an image of asem; it is not replaced, even"
+        ):
             make(path, overwrite=overwrite)
-        with pytest.raises(FileExistsError, match=r"is not an image; it is not replaced: move it"):
+        with pytest.raises(
+            FileExistsError, match="is not an image of asem; it is not replaced, even"
+        ):
             check_destination(path, [], overwrite=overwrite)
     assert sorted(path.rglob("*")) == before
 

@@ -91,7 +91,7 @@ def test_an_existing_image_is_not_replaced_without_overwrite(tmp_path, voxels):
 def test_overwriting_deletes_no_other_files_and_no_inputs(tmp_path, voxels):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("...")
-    with pytest.raises(FileExistsError, match="is not an image; it is not replaced"):
+    with pytest.raises(FileExistsError, match="is not an image of asem; it is not replaced"):
         write(tmp_path / "thesis", voxels, overwrite=True)
     write(tmp_path / "c.zarr/raw", voxels)
     with pytest.raises(FileExistsError, match="holds the input"):

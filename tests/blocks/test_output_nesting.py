@@ -103,6 +103,6 @@ def test_an_image_of_another_program_is_not_deleted(folder, capsys, own):
     file.write_text(json.dumps(document))
     before = snapshot(folder)
     assert main(["clahe", "raw.zarr", "foreign_image", "--overwrite"]) == 2
-    message = "foreign_image was not made by asem; delete it yourself, or give another path"
+    message = "foreign_image exists already and is not an image of asem; it is not replaced, even"
     assert message in capsys.readouterr().err
     assert snapshot(folder) == before

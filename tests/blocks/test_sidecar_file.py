@@ -36,7 +36,7 @@ def test_a_resumed_run_replaces_only_the_file_that_it_wrote(output, tmp_path):
     write(file, "a")
     path.write_text("edited")
     for step in (file.check, file.prepare):
-        with pytest.raises(FileExistsError, match=r"t.csv exists already and was not written by"):
+        with pytest.raises(FileExistsError, match=r"t.csv exists already and is not a table of"):
             step()
     other = SidecarFile(tmp_path / "u.csv", output)
     (tmp_path / "u.csv").write_text("a")  # the same content under another name
@@ -73,7 +73,7 @@ def test_a_file_that_replaced_the_file_to_overwrite_is_not_replaced(output, tmp_
     file = SidecarFile(path, output, overwrite=True, header="a,b")
     file.prepare()
     path.write_text("a,b\nforeign")
-    with pytest.raises(FileExistsError, match=r"t.csv exists already .*it appeared meanwhile"):
+    with pytest.raises(FileExistsError, match=r"t.csv appeared while it was being made"):
         write(file, "new")
     assert path.read_text() == "a,b\nforeign"
 
@@ -81,14 +81,14 @@ def test_a_file_that_replaced_the_file_to_overwrite_is_not_replaced(output, tmp_
 def test_folders_and_links_are_not_replaced(output, tmp_path):
     (tmp_path / "t").mkdir()
     for overwrite in (False, True):
-        with pytest.raises(FileExistsError, match="t is a folder; name a file"):
+        with pytest.raises(FileExistsError, match="t exists already and is not a table of asem"):
             SidecarFile(tmp_path / "t", output, overwrite).check()
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(FileExistsError, match="link exists already"):
         SidecarFile(tmp_path / "link", output).check()
     (tmp_path / "table").write_text("a,b\n")
     (tmp_path / "to a table").symlink_to("table")
-    with pytest.raises(FileExistsError, match="to a table is not a file that asem wrote"):
+    with pytest.raises(FileExistsError, match="to a table exists already and is not a table"):
         SidecarFile(tmp_path / "to a table", output, overwrite=True, header="a,b").check()
 
 

@@ -111,7 +111,7 @@ def test_help_and_version(asem):
         (["import", "{planes}", "{tmp}/a", "--voxel-size", "nan"], ["--voxel-size nan"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--offset-nm", "-inf"], ["--offset-nm -inf"]),
         (["demo", "{planes}"], ["exists already"]),
-        (["demo", "{planes}", "--overwrite"], ["is no demo of asem"]),
+        (["demo", "{planes}", "--overwrite"], ["is not a demo of asem"]),
     ],
 )
 def test_faults(asem, planes, tmp_path, words, parts):

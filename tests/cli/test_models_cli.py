@@ -64,7 +64,7 @@ def test_convert_predict_export(asem, checkpoint, cell, tmp_path):
     [
         (["convert", "{pt}", "{tmp}/m"], "give --structure NAME and --voxel-size z,y,x, or --publ"),
         (["convert", "nowhere", "{tmp}/m", "--published", "1847"], "there is nothing at nowhere"),
-        (["convert", "{pt}", "{pt}", "--published", "1847"], "is no converted model"),
+        (["convert", "{pt}", "{pt}", "--published", "1847"], "is not a converted model"),
         (
             ["convert", "{tmp}", "{tmp}/m", "--published", "1847"],
             "is a folder; a regular file",

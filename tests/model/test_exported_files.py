@@ -81,7 +81,7 @@ def test_other_files_are_not_replaced(exports, tmp_path, capsys, foreign):
     words = ["models", "export", str(exports / "mito"), str(path), "--format", "onnx"]
     assert main([*words, "--overwrite"]) == 2
     error = capsys.readouterr().err
-    assert "x is no model that asem exported, and is not replaced" in error
+    assert "x exists already and is not an exported model of asem; it is not replaced" in error
     assert error.count("\n") == 1
     assert path.read_bytes() == before
 

@@ -342,3 +342,34 @@ def test_the_first_foreign_file_is_found_at_any_depth(tmp_path):
     (tmp_path / "a/2").mkdir()
     (tmp_path / "a/2/b").symlink_to("../1/b")
     assert str(find_foreign_file(tmp_path, pattern)) == "a/2/b"
+
+
+def test_a_failing_disk_is_told_with_the_path_and_replaces_nothing(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    fill(tmp_path / "folder", "old")
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(path_replacement.os, "fsync", fail)
+    with pytest.raises(OSError, match=r"Input/output error: '.*/folder/plane'"):
+        fill(tmp_path / "folder", "new", refuse_thesis)
+    with replace_file_from_folder(tmp_path / "file", refuse_thesis) as (folder, publish):
+        (folder / "made").write_text("new")
+        with pytest.raises(OSError, match=r"Input/output error: '.*/file'"):
+            publish(folder / "made")
+    assert (tmp_path / "folder/plane").read_text() == "old"
+    assert (tmp_path / "file").read_text() == "old"
+    assert listed(tmp_path) == ["file", "folder"]
+
+
+def test_what_another_process_replaced_meanwhile_stays(tmp_path, swap):
+    """Also what may be deleted according to the check, which another command has just finished."""
+    path = tmp_path / "out"
+    fill(path, "old")
+    with (
+        pytest.raises(FileExistsError, match="/out appeared while it was being made"),
+        replace_folder(path, refuse_thesis),
+    ):
+        fill(path, "another", refuse_thesis)
+    assert (path / "plane").read_text() == "another"
+    assert listed(tmp_path) == ["out"]

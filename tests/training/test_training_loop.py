@@ -619,7 +619,7 @@ def test_existing_folders_are_not_overwritten(cell, run, tmp_path):
     thesis = tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "chapter1.tex").write_text("...")
-    with pytest.raises(FileExistsError, match="exists and is not a run directory"):
+    with pytest.raises(FileExistsError, match="exists already and is not a run"):
         train_model(cell / "train.toml", out=thesis, overwrite=True)
     mixed = tmp_path / "mixed"
     shutil.copytree(run, mixed)

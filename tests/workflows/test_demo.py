@@ -7,7 +7,7 @@ import pytest
 
 from asem.cli import main
 from asem.workflows import demo as demo_workflow
-from asem.workflows.demo_folder import check_no_foreign_files
+from asem.workflows.demo_folder import DEMO
 
 SMALL = {
     "SHAPE": (48, 64, 120),
@@ -80,7 +80,7 @@ def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
         (tmp_path / name).write_text("{}")
     before = snapshot(tmp_path)
     assert main(["demo", str(tmp_path), "--overwrite"]) == 2
-    assert "is no demo of asem, and is not replaced" in capsys.readouterr().err
+    assert "is not a demo of asem; it is not replaced" in capsys.readouterr().err
     assert snapshot(tmp_path) == before
 
 
@@ -133,7 +133,7 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
     run_demo = demo_workflow.run_demo
 
     def check(stage, done, total):
-        check_no_foreign_files(folder)
+        DEMO.check_deletable(folder)
         stages.add(stage)
 
     def run_and_check(folder, *, overwrite, progress):
@@ -154,7 +154,7 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
     left.mkdir()
     (left / "segmentation_0000.tif").touch()
     (folder / f".asem-{'0' * 32}.partial").touch()
-    check_no_foreign_files(folder)
+    DEMO.check_deletable(folder)
     (left / "thesis.tex").touch()
     with pytest.raises(FileExistsError, match=r"thesis\.tex"):
-        check_no_foreign_files(folder)
+        DEMO.check_deletable(folder)

@@ -67,7 +67,7 @@ def test_a_resumed_run_spares_a_foreign_table(segmentation, table, tmp_path, sta
     mine.write_text("precious")
     for named in (None, table):
         out = interrupt(segmentation, named, stage)
-        with pytest.raises(FileExistsError, match=r"mine.csv exists already and was not written"):
+        with pytest.raises(FileExistsError, match=r"mine.csv exists already and is not a table"):
             label_instances(segmentation, out, size_table=mine)
         assert mine.read_text() == "precious"
     label_instances(segmentation, out, size_table=table)
@@ -77,7 +77,7 @@ def test_a_resumed_run_spares_a_foreign_table(segmentation, table, tmp_path, sta
 def test_a_table_that_changed_since_is_spared(segmentation, table):
     out = interrupt(segmentation, table, "level")
     table.write_text("corrected by hand")
-    with pytest.raises(FileExistsError, match="was not written by this run"):
+    with pytest.raises(FileExistsError, match="is not a table of asem"):
         label_instances(segmentation, out, size_table=table)
     assert table.read_text() == "corrected by hand"
 
@@ -88,7 +88,7 @@ def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
             table.write_text("theirs")
 
     out = segmentation.parent / "out"
-    with pytest.raises(FileExistsError, match="was not written by this run"):
+    with pytest.raises(FileExistsError, match="appeared while it was being made"):
         label_instances(segmentation, out, size_table=table, progress=progress)
     assert table.read_text() == "theirs"
     assert not ngff.is_image(out)
@@ -100,7 +100,7 @@ def test_a_table_that_appears_in_mid_run_is_spared(segmentation, table):
 def test_overwriting_is_resumed_after_an_interruption(segmentation, table):
     table.parent.mkdir()
     table.write_text(f"{HEADER}\nold\n")
-    with pytest.raises(FileExistsError, match="or --overwrite to restart and replace it"):
+    with pytest.raises(FileExistsError, match="by this run; give --overwrite to replace"):
         label_instances(segmentation, segmentation.parent / "out", size_table=table)
     assert not (segmentation.parent / "out").exists()
     out = interrupt(segmentation, table, "instances", overwrite=True)
@@ -121,7 +121,7 @@ def test_only_a_table_of_sizes_is_overwritten(segmentation, table, capsys, text)
     words = ["instances", str(segmentation), str(out), "--sizes", str(table), "--overwrite"]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert "sizes.csv is not a file that asem wrote with this command, and is not replaced" in error
+    assert "sizes.csv exists already and is not a table of asem; it is not replaced" in error
     assert table.read_bytes() == text.encode()
     assert not out.exists()
     for old in ("", HEADER, f"{HEADER}\r\n1,2,3", f"{HEADER}\n"):

@@ -225,7 +225,7 @@ def test_nothing_is_replaced_by_accident(checkpoint, converted, run, tmp_path):
     with pytest.raises(FileExistsError, match="exists already; give --overwrite"):
         convert_model(checkpoint, converted, **options)
     for other in (run, checkpoint):
-        with pytest.raises(FileExistsError, match="is no converted model; give another name"):
+        with pytest.raises(FileExistsError, match="is not a converted model of asem; it is"):
             convert_model(checkpoint, other, overwrite=True, **options)
     convert_model(checkpoint, tmp_path / "m", structure="mito", voxel_size=TEN)
     bad = tmp_path / "bad.pt"
@@ -335,17 +335,17 @@ def test_bad_exports_leave_nothing(converted, tmp_path, options, message):
 
 def test_exports_replace_nothing_by_accident(converted, tmp_path):
     (tmp_path / "m").write_text("other")
-    with pytest.raises(FileExistsError, match="exists already; give --overwrite to replace it"):
-        export_model(converted, tmp_path / "m", format="onnx")
-    with pytest.raises(FileExistsError, match="exists already; give a file"):
-        export_model(converted, tmp_path, format="onnx", overwrite=True)
+    for overwrite in (False, True):
+        for place in (tmp_path, tmp_path / "m"):
+            with pytest.raises(FileExistsError, match="is not an exported model of asem; it is"):
+                export_model(converted, place, format="onnx", overwrite=overwrite)
     with pytest.raises(ValueError, match="is no checkpoint"):
         export_model(tmp_path, tmp_path / "n", format="onnx", overwrite=True)
-    with pytest.raises(FileExistsError, match="m is no model that asem exported, and is not repl"):
-        export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
     assert (tmp_path / "m").read_text() == "other"
     (tmp_path / "m").unlink()
     export_model(converted, tmp_path / "m", format="bioimageio")
+    with pytest.raises(FileExistsError, match="exists already; give --overwrite to replace it"):
+        export_model(converted, tmp_path / "m", format="onnx")
     export_model(converted, tmp_path / "m", format="onnx", overwrite=True)
     onnx.checker.check_model(onnx.load(tmp_path / "m"))
 
@@ -359,7 +359,7 @@ def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_
         return run_onnx(file, raw)
 
     monkeypatch.setattr(models, "_run_onnx", and_then)
-    with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
+    with pytest.raises(FileExistsError, match=r"m.onnx exists already and is not an expo"):
         export_model(converted, tmp_path / "m.onnx", format="onnx")
     assert (tmp_path / "m.onnx").read_text() == "other"
     (tmp_path / "m.partial").mkdir()
@@ -373,7 +373,7 @@ def test_what_appears_while_a_model_is_written_stays(converted, checkpoint, tmp_
 
     monkeypatch.setattr(checkpoints, "save_tensors", and_make)
     for overwrite in (False, True):
-        with pytest.raises(FileExistsError, match="m exists and is no converted model"):
+        with pytest.raises(FileExistsError, match="m exists already and is not a converted"):
             convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=overwrite)
     assert (tmp_path / "m/notes").read_text() == "other"
     assert (tmp_path / "m.partial/notes").read_text() == "other"
@@ -391,7 +391,7 @@ def test_a_file_that_takes_the_place_of_the_old_export_stays(converted, tmp_path
 
     export_model(converted, tmp_path / "m.onnx", format="onnx")
     monkeypatch.setattr(models, "_run_onnx", and_replace)
-    with pytest.raises(FileExistsError, match=r"m.onnx appeared while it was being made"):
+    with pytest.raises(FileExistsError, match=r"m.onnx exists already and is not an expo"):
         export_model(converted, tmp_path / "m.onnx", format="onnx", overwrite=True)
     assert (tmp_path / "m.onnx").read_text() == "other"
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
@@ -401,7 +401,7 @@ def test_folders_with_the_names_of_a_model_are_not_deleted(checkpoint, tmp_path)
     for name in ("model.safetensors", "state.json"):
         (tmp_path / "m" / name).mkdir(parents=True)
     (tmp_path / "m/state.json/thesis").write_text("x")
-    with pytest.raises(FileExistsError, match="m exists and is no converted model"):
+    with pytest.raises(FileExistsError, match="m exists already and is not a converted"):
         convert_model(checkpoint, tmp_path / "m", published=1847, overwrite=True)
     assert (tmp_path / "m/state.json/thesis").read_text() == "x"
 

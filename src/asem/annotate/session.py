@@ -13,13 +13,19 @@ import re
 from pathlib import Path
 from typing import IO, Any, Self
 
-from asem.annotate.structure_annotation import EVENTS_FILE, StructureAnnotation
+from asem.annotate.structure_annotation import (
+    ACCEPTED_FOLDER,
+    EVENTS_FILE,
+    PREDICTIONS_FOLDER,
+    StructureAnnotation,
+)
 from asem.blocks.output_lock import lock_output
 from asem.blocks.output_nesting import check_not_within_output
 from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.system.files import check_utf8_path
 from asem.system.json_toml import read_json
 from asem.system.nofollow_files import check_no_links, make_folder_nofollow, replace_file_nofollow
+from asem.system.overwrite_policy import OutputKind
 from asem.volume.roi import IntZYX, Roi
 
 
@@ -57,6 +63,8 @@ class AnnotationSession:
         ------
         BlockingIOError
             It is open elsewhere.
+        FileExistsError
+            The folder contains anything else; nothing is written there.
         ValueError
             It belongs to another raw, or its description is damaged.
         OSError
@@ -65,6 +73,7 @@ class AnnotationSession:
         check_utf8_path(folder)
         if not (folder / JOURNAL_FOLDER / "session.json").exists():
             check_not_within_output(folder)
+            SESSION.check_replaceable(folder, overwrite=True)
         volume = Roi.of_shape(shape)
         raw = json.loads(json.dumps({"raw": raw_identity, "shape": volume.shape}))
         try:
@@ -125,6 +134,24 @@ class AnnotationSession:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _find_foreign(folder: Path) -> Path | None:
+    """Return ``Path()`` for anything else than a folder with the names of a session's entries."""
+    is_session = folder.is_dir() and all(
+        _is_own(entry) or (entry.is_dir() and all(_is_own(inner) for inner in entry.iterdir()))
+        for entry in folder.iterdir()
+    )
+    return None if is_session else Path()
+
+
+def _is_own(entry: Path) -> bool:
+    """Whether a session has an entry of this name; a link in its place is an error later."""
+    is_own = entry.name in (EVENTS_FILE, ACCEPTED_FOLDER, PREDICTIONS_FOLDER)
+    return is_own or entry.name.startswith(JOURNAL_FOLDER) or entry.is_symlink()
+
+
+SESSION = OutputKind("an annotation session", _find_foreign, refusal="nothing is written there")
 
 
 def _create_or_check(folder: Path, raw: dict[str, Any]) -> None:

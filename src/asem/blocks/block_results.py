@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.output_ownership import advise_restart
 from asem.system.nofollow_files import make_folder_nofollow, replace_file_nofollow
 from asem.system.npz import ArraySpec, read_npz
+from asem.system.overwrite_policy import advise_restart
 from asem.volume.roi import Roi
 
 

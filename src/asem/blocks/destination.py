@@ -7,20 +7,23 @@
     a journal: unfinished                                   resume      delete, start
     metadata of asem: finished                              error       delete, start
     levels without either: damaged                          error       delete, start
-    anything else                                           error       error
+    anything else, or one of these with other files         error       error
+
+An unfinished image with other files can be resumed.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from asem.blocks.output_lock import check_not_locked, is_empty_destination
+from asem.blocks.output_lock import check_not_locked, is_empty_destination, list_names
 from asem.blocks.output_nesting import METADATA_FILE, check_not_within_output, is_asem_image
 from asem.blocks.output_ownership import JOURNAL_FILE, JOURNAL_FOLDER, is_unfinished_output
 from asem.system.atomic_rename import check_not_link
 from asem.system.files import check_utf8_path, is_temporary_name
 from asem.system.folder_snapshot import find_foreign_file
 from asem.system.json_toml import parse_json, read_json
+from asem.system.overwrite_policy import OutputKind, exists_error
 from asem.volume import ngff
 
 TENSORSTORE_LOCK_SUFFIX = ".__lock"
@@ -54,50 +57,42 @@ def check_destination(path: Path, sources: Sequence[Path], *, overwrite: bool) -
     ngff.check_groups_above(path)
     if check_replaces_image(path, sources, overwrite=overwrite):
         check_not_locked(path)
-        check_no_foreign_files(path)
+        IMAGE.check_deletable(path)
 
 
 def check_replaces_image(path: Path, sources: Sequence[Path], *, overwrite: bool) -> bool:
     """Return whether an image must be deleted before another is written.
 
-    Raises the errors of `check_destination`, but checks only the top level for foreign files
-    (`check_no_foreign_files` checks the others).
+    Raises the errors of `check_destination`, but where True is returned, `IMAGE.check_deletable` is
+    to be called with the lock.
     """
     check_not_within_output(path)
     if is_empty_destination(path):
         return False
     if overwrite:
         _check_no_sources_within(path, sources)
-    unfinished, finished = is_unfinished_output(path), ngff.is_image(path)
+    unfinished = is_unfinished_output(path)
     if unfinished and not overwrite:
         return False
-    if not finished and not unfinished and not _is_damaged(path):
-        raise FileExistsError(
-            f"{path} exists already and is not an image; it is not replaced: move it away, or give "
-            "another path"
-        )
+    finished = ngff.is_image(path)
+    if not unfinished and not (is_asem_image(path) if finished else _is_damaged(path)):
+        raise IMAGE.foreign_error(path)
     if not overwrite:
-        what = "" if finished else " without its journal or metadata, damaged"
-        raise FileExistsError(f"{path} exists already{what}; give --overwrite to replace it")
-    if finished and not unfinished and not is_asem_image(path):
-        raise FileExistsError(
-            f"{path} was not made by asem; delete it yourself, or give another path"
-        )
-    for entry in path.iterdir():
-        if not (is_image_entry(entry.name) or re.fullmatch(LOCK_FILE_PATTERN, entry.name)):
-            raise _make_foreign_file_error(path, entry.name)
+        check_not_link(path)
+        IMAGE.check_deletable(path)
+        raise exists_error(path, "" if finished else " without its journal or metadata, damaged")
     return True
 
 
-def check_no_foreign_files(path: Path) -> None:
-    """Raise FileExistsError if an image contains a foreign file, at any depth."""
-    file = find_foreign_file(path, re.compile(IMAGE_FILE_PATTERN))
-    if file is not None:
-        raise _make_foreign_file_error(path, file)
+def _find_foreign(path: Path) -> Path | None:
+    """Return an entry that is not of an image, or a file at any depth."""
+    for name in list_names(path):
+        if not (is_image_entry(name) or re.fullmatch(LOCK_FILE_PATTERN, name)):
+            return Path(name)
+    return find_foreign_file(path, re.compile(IMAGE_FILE_PATTERN))
 
 
-def _make_foreign_file_error(path: Path, file: Path | str) -> FileExistsError:
-    return FileExistsError(f"{path} holds more than an image ({file}); move that away")
+IMAGE = OutputKind("an image", _find_foreign)
 
 
 def _check_no_sources_within(path: Path, sources: Sequence[Path]) -> None:
@@ -120,7 +115,7 @@ def _is_damaged(path: Path) -> bool:
     """
     if not path.is_dir() or path.is_symlink():
         return False
-    names = {entry.name for entry in path.iterdir() if not is_temporary_name(entry.name)}
+    names = {name for name in list_names(path) if not is_temporary_name(name)}
     levels = {name for name in names if name.isdigit()}
     has_journal = (path / JOURNAL_FOLDER / JOURNAL_FILE).is_file()
     if names - levels - {METADATA_FILE, JOURNAL_FOLDER} or not (

@@ -23,12 +23,12 @@ from asem.blocks.output_ownership import (
     JOURNAL_FOLDER,
     LINE_PREFIXES,
     OwnershipCheck,
-    advise_restart,
     make_ownership_error,
     read_first_line,
     value_of,
 )
 from asem.system.locks import is_lock_held
+from asem.system.overwrite_policy import advise_restart
 
 MAX_MESSAGE_VALUE_LENGTH = 100
 """Characters of a value in a message: its last ones, which contain the numbers of an identity."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.block_results import BlockResults
-from asem.blocks.destination import check_no_foreign_files, check_replaces_image, is_image_entry
+from asem.blocks.destination import IMAGE, check_destination, check_replaces_image, is_image_entry
 from asem.blocks.executors import SERIAL_EXECUTOR, BlockFunction, Executor
 from asem.blocks.journal import Journal
 from asem.blocks.output_lock import delete_journal, lock_destination
@@ -19,10 +19,9 @@ from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.blocks.pyramid import build_pyramid
 from asem.blocks.run_blocks import Progress, no_progress, run_blocks
 from asem.provenance import make_provenance
-from asem.system.atomic_rename import check_not_link
-from asem.system.files import check_utf8_path
 from asem.system.folder_replacement import recover_leftovers
 from asem.system.nofollow_files import check_no_links
+from asem.system.overwrite_policy import exists_error
 from asem.system.resources import check_free_disk
 from asem.volume import ngff
 from asem.volume.block_grid import check_block_count, split_into_blocks
@@ -230,22 +229,19 @@ def create_image(
         An interrupted output contains a symbolic link; or the output was deleted or restarted, or
         an input replaced, while it was being written: the image is not finished.
     """
-    if overwrite:
-        check_not_link(path)
+    check_destination(path, sources, overwrite=overwrite)
     name, path = str(path), path.resolve()  # workers may have another working directory
-    check_utf8_path(path)
     check_image_size(path, template)
     plan = plan_pyramid(template.shape, template.voxel_size, template.offset_nm)
-    ngff.check_groups_above(path)
     lock = lock_destination(
         path,
         lambda: check_replaces_image(path, sources, overwrite=overwrite),
-        check_no_foreign_files,
+        IMAGE.check_deletable,
     )
     with Journal(path, {"command": command, **request}, lock) as record:
         if ngff.is_image(path):  # a run was killed after it wrote the metadata
             delete_journal(path)
-            raise FileExistsError(f"{name} exists already; give --overwrite to replace it")
+            raise exists_error(name)
         check_no_links(entry for entry in path.iterdir() if is_image_entry(entry.name))
         options: dict[str, Any] = {
             "is_labels": template.kind == "labels",

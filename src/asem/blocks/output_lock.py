@@ -33,18 +33,18 @@ def is_empty_destination(folder: Path) -> bool:
     """Return whether `folder` is missing, empty, or has only leftovers of killed processes."""
     if not folder.is_dir():
         return not folder.exists() and not folder.is_symlink()
-    names = {name for name in _list_names(folder) if not is_temporary_name(name)}
+    names = {name for name in list_names(folder) if not is_temporary_name(name)}
     return names <= {JOURNAL_FOLDER} and _has_no_record(folder)
 
 
 def _has_no_record(folder: Path) -> bool:
     """Return whether the journal folder is missing, or has only a lock and an empty journal."""
-    names = {name for name in _list_names(folder / JOURNAL_FOLDER) if not is_temporary_name(name)}
+    names = {name for name in list_names(folder / JOURNAL_FOLDER) if not is_temporary_name(name)}
     others = {name for name in names if not name.startswith(LOCK_FILE)}
     return not others or (others == {JOURNAL_FILE} and not read_first_line(folder))
 
 
-def _list_names(folder: Path) -> list[str]:
+def list_names(folder: Path) -> list[str]:
     """Return the names in a folder; none if it does not exist (any more)."""
     try:
         return [entry.name for entry in folder.iterdir()]

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from asem.blocks.output_ownership import JOURNAL_FILE, JOURNAL_FOLDER
+from asem.system.atomic_rename import check_not_link
+from asem.system.files import check_utf8_path
 from asem.system.json_toml import read_json
 
 METADATA_FILE, LABELS_GROUP = "zarr.json", "labels"
@@ -23,6 +25,13 @@ RUN_FILE, RUN_KEYS = "run.json", {"state", "iteration", "checkpoint"}
 """State file of a run directory, and its required keys."""
 CHECKPOINT_FILES = ("model.safetensors", "state.json")
 """The files of a checkpoint, or of a converted model."""
+
+
+def check_output_path(path: Path) -> None:
+    """Raise an error if `path` is not UTF-8, a symbolic link, or within another output."""
+    check_utf8_path(path)
+    check_not_link(path)
+    check_not_within_output(path)
 
 
 def check_not_within_output(path: Path) -> None:
@@ -63,12 +72,12 @@ def _describe_output(folder: Path, path: Path) -> str:
     """Return the kind of output of a folder that may not contain `path`; empty if it is none."""
     if _is_file(folder / JOURNAL_FOLDER / JOURNAL_FILE):
         return "the unfinished output"
-    zarr = _read_json_or_empty(folder / METADATA_FILE)
+    zarr = read_json_or_empty(folder / METADATA_FILE)
     if zarr.get("node_type") == "array":
         return "the Zarr array"
     if _is_image(zarr) and path.relative_to(folder).parts[0] != LABELS_GROUP:
         return "the image"
-    if _read_json_or_empty(folder / RUN_FILE).keys() >= RUN_KEYS:
+    if read_json_or_empty(folder / RUN_FILE).keys() >= RUN_KEYS:
         return "the run"
     if all(_is_file(folder / name) for name in CHECKPOINT_FILES):
         return "the model"
@@ -77,7 +86,7 @@ def _describe_output(folder: Path, path: Path) -> str:
 
 def is_asem_image(path: Path) -> bool:
     """Return whether the image at `path` was written by asem, according to its metadata."""
-    return _has_asem_attributes(_read_json_or_empty(path / METADATA_FILE))
+    return _has_asem_attributes(read_json_or_empty(path / METADATA_FILE))
 
 
 def _is_image(zarr: dict[str, Any]) -> bool:
@@ -102,7 +111,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read_json_or_empty(file: Path) -> dict[str, Any]:
+def read_json_or_empty(file: Path) -> dict[str, Any]:
     """Return the object in a JSON file; empty if it cannot be read or is not an object."""
     try:
         return read_json(file)

@@ -12,21 +12,11 @@ from typing import Any
 from asem.blocks.append_only_log import MAX_LINE_BYTES
 from asem.system.json_toml import parse_json
 from asem.system.nofollow_files import open_nofollow
+from asem.system.overwrite_policy import advise_restart
 
 JOURNAL_FOLDER, JOURNAL_FILE = ".asem", "journal.jsonl"
 LINE_PREFIXES = (b'{"request": ', b'{"done": ')
 """Start of the first line of a journal, and of the other lines."""
-
-
-def advise_restart(problem: object) -> str:
-    """Return the message of a problem of an unfinished output that only a restart solves.
-
-    Examples
-    --------
-    >>> advise_restart("out/.asem/journal.jsonl is damaged")
-    'out/.asem/journal.jsonl is damaged; give --overwrite to restart'
-    """
-    return f"{problem}; give --overwrite to restart"
 
 
 @dataclass(frozen=True)

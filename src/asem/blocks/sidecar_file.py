@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import IO
 
 from asem.blocks.output_nesting import check_not_within_output
-from asem.blocks.output_ownership import JOURNAL_FOLDER, advise_restart
+from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.system.atomic_rename import rename_no_replace
 from asem.system.files import open_regular_file, replace_file
 from asem.system.json_toml import read_json
 from asem.system.nofollow_files import replace_file_nofollow
+from asem.system.overwrite_policy import OutputKind, advise_restart, appeared_error, exists_error
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,11 @@ class SidecarFile:
         above = next(parent for parent in self.path.absolute().parents if os.path.lexists(parent))
         if not above.is_dir():
             raise NotADirectoryError(f"{self.path} cannot be written: {above} is not a folder")
-        if self.path.is_dir():
-            raise FileExistsError(f"{self.path} is a folder; name a file")
         if not os.path.lexists(self.path) or self._is_recorded():
             return
+        OutputKind("a table", self._find_foreign).check_deletable(self.path)
         if not self.overwrite:
-            raise self._make_exists_error(
-                "give another name, or --overwrite to restart and replace it"
-            )
-        if not self._has_header():
-            raise FileExistsError(
-                f"{self.path} is not a file that asem wrote with this command, and is not "
-                "replaced; give another name"
-            )
+            raise exists_error(self.path, " and was not written by this run")
 
     def _check_not_within(self) -> None:
         """Raise FileExistsError if the file is, or is inside, an output or an input."""
@@ -94,19 +87,15 @@ class SidecarFile:
                 )
         check_not_within_output(self.path)
 
-    def _has_header(self) -> bool:
-        """Return whether the file is regular, and starts with the header or is empty."""
-        if self.path.is_symlink():
-            return False
+    def _find_foreign(self, path: Path) -> Path | None:
+        """Return None if a file is regular, and starts with the header or is empty."""
+        if path.is_symlink() or path.is_dir():
+            return Path()
         header = self.header.encode()
-        with open_regular_file(self.path) as file:
+        with open_regular_file(path) as file:
             first_line = file.readline(len(header) + 2)
-        return first_line in (b"", header, header + b"\n", header + b"\r\n")
-
-    def _make_exists_error(self, advice: str) -> FileExistsError:
-        return FileExistsError(
-            f"{self.path} exists already and was not written by this run; {advice}"
-        )
+        own = (b"", header, header + b"\n", header + b"\r\n")
+        return None if first_line in own else Path()
 
     def prepare(self) -> None:
         """Check again, record the file to overwrite, and create the folder.
@@ -136,9 +125,7 @@ class SidecarFile:
         """Move the finished file to `path`, unless a foreign file exists there by now."""
         replace = os.path.lexists(self.path)
         if replace and not self._is_recorded():  # the file to overwrite is recorded
-            raise self._make_exists_error(
-                "it appeared meanwhile: move it away, or give another name"
-            )
+            raise appeared_error(self.path)
         self._add_to_record(_sha256(finished))
         if replace:
             finished.replace(self.path)

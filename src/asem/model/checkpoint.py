@@ -19,15 +19,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asem.blocks.output_nesting import check_not_within_output
 from asem.model.checkpoint_info import CheckpointInfo, RunState
 from asem.model.config import ModelConfig
 from asem.model.tensor_files import read_tensors, save_tensors
 from asem.model.unet import UNet
-from asem.system.atomic_rename import check_not_link
 from asem.system.files import check_utf8_path, is_temporary_name, open_regular_file
 from asem.system.folder_replacement import replace_folder
 from asem.system.json_toml import read_json
+from asem.system.overwrite_policy import OutputKind
 from asem.system.resources import check_free_memory
 
 WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE, RUN_FILE = (
@@ -37,23 +36,32 @@ WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE, RUN_FILE = (
     "run.json",
 )
 CHECKPOINTS_FOLDER = "checkpoints"
+CHECKPOINT_FILES = (WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE)
+MODEL_FILES = {WEIGHTS_FILE, STATE_FILE}
 
 
-def check_only_checkpoint_files(folder: Path) -> None:
-    """Raise FileExistsError if a folder contains more than a checkpoint of a run, or is none."""
-    others = [folder.name]
-    if folder.is_dir() and not folder.is_symlink():
-        others = [file.name for file in folder.iterdir() if not is_checkpoint_file(file)]
-    if others:
-        raise FileExistsError(
-            f"{folder} holds more than a checkpoint ({others[0]}); move that away"
-        )
+def _find_foreign_in_checkpoint(folder: Path) -> Path | None:
+    if not folder.is_dir() or folder.is_symlink():
+        return Path()
+    others = (Path(file.name) for file in folder.iterdir() if not _is_checkpoint_file(file))
+    return next(others, None)
 
 
-def is_checkpoint_file(file: Path) -> bool:
-    """Whether a file in the folder of a checkpoint is part of the checkpoint."""
-    own = file.name in (WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE) or is_temporary_name(file.name)
+def _find_foreign_in_model(folder: Path) -> Path | None:
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    if not {file.name for file in entries if _is_checkpoint_file(file)} >= MODEL_FILES:
+        return Path()
+    return next((Path(file.name) for file in entries if file.name not in MODEL_FILES), None)
+
+
+def _is_checkpoint_file(file: Path) -> bool:
+    own = file.name in CHECKPOINT_FILES or is_temporary_name(file.name)
     return own and file.is_file() and not file.is_symlink()
+
+
+CONVERTED_MODEL = OutputKind("a converted model", _find_foreign_in_model)
+CHECKPOINT = OutputKind("a checkpoint", _find_foreign_in_checkpoint)
+check_only_checkpoint_files = CHECKPOINT.check_deletable
 
 
 def checkpoint_folder(run: Path, iteration: int) -> Path:
@@ -89,29 +97,11 @@ def save_model(
         `folder` is something else, or a converted model and `overwrite` is False.
     """
     check_utf8_path(folder)
-    with replace_folder(folder, partial(check_model_destination, overwrite=overwrite)) as made:
+    check = partial(CONVERTED_MODEL.check_replaceable, overwrite=overwrite)
+    with replace_folder(folder, check) as made:
         own = {name: value.contiguous() for name, value in weights.items()}
         save_tensors(own, made / WEIGHTS_FILE)
         (made / STATE_FILE).write_text(info.model_dump_json(indent=1))
-
-
-def check_model_destination(destination: Path, *, overwrite: bool) -> None:
-    """Raise FileExistsError if `save_model` may not write here; an empty folder is allowed."""
-    check_utf8_path(destination)
-    check_not_link(destination)
-    check_not_within_output(destination)
-    if not destination.exists():
-        return
-    names = (
-        {file.name for file in destination.iterdir()}
-        if destination.is_dir()
-        else {destination.name}
-    )
-    own = destination.is_dir() and all(map(is_checkpoint_file, destination.iterdir()))
-    if names and (names != {WEIGHTS_FILE, STATE_FILE} or not own):
-        raise FileExistsError(f"{destination} exists and is no converted model; give another name")
-    if names and not overwrite:
-        raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
 
 
 def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:

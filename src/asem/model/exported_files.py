@@ -14,6 +14,7 @@ from typing import IO
 
 from asem.system.files import open_regular_file
 from asem.system.json_toml import parse_json
+from asem.system.overwrite_policy import OutputKind
 
 REQUIRED_METADATA = {"structure", "voxel_size", "checkpoint"}
 """Keys in the metadata of an ONNX file, among others."""
@@ -25,14 +26,6 @@ _DAMAGE_ERRORS = (
     EOFError, LookupError, ValueError, RuntimeError, NotImplementedError, zlib.error,
     zipfile.BadZipFile,
 )  # fmt: skip
-
-
-def check_exported_by_asem(path: Path) -> None:
-    """Raise FileExistsError if there is a file that asem did not export."""
-    if path.exists() and not is_exported_by_asem(path):
-        raise FileExistsError(
-            f"{path} is no model that asem exported, and is not replaced; give another name"
-        )
 
 
 def is_exported_by_asem(path: Path) -> bool:
@@ -80,3 +73,10 @@ def _is_exported_package(file: IO[bytes]) -> bool:
             return False
         with package.open("rdf.yaml") as description:
             return ASEM_CONFIG_PATTERN.search(description.read(MAX_DESCRIPTION_BYTES)) is not None
+
+
+def _find_foreign(path: Path) -> Path | None:
+    return None if not path.is_dir() and is_exported_by_asem(path) else Path()
+
+
+EXPORTED_MODEL = OutputKind("an exported model", _find_foreign, is_file=True)

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from asem.system.overwrite_policy import appeared_error
+
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 AT_FDCWD = -100
 """File descriptor that means the current folder."""
@@ -43,9 +45,7 @@ def rename_no_replace(finished: Path, path: Path) -> None:
         if not _renameat2(finished, path, RENAME_NOREPLACE):
             _rename_by_link(finished, path)
     except FileExistsError as error:
-        raise FileExistsError(
-            f"{path} appeared while it was being made; it is not replaced: move it away"
-        ) from error
+        raise appeared_error(path) from error
 
 
 def _rename_by_link(finished: Path, path: Path) -> None:

@@ -136,6 +136,8 @@ def open_regular_file(path: Path) -> IO[bytes]:
 def write_private_file(path: Path, text: str) -> None:
     """Write a new file that only this user can read; delete it where writing fails.
 
+    Not atomic, since nothing is replaced; the file has these rights from the start.
+
     Raises
     ------
     OSError

@@ -7,8 +7,9 @@
     delete_atomically(path, check)          delete a folder atomically
     recover_leftovers(path, check)          clean up what killed processes left of the three
 
-An existing `path` is replaced only where ``check(path)`` raises nothing. It is checked again after
-it was moved aside (`asem.system.path_replacement`), so that files added meanwhile are not lost.
+An existing `path` is replaced only where ``check(path)`` raises nothing, and only if it has not
+changed when the new one is complete. It is checked again after it was moved aside
+(`asem.system.path_replacement`), so that files added meanwhile are not lost.
 
 Of a killed process, incomplete folders are deleted. A complete folder returns to `path` where that
 name is free (the process was killed between two renames on a file system without exchange);
@@ -61,9 +62,6 @@ def replace_folder(path: Path, check: DeletionCheck) -> Iterator[Path]:
     with _prepare_replacement(path, check) as replacement:
         with name_path_in_errors(replacement.path, replacement.partial):
             yield replacement.partial
-            for file in filter(Path.is_file, replacement.partial.iterdir()):
-                with file.open("rb") as opened, name_path_in_errors(file, file):
-                    os.fsync(opened.fileno())
         replacement.publish(replacement.partial)
 
 
@@ -73,7 +71,8 @@ def replace_file_from_folder(
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Yield an empty folder, and a function that publishes a file made in it as `path`.
 
-    The folder is deleted at the end. The parents of `path` are made.
+    For writers that need a path, or further files beside it; others use `files.replace_file`. The
+    folder is deleted at the end. The parents of `path` are made.
 
     Parameters
     ----------
@@ -168,12 +167,14 @@ def _forbid_deletion(path: Path) -> None:
 def _prepare_replacement(path: Path, check: DeletionCheck) -> Iterator[PathReplacement]:
     """Check that `path` may be replaced, and yield the temporary names for it."""
     check_not_link(path)
-    path = path.resolve()
+    given, path = path, path.resolve()
     recover_leftovers(path, check)
+    checked_snapshot = snapshot_folder(path)
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-        check(path)
+        check(given)
     path.parent.mkdir(parents=True, exist_ok=True)
     with reserve_path(path, check) as replacement:
+        replacement.checked_snapshot = checked_snapshot
         try:
             with name_path_in_errors(path, replacement.partial):
                 replacement.partial.mkdir()

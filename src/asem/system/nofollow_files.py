@@ -92,6 +92,8 @@ def replace_file_nofollow(
 ) -> Iterator[IO[bytes]]:
     """Yield a file that replaces `path` atomically at the end of the block.
 
+    `asem.system.files.replace_file` follows a link, which a user's path may be; this one does not.
+
     Parameters
     ----------
     path

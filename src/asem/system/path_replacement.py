@@ -29,6 +29,7 @@ from asem.system.atomic_rename import check_not_link, exchange_names, rename_no_
 from asem.system.files import fsync_folder, name_path_in_errors, temporary_path
 from asem.system.folder_snapshot import FolderSnapshot, delete_snapshot, snapshot_folder
 from asem.system.locks import acquire_lock, release_lock
+from asem.system.overwrite_policy import appeared_error
 
 LOG = logging.getLogger(__name__)
 DeletionCheck = Callable[[Path], None]
@@ -55,7 +56,7 @@ class PathReplacement:
     check: DeletionCheck
     lock: Path
     checked_snapshot: FolderSnapshot | None = None
-    """Content of the path when it was checked."""
+    """Content of the path when it was first checked: nothing else is replaced or deleted."""
     new_snapshot: FolderSnapshot | None = None
     """Content that replaces it."""
 
@@ -70,7 +71,11 @@ class PathReplacement:
         return self.lock.with_suffix(".deleted")
 
     def publish(self, new: Path) -> None:
-        """Rename a complete file or folder to `path`, in place of an existing one."""
+        """Flush a complete file or folder to disk; rename it to `path`, in place of the old one."""
+        for file in [new] if new.is_file() else filter(Path.is_file, new.iterdir()):
+            final = self.path / file.relative_to(new)
+            with file.open("rb") as opened, name_path_in_errors(final, file):
+                os.fsync(opened.fileno())
         self.new_snapshot = snapshot_folder(new)
         try:
             move_to_free_path(new, self.path)
@@ -82,8 +87,10 @@ class PathReplacement:
         if self.path.is_dir() != new.is_dir():
             kind = "folder" if new.is_dir() else "file"
             raise FileExistsError(f"{self.path} is not a {kind}; give another name")
-        self.checked_snapshot = snapshot_folder(self.path)
+        unchanged = snapshot_folder(self.path) == self.checked_snapshot
         self._check_deletion(self.path)
+        if not unchanged:
+            raise appeared_error(self.path)
         try:
             self._exchange(new)
         finally:  # an interruption may occur between any two steps
@@ -209,4 +216,4 @@ def move_to_free_path(new: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-        raise FileExistsError(f"another process created {path} meanwhile") from error
+        raise appeared_error(path) from error

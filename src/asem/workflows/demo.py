@@ -16,7 +16,7 @@ from asem.model.checkpoint import read_run_state
 from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.report.figures import encode_png_data_url, plot_loss_curves, plot_overlay
 from asem.report.html_report import ReportFigure, write_html_report
-from asem.system.files import replace_file
+from asem.system.nofollow_files import replace_file_nofollow
 from asem.volume.roi import IntZYX, Roi, parse_roi, per_axis
 from asem.volume.sources import open_volume
 from asem.volume.tiff_sources import write_plane
@@ -120,7 +120,7 @@ def _run_steps(folder: Path, training_text: bytes, progress: Progress) -> dict[s
     import_volume(stacks["raw"], raw, voxel_size=VOXEL_SIZE, progress=progress)
     import_volume(stacks["mito"], labels, voxel_size=VOXEL_SIZE, kind="labels", progress=progress)
     training_file = folder / TRAINING_TOML
-    with replace_file(training_file) as file:
+    with replace_file_nofollow(training_file) as file:
         file.write(training_text)
     run = folder / RUN_FOLDER
     train_model(training_file, out=run, progress=progress)

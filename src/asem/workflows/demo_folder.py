@@ -17,11 +17,10 @@ from typing import IO
 
 from asem.blocks.destination import IMAGE_FILE_PATTERN, JOURNAL_FILE_PATTERN, LOCK_FILE_PATTERN
 from asem.blocks.output_lock import is_empty_destination, lock_destination
-from asem.blocks.output_nesting import check_not_within_output
-from asem.system.atomic_rename import check_not_link
-from asem.system.files import check_utf8_path, replace_file
+from asem.blocks.output_nesting import check_output_path, read_json_or_empty
 from asem.system.folder_snapshot import find_foreign_file
-from asem.system.json_toml import read_json
+from asem.system.nofollow_files import replace_file_nofollow
+from asem.system.overwrite_policy import OutputKind
 from asem.workflows.run_directory import RUN_FILE_PATTERN
 
 MARKER_FILE, TRAINING_TOML, REPORT_FILE = "demo.json", "train.toml", "report.html"
@@ -62,46 +61,36 @@ def lock_demo_folder(folder: Path, training_content: bytes, *, overwrite: bool) 
     BlockingIOError
         Another process writes a demo there.
     """
-    check_utf8_path(folder)
-    check_not_link(folder)
-    check_not_within_output(folder)
+    check_output_path(folder)
     lock = lock_destination(
-        folder, lambda: _may_be_deleted(folder, overwrite=overwrite), check_no_foreign_files
+        folder, lambda: _replaces_demo(folder, overwrite=overwrite), DEMO.check_deletable
     )
-    with replace_file(folder / MARKER_FILE) as file:
+    with replace_file_nofollow(folder / MARKER_FILE) as file:
         document = MARKER_CONTENT | {TRAINING_TOML: hashlib.sha256(training_content).hexdigest()}
         file.write(json.dumps(document).encode() + b"\n")
     return lock
 
 
-def _may_be_deleted(folder: Path, *, overwrite: bool) -> bool:
+def _replaces_demo(folder: Path, *, overwrite: bool) -> bool:
     """Whether `folder` holds a demo to delete; False where the folder is missing or empty."""
     if is_empty_destination(folder):
         return False
-    if not overwrite:
-        raise FileExistsError(f"{folder} exists already; give --overwrite to replace it")
-    check_no_foreign_files(folder)
+    DEMO.check_replaceable(folder, overwrite=overwrite)
     return True
 
 
-def check_no_foreign_files(folder: Path) -> None:
-    """Raise FileExistsError where a folder is no demo, or holds a file that no demo writes."""
-    marker = folder / MARKER_FILE
-    content = read_json(marker) if marker.is_file() else {}
+def _find_foreign(folder: Path) -> Path | None:
+    """Return a file that no demo writes; ``Path()`` if the folder is not marked as a demo."""
+    content = read_json_or_empty(folder / MARKER_FILE)
     if any(content.get(key) != value for key, value in MARKER_CONTENT.items()):
-        raise FileExistsError(
-            f"{folder} is no demo of asem, and is not replaced; give another folder"
-        )
+        return Path()
     foreign = find_foreign_file(folder, re.compile(DEMO_FILES))
-    if foreign is None and _sha256(folder / TRAINING_TOML) not in (
-        None,
-        content.get(TRAINING_TOML),
-    ):
-        foreign = Path(TRAINING_TOML)  # edited since the demo wrote it
-    if foreign is not None:
-        raise FileExistsError(
-            f"{folder} holds more than a demo ({foreign}); move that away, or give another folder"
-        )
+    if foreign is not None or _sha256(folder / TRAINING_TOML) in (None, content.get(TRAINING_TOML)):
+        return foreign
+    return Path(TRAINING_TOML)  # edited since the demo wrote it
+
+
+DEMO = OutputKind("a demo", _find_foreign)
 
 
 def _sha256(file: Path) -> str | None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.output_nesting import check_output_path
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.system.files import check_utf8_path
 from asem.system.folder_replacement import replace_folder
+from asem.system.overwrite_policy import OutputKind
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume import tiff_sources
 from asem.volume.block_grid import split_into_blocks
@@ -78,9 +78,9 @@ def export_volume(
     )
     canvas.overlap_with(volume)  # raises where the grid has no voxel of the volume
     _check_free_space(canvas, destination)
-    check_utf8_path(destination)
-    check_not_within_output(destination)
-    with replace_folder(destination, partial(_check_destination, overwrite=overwrite)) as folder:
+    check_output_path(destination)
+    check = partial(EXPORT.check_replaceable, overwrite=overwrite)
+    with replace_folder(destination, check) as folder:
         _write_planes(folder, source.resolve().name, canvas, volume, progress)
         check_not_replaced([volume])
     return canvas.shape[0]
@@ -110,19 +110,17 @@ def _write_planes(
         progress("export", slab.end[0] * height * width, canvas.roi.size)
 
 
-def _check_destination(destination: Path, *, overwrite: bool) -> None:
-    """Raise FileExistsError unless `overwrite`, and for a folder with other files than planes."""
-    if not destination.is_dir():
-        raise FileExistsError(f"{destination} is a file; name a folder to make")
-    if not overwrite:
-        raise FileExistsError(f"{destination} exists already; give --overwrite to replace it")
+def _find_foreign(folder: Path) -> Path | None:
+    """Return an entry that is not an exported plane; ``Path()`` if no entry is one."""
+    entries = list(folder.iterdir()) if folder.is_dir() else []
     others = [
-        entry.name
-        for entry in destination.iterdir()
+        Path(entry.name)
+        for entry in entries
         if entry.is_symlink() or not tiff_sources.is_exported_plane(entry)
     ]
-    if others:
-        raise FileExistsError(
-            f"{destination} holds more than planes that asem exported ({others[0]}); it is not "
-            "replaced"
-        )
+    if len(others) == len(entries):
+        return Path()
+    return next(iter(others), None)
+
+
+EXPORT = OutputKind("an export", _find_foreign)

@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,26 +12,22 @@ import numpy as np
 import torch
 
 from asem import __version__
-from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.output_nesting import check_output_path
 from asem.config import MAX_VOXEL_NM, MIN_VOXEL_NM, NmZYX
 from asem.model.checkpoint import (
-    check_model_destination,
+    CONVERTED_MODEL,
     find_checkpoint,
     load_checkpoint,
     save_model,
 )
 from asem.model.checkpoint_info import CheckpointInfo, Origin
-from asem.model.exported_files import check_exported_by_asem
+from asem.model.exported_files import EXPORTED_MODEL
 from asem.model.published_checkpoint import read_published_checkpoint
 from asem.model.published_models import PublishedModel, find_published_model
 from asem.model.unet import UNet, context, lattice, valid_input_size
 from asem.model.voxel_size_range import VoxelSizeRange, format_voxel_size_range
 from asem.structures import load_structure
-from asem.system.atomic_rename import check_not_link
-from asem.system.files import check_utf8_path
 from asem.system.folder_replacement import replace_file_from_folder
-from asem.system.folder_snapshot import snapshot_folder
-from asem.system.path_replacement import DeletionCheck
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,7 +78,8 @@ def convert_model(
         The file does not exist or is no such checkpoint, or the metadata is incomplete.
     """
     name, size, accepted = _resolve_metadata(structure, voxel_size, published)
-    check_model_destination(destination, overwrite=overwrite)
+    check_output_path(destination)
+    CONVERTED_MODEL.check_replaceable(destination, overwrite=overwrite)
     config, weights = read_published_checkpoint(file)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -202,10 +199,11 @@ def export_model(
         raise ValueError(
             "--author and --license are stored in packages only; give --format bioimageio"
         )
-    check_utf8_path(destination)
-    may_replace = _check_export_destination(destination, overwrite=overwrite)
+    check_output_path(destination)
+    check = partial(EXPORTED_MODEL.check_replaceable, overwrite=overwrite)
+    check(destination)
     net, info = load_checkpoint(find_checkpoint(checkpoint))
-    with replace_file_from_folder(destination, may_replace) as (folder, publish):
+    with replace_file_from_folder(destination, check) as (folder, publish):
         exported, margin = folder / "model.onnx", 0
         if format == "bioimageio":
             from asem.model.bioimage_package import output_margin, write_package
@@ -232,25 +230,6 @@ def export_model(
         "smallest": valid_input_size(info.model, lattice(info.model)),
         "step": lattice(info.model),
     }
-
-
-def _check_export_destination(destination: Path, *, overwrite: bool) -> DeletionCheck:
-    """Check that the destination may be written; return a check that it has not changed since."""
-    check_not_link(destination)
-    check_not_within_output(destination)
-    if destination.is_dir() or (destination.exists() and not overwrite):
-        advice = "give a file" if destination.is_dir() else "give --overwrite to replace it"
-        raise FileExistsError(f"{destination} exists already; {advice}")
-    check_exported_by_asem(destination)
-    before = snapshot_folder(destination)
-
-    def check(path: Path) -> None:
-        if os.path.lexists(path) and snapshot_folder(path) != before:
-            raise FileExistsError(
-                f"{path} appeared while it was being made; it is not replaced: move it away"
-            )
-
-    return check
 
 
 def _check_export_installed() -> None:

@@ -12,7 +12,7 @@ from asem.training import training_checkpoint
 from asem.training.config import training_config_of
 from asem.training.labelled_regions import input_identity
 from asem.training.training_run import TrainingRun
-from asem.workflows.run_directory import check_no_foreign_files
+from asem.workflows.run_directory import RUN
 
 CHANGEABLE_ON_RESUME = frozenset(
     {"iterations", "validate_every", "devices", "accumulate", "compile"}
@@ -46,10 +46,10 @@ def prepare_run_directory(
             raise FileNotFoundError(f"there is no run at {folder} to resume; leave out --resume")
         return False
     if not (folder / checkpoint.RUN_FILE).is_file():
-        raise FileExistsError(f"{folder} exists and is not a run directory; give another --out")
+        raise RUN.foreign_error(folder)
     existing = checkpoint.read_run_state(folder)
     if overwrite:
-        check_no_foreign_files(folder)
+        RUN.check_deletable(folder)
         return True
     _check_resumable(run, existing, requested=resume_options.requested)
     at = resume_options.iteration
@@ -69,6 +69,7 @@ def _check_resumable(run: TrainingRun, existing: RunState, *, requested: bool) -
     """
     is_finished = existing.state == "finished"
     if is_finished and not requested:
+        RUN.check_deletable(run.folder)  # with other files, --overwrite is an error, too
         raise FileExistsError(
             f"{run.folder} is a finished run; give another --out, --resume to continue it, or "
             "--overwrite"
@@ -78,6 +79,7 @@ def _check_resumable(run: TrainingRun, existing: RunState, *, requested: bool) -
     differences = _find_differences(run.info, existing.checkpoint, source=run_file)
     changed = [key for key in differences if key not in allowed]
     if changed:
+        RUN.check_deletable(run.folder)
         state = "a" if is_finished else "an unfinished"
         resumable = not requested and set(changed) <= CHANGEABLE_ON_RESUME
         advice = "--resume to continue it, " if resumable else ""

@@ -8,18 +8,19 @@
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 from asem.blocks.output_lock import LOCK_FILE
 from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.model import checkpoint
 from asem.system.folder_snapshot import find_foreign_file
+from asem.system.overwrite_policy import OutputKind
 from asem.training.metrics_logger import CURVES_FILE, METRICS_FILE
 from asem.training.mlflow_logger import MLFLOW_RUN_FILE
 
 RUN_FILES = (checkpoint.RUN_FILE, METRICS_FILE, CURVES_FILE, MLFLOW_RUN_FILE)
 """Files that a training writes, besides those of TensorBoard."""
-CHECKPOINT_FILES = (checkpoint.WEIGHTS_FILE, checkpoint.OPTIMIZER_FILE, checkpoint.STATE_FILE)
 
 
 def _any_of(names: tuple[str, ...]) -> str:
@@ -29,22 +30,14 @@ def _any_of(names: tuple[str, ...]) -> str:
 
 RUN_FILE_PATTERN = (
     rf"{_any_of(RUN_FILES)}(\.partial)?|events\.out\.tfevents[^/]*"
-    rf"|{checkpoint.CHECKPOINTS_FOLDER}/(\d+|\*)/{_any_of(CHECKPOINT_FILES)}"
+    rf"|{checkpoint.CHECKPOINTS_FOLDER}/(\d+|\*)/{_any_of(checkpoint.CHECKPOINT_FILES)}"
     rf"|({re.escape(JOURNAL_FOLDER)}|\*)/{LOCK_FILE}(\.owner)?"
 )
 """Regular expression of the paths, within the run directory, that a training writes."""
+RUN = OutputKind("a run", partial(find_foreign_file, known_pattern=re.compile(RUN_FILE_PATTERN)))
 
 
 def list_run_entries(folder: Path) -> list[Path]:
     """Return the entries of a run directory whose names are those of a training's files."""
     names = (*RUN_FILES, checkpoint.CHECKPOINTS_FOLDER, JOURNAL_FOLDER)
     return [entry for entry in folder.iterdir() if entry.name in names]
-
-
-def check_no_foreign_files(folder: Path) -> None:
-    """Raise FileExistsError if a run directory contains a file that is not from a training."""
-    foreign = find_foreign_file(folder, re.compile(RUN_FILE_PATTERN))
-    if foreign is not None:
-        raise FileExistsError(
-            f"{folder} holds more than a run ({foreign}); move it away, or give another --out"
-        )

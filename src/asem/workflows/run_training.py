@@ -8,14 +8,12 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from asem.blocks.output_lock import delete_journal, lock_destination
-from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.output_nesting import check_output_path
 from asem.blocks.run_blocks import Progress
 from asem.image.labels import warn_zero_zone_width
 from asem.model import checkpoint
 from asem.model.device import advise_out_of_memory
 from asem.report.figures import plot_loss_curves
-from asem.system.atomic_rename import check_not_link
-from asem.system.files import check_utf8_path
 from asem.system.malloc_settings import retain_freed_memory
 from asem.system.nofollow_files import check_no_links, replace_file_nofollow
 from asem.training.augmentation import max_source_half_extent
@@ -38,7 +36,7 @@ from asem.training.training_loop import train
 from asem.training.training_run import TrainingRun, make_training_run
 from asem.training.validation import validation_margin
 from asem.workflows.resume_training import ResumeOptions, prepare_run_directory
-from asem.workflows.run_directory import check_no_foreign_files, list_run_entries
+from asem.workflows.run_directory import RUN, list_run_entries
 
 OUT_OF_MEMORY_ADVICE = (
     "a smaller `batch`, `patch` or `model`, a larger `accumulate`, or smaller regions"
@@ -108,9 +106,7 @@ def run_training(
         raise ValueError(
             f"--overwrite would delete the run {folder} that --resume continues; give one of them"
         )
-    check_utf8_path(folder)
-    check_not_link(folder)
-    check_not_within_output(folder)
+    check_output_path(folder)
     patch_output_edge(config)
     find_loss(config.loss)
     if spec.mlflow is not None:
@@ -125,7 +121,7 @@ def run_training(
         with lock_destination(
             folder,
             lambda: prepare_run_directory(run, overwrite=overwrite, resume_options=resume_options),
-            check_deletable=check_no_foreign_files,
+            check_deletable=RUN.check_deletable,
         ):
             check_no_links(list_run_entries(folder))
             if resume_options.iteration is not None:
