@@ -268,7 +268,7 @@ def mask(
     from asem.image.sample_mask import MaskConfig
     from asem.workflows.mask import mask_volume
 
-    settings = MaskConfig.from_toml(config) if config else MaskConfig()
+    settings = MaskConfig.from_toml(config, requested_by="--config") if config else MaskConfig()
     given = {"above": above, "below": below}
     changed = {key: value for key, value in given.items() if value is not None}
     settings = MaskConfig.from_dict({**settings.model_dump(), **changed}, source="asem mask")

@@ -32,7 +32,6 @@ from asem.training.labelled_regions import (
     input_identity,
     load_region,
 )
-from asem.training.losses import find_loss
 from asem.training.memory_check import check_training_memory
 from asem.training.metrics_logger import CURVES_FILE, METRICS_FILE, MetricsLogger, write_metrics_csv
 from asem.training.mlflow_logger import check_mlflow, open_mlflow_logger
@@ -135,7 +134,6 @@ def run_training(
     check_not_link(folder)
     check_not_within_output(folder)
     patch_output_edge(config)
-    find_loss(config.loss)
     if spec.mlflow is not None:
         check_mlflow(spec.mlflow)
     fabric = make_fabric(config)
