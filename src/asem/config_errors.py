@@ -127,15 +127,20 @@ def _describe_type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return _describe_type(parts[0], [entry for group in entries for entry in group])
     if origin in (Union, types.UnionType):
         texts = [_describe_type(part) for part in parts if part is not type(None)]
-        return " or ".join(texts).replace("true or false or", "true, false or")
+        return _join_choices(texts).replace("true or false or", "true, false or")
     if origin is Literal:
-        return " or ".join(map(repr, parts))
+        return _join_choices(map(repr, parts))
     if origin is tuple:
         number = "a list" if Ellipsis in parts else f"a list of {len(parts)}"
         return f"{number}, each {_describe_type(parts[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", dict: "a table"}
     names |= {str: "text in quotes", Path: "a path in quotes"}
     return names.get(origin or annotation, "another value") + _describe_range(metadata)
+
+
+def _join_choices(texts: Iterable[str]) -> str:
+    *first, last = texts
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _describe_range(metadata: Iterable[Any]) -> str:

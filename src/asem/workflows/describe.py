@@ -1,10 +1,35 @@
-"""Describe an image: the fields of `asem info`."""
+"""Describe an image, or what else `asem info` is given."""
 
 from pathlib import Path
 from typing import Any
 
+from asem.blocks.output_nesting import CHECKPOINT_FILES, RUN_FILE
 from asem.volume import ngff
 from asem.volume.sources import read_any_metadata
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Describe an image, a run directory, a checkpoint or a converted model.
+
+    Parameters
+    ----------
+    path
+        One of them.
+
+    Returns
+    -------
+    dict
+        As from `describe_volume`, or from `asem.workflows.describe_run`.
+    """
+    if (path / RUN_FILE).is_file():
+        from asem.workflows.describe_run import describe_run  # torch imports slowly
+
+        return describe_run(path)
+    if all((path / name).is_file() for name in CHECKPOINT_FILES):
+        from asem.workflows.describe_run import describe_model
+
+        return describe_model(path)
+    return describe_volume(path)
 
 
 def describe_volume(path: Path) -> dict[str, Any]:
