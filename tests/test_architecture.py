@@ -14,6 +14,7 @@ SOURCE = Path(asem.__file__).parent
 # Each layer imports only what stands above it; names on one line do not import each other.
 LAYERS = [
     {"system"},
+    {"config_errors"},
     {"config"},
     {"structures", "tables", "provenance"},
     {"volume"},
@@ -31,6 +32,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = {
     "config",
+    "config_errors",
     "structures",
     "system",
     "provenance",
@@ -136,6 +138,8 @@ def test_the_lower_layers_import_no_torch(path):
         "import asem.cli; asem.cli.main(['--help'])",
         "import asem.model.config",
         "import asem.training.config",
+        "from asem.training.config import TrainConfig as t; t.model_validate({'structure': 'mito', "
+        "'voxel_size': [5, 5, 5], 'train': [{'raw': 'r', 'labels': 'l'}], 'loss': 'balanced'})",
     ],
 )
 def test_import_and_help_load_nothing_heavy(statement):

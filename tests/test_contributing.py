@@ -14,6 +14,7 @@ from asem.annotate import graphcut
 from asem.blocks.output_image import create_image
 from asem.cli import main
 from asem.training import losses
+from asem.training.config import TrainConfig
 from asem.volume.sources import open_volume
 from asem.workflows.importing import import_volume
 from shards import small_shards
@@ -91,6 +92,8 @@ def test_a_structure_preset(monkeypatch, capsys):
 def test_a_loss(monkeypatch):
     monkeypatch.setattr(losses, "LOSSES", dict(losses.LOSSES))
     run_recipe("Add a loss")
+    settings = {"structure": "mito", "voxel_size": (5, 5, 5), "loss": "focal"}
+    TrainConfig(**settings, train=[{"raw": "r", "labels": "l"}])  # the name is allowed
     focal = losses.find_loss("focal")
     generator = torch.Generator().manual_seed(0)
     target = torch.randint(0, 2, (2, 3, 4, 5), generator=generator)

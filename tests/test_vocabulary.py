@@ -5,6 +5,7 @@ Each entry is a word that hides what happens, and what is written instead. The t
 where the field itself uses a word in another sense, the line is listed in `ALLOWED`.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -75,3 +76,31 @@ def test_an_odd_word_would_be_found():
     ]
     assert odd_words("the same command Goes On")
     assert odd_words("a toldbooth, multitasking and asking_price") == []
+
+
+SPELLINGS = r"\b(?:Roi|Toml|toml|Tiff|tiff|OME-ZARR|ome-zarr|Ome-Zarr|OME Zarr)\b"
+"""Not as ROI, TOML, TIFF and OME-Zarr; names of files and modules have a dot or slash before."""
+
+
+def messages_of(source: str) -> list[str]:
+    """Return the strings of a module that have several words, without docstrings."""
+    tree = ast.parse(source)
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in alone)
+    return [n.value for n in strings if isinstance(n.value, str) and " " in n.value]
+
+
+def test_abbreviations_are_spelled_in_one_way():
+    paths = [p for p in (ROOT / "src").rglob("*.py") if p.parent.name != "volume"]
+    found = {
+        f"{path.name}: {text}"
+        for path in paths
+        for text in messages_of(path.read_text())
+        if re.search(rf"(?<![./*]){SPELLINGS}", text)
+    }
+    assert found == set()
+
+
+def test_another_spelling_would_be_found():
+    (text,) = messages_of('"""Of a Roi."""\nraise ValueError(f"{x} is no Roi; write")')
+    assert re.search(SPELLINGS, text)

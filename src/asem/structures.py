@@ -1,10 +1,11 @@
 """Presets per organelle: annotation clean-up and exclusion-zone widths."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
-from asem.config import Config
+from asem.config import Config, shorten, suggest
 
 
 class Structure(Config):
@@ -16,6 +17,8 @@ class Structure(Config):
     The presets have the paper's values (Data preprocessing, steps 4, 6 and 7), which it states in
     voxels of 5 nm.
     """
+
+    file_kind: ClassVar[str] = "structure file"
 
     name: str
     """Name in commands and training files."""
@@ -82,12 +85,21 @@ def find_preset(name: str) -> Structure:
         No preset has this name; the message lists all presets.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown structure '{name}'; known: {preset_names()}")
+        raise ValueError(
+            f"unknown structure {shorten(name)}; known: {preset_names()}{suggest(name, PRESETS)}"
+        )
     return PRESETS[name]
 
 
-def load_structure(name_or_path: str) -> Structure:
+def load_structure(name_or_path: str, *, requested_by: str = "--structure") -> Structure:
     """Return the preset called `name_or_path`, or the structure in the TOML file at this path.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a preset, or path that ends in ``.toml``.
+    requested_by
+        Option or key that states it, for messages.
 
     Raises
     ------
@@ -95,7 +107,7 @@ def load_structure(name_or_path: str) -> Structure:
         The preset or file does not exist, or the file is invalid.
     """
     return (
-        Structure.from_toml(Path(name_or_path))
+        Structure.from_toml(Path(name_or_path), requested_by=requested_by)
         if name_or_path.endswith(".toml")
         else find_preset(name_or_path)
     )

@@ -288,3 +288,9 @@ def test_results_are_tables_with_units():
     assert "my_cell.zarr/p" in rows[("my_cell.zarr/p",)]
     assert rows[("tile",)] == "tile 104 voxels"
     assert rows[("host",)] == "host 996 MiB"
+
+
+def test_errors_of_the_system_have_no_number(monkeypatch, capsys):
+    fail_with(monkeypatch, FileNotFoundError(2, "No such file or directory", "a/b.json"))
+    assert main(["info", "x"]) == 2
+    assert capsys.readouterr().err == "asem: a/b.json: No such file or directory\n"

@@ -71,7 +71,7 @@ def test_recipes_name_existing_losses(name):
 def test_a_wrong_name_is_an_error_before_anything_is_created(cell, tmp_path):
     text = (cell / "train.toml").read_text().replace("cross_entropy+dice", "mse")
     (cell / "mse.toml").write_text(text)
-    with pytest.raises(ValueError, match=r"no loss 'mse'; take balanced or cross_entropy\+dice"):
+    with pytest.raises(ValueError, match=r"mse.toml: 'loss': there is no loss 'mse'; give 'b"):
         train_model(cell / "mse.toml", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

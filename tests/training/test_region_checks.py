@@ -143,3 +143,21 @@ def test_overlap_at_the_voxels_of_the_model(load):
     coarse = {"voxel_size": (20.0, 20.0, 20.0)}
     trained = load("raw", "raw_labels", ":,:,:16", **coarse)
     assert count_shared_voxels(trained, load("crop", "raw_labels", **coarse)) == 9 * 11 * 6
+
+
+def test_labels_of_another_shape_are_warned_of_and_a_part_is_not(load, store, cells, caplog):
+    voxels = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint8) % 2
+    cells["exchanged"] = store("exchanged", voxels.swapaxes(1, 2), kind="labels")
+    cells["short"] = store("short", voxels[1:], kind="labels")
+    cells["part"] = store("part", voxels[1:], kind="labels", offset_nm=(10.0, 0.0, 0.0))
+    cells["cropped"] = store("cropped", voxels, kind="labels", roi=":5,:,:")
+    load("raw", "part")
+    load("raw", "cropped")
+    assert not caplog.records
+    load("raw", "exchanged")
+    load("raw", "short")
+    exchanged, short = caplog.messages
+    assert "axes y and x exchanged?" in exchanged
+    assert "20 x 24 x 28 voxels (200 x 240 x 280 nm, from 0, 0, 0 nm)" in exchanged
+    assert "19 x 24 x 28 voxels (190 x 240 x 280 nm, from 0, 0, 0 nm)" in short
+    assert "exchanged?" not in short

@@ -99,3 +99,12 @@ def test_what_cannot_be_scored(store):
     other = store("other", row(1, 0), voxel_size=(6.0, 5.0, 5.0))
     with pytest.raises(ValueError, match="must have one voxel size"):
         evaluate_volume(other, truth)
+
+
+def test_exchanged_axes_are_warned_of(store, caplog):
+    truth = store("t", np.ones((2, 3, 4), np.uint8))
+    guess = store("p", np.ones((2, 4, 3), np.uint8))
+    assert evaluate_volume(guess, truth)["all"]["voxels"] == 2 * 3 * 3
+    (line,) = (text for text in caplog.messages if "same position" in text)
+    assert "axes y and x exchanged?" in line
+    assert "2 x 4 x 3 voxels (10 x 20 x 15 nm" in line

@@ -220,12 +220,15 @@ def test_bad_input_creates_nothing(inputs, tmp_path, monkeypatch, capsys):
         (["mask", "annotation", "out"], "holds labels; name an image"),
         (
             ["clahe", "raw", "out", "--kernel", "4"],
-            "'kernel.0': Input should be greater than or equal to 8",
+            "'kernel': give a list of 3, each a whole number from 8 to",
         ),
         (["mask", "raw", "out", "--above", "200"], "leave no grey value"),
         (["labels", "raw", "out", "--structure", "mito"], "is an image; import labels"),
         (["labels", "annotation", "out", "--structure", "ear"], "unknown structure 'ear'"),
-        (["labels", "annotation", "out", "--structure", "e.toml"], "No such file"),
+        (
+            ["labels", "annotation", "out", "--structure", "e.toml"],
+            "--structure: there is no structure file e.toml",
+        ),
         (
             ["labels", "annotation", "out", "--structure", "mito", "--exclusion-zone", "raw"],
             "raw exists already",

@@ -126,3 +126,12 @@ def test_nothing_is_replaced_by_accident(cell, capsys):
     assert graphcut(cell) == 2
     assert "give --overwrite" in capsys.readouterr().err
     assert graphcut(cell, "--overwrite") == 0
+
+
+def test_strokes_of_another_shape_at_the_position_of_raw_are_warned_of(cell, capsys):
+    strokes = np.zeros((SHAPE[0] - CUT, *SHAPE[1:]), np.uint8)
+    strokes[12 - CUT, 20, 18:27], strokes[12 - CUT, 3, 3:37] = 1, 2
+    write_strokes(cell, strokes, offset=0.0)
+    assert graphcut(cell) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "start at the same position, but differ in shape" in told

@@ -368,7 +368,8 @@ def test_a_dry_run_writes_nothing(cell, run, coarse, tmp_path, capsys):
         (["run", "--inputs", "inputs.toml"], "CHECKPOINT and --inputs do not go together"),
         (["run"], "name CHECKPOINT, RAW and DESTINATION, or a file with --inputs"),
         (["--inputs", "twice.toml"], "two models would write /"),
-        (["--inputs", "typo.toml"], "unknown key 'input.0.rwa'"),
+        (["--inputs", "typo.toml"], "unknown key 'input.0.rwa'; did you mean 'raw'?"),
+        (["--inputs", "inputs.toml"], "inputs.toml: 'raw' of [[input]]: there is nothing at /"),
     ],
 )
 def test_invalid_inputs(tmp_path, monkeypatch, capsys, words, message):

@@ -79,7 +79,9 @@ def graphcut(
     from asem.annotate.graphcut import GraphCutConfig
     from asem.workflows.graphcut import graphcut_volume
 
-    settings = GraphCutConfig.from_toml(config) if config else GraphCutConfig()
+    settings = (
+        GraphCutConfig.from_toml(config, requested_by="--config") if config else GraphCutConfig()
+    )
     with show_progress() as report_progress:
         volume = graphcut_volume(
             raw,

@@ -11,7 +11,13 @@ from rich.logging import RichHandler
 from asem import __version__
 from asem.cli.annotate import annotate, graphcut, labels
 from asem.cli.data import clahe, demo, export, import_image, info, mask
-from asem.cli.error_reports import error_line, find_library_memory_error, format_traceback
+from asem.cli.error_reports import (
+    error_line,
+    find_comma_advice,
+    find_library_memory_error,
+    format_input_error,
+    format_traceback,
+)
 from asem.cli.measure import instances
 from asem.cli.models import build_models_app
 from asem.cli.predict import evaluate, predict, segment
@@ -93,11 +99,14 @@ def _run_command(arguments: list[str]) -> int:
             build_app()(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _print_error(
-            " ".join(part.strip(" │╭╮╰╯─") for part in shorten_words(str(error)).splitlines())
+            find_comma_advice(arguments)
+            or " ".join(part.strip(" │╭╮╰╯─") for part in shorten_words(str(error)).splitlines())
         )
     except (ValueError, OSError) as error:
         return _print_error(
-            error_line(error, arguments) if find_library_memory_error(error) else str(error)
+            error_line(error, arguments)
+            if find_library_memory_error(error)
+            else format_input_error(error)
         )
     except KeyboardInterrupt as error:
         without = " without --overwrite" if "--overwrite" in arguments else ""

@@ -147,16 +147,17 @@ def parse_unlabelled(text: str | None) -> int | Literal["auto", "none"]:
 
 
 def info(path: Path, /, *, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
-    """Print shape, data type, voxel size, position, pyramid and provenance of an image.
+    """Describe an image (shape, voxel size, position, provenance), a training run or a network.
 
     Parameters
     ----------
     path
-        Image, for instance cell.zarr/raw.
+        Image, for instance cell.zarr/raw; run directory of asem train, for instance runs/mito; a
+        checkpoint, or a converted model.
     """
-    from asem.workflows.describe import describe_volume
+    from asem.workflows.describe import describe
 
-    print_result(describe_volume(path), as_json=output_options.json)
+    print_result(describe(path), as_json=output_options.json)
 
 
 def export(
@@ -268,7 +269,7 @@ def mask(
     from asem.image.sample_mask import MaskConfig
     from asem.workflows.mask import mask_volume
 
-    settings = MaskConfig.from_toml(config) if config else MaskConfig()
+    settings = MaskConfig.from_toml(config, requested_by="--config") if config else MaskConfig()
     given = {"above": above, "below": below}
     changed = {key: value for key, value in given.items() if value is not None}
     settings = MaskConfig.from_dict({**settings.model_dump(), **changed}, source="asem mask")

@@ -7,7 +7,9 @@
     any other Exception        an internal error of asem: its type, and the path of the report
 """
 
+import os
 import platform
+import re
 import shlex
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from asem import __version__
 from asem.cli.streams import escape_control_characters
+from asem.config import shorten
 from asem.system.files import write_private_file
 
 REPORTED_PACKAGES = (
@@ -34,6 +37,10 @@ OUT_OF_MEMORY_MESSAGES = ("failed to map segment", "cannot allocate memory")
 """Messages of the loader of shared libraries when memory runs out; in lower case."""
 SYMLINK_LOOP_PREFIX = "Symlink loop from "
 """Start of the message of a RuntimeError of `Path.resolve`."""
+COMMA_OPTIONS = {"--voxel-size": 3, "--offset-nm": 3, "--roi": 3, "--window": 2}
+"""Options whose value is one word of so many parts with commas between them."""
+PART_PATTERN = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|\d*:\d*")
+"""A part of such a value: a number, or a range of voxels."""
 OUT_OF_MEMORY_ADVICE = (
     "close other programs, or take a smaller --tile, a smaller --roi or fewer --workers"
 )
@@ -63,6 +70,36 @@ def error_line(error: Exception, arguments: Sequence[str]) -> str:
     except OSError as write_error:
         where = f"no report could be written ({write_error}); add -v for a traceback"
     return f"{what}; this is an internal error of asem, please report it ({where})"
+
+
+def format_input_error(error: ValueError | OSError) -> str:
+    """Return the message of an error that an input caused; without the number of an OSError."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
+def find_comma_advice(arguments: Sequence[str]) -> str | None:
+    """Return how to write an option that was given several words instead of one with commas.
+
+    Examples
+    --------
+    >>> find_comma_advice(["import", "a", "b", "--voxel-size", "8", "4", "4"])
+    '--voxel-size 8 4 4: write one word with commas, --voxel-size 8,4,4'
+    >>> find_comma_advice(["import", "a", "b", "--voxel-size", "8,4,4"])
+    """
+    for start, option in enumerate(arguments):
+        parts = [
+            word.rstrip(",")
+            for word in arguments[start + 1 : start + 1 + COMMA_OPTIONS.get(option, 0)]
+        ]
+        if len(parts) > 1 and all(map(PART_PATTERN.fullmatch, parts)):
+            given = shorten(" ".join(parts), str)
+            return (
+                f"{option} {given}: write one word with commas, "
+                f"{option} {shorten(','.join(parts), str)}"
+            )
+    return None
 
 
 def format_traceback(error: BaseException) -> str:

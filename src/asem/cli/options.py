@@ -5,12 +5,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from asem.cli.streams import escape_control_characters
-from asem.config import MAX_POSITION_NM, MAX_VOXEL_NM, MIN_VOXEL_NM, NmZYX, shorten
+from asem.config import (
+    MAX_POSITION_NM,
+    MAX_VOXEL_NM,
+    MIN_VOXEL_NM,
+    NmZYX,
+    check_exists,
+    shorten,
+)
 from asem.structures import preset_names
 
 if TYPE_CHECKING:
@@ -69,6 +77,9 @@ def open_requested_executor(workers: WorkerOptions) -> "Iterator[Executor]":
     """Open the executor that the options name; print the address of its dashboard."""
     from asem.blocks.open_executor import open_executor
 
+    scheduler = workers.scheduler
+    if scheduler is not None and scheduler.endswith(".toml"):
+        check_exists(Path(scheduler), "--scheduler")
     with open_executor(workers.workers, workers.scheduler) as executor:
         page = getattr(executor, "dashboard", None)
         if page is not None:

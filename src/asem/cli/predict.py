@@ -94,7 +94,7 @@ def predict(
             what = f"--{given[0]}" if given else "CHECKPOINT"
             what = "--no-resample" if what == "--resample" else what
             raise ValueError(f"{what} and --inputs do not go together; write it into {inputs}")
-        requested = PredictionInputs.from_toml(inputs)
+        requested = PredictionInputs.from_toml(inputs, requested_by="--inputs")
     elif checkpoint is None or raw is None or destination is None:
         raise ValueError("name CHECKPOINT, RAW and DESTINATION, or a file with --inputs")
     else:

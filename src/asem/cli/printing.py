@@ -27,6 +27,15 @@ LABELS = {
     "run": "run directory",
     "iteration": "iterations",
     "best": "best checkpoint (iteration)",
+    "resumes_at": "resumes at iteration",
+    "best_checkpoint": "best checkpoint",
+    "last_checkpoint": "last validated checkpoint",
+    "train_loss": "training loss",
+    "f1": "F1",
+    "asem": "asem version",
+    "train": "[[train]]",
+    "validation": "[[validation]]",
+    "roi": "ROI",
     "first_fit": "first checkpoint of the fit regime",
     "metrics": "metrics of the best checkpoint",
     "memory_mib": "memory",
@@ -52,6 +61,8 @@ UNITS = {
 """Units of keys that do not end in their unit."""
 SUFFIXES = {"_nm": "nm", "_nm3": "nm³", "_mib": "MiB"}
 """Units that keys end in."""
+LISTED_TABLES = ("train", "validation")
+"""Keys of lists of tables, which are printed one below the other."""
 POSITIONS = ("offset_nm", "origin_nm")
 """Keys of world positions, which are no sizes."""
 EXACT = (*POSITIONS, "voxel_size", "voxel_size_range", "window")
@@ -115,7 +126,10 @@ def _rows(
 ) -> Iterator[tuple[str, str]]:
     for key, value in result.items():
         unit = UNITS.get(key) or _suffix(key)[1] or parent_unit
-        if isinstance(value, Mapping) and value:
+        if key in LISTED_TABLES:
+            for table in value:
+                yield from _rows({f"{_label(key)} ": table}, indent)
+        elif isinstance(value, Mapping) and value:
             yield f"{indent}{_label(key)}", ""
             yield from _rows(value, indent + "  ", unit)
         else:

@@ -12,6 +12,7 @@ The optimizer state is written and read in `asem.training.training_checkpoint`.
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE, RUN_FILE = (
 CHECKPOINTS_FOLDER = "checkpoints"
 CHECKPOINT_FILES = (WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE)
 MODEL_FILES = {WEIGHTS_FILE, STATE_FILE}
+LOG = logging.getLogger(__name__)
 
 
 def _find_foreign_in_checkpoint(folder: Path) -> Path | None:
@@ -108,6 +110,7 @@ def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
     """Return the folder of a checkpoint: `path` itself, or one of the run `path`.
 
     Of a run the best checkpoint, or with `first_fit` the first of its fit regime, if there is one.
+    A warning is logged if its training is not finished.
 
     Raises
     ------
@@ -124,6 +127,15 @@ def find_checkpoint(path: Path, *, first_fit: bool = False) -> Path:
         best = (state.first_fit if first_fit else None) or state.best
         if best is None:
             raise ValueError(f"the run {path} has no checkpoint yet; train it first")
+        if state.state != "finished":
+            LOG.warning(
+                "%s: the training is not finished (%d of %s iterations); the checkpoint of "
+                "iteration %d is used",
+                path,
+                state.iteration,
+                (state.checkpoint.training or {}).get("iterations", "?"),
+                best,
+            )
         path = checkpoint_folder(path, best)
     if not (path / WEIGHTS_FILE).is_file() or not (path / STATE_FILE).is_file():
         raise ValueError(

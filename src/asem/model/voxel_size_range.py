@@ -1,9 +1,14 @@
 """Range of voxel sizes that a network accepts without resampling. Loads no torch."""
 
-from asem.config import NmZYX, VoxelSize
+from typing import Annotated
+
+from asem.config import Expected, NmZYX, VoxelSize
 
 RELATIVE_TOLERANCE = 1e-6
-VoxelSizeRange = tuple[VoxelSize, VoxelSize]
+VoxelSizeRange = Annotated[
+    tuple[VoxelSize, VoxelSize],
+    Expected("the smallest and the largest voxel size in nm, [[z, y, x], [z, y, x]]"),
+]
 """The smallest and the largest voxel size along (z, y, x), nm."""
 
 

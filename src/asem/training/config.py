@@ -4,16 +4,16 @@ Does not import torch (commands start faster).
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from asem.config import MAX_COUNT, Config, VoxelSize
+from asem.config import MAX_COUNT, Config, VoxelSize, check_exists
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
 from asem.model.voxel_size_range import VoxelSizeRange, check_voxel_size_range
-from asem.structures import Structure, find_preset
-from asem.system.json_toml import read_toml
+from asem.structures import Structure, find_preset, load_structure
+from asem.training.losses import find_loss
 from asem.training.recipes import ResolvedSettings, complete_settings
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
@@ -133,6 +133,8 @@ class TrainConfig(Config):
     count; the recipe fills in the others.
     """
 
+    file_kind: ClassVar[str] = "training file"
+
     recipe: Literal["paper", "fast"] = "fast"
     """paper: the published settings; fast: settings that reach the same score sooner."""
     structure: StructurePreset
@@ -159,7 +161,7 @@ class TrainConfig(Config):
     patch: int = Field(204, ge=1, le=MAX_PATCH)
     """Edge of a patch, the input of the network, voxels."""
     loss: str = "balanced"
-    """Name of a loss in `asem.training.losses.LOSSES`; checked when the training starts."""
+    """Name of a loss in `asem.training.losses.LOSSES`."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """auto: bf16 if the device has instructions for it."""
     device: str = "auto"
@@ -182,6 +184,12 @@ class TrainConfig(Config):
             return data
         tables = {name: cls.model_fields[name].default.model_dump() for name in RECIPE_TABLES}
         return complete_settings(data, tables)
+
+    @field_validator("loss")
+    @classmethod
+    def _check_loss(cls, loss: str) -> str:
+        find_loss(loss)
+        return loss
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
@@ -207,9 +215,9 @@ class TrainConfig(Config):
                 )
 
     @classmethod
-    def from_toml(cls, path: Path) -> Self:
+    def from_toml(cls, path: Path, *, requested_by: str = "") -> Self:
         """Read a training file; paths in it are relative to its folder."""
-        return cls.from_settings(read_toml(path), path)
+        return cls.from_settings(cls.read_settings(path, requested_by=requested_by), path)
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], file: Path) -> Self:
@@ -217,8 +225,8 @@ class TrainConfig(Config):
         folder = file.resolve().parent
         structure = settings.get("structure")
         if isinstance(structure, str) and structure.endswith(".toml"):
-            table = Structure.from_toml(folder / structure).model_dump()
-            settings = {**settings, "structure": table}
+            preset = load_structure(str(folder / structure), requested_by=f"{file}: 'structure'")
+            settings = {**settings, "structure": preset.model_dump()}
         config = cls.from_dict(settings, source=str(file))
 
         def resolve_paths(regions: tuple[TrainingRegion, ...]) -> tuple[TrainingRegion, ...]:
@@ -239,6 +247,28 @@ class TrainConfig(Config):
                 "validation": resolve_paths(config.validation),
             }
         )
+
+
+def check_region_files(config: TrainConfig, file: Path) -> None:
+    """Raise FileNotFoundError if a file of a region does not exist.
+
+    Parameters
+    ----------
+    config
+        The training file.
+    file
+        Its path, for the message.
+    """
+    for table in ("train", "validation"):
+        regions: tuple[TrainingRegion, ...] = getattr(config, table)
+        for number, region in enumerate(regions, 1):
+            where = (
+                f"[[{table}]] {number} of {len(regions)}" if len(regions) > 1 else f"[[{table}]]"
+            )
+            for key in ("raw", "labels", "mask"):
+                path: Path | None = getattr(region, key)
+                if path is not None:
+                    check_exists(path, f"{file}: '{key}' of {where}")
 
 
 def training_config_of(info: CheckpointInfo, *, source: str) -> TrainConfig:

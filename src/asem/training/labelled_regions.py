@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
+from asem.image.common_roi import find_common_roi
 from asem.model.voxel_size_range import network_voxel_size
 from asem.system.resources import free_memory_bytes
 from asem.training.config import TrainConfig, TrainingRegion
@@ -111,7 +112,7 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
     raw = view_at_voxel_size(fine, voxel_size, allow_resampling=config.resample)
     warn_about_resampling(fine, voxel_size)
     labels = open_labels(region.labels)
-    overlap = fine.overlap_with(labels)
+    overlap = find_common_roi(fine, labels)
     selected = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
     roi = view_roi_within(overlap.intersect(selected), fine, raw)
     within = f" within {region.roi}" if region.roi else ""
@@ -123,7 +124,7 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
     sources, specimen = [fine, labels], None
     if region.mask is not None:
         mask = open_volume(region.mask)
-        fine.overlap_with(mask)
+        find_common_roi(fine, mask)
         # Binned as labels: the majority of a bin's voxels counts, not their mean grey value.
         specimen = _view_on_grid(fine, mask.with_array(mask.array, kind="labels"), voxel_size)
         sources.append(mask)

@@ -1,23 +1,24 @@
 """Losses for two classes; unlabelled voxels are ignored.
 
-To add one, write a function with the signature of `Loss` and register it in `LOSSES`.
+To add one, write a function with the signature of `Loss` and register it in `LOSSES`. Training
+files are checked against `LOSSES` without torch, so that the functions import torch themselves.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from asem.config import shorten, suggest
 
-from asem.config import shorten
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MIN_CLASS_SHARE, MAX_CLASS_SHARE = 0.01, 0.99
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+Loss = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
 """(logits (n, 2, z, y, x), target int64 (n, z, y, x) of 0 and 1, labelled bool) -> scalar."""
 
 
-def balanced_cross_entropy(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+def balanced_cross_entropy(logits: "Tensor", target: "Tensor", labelled: "Tensor") -> "Tensor":
     """Return the cross entropy, weighted so that both classes count equally in each patch.
 
     With the fraction s_c of class c among a patch's labelled voxels, clipped to [0.01, 0.99]
@@ -30,6 +31,9 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, labelled: Tensor) -> 
     logits, target, labelled
         See `Loss`.
     """
+    import torch
+    from torch.nn import functional
+
     over = (1, 2, 3)
     foreground = (target * labelled).sum(over) / labelled.sum(over).clamp(min=1)
     positive = foreground.clamp(MIN_CLASS_SHARE, MAX_CLASS_SHARE).view(-1, 1, 1, 1)
@@ -39,7 +43,7 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor, labelled: Tensor) -> 
     return (weight * entropy).sum() / weight.sum().clamp(min=1e-6)
 
 
-def cross_entropy_and_dice(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+def cross_entropy_and_dice(logits: "Tensor", target: "Tensor", labelled: "Tensor") -> "Tensor":
     """Return the cross entropy plus the soft Dice loss (Milletari et al., 2016) of the foreground.
 
     With the probability p and the target t, over all labelled voxels of the batch::
@@ -51,6 +55,8 @@ def cross_entropy_and_dice(logits: Tensor, target: Tensor, labelled: Tensor) -> 
     logits, target, labelled
         See `Loss`.
     """
+    from torch.nn import functional
+
     entropy = functional.cross_entropy(logits, target, reduction="none")
     mean = (entropy * labelled).sum() / labelled.sum().clamp(min=1)
     probability = logits.softmax(1)[:, 1] * labelled
@@ -69,5 +75,6 @@ LOSSES: dict[str, Loss] = {
 def find_loss(name: str) -> Loss:
     """Return the loss of this name in `LOSSES`; ValueError if there is none."""
     if name not in LOSSES:
-        raise ValueError(f"'loss': there is no loss {shorten(name)}; take {' or '.join(LOSSES)}")
+        allowed = " or ".join(map(repr, LOSSES))
+        raise ValueError(f"there is no loss {shorten(name)}; give {allowed}{suggest(name, LOSSES)}")
     return LOSSES[name]

@@ -1,11 +1,38 @@
-"""Describe an image in any format: the fields of `asem info`."""
+"""Describe an image in any format, a run or a model: the fields of `asem info`."""
 
 from pathlib import Path
 from typing import Any
 
+from asem.blocks.output_nesting import CHECKPOINT_FILES, RUN_FILE
 from asem.volume.address import Address
 from asem.volume.formats.detect import open_source_image
 from asem.volume.volume import OriginalGrid
+
+
+def describe(address: str | Path | Address) -> dict[str, Any]:
+    """Describe an image, a run directory, a checkpoint or a converted model.
+
+    Parameters
+    ----------
+    address
+        One of them.
+
+    Returns
+    -------
+    dict
+        As from `describe_volume`, or from `asem.workflows.describe_run`.
+    """
+    address = Address.parse(address)
+    path = address.local_path
+    if path is not None and (path / RUN_FILE).is_file():
+        from asem.workflows.describe_run import describe_run  # torch imports slowly
+
+        return describe_run(path)
+    if path is not None and all((path / name).is_file() for name in CHECKPOINT_FILES):
+        from asem.workflows.describe_run import describe_model
+
+        return describe_model(path)
+    return describe_volume(address)
 
 
 def describe_volume(address: str | Path | Address) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.common_roi import find_common_roi
 from asem.image.labels import (
     exclusion_zone,
     is_foreground,
@@ -72,9 +73,9 @@ def evaluate_volume(
     predicted, truth = open_volume(prediction), open_labels(labels)
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
     sample = open_volume(mask) if mask else None
-    common = predicted.overlap_with(truth)
+    common = find_common_roi(predicted, truth)
     if sample is not None:
-        common = common.intersect(predicted.overlap_with(sample))
+        common = common.intersect(find_common_roi(predicted, sample))
     if roi is not None:
         common = common.intersect(parse_roi(roi, predicted.shape))
     if common.size == 0:

@@ -9,6 +9,7 @@ from asem.annotate.graphcut import GraphCutConfig, cut_region
 from asem.blocks.destination import check_destination
 from asem.blocks.output_image import create_image
 from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.common_roi import find_common_roi
 from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.roi import parse_roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
@@ -62,7 +63,7 @@ def graphcut_volume(
     volume, stroke_volume = open_volume(raw), open_labels(strokes)
     check_is_image(volume)
     window = contrast_window_of(volume)
-    region = volume.overlap_with(stroke_volume)
+    region = find_common_roi(volume, stroke_volume)
     if roi is not None:
         region = region.intersect(parse_roi(roi, volume.shape))
         if not region.size:

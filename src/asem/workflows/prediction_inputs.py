@@ -2,14 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from asem.blocks.output_nesting import check_not_nested
-from asem.config import Config
+from asem.config import Config, check_exists
 from asem.model.device import Precision
-from asem.system.json_toml import read_toml
 
 MAX_TILE_OPTION = 4096
 
@@ -53,15 +52,18 @@ class PredictionInput(Config):
 class PredictionInputs(Config):
     """File of images and networks."""
 
+    file_kind: ClassVar[str] = "list of inputs"
+
     device: str = "auto"
     """``"auto"`` (all GPUs, or the CPU), ``"cpu"``, ``"cuda"`` (all), ``"cuda:N"``."""
     input: tuple[PredictionInput, ...] = Field(min_length=1)
     """The images, predicted one after the other."""
 
     @classmethod
-    def from_toml(cls, path: Path) -> Self:
+    def from_toml(cls, path: Path, *, requested_by: str = "") -> Self:
         """Read a TOML file; paths in it are relative to its folder."""
-        config, folder = cls.from_dict(read_toml(path), source=str(path)), path.resolve().parent
+        config = super().from_toml(path, requested_by=requested_by)
+        folder = path.resolve().parent
 
         def resolve_paths(prediction: PredictionInput) -> PredictionInput:
             models = tuple(
@@ -80,7 +82,19 @@ class PredictionInputs(Config):
         if duplicate is not None:
             raise ValueError(f"{path}: two models would write {duplicate}")
         check_not_nested(outputs)
+        for number, prediction in enumerate(inputs, 1):
+            table = f"[[input]] {number}" if len(inputs) > 1 else "[[input]]"
+            _check_files(prediction, table, path)
         return config.model_copy(update={"input": inputs})
+
+
+def _check_files(prediction: PredictionInput, table: str, file: Path) -> None:
+    """Raise FileNotFoundError if a file that a table of `file` names does not exist."""
+    named = [("raw", prediction.raw), ("mask", prediction.mask)]
+    named += [("checkpoint", model.checkpoint) for model in prediction.model]
+    for key, path in named:
+        if path is not None:
+            check_exists(path, f"{file}: '{key}' of {table}")
 
 
 def make_prediction_input(

@@ -15,6 +15,7 @@ from asem.blocks.executors import Executor
 from asem.blocks.output_ownership import read_request
 from asem.config import NmZYX
 from asem.image.clahe import ClaheConfig
+from asem.image.common_roi import find_common_roi
 from asem.model.block_prediction import find_required_raw
 from asem.model.checkpoint import find_checkpoint, hash_weights, read_checkpoint_info, read_weights
 from asem.model.checkpoint_info import CheckpointInfo
@@ -115,7 +116,7 @@ class PredictionPlan:
         predicted_roi = parse_roi(prediction.roi, raw.shape) if prediction.roi else raw.roi
         mask = open_volume(prediction.mask) if prediction.mask else None
         if mask is not None:
-            raw.overlap_with(mask)  # raises for a mask elsewhere
+            find_common_roi(raw, mask)  # raises for a mask elsewhere
         clahe = ClaheConfig() if prediction.clahe else None
         shared = {
             "raw": raw.identity,

@@ -26,7 +26,6 @@ from asem.training.labelled_regions import (
     cache_regions_as_uint8,
     load_region,
 )
-from asem.training.losses import find_loss
 from asem.training.memory_check import check_training_memory
 from asem.training.metrics_logger import CURVES_FILE, METRICS_FILE, MetricsLogger, write_metrics_csv
 from asem.training.mlflow_logger import check_mlflow, open_mlflow_logger
@@ -108,7 +107,6 @@ def run_training(
         )
     check_output_path(folder)
     patch_output_edge(config)
-    find_loss(config.loss)
     if spec.mlflow is not None:
         check_mlflow(spec.mlflow)
     fabric = make_fabric(config)

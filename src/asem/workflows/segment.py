@@ -10,6 +10,7 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.output_image import create_image
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.cleanup import check_min_size, remove_small_objects
+from asem.image.common_roi import find_common_roi
 from asem.image.components import LABELLING_VOXEL_BYTES
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
@@ -59,7 +60,7 @@ def segment_volume(
     check_probability(probability, source, source.roi, foreground_uint8=minimum, progress=progress)
     sample = open_volume(mask) if mask else None
     if sample is not None:
-        source.overlap_with(sample)  # raises if the mask does not overlap
+        find_common_roi(source, sample)  # raises if the mask does not overlap
 
     def foreground(block: Roi) -> npt.NDArray[np.uint8]:
         segmented = source.read(block) >= minimum

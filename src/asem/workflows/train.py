@@ -8,8 +8,7 @@ from typing import Any
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo
-from asem.system.json_toml import read_toml
-from asem.training.config import TrainConfig, training_config_of
+from asem.training.config import TrainConfig, check_region_files, training_config_of
 from asem.training.recipes import FINETUNE_RECIPES, merge_settings
 from asem.workflows.resume_training import ResumeOptions
 from asem.workflows.run_training import TrainingSpec, run_training
@@ -79,6 +78,7 @@ def train_model(
     On a CPU this process does not return freed memory to the system (`retain_freed_memory`).
     """
     config = TrainConfig.from_toml(config_file)
+    check_region_files(config, config_file)
     if not resample:
         config = config.model_copy(update={"resample": False})
     folder = out or Path("runs") / config_file.stem
@@ -128,6 +128,7 @@ def finetune_model(
     config = _read_finetuning_config(config_file, info, source).model_copy(
         update={} if resample else {"resample": False}
     )
+    check_region_files(config, config_file)
     if not config.validation:
         LOG.warning(
             "%s has no [[validation]]: the best checkpoint is that at half of the %d iterations, "
@@ -147,7 +148,7 @@ def finetune_model(
 
 def _read_finetuning_config(config_file: Path, info: CheckpointInfo, source: Path) -> TrainConfig:
     """Read a training file for fine-tuning, completed by the settings of the first training."""
-    settings = read_toml(config_file)
+    settings = TrainConfig.read_settings(config_file)
     inherited: dict[str, Any] = {"recipe": "paper"}
     structure: Any = info.structure
     if info.training is not None:
