@@ -131,7 +131,7 @@ def test_help_and_version(asem):
         (["import", "{planes}", "{tmp}/a", *SIZE, "--offset-nm", "5", "-5", "0"], ["nm 5,-5,0"]),
         (["predict", "a", "b", "c", "--roi", "0:9", ":", "5:"], ["commas, --roi 0:9,:,5:"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:9,:,:"], ["leaves the volume"]),
-        (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:x,:,:"], ["is no Roi"]),
+        (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:x,:,:"], ["is no ROI"]),
         (["import", "{empty}", "{tmp}/a", *SIZE], ["holds no TIFF plane"]),
         (["info", "{planes}"], ["first `asem import` it"]),
         (["import", "{planes}", "{tmp}/a", "--voxel-size", "nan"], ["--voxel-size nan"]),

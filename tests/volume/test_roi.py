@@ -50,8 +50,8 @@ def test_text_round_trip():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1:4,2:3", "is no Roi; write z0:z1,y0:y1,x0:x1"),
-        ("1:4,2:3,-1:4", "is no Roi"),
+        ("1:4,2:3", "is no ROI; write z0:z1,y0:y1,x0:x1"),
+        ("1:4,2:3,-1:4", "is no ROI"),
         ("4:4,:,:", "is empty"),
         ("5:4,:,:", "is empty"),
         ("0:9,:,:", "leaves the volume, which has 0:8,0:9,0:10"),

@@ -105,6 +105,6 @@ def test_predict_prints_which_checkpoint_of_an_unfinished_run_it_uses(
 ):
     words = ["predict", unfinished, cell / "cell.zarr/raw", tmp_path / "p", "--dry-run"]
     assert main(list(map(str, words))) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert told.count("the training is not finished (3 of 6 iterations)") == 1
-    assert "the checkpoint of iteration 3 is used" in told
+    logged = " ".join(capsys.readouterr().err.split())
+    assert logged.count("the training is not finished (3 of 6 iterations)") == 1
+    assert "the checkpoint of iteration 3 is used" in logged

@@ -103,8 +103,8 @@ def test_what_cannot_be_scored(store):
 
 def test_exchanged_axes_are_warned_of(store, caplog):
     truth = store("t", np.ones((2, 3, 4), np.uint8))
-    guess = store("p", np.ones((2, 4, 3), np.uint8))
-    assert evaluate_volume(guess, truth)["all"]["voxels"] == 2 * 3 * 3
+    prediction = store("p", np.ones((2, 4, 3), np.uint8))
+    assert evaluate_volume(prediction, truth)["all"]["voxels"] == 2 * 3 * 3
     (line,) = (text for text in caplog.messages if "same position" in text)
     assert "axes y and x exchanged?" in line
     assert "2 x 4 x 3 voxels (10 x 20 x 15 nm" in line

@@ -133,5 +133,5 @@ def test_strokes_of_another_shape_at_the_position_of_raw_are_warned_of(cell, cap
     strokes[12 - CUT, 20, 18:27], strokes[12 - CUT, 3, 3:37] = 1, 2
     write_strokes(cell, strokes, offset=0.0)
     assert graphcut(cell) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert "start at the same position, but differ in shape" in told
+    logged = " ".join(capsys.readouterr().err.split())
+    assert "start at the same position, but differ in shape" in logged

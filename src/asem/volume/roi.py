@@ -48,7 +48,7 @@ class Roi:
 
     def __post_init__(self) -> None:
         if min(self.shape) < 0:
-            raise ValueError(f"a Roi cannot have the negative shape {self.shape}")
+            raise ValueError(f"a ROI cannot have the negative shape {self.shape}")
 
     @classmethod
     def of_shape(cls, shape: Iterable[int]) -> Self:
@@ -182,7 +182,7 @@ def parse_roi(text: str, shape: IntZYX) -> Roi:
     match = re.fullmatch(",".join([f"{number}:{number}"] * 3), text) if short else None
     if match is None:
         raise ValueError(
-            f"{shorten(text)} is no Roi; write z0:z1,y0:y1,x0:x1 in voxels, ends may be empty"
+            f"{shorten(text)} is no ROI; write z0:z1,y0:y1,x0:x1 in voxels, ends may be empty"
         )
     starts, stops = match.groups()[0::2], match.groups()[1::2]
     start = [int(digits or 0) for digits in starts]
@@ -190,11 +190,11 @@ def parse_roi(text: str, shape: IntZYX) -> Roi:
     roi = Roi.from_bounds(start, stop)
     if roi.size == 0:
         raise ValueError(
-            f"the Roi {shorten(text, str)} is empty; each end must be larger than its start"
+            f"the ROI {shorten(text, str)} is empty; each end must be larger than its start"
         )
     if not Roi.of_shape(shape).contains(roi):
         raise ValueError(
-            f"the Roi {shorten(text, str)} leaves the volume, which has {Roi.of_shape(shape)}"
+            f"the ROI {shorten(text, str)} leaves the volume, which has {Roi.of_shape(shape)}"
         )
     return roi
 
