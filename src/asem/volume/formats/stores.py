@@ -64,6 +64,17 @@ def read_document(address: Address) -> dict[str, Any] | None:
     return document
 
 
+def read_optional_document(address: Address) -> dict[str, Any]:
+    """Read a JSON object; return an empty one where it is missing, or access to it is denied.
+
+    A bucket that must not be listed denies access to what does not exist (S3: HTTP 403).
+    """
+    try:
+        return read_document(address) or {}
+    except PermissionError:
+        return {}
+
+
 def read_bytes(address: Address) -> bytes | None:
     """Read a whole file or object; return None where it is missing.
 
@@ -107,9 +118,9 @@ def open_store(address: Address, driver: str, **spec: Any) -> Any:
     ValueError
         The metadata is missing or invalid, or the codec is unknown.
     """
-    full = {"driver": driver, "kvstore": make_kvstore_spec(address), **spec}
-    try:
-        return ts.open(full, read=True, open=True, context=_context()).result()
+    full = {"driver": driver, "kvstore": make_kvstore_spec(address), "open": True, **spec}
+    try:  # an argument `open` would override the entry `assume_metadata`
+        return ts.open(full, read=True, context=_context()).result()
     except ValueError as error:
         raise translate_error(error, address) from error
 
@@ -134,13 +145,15 @@ def translate_error(error: Exception, address: Address) -> Exception:
     text = str(error)
     for pattern, reason in ERROR_REASONS:
         if match := re.search(pattern, text, flags=re.IGNORECASE):
-            return OSError(f"{address}: {reason.format(*match.groups())}")
+            error_class = PermissionError if "denied" in reason else OSError
+            return error_class(f"{address}: {reason.format(*match.groups())}")
     return ValueError(f"{address} cannot be read: {first_line(error)}")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first sentence of an error of tensorstore, without its context."""
-    return str(error).splitlines()[0].split(" [")[0][:MAX_REASON_CHARACTERS]
+    """Return the first sentence of an error of tensorstore, without its code and context."""
+    line = str(error).splitlines()[0].split(" [")[0]
+    return re.sub(r"^[A-Z_]+: ", "", line)[:MAX_REASON_CHARACTERS]
 
 
 def digest_documents(address: Address, documents: list[Any]) -> str:
