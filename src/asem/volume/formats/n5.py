@@ -89,14 +89,14 @@ def open_folder(
         raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
     arrays = _read_arrays(folder)
     levels = tuple(_open_level(array, options.channel) for array in arrays)
-    stated = [arrays[0].attributes, arrays[0].group]
+    stated, dtype = [arrays[0].attributes, arrays[0].group], levels[0].array.dtype
     return SourceImage(
         folder.address,
         NAME,
         levels,
         _identify(folder.address, arrays),
-        kind=find_kind(arrays[0].address, levels[0].array.dtype, stated),
-        label_values=read_label_values(stated),
+        kind=find_kind(arrays[0].address, dtype, stated),
+        label_values=read_label_values(folder.address, dtype, stated),
     )
 
 
