@@ -143,7 +143,8 @@ def _read_arrays(folder: FolderMetadata) -> list[_Array]:
     """Return the array of a folder, or those of its pyramid, the finest first."""
     attributes = folder.get(DOCUMENT)
     if not _is_array(attributes):
-        levels = (_read_level(*_find_pyramid(folder), n) for n in range(MAX_LEVELS))
+        address, group = _find_pyramid(folder)
+        levels = (_read_level(address, group, number) for number in range(MAX_LEVELS))
         arrays: list[_Array] = []
         for level in levels:
             if level is None:
