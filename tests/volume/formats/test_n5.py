@@ -261,6 +261,21 @@ def test_missing_blocks_are_zero(tmp_path, voxels):
     assert np.array_equal(read(folder), expected)
 
 
+def test_compression_type_of_n5_1(tmp_path, voxels):
+    folder = write_n5(tmp_path / "a", voxels)
+    document = json.loads((folder / "attributes.json").read_text())
+    del document["compression"]
+    (folder / "attributes.json").write_text(json.dumps(document | {"compressionType": "gzip"}))
+    assert np.array_equal(read(folder), voxels)
+
+
+def test_group_without_attributes(tmp_path, voxels):
+    """A group of N5 needs no document."""
+    write_n5(tmp_path / "g/s0", voxels, {"transform": COSEM})
+    assert np.array_equal(read(tmp_path / "g"), voxels)
+    assert placed(tmp_path / "g") == ((5.24, 4.0, 4.0), (100.0, 20.0, 3.0))
+
+
 def test_identity_changes_with_the_attributes(tmp_path, voxels):
     group = tmp_path / "g"
     write_n5(group / "s0", voxels)

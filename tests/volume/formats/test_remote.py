@@ -207,7 +207,7 @@ def test_access_is_denied(web):
     web.status = 403
     fails(f"{web.url}/v05.zarr", "access is denied (HTTP 403)")
     web.status = 401
-    fails(f"{web.url}/v05.zarr", "access is denied")
+    fails(f"{web.url}/v05.zarr", "access is denied (HTTP 401)")
 
 
 def test_missing_keys_of_a_bucket_that_must_not_be_listed(web, voxels, monkeypatch):

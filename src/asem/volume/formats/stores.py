@@ -40,8 +40,10 @@ ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 DEFAULT_REGION = "us-east-1"
 MAX_REASON_CHARACTERS = 300
 """Characters of a message of tensorstore that are repeated."""
-ERROR_REASONS = (
-    (r"PERMISSION_DENIED|HTTP code 40[13]|AccessDenied", "access is denied (HTTP 403)"),
+LOCAL_REASONS = ((r"PERMISSION_DENIED", "access is denied"),)
+REMOTE_REASONS = (
+    (r"HTTP code 401", "access is denied (HTTP 401)"),
+    (r"PERMISSION_DENIED|HTTP code 403|AccessDenied", "access is denied (HTTP 403)"),
     (r"UNAUTHENTICATED", "access needs credentials"),
     (r"timed? ?out|DEADLINE_EXCEEDED", "the server does not answer in time"),
     (r"Could not (resolve|connect)", "the server cannot be reached"),
@@ -55,7 +57,7 @@ ERROR_REASONS = (
     ),
     (r"retry attempts failed", "the server fails"),
 )
-"""Regular expressions of messages of tensorstore about remote files, and what they mean."""
+"""Regular expressions of messages of tensorstore, and what they mean."""
 
 
 def read_document(address: Address) -> dict[str, Any] | None:
@@ -173,7 +175,7 @@ def make_kvstore_spec(address: Address) -> dict[str, Any]:
 def translate_error(error: Exception, address: Address) -> Exception:
     """Return an error of one line for an error of tensorstore: OSError where access failed."""
     text = str(error).split(" [tensorstore_spec=")[0]
-    for pattern, reason in ERROR_REASONS if address.is_remote else ERROR_REASONS[:1]:
+    for pattern, reason in REMOTE_REASONS if address.is_remote else LOCAL_REASONS:
         if match := re.search(pattern, text, flags=re.IGNORECASE):
             error_class = PermissionError if "denied" in reason else OSError
             return error_class(f"{address}: {reason.format(*match.groups())}")
