@@ -53,6 +53,22 @@ class SourceLevel:
 
 
 @dataclass(frozen=True)
+class LabelValues:
+    """Values of an array of labels that mean no object.
+
+    Parameters
+    ----------
+    background
+        Values of background, beside 0.
+    unlabelled
+        Values of unlabelled voxels, beside the maximum of the dtype; 0 may be one of them.
+    """
+
+    background: tuple[int, ...] = ()
+    unlabelled: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class SourceImage:
     """An image in a file format, opened to read; no voxel has been read.
 
@@ -72,6 +88,9 @@ class SourceImage:
         As in `asem.volume.volume.Volume`.
     made_by
         Provenance, where asem wrote the image (`asem.provenance`).
+    label_values
+        Values of background and unlabelled voxels in labels; None: not stated. The arrays of
+        `levels` hold these values as they are stored.
     """
 
     address: Address
@@ -83,6 +102,7 @@ class SourceImage:
     window: tuple[float, float] | None = None
     padding: tuple[float, ...] = ()
     made_by: dict[str, Any] | None = None
+    label_values: LabelValues | None = None
 
     def select_level(self, number: int | None) -> Self:
         """Return the image without the levels that are finer than `number`.
