@@ -4,7 +4,7 @@ A file may name others: external links, datasets with external storage, and virt
 them are reported instead of followed, before the library opens anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,6 +26,11 @@ MAX_SOFT_LINKS = 16
 MAX_OBJECTS, MAX_DEPTH = 20_000, 16
 """Groups and datasets that are listed, and levels of groups."""
 MAX_ATTRIBUTE_BYTES = 2**20
+ATTRIBUTES = (
+    "axistags", "axis_units", "axes", "axis_names", "units", "element_size_um", "resolution",
+    "voxel_size", "offset",
+)  # fmt: skip
+"""Attributes of datasets that are read (`asem.volume.formats.hdf5_metadata`)."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class DatasetInfo:
     storage_bytes
         Bytes in the file.
     attributes
-        Small attributes, by name.
+        Those of `ATTRIBUTES` that exist, by name.
     axis_labels
         Labels of the axes; empty where none is set.
     other_files
@@ -142,19 +147,24 @@ def read_info(file: h5py.File, name: str) -> DatasetInfo:
         dataset.chunks,
         tuple((code, label.decode("ascii", "replace")) for code, _, _, label in filters),
         identifier.get_storage_size(),
-        read_attributes(dataset),
+        read_attributes(dataset, ATTRIBUTES),
         tuple(dimension.label for dimension in dataset.dims) if dataset.shape else (),
     )
 
 
-def read_attributes(item: Any) -> dict[str, Any]:
-    """Return small attributes of a group or dataset, except those of types that numpy lacks."""
+def read_attributes(item: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of some small attributes that exist, except those of types that numpy lacks.
+
+    Others are not read: on some damaged files the library reads texts of variable length forever.
+    """
     attributes = {}
-    for name in islice(item.attrs, MAX_OBJECTS):
+    for name in names:
+        if name not in item.attrs:
+            continue
         if item.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
             continue
         try:
-            attributes[str(name)] = item.attrs[name]
+            attributes[name] = item.attrs[name]
         except (TypeError, OSError):  # for instance references
             continue
     return attributes

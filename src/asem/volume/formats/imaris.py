@@ -42,6 +42,10 @@ NAME = "Imaris"
 MAX_LEVELS = 32
 AXIS_NUMBERS = {"z": 2, "y": 1, "x": 0}
 """Numbers of the axes in names of attributes."""
+ATTRIBUTES = (
+    "Name", "Unit", "ExtMin0", "ExtMin1", "ExtMin2", "ExtMax0", "ExtMax1", "ExtMax2",
+    "ImageSizeX", "ImageSizeY", "ImageSizeZ",
+)  # fmt: skip
 
 
 @dataclass
@@ -138,7 +142,7 @@ def _group_at(file: h5py.File, path: str) -> h5py.Group | None:
 
 def _attributes_at(file: h5py.File, path: str) -> dict[str, Any]:
     group = _group_at(file, path)
-    return {} if group is None else read_attributes(group)
+    return {} if group is None else read_attributes(group, ATTRIBUTES)
 
 
 def _names_in(file: h5py.File, path: str) -> list[str]:

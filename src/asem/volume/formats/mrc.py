@@ -132,7 +132,7 @@ def _find_dtype(header: Any, byte_order: str, path: Path) -> np.dtype[Any]:
     if mode not in DTYPES:
         allowed = ", ".join(map(str, DTYPES))
         raise ValueError(f"{path} has mode {mode}; modes {allowed} can be read")
-    dtype = np.dtype(DTYPES[mode]).newbyteorder(byte_order)
+    dtype: np.dtype[Any] = np.dtype(f"{byte_order}{DTYPES[mode]}")
     if mode != 0:
         return dtype
     flags = _imod_flags(header)

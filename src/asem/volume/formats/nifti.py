@@ -153,7 +153,7 @@ def _read_header(file: SingleFile) -> Any:
             f"{file.path} has no magic bytes of NIfTI; convert Analyze 7.5 files to NIfTI"
         )
     try:
-        return make_header(content[:size], check=False)
+        return make_header(content[:size], check=False)  # type: ignore[no-untyped-call]
     except nib.spatialimages.HeaderDataError as error:
         raise ValueError(f"{file.path} has a damaged header: {error}") from error
 

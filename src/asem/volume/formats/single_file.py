@@ -103,7 +103,7 @@ class SingleFile:
         offset
             Of the first byte in the file.
         """
-        remaining = memoryview(out.reshape(-1).view(np.uint8))
+        remaining = out.reshape(-1).view(np.uint8).data
         while remaining:  # one call may read fewer bytes than requested
             count = os.preadv(file.fileno(), [remaining], offset)
             if count == 0:
