@@ -146,8 +146,9 @@ def test_a_narrow_box_reads_only_parts_of_rows(tmp_path, rng, monkeypatch):
     array = open_level(write(tmp_path / "a.mrc", voxels)).array
     read, counts = array.file.read_into, []
     monkeypatch.setattr(
-        type(array.file), "read_into", lambda self, out, *args: counts.append(out.nbytes)
-        or read(out, *args),
+        type(array.file),
+        "read_into",
+        lambda self, out, *args: counts.append(out.nbytes) or read(out, *args),
     )
     assert (array[0:3, 1:3, 50:60] == voxels[0:3, 1:3, 50:60]).all()
     assert sum(counts) == 3 * 2 * 10 * 2
