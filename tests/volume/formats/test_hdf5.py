@@ -35,7 +35,9 @@ def write(path, voxels, name="volumes/raw", attributes=None, **options):
 
 
 def tags(keys, resolutions=(0,) * 5):
-    axes = [{"key": k, "typeFlags": 2, "resolution": r} for k, r in zip(keys, resolutions)]
+    axes = [
+        {"key": k, "typeFlags": 2, "resolution": r} for k, r in zip(keys, resolutions, strict=False)
+    ]
     return json.dumps({"axes": axes})
 
 
@@ -279,9 +281,25 @@ def test_damage(path, voxels):
     check_changed(path)
 
 
+def test_damaged_texts(path, voxels):
+    """The library reads such a heap forever."""
+    write(path, voxels, attributes={"axes": "zyx", "axistags": tags("zyx")})
+    check_damaged(path, count=100, header=4000)
+    data = bytearray(path.read_bytes())
+    free = data.find(b"GCOL") + 16
+    while data[free : free + 2] != b"\0\0":
+        free += 16 + -(-int.from_bytes(data[free + 8 : free + 16], "little") // 8) * 8
+    data[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(
+        ValueError, match=rf"cell.h5 cannot .* its texts are damaged at byte {free}"
+    ):
+        open_level(path)
+
+
 def test_other_options_and_files(path, voxels):
     write(path, voxels)
-    with pytest.raises(ValueError, match="cell.h5 is HDF5; --invert is for TIFF"):
+    with pytest.raises(ValueError, match=r"cell.h5 is HDF5; --invert is for TIFF"):
         open_level(path, invert=True)
     with pytest.raises(ValueError, match="there is no channel 3"):
         open_level(path, channel="3")

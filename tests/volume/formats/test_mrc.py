@@ -186,7 +186,7 @@ def test_bad_headers(tmp_path, offset, values, form, message):
 
 def test_bad_options_and_packed_bytes(tmp_path):
     path = write(tmp_path / "a.mrc", np.zeros(SHAPE, "i1"))
-    with pytest.raises(ValueError, match="a.mrc is MRC; --invert is for TIFF"):
+    with pytest.raises(ValueError, match=r"a.mrc is MRC; --invert is for TIFF"):
         open_level(path, invert=True)
     with pytest.raises(ValueError, match="there is no channel 1"):
         open_level(path, channel="1")

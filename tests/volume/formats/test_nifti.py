@@ -178,7 +178,7 @@ def test_a_damaged_quaternion(tmp_path):
 
 def test_other_errors(tmp_path, monkeypatch):
     path = write(tmp_path / "a.nii", np.zeros(SHAPE, "u1"))
-    with pytest.raises(ValueError, match="a.nii is NIfTI; --invert is for TIFF"):
+    with pytest.raises(ValueError, match=r"a.nii is NIfTI; --invert is for TIFF"):
         open_level(path, invert=False)
     pair = write(tmp_path / "b.img", np.zeros(SHAPE, "u1"), cls=nib.Nifti1Pair)
     pair.unlink()

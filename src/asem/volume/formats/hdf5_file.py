@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from asem.volume.formats.hdf5_heaps import check_global_heaps
 from asem.volume.formats.single_file import SingleFile
 
 HDF5_ERRORS = (
@@ -148,26 +150,48 @@ def read_info(file: h5py.File, name: str) -> DatasetInfo:
         tuple((code, label.decode("ascii", "replace")) for code, _, _, label in filters),
         identifier.get_storage_size(),
         read_attributes(dataset, ATTRIBUTES),
-        tuple(dimension.label for dimension in dataset.dims) if dataset.shape else (),
+        _read_axis_labels(dataset),
     )
 
 
 def read_attributes(item: Any, names: Iterable[str]) -> dict[str, Any]:
     """Return those of some small attributes that exist, except those of types that numpy lacks.
 
-    Others are not read: on some damaged files the library reads texts of variable length forever.
+    Raises
+    ------
+    ValueError
+        Texts of variable length are damaged (`asem.volume.formats.hdf5_heaps`).
     """
     attributes = {}
     for name in names:
         if name not in item.attrs:
             continue
-        if item.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
+        identifier = item.attrs.get_id(name)
+        if identifier.get_storage_size() > MAX_ATTRIBUTE_BYTES:
             continue
+        if identifier.get_type().detect_class(h5py.h5t.VLEN) or _is_variable_text(identifier):
+            _check_heaps(item.file)
         try:
             attributes[name] = item.attrs[name]
         except (TypeError, OSError):  # for instance references
             continue
     return attributes
+
+
+def _read_axis_labels(dataset: h5py.Dataset) -> tuple[str, ...]:
+    if not dataset.shape or "DIMENSION_LABELS" not in dataset.attrs:
+        return ()
+    _check_heaps(dataset.file)
+    return tuple(dimension.label for dimension in dataset.dims)
+
+
+def _is_variable_text(identifier: Any) -> bool:
+    dtype = identifier.get_type()
+    return isinstance(dtype, h5py.h5t.TypeStringID) and bool(dtype.is_variable_str())
+
+
+def _check_heaps(file: h5py.File) -> None:
+    check_global_heaps(SingleFile.open(Path(file.filename)))
 
 
 def list_datasets(file: h5py.File) -> list[str]:

@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ DECOMPRESSION_ERRORS = (EOFError, OSError, ValueError, zlib.error)
 """Exceptions of gzip and bz2 on damaged files."""
 READ_BYTES = 2**24
 """Decompressed at a time."""
+_DECOMPRESSION = Lock()
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class SingleFile:
 
     def decompress(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
         """Return decompressed bytes, read once per process; the last file is cached."""
-        return _decompress(self, offset, size)
+        with _DECOMPRESSION:  # several threads would each need the memory
+            return _decompress(self, offset, size)
 
     def _decompress(self, file: IO[bytes]) -> IO[bytes]:
         """Return a file of the decompressed bytes."""
