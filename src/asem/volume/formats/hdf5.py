@@ -1,4 +1,4 @@
-"""HDF5: a dataset in a file (``cell.h5:/volumes/raw``), or an Imaris file."""
+"""HDF5: a dataset in a file (``cell.h5:/volumes/raw``), an Imaris or BigDataViewer file."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from asem.config import shorten
 from asem.provenance import identify_files
 from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
-from asem.volume.formats import imaris
+from asem.volume.formats import bigdataviewer, imaris
 from asem.volume.formats.hdf5_array import DTYPES, check_dataset, make_array
 from asem.volume.formats.hdf5_file import (
     DatasetInfo,
@@ -43,7 +43,8 @@ def open_path(
     kind
         Not used: the file states none.
     dataset
-        Path in the file; empty: the only one with three axes, or the image of an Imaris file.
+        Path in the file; empty: the image of an Imaris or BigDataViewer file, else the only
+        dataset with three axes.
 
     Raises
     ------
@@ -54,8 +55,10 @@ def open_path(
     if options.invert is not None:
         raise ValueError(f"{path} is HDF5; --invert is for TIFF")
     file = SingleFile.open(path)
-    if not dataset and imaris.is_format(file):
-        return imaris.open_file(file, options)
+    for layout in () if dataset else (imaris, bigdataviewer):
+        if layout.is_format(file):
+            image: SourceImage = layout.open_file(file, options)
+            return image
     info = _find_dataset(file, dataset)
     name = f"{path}:{info.name}"
     check_dataset(file, info)
@@ -64,23 +67,27 @@ def open_path(
         size, offset_nm = find_placement(info, letters)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error
-    others = [axis for axis, letter in enumerate(letters) if letter not in "zyx"]
-    fixed = {}
-    channels = 1
-    for axis in others:
-        if letters[axis] == "c":
-            channels = info.shape[axis]
-            fixed[axis] = select_channel(range(channels), (), options.channel, name)
-        elif info.shape[axis] > 1:
-            raise ValueError(
-                f"{name} is a time series of {info.shape[axis]} points; save one of them"
-            )
-    if "c" not in letters and options.channel is not None:
-        select_channel([0], (), options.channel, name)
-    array = make_array(file, info, per_axis(letters.index, "zyx"), fixed)
+    fixed = _select_entries(info, letters, options.channel, name)
+    axes, dtype = per_axis(letters.index, "zyx"), bigdataviewer.unsigned_dtype(info)
+    array = make_array(file, info, axes, fixed, dtype=dtype)
     level = SourceLevel(array, size, offset_nm)
     identity = f"{identify_files(path, [path])}:{info.name}"
     return SourceImage(Address(str(path), info.name), NAME, (level,), identity)
+
+
+def _select_entries(
+    info: DatasetInfo, letters: str, channel: str | None, name: str
+) -> dict[int, int]:
+    """Return the index along the axis of channels, by its number; raise for several time points."""
+    times = max(
+        (n for n, letter in zip(info.shape, letters, strict=True) if letter == "t"), default=1
+    )
+    if times > 1:
+        raise ValueError(f"{name} is a time series of {times} points; save one of them")
+    axis = letters.find("c")
+    channels = info.shape[axis] if axis >= 0 else 1
+    number = select_channel(range(channels), (), channel, name)
+    return {axis: number} if axis >= 0 else {}
 
 
 def _find_dataset(file: SingleFile, dataset: str) -> DatasetInfo:
