@@ -18,11 +18,11 @@ from asem.config import NmZYX, check_numbers, shorten
 from asem.image.labels import unlabelled_id
 from asem.volume import ngff
 from asem.volume.address import Address, local_paths
+from asem.volume.band_reading import BandArray
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
-from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import IntZYX, Roi, negate, parse_roi
 from asem.volume.sources import open_source
 from asem.volume.volume import Volume, VolumeKind
@@ -273,7 +273,7 @@ class _CopyBlock:
     def split_into_blocks(self, roi: Roi) -> list[Roi]:
         """Split into bands, or into slabs where planes are decoded as a whole."""
         array = self.source.array
-        if isinstance(array, PlaneStack) and not array.can_read_rows:
+        if isinstance(array, BandArray) and not array.can_read_rows:
             return list(split_into_blocks(roi, (SHARD[0], *roi.shape[1:])))
         return list(self._split_into_bands(roi))
 
@@ -288,7 +288,7 @@ class _CopyBlock:
         """Copy one block."""
         box, array = block.shift(self.offset), self.source.array
         is_large = block.size * self.source.dtype.itemsize > MAX_IN_MEMORY_SLAB_BYTES
-        if is_large and isinstance(array, PlaneStack) and not array.can_read_rows:
+        if is_large and isinstance(array, BandArray) and not array.can_read_rows:
             with open_slab_buffer(self.buffer_folder, block.shape, self.source.dtype) as slab:
                 array.read_into(slab, box.slices)
                 return self._write(block, slab)

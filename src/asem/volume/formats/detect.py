@@ -12,7 +12,7 @@ from types import ModuleType
 
 from asem.volume import ngff
 from asem.volume.address import Address
-from asem.volume.formats import n5, ome_zarr, tiff, zarr_array
+from asem.volume.formats import hdf5, mrc, n5, nifti, ome_zarr, tiff, zarr_array
 from asem.volume.formats.container import describe_container
 from asem.volume.formats.folder import DOCUMENT_NAMES, FolderMetadata, read_folder
 from asem.volume.formats.source_image import (
@@ -22,8 +22,8 @@ from asem.volume.formats.source_image import (
 )
 from asem.volume.volume import VolumeKind
 
-FILE_FORMATS: tuple[ModuleType, ...] = (tiff,)
-"""Each has NAME, SUFFIXES (lower case) and open_path(path, options, kind); the one for HDF5 also
+FILE_FORMATS: tuple[ModuleType, ...] = (tiff, hdf5, mrc, nifti)
+"""Each has NAME, SUFFIXES (lower case) and open_path(path, options, kind); that of HDF5 also
 takes a dataset."""
 PLANE_FORMATS: tuple[ModuleType, ...] = (tiff,)
 """As `FILE_FORMATS`; open_path then takes a folder."""
@@ -58,10 +58,12 @@ def open_source_image(
         The format is not known, or the source is damaged; the message names it.
     """
     path = address.local_path
-    if path is not None and not path.exists():
-        raise FileNotFoundError(f"there is nothing at {address}")
+    _check_address(address)
     if path is not None and (module := _find_file_format(path)):
-        image = module.open_path(path, options, kind)
+        if module is hdf5:
+            image = hdf5.open_path(path, options, kind, address.dataset)
+        else:
+            image = module.open_path(path, options, kind)
     else:
         image = _open_folder(address, options, kind)
     selected: SourceImage = image.select_level(address.level)
@@ -84,8 +86,25 @@ def _find_file_format(path: Path) -> ModuleType | None:
             return None
         suffixes = {entry.suffix.lower() for entry in path.iterdir()}
         return next((m for m in PLANE_FORMATS if suffixes & set(m.SUFFIXES)), None)
-    name = path.name.lower()
-    return next((m for m in FILE_FORMATS if name.endswith(tuple(m.SUFFIXES))), None)
+    return _find_suffix(path.name)
+
+
+def _find_suffix(name: str) -> ModuleType | None:
+    """Return the module of a file by the suffix of its name."""
+    return next((m for m in FILE_FORMATS if name.lower().endswith(tuple(m.SUFFIXES))), None)
+
+
+def _check_address(address: Address) -> None:
+    """Raise an error where nothing exists, for a remote file, and for a dataset in no HDF5 file."""
+    path, module = address.local_path, _find_suffix(Address(address.location).name)
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"there is nothing at {address}")
+    if path is None and module is not None:
+        raise ValueError(
+            f"{address} is a single file ({module.NAME}); copy it first, then open the copy"
+        )
+    if address.dataset and module is not hdf5:
+        raise ValueError(f"{address}: only HDF5 files have a dataset after ':'")
 
 
 def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:

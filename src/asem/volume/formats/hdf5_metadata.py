@@ -1,0 +1,211 @@
+"""Axes, voxel size and position of an HDF5 dataset, by the attributes that programs write.
+
+::
+
+    axistags, axis_units           ilastik (vigra): JSON; names, steps and units of the axes
+    axes, axis_names, axis labels  names of the axes
+    element_size_um                Fiji, PlantSeg: (z, y, x), micrometres
+    resolution, voxel_size         funlib, CREMI: along the axes of space, nm, or in `units`
+    offset                         as resolution; the corner of the first voxel
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asem.config import NmZYX
+from asem.system.json_toml import parse_json
+from asem.volume.formats.hdf5_file import DatasetInfo
+from asem.volume.formats.source_image import StatedVoxelSize
+from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.roi import per_axis
+
+AXES = {
+    "z": "z", "y": "y", "x": "x", "c": "c", "t": "t", "channel": "c", "channels": "c", "time": "t",
+}  # fmt: skip
+"""Names of axes, lower case."""
+DEFAULT_ELEMENT_SIZE = [1.0, 1.0, 1.0]
+"""Programs write this where the voxel size is not stated."""
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Lengths along (z, y, x) in a unit; None: not stated."""
+
+    values: tuple[float | None, float | None, float | None]
+    units_nm: tuple[float | None, float | None, float | None]
+
+
+def find_axes(info: DatasetInfo) -> str:
+    """Return the letters of the stored axes: z, y, x, and c and t.
+
+    Where the names are not stated, three axes are (z, y, x); axes of one entry are dropped before
+    them (written as t); with a voxel size of three entries, the first of four axes is c.
+
+    Raises
+    ------
+    ValueError
+        The axes cannot be determined.
+
+    Examples
+    --------
+    >>> find_axes(DatasetInfo("/raw", (8, 9, 10)))
+    'zyx'
+    >>> find_axes(DatasetInfo("/raw", (8, 9, 10, 1)))
+    'zyxt'
+    """
+    rank = len(info.shape)
+    for names in (_tag_names(info), *_named_axes(info)):
+        letters = "".join(AXES.get(name.lower().rstrip("^"), "?") for name in names)
+        if (
+            len(letters) == rank
+            and len(set(letters)) == rank
+            and set("zyx") <= set(letters)
+            and ("?" not in letters)
+        ):
+            return letters
+    if rank == 3:
+        return "zyx"
+    single = [axis for axis, size in enumerate(info.shape) if size == 1][: max(0, rank - 3)]
+    if rank > 3 and len(single) == rank - 3:
+        space = iter("zyx")
+        return "".join("t" if axis in single else next(space) for axis in range(rank))
+    if rank == 4 and len(_numbers(info, "resolution") or _numbers(info, "voxel_size")) == 3:
+        return "czyx"
+    raise ValueError(
+        f"has shape {info.shape} and no names of its axes (axistags, axes); save a volume with "
+        "three axes (z, y, x), and colours as grey values"
+    )
+
+
+def find_placement(info: DatasetInfo, letters: str) -> tuple[StatedVoxelSize, NmZYX | None]:
+    """Return voxel size, nm along (z, y, x), and the position of the first voxel's centre, nm.
+
+    Parameters
+    ----------
+    info
+        The dataset.
+    letters
+        Its axes (`find_axes`).
+    """
+    unit_nm = _units_nm(info, letters)
+    edges = _along_zyx(info, "resolution", letters) or _along_zyx(info, "voxel_size", letters)
+    elements = _numbers(info, "element_size_um")
+    if edges is not None:
+        size = _to_nm(edges, unit_nm)
+    elif len(elements) == 3 and elements != DEFAULT_ELEMENT_SIZE:
+        z, y, x = elements
+        size = _to_nm((z, y, x), (1e3, 1e3, 1e3))
+    else:
+        size = _tag_steps(info)
+    corner = _along_zyx(info, "offset", letters)
+    if corner is None or None in size or None in unit_nm or edges is None:
+        return size, None
+    return size, per_axis(
+        lambda start, unit, edge: start * (unit or 0.0) + (edge or 0.0) / 2, corner, unit_nm, size
+    )
+
+
+def _tags(info: DatasetInfo) -> list[dict[str, Any]]:
+    """Return the entries of vigra's axistags, in the order of the stored axes."""
+    text = _text(info.attributes.get("axistags"))
+    document = parse_json(text, source="axistags") if text else {}
+    axes = document.get("axes") if isinstance(document, dict) else None
+    return [one for one in axes if isinstance(one, dict)] if isinstance(axes, list) else []
+
+
+def _tag_names(info: DatasetInfo) -> list[str]:
+    return [str(tag.get("key", "?")) for tag in _tags(info)]
+
+
+def _tag_steps(info: DatasetInfo) -> StatedVoxelSize:
+    """Return the voxel size of axistags with axis_units (ilastik 1.4.1 and later)."""
+    text = _text(info.attributes.get("axis_units"))
+    units = parse_json(text, source="axis_units") if text else {}
+    steps = {str(tag.get("key")): tag.get("resolution") for tag in _tags(info)}
+    if not isinstance(units, dict):
+        return (None, None, None)
+    unit_nm = per_axis(lambda axis: NGFF_UNITS_NM.get(str(units.get(axis, "")).lower()), "zyx")
+    edges = per_axis(
+        lambda axis: float(step) if isinstance(step := steps.get(axis), int | float) else 0.0, "zyx"
+    )
+    return _to_nm(edges, unit_nm)
+
+
+def _named_axes(info: DatasetInfo) -> list[list[str]]:
+    """Return the names of the axes by each attribute that may state them."""
+    return [
+        *(_texts(info.attributes.get(name)) for name in ("axes", "axis_names")),
+        list(info.axis_labels),
+    ]
+
+
+def _along_zyx(info: DatasetInfo, name: str, letters: str) -> NmZYX | None:
+    """Return an attribute of one number per axis of space, or per axis, along (z, y, x)."""
+    numbers = _numbers(info, name)
+    space = [letter for letter in letters if letter in "zyx"]
+    names = space if len(numbers) == 3 else list(letters)
+    if len(numbers) != len(names):
+        return None
+    return per_axis(lambda axis: numbers[names.index(axis)], "zyx")
+
+
+def _units_nm(info: DatasetInfo, letters: str) -> StatedVoxelSize:
+    """Return the units of `resolution` and `offset`: nm where none is stated."""
+    units = _texts(info.attributes.get("units"))
+    if not units:
+        return (1.0, 1.0, 1.0)
+    space = [letter for letter in letters if letter in "zyx"]
+    names = space if len(units) == 3 else list(letters)
+    if len(units) == 1:
+        units = units * len(names)
+    if len(units) != len(names):
+        return (None, None, None)
+    return per_axis(lambda axis: NGFF_UNITS_NM.get(units[names.index(axis)].lower()), "zyx")
+
+
+def _to_nm(edges: NmZYX, units_nm: StatedVoxelSize) -> StatedVoxelSize:
+    return per_axis(
+        lambda edge, unit: edge * unit if unit is not None and edge > 0 else None, edges, units_nm
+    )
+
+
+def _numbers(info: DatasetInfo, name: str) -> list[float]:
+    """Return an attribute of finite numbers; empty where it is none."""
+    try:
+        values = np.asarray(info.attributes.get(name, []), np.float64).ravel().tolist()
+    except (TypeError, ValueError):
+        return []
+    return values if all(map(math.isfinite, values)) else []
+
+
+def _texts(value: Any) -> list[str]:
+    """Return an attribute of texts; one text of several letters is one per letter."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_text(one) for one in np.asarray(value).ravel().tolist()]
+    text = _text(value)
+    parts = text.replace(",", " ").split()
+    return list(text) if len(parts) == 1 and set(text.lower()) <= set("tczyx") else parts
+
+
+def _text(value: Any) -> str:
+    """Return a text or bytes as text, also an array of characters; else an empty text."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.dtype.kind in "SU" and value.dtype.itemsize <= 4:
+        return "".join(_text(one) for one in value.ravel().tolist())
+    return value if isinstance(value, str) else ""
+
+
+def read_characters(attributes: dict[str, Any], name: str) -> str:
+    """Return an attribute that is stored as an array of characters, or as text (Imaris)."""
+    return _text(attributes.get(name)).strip("\0 ")
+
+
+def join_names(names: Sequence[str], limit: int) -> str:
+    """List the first `limit` names; and the number of the others."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
