@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from asem.volume.address import Address
 from asem.volume.formats import tiff
 from asem.volume.formats.detect import format_name, open_source_image
+from asem.volume.formats.source_image import SourceOptions
 from asem.volume.volume import Volume
 
 
@@ -37,6 +38,14 @@ def _is_replaced(volume: Volume) -> bool:
     try:
         if format_name(address) == tiff.NAME:
             return False
-        return open_source_image(address, kind=volume.kind).identity != volume.identity
+        return _read_identity(address, volume) != volume.identity
     except (OSError, ValueError):
         return True
+
+
+def _read_identity(address: Address, volume: Volume) -> str:
+    try:
+        return open_source_image(address, kind=volume.kind).identity
+    except ValueError:  # several channels, on which the identity does not depend
+        first = SourceOptions(channel="0")
+        return open_source_image(address, first, volume.kind).identity

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from asem.volume import ngff
 from asem.volume.address import Address
-from asem.volume.formats import ome_zarr, tiff
+from asem.volume.formats import ome_zarr, precomputed, tiff
 from asem.volume.formats.folder import DOCUMENT_NAMES, read_folder
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -26,7 +26,7 @@ FILE_FORMATS: tuple[ModuleType, ...] = (tiff,)
 takes a dataset."""
 PLANE_FORMATS: tuple[ModuleType, ...] = (tiff,)
 """As `FILE_FORMATS`; open_path then takes a folder."""
-FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr,)
+FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, precomputed)
 """Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
 recognizes a folder opens it."""
 
