@@ -12,10 +12,11 @@ import tifffile
 
 from asem.volume.channel_selection import select_channel_planes
 from asem.volume.plane_order import sort_planes
-from asem.volume.plane_stack import PlaneStack, convert_tiff_errors, open_tiff, silence_tifffile
+from asem.volume.plane_stack import PlaneStack
 from asem.volume.tiff_headers import TiffFileInfo, TiffPageInfo, read_tiff_headers
 from asem.volume.tiff_metadata import PlaneIndex, StackMetadata, read_stack_metadata
 from asem.volume.tiff_page_checks import find_page_error
+from asem.volume.tiff_planes import convert_tiff_errors, open_tiff, silence_tifffile
 from asem.volume.tiff_stack import DEFAULT_TIFF_OPTIONS, TiffOptions, make_plane_stack
 
 LOG = logging.getLogger(__name__)

@@ -51,7 +51,9 @@ def voxels(rng):
     return rng.integers(0, 250, SHAPE).astype(np.uint8)
 
 
-@pytest.mark.parametrize("dtype", "uint8 int8 uint16 int16 uint32 int32 uint64 float32".split())
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"]
+)
 @pytest.mark.parametrize("scale", [{}, {"sharding": SHARDING}], ids=["files", "sharded"])
 def test_raw_chunks(tmp_path, rng, dtype, scale):
     voxels = (rng.random(SHAPE) * 100).astype(dtype)
@@ -217,8 +219,8 @@ def test_a_truncated_chunk_is_one_line(tmp_path, voxels, capsys, encoding):
     folder = write_volume(tmp_path / "v", voxels, [{"encoding": encoding}])
     chunk = next(path for path in sorted(folder.rglob("*_*")) if path.is_file())
     chunk.write_bytes(chunk.read_bytes()[:20])
+    volume = open_source(folder)
     with pytest.raises(ValueError, match=r"^\S+/v cannot be read: ") as caught:
-        volume = open_source(folder)
         volume.read(volume.roi)
     assert len(str(caught.value).splitlines()) == 1
 
