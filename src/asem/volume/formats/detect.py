@@ -12,7 +12,7 @@ from types import ModuleType
 
 from asem.volume import ngff
 from asem.volume.address import Address
-from asem.volume.formats import ome_zarr, precomputed, tiff
+from asem.volume.formats import ome_zarr, png, precomputed, tiff
 from asem.volume.formats.folder import DOCUMENT_NAMES, read_folder
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -21,10 +21,10 @@ from asem.volume.formats.source_image import (
 )
 from asem.volume.volume import VolumeKind
 
-FILE_FORMATS: tuple[ModuleType, ...] = (tiff,)
+FILE_FORMATS: tuple[ModuleType, ...] = (tiff, png)
 """Each has NAME, SUFFIXES (lower case) and open_path(path, options, kind); the one for HDF5 also
 takes a dataset."""
-PLANE_FORMATS: tuple[ModuleType, ...] = (tiff,)
+PLANE_FORMATS: tuple[ModuleType, ...] = (tiff, png)
 """As `FILE_FORMATS`; open_path then takes a folder."""
 FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, precomputed)
 """Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
