@@ -20,6 +20,10 @@ from asem.cli.progress import show_progress
 from asem.cli.streams import escape_control_characters
 from asem.config import shorten
 
+ExportFormatName = Literal[
+    "tiff", "png", "bigtiff", "mrc", "ome-zarr-0.4", "ome-zarr-0.5", "n5", "precomputed"
+]
+
 
 def demo(
     directory: Path, /, *, overwrite: Flag = False, output_options: OutputOptions = DEFAULT_OUTPUT
@@ -164,30 +168,45 @@ def export(
     destination: Path,
     /,
     *,
+    format: ExportFormatName | None = None,  # noqa: A002 (the name of the option)
     like: Path | None = None,
     overwrite: Flag = False,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Export an image as TIFF planes on its original grid; voxels without data are zero.
+    """Export an image as planes, BigTIFF, MRC, OME-Zarr, N5 or neuroglancer precomputed.
+
+    TIFF and PNG store no position: they are written on the original grid of the image; voxels
+    without data are zero. The other formats store the position, and OME-Zarr, N5 and precomputed
+    the pyramid.
 
     Parameters
     ----------
     source
         Image to export.
     destination
-        Folder to create.
+        Folder or file to create.
+    format
+        tiff (planes, the default), png (planes), bigtiff (one file, *.tif), mrc (*.mrc),
+        ome-zarr-0.5 (*.zarr), ome-zarr-0.4 (for programs that read no Zarr 3), n5 (*.n5) or
+        precomputed (*.precomputed). By default the suffix of DESTINATION chooses it.
     like
-        Use the original grid of this image.
+        Use the original grid of this image; for planes, bigtiff and mrc.
     overwrite
-        Replace the folder of TIFF planes at DESTINATION.
+        Replace an export of the same format at DESTINATION.
     """
     from asem.workflows.exporting import export_volume
 
     with show_progress() as report_progress:
         planes = export_volume(
-            source, destination, like=like, overwrite=overwrite, progress=report_progress
+            source,
+            destination,
+            format_name=format,
+            like=like,
+            overwrite=overwrite,
+            progress=report_progress,
         )
-    print_result({"folder": str(destination), "planes": planes}, as_json=output_options.json)
+    kind = "folder" if destination.is_dir() else "file"
+    print_result({kind: str(destination), "planes": planes}, as_json=output_options.json)
 
 
 def clahe(
