@@ -97,8 +97,8 @@ def _check(request: ExportRequest) -> None:
             MAX_SHIFT_VOXELS
         ):
             LOG.warning(
-                "%s: precomputed volumes start at whole voxels; other programs place level %d (of "
-                "%d) %s nm (z, y, x) too far along the axes, asem reads its exact offset",
+                "%s: precomputed volumes start at whole voxels: in other programs level %d of %d "
+                "is shifted by %s nm (z, y, x); asem reads its exact offset",
                 request.volume.name,
                 number,
                 len(shifts),

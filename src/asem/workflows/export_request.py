@@ -98,11 +98,14 @@ class ExportFormat:
 
     def check_replaceable(self, path: Path, *, overwrite: bool) -> None:
         """Raise FileExistsError unless `path` is an export in this format that may be replaced."""
-        foreign = self.find_foreign(path)
+        foreign, advice = self.find_foreign(path), "give another path"
         if foreign is not None:
-            holds = f"holds more than an export ({foreign})"
-            problem = "is no export in this format" if foreign == Path() else holds
-            raise FileExistsError(f"{path} {problem}; it is not replaced: give another path")
+            problem = "exists already and is not an export of asem in this format"
+            if foreign != Path():
+                problem, advice = f"holds more than an export ({foreign})", f"move it or {advice}"
+            raise FileExistsError(
+                f"{path} {problem}; it is not replaced, even with --overwrite: {advice}"
+            )
         if not overwrite:
             raise FileExistsError(f"{path} exists already; give --overwrite to replace it")
 
