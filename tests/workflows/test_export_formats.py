@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from typing import get_args
 
 import imagecodecs
 import mrcfile
@@ -14,11 +15,12 @@ from yaozarrs import v04
 
 from asem.blocks.output_image import create_image
 from asem.cli import main
+from asem.cli.options import ExportFormatName
 from asem.volume.address import Address
 from asem.volume.formats.detect import open_source_image
 from asem.volume.sources import open_source, open_volume
 from asem.volume.volume import OriginalGrid, Volume
-from asem.workflows import export_precomputed
+from asem.workflows import export_image, export_n5, export_planes, exporting
 from asem.workflows.exporting import export_volume
 
 SHAPE = (9, 70, 127)
@@ -344,17 +346,47 @@ def test_a_voxel_of_a_level_that_is_zero_everywhere(tmp_path):
     make_image(tmp_path / "raw", np.zeros((5, 6, 7), np.uint8))
     export_volume(tmp_path / "raw", tmp_path / "out.precomputed")
     assert len(list((tmp_path / "out.precomputed/s0").iterdir())) == 1
-    assert export_precomputed.NAME == "precomputed"
 
 
 def test_a_full_disk_is_named(make, tmp_path, monkeypatch, capsys):
     """tifffile writes to /dev/full through the file that `export_planes` opens."""
     make("uint16", shape=(2, 300, 400), offset_nm=(0.0,) * 3)
     monkeypatch.chdir(tmp_path)
-    from asem.workflows import export_planes
 
     opened = export_planes._PlainFile
     monkeypatch.setattr(export_planes, "_PlainFile", lambda path, mode: opened("/dev/full", mode))
     assert main(["export", "raw", "out.tif"]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_a_fault_of_a_chunked_writer_is_one_line(make, tmp_path, monkeypatch, capsys):
+    make("uint16", shape=(2, 3, 4))
+    monkeypatch.chdir(tmp_path)
+
+    class Full:
+        def __getitem__(self, index):
+            return self
+
+        def write(self, voxels):
+            raise ValueError("RESOURCE_EXHAUSTED: no space [context]\nmore lines")
+
+    monkeypatch.setattr(export_n5, "create_store", lambda *_, **__: Full())
+    assert main(["export", "raw", "out.n5"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "writing failed: RESOURCE_EXHAUSTED: no space" in line
+    assert not (tmp_path / "out.n5").exists()
+
+
+def test_an_export_of_an_export(make, tmp_path):
+    """Formats are read without an import where they state the voxel size."""
+    voxels = make("uint16")
+    for source, out in (("raw", "a.precomputed"), ("a.precomputed", "b.zarr"), ("b.zarr", "c.n5")):
+        export_volume(tmp_path / source, tmp_path / out)
+    assert_same(tmp_path / "b.zarr", voxels)
+    assert len(list((tmp_path / "c.n5").glob("s*"))) == 2
+
+
+def test_the_command_offers_every_format():
+    names = {form.name for form in exporting.FORMATS} | {export_image.NAME}
+    assert set(get_args(ExportFormatName)) == names

@@ -7,6 +7,7 @@ from typing import Literal
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
+    ExportFormatName,
     Flag,
     OutputOptions,
     SignedText,
@@ -19,10 +20,6 @@ from asem.cli.printing import print_result
 from asem.cli.progress import show_progress
 from asem.cli.streams import escape_control_characters
 from asem.config import shorten
-
-ExportFormatName = Literal[
-    "tiff", "png", "bigtiff", "mrc", "ome-zarr-0.4", "ome-zarr-0.5", "n5", "precomputed"
-]
 
 
 def demo(
@@ -175,20 +172,18 @@ def export(
 ) -> None:
     """Export an image as planes, BigTIFF, MRC, OME-Zarr, N5 or neuroglancer precomputed.
 
-    TIFF and PNG store no position: they are written on the original grid of the image; voxels
-    without data are zero. The other formats store the position, and OME-Zarr, N5 and precomputed
-    the pyramid.
+    TIFF and PNG store no position: they have the original grid of the image, zero without data.
+    The others store the position; OME-Zarr, N5 and precomputed also the pyramid.
 
     Parameters
     ----------
     source
         Image to export.
     destination
-        Folder or file to create.
+        Folder or file.
     format
-        tiff (planes, the default), png (planes), bigtiff (one file, *.tif), mrc (*.mrc),
-        ome-zarr-0.5 (*.zarr), ome-zarr-0.4 (for programs that read no Zarr 3), n5 (*.n5) or
-        precomputed (*.precomputed). By default the suffix of DESTINATION chooses it.
+        tiff and png are planes; ome-zarr-0.4 is for programs that read no Zarr 3. By default the
+        suffix chooses bigtiff (.tif), mrc, n5, precomputed or ome-zarr-0.5 (.zarr), else tiff.
     like
         Use the original grid of this image; for planes, bigtiff and mrc.
     overwrite

@@ -40,7 +40,11 @@ def copy_levels(request: ExportRequest, create: Callable[[int, Volume], Any]) ->
     for number, level in enumerate(request.levels):
         store = create(number, level)
         for block in split_into_blocks(level.roi, BLOCK):
-            store[block.slices].write(level.read(block)).result()
+            voxels = level.read(block)
+            try:
+                store[block.slices].write(voxels).result()
+            except ValueError as error:  # tensorstore's type of all errors
+                raise OSError(f"writing failed: {first_line(error)}") from error
             done += block.size
             request.progress(STAGE, done, total)
 
@@ -58,7 +62,7 @@ def create_store(folder: Path, driver: str, **spec: Any) -> Any:
     try:
         return ts.open({"driver": driver, "kvstore": kvstore, **spec}, create=True).result()
     except ValueError as error:
-        raise ValueError(f"{folder} cannot be created: {first_line(error)}") from error
+        raise ValueError(f"{driver} cannot store the image: {first_line(error)}") from error
 
 
 def update_document(path: Path, content: dict[str, Any]) -> None:
