@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from asem.volume import plane_stack, tiff_headers, tiff_stack
+from asem.volume import tiff_headers, tiff_planes, tiff_stack
 from asem.volume.tiff_sources import open_tiff_file, open_tiff_folder
 from asem.volume.tiff_stack import DEFAULT_TIFF_OPTIONS, TiffOptions
 
@@ -202,7 +202,7 @@ def test_a_fault_of_our_own_is_not_called_damage(tmp_path, monkeypatch):
     def broken(*_):
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(plane_stack, "_select_sample", broken)
+    monkeypatch.setattr(tiff_planes, "_select_sample", broken)
     with pytest.raises(KeyError, match="a mistake"):
         _ = stack[:, :, :]
     for module, name in (

@@ -7,6 +7,7 @@ from typing import Literal
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
+    ExportFormatName,
     Flag,
     OutputOptions,
     SignedText,
@@ -165,30 +166,43 @@ def export(
     destination: Path,
     /,
     *,
+    format: ExportFormatName | None = None,  # noqa: A002 (the name of the option)
     like: Path | None = None,
     overwrite: Flag = False,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Export an image as TIFF planes on its original grid; voxels without data are zero.
+    """Export an image as planes, BigTIFF, MRC, OME-Zarr, N5 or neuroglancer precomputed.
+
+    TIFF and PNG store no position: they have the original grid of the image, zero without data.
+    The others store the position; OME-Zarr, N5 and precomputed also the pyramid.
 
     Parameters
     ----------
     source
         Image to export.
     destination
-        Folder to create.
+        Folder or file.
+    format
+        tiff and png are planes; ome-zarr-0.4 is for programs that read no Zarr 3. By default the
+        suffix chooses bigtiff (.tif), mrc, n5, precomputed or ome-zarr-0.5 (.zarr), else tiff.
     like
-        Use the original grid of this image.
+        Use the original grid of this image; for planes, bigtiff and mrc.
     overwrite
-        Replace the folder of TIFF planes at DESTINATION.
+        Replace an export of the same format at DESTINATION.
     """
     from asem.workflows.exporting import export_volume
 
     with show_progress() as report_progress:
         planes = export_volume(
-            source, destination, like=like, overwrite=overwrite, progress=report_progress
+            source,
+            destination,
+            format_name=format,
+            like=like,
+            overwrite=overwrite,
+            progress=report_progress,
         )
-    print_result({"folder": str(destination), "planes": planes}, as_json=output_options.json)
+    kind = "folder" if destination.is_dir() else "file"
+    print_result({kind: str(destination), "planes": planes}, as_json=output_options.json)
 
 
 def clahe(

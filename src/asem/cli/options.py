@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -24,6 +24,10 @@ from asem.structures import preset_names
 if TYPE_CHECKING:
     from asem.blocks.executors import Executor
 
+ExportFormatName = Literal[
+    "tiff", "png", "bigtiff", "mrc", "ome-zarr-0.4", "ome-zarr-0.5", "n5", "precomputed"
+]
+"""A format that `asem export` writes."""
 SignedText = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 Flag = Annotated[bool, Parameter(negative="")]
 

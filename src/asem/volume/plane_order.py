@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 NUMBER_PATTERN = re.compile(r"((?:(?<==)[-+])?\d+(?:\.\d+)?)")
 """An integer or a number with a decimal point; signs are read after ``=`` only."""
 DIGITS_PATTERN = re.compile(r"(\d+)")
-SUFFIX_PATTERN = re.compile(r"(\.ome)?\.tiff?$", re.IGNORECASE)
+SUFFIX_PATTERN = re.compile(r"(\.ome)?\.(tiff?|png)$", re.IGNORECASE)
 CHANNEL_PATTERN = re.compile(r"(^|[^a-z])(c|ch|chan|channel|w|wavelength)[ _=-]?$", re.IGNORECASE)
 LENGTH_PATTERN = re.compile(r"^ ?(nm|um|µm|μm|mm)(?![a-zµμ])", re.IGNORECASE)
 
@@ -75,6 +75,23 @@ class _NameNumber:
 
     def subset(self, file_indices: Sequence[int]) -> "_NameNumber":
         return _NameNumber(tuple(self.texts[n] for n in file_indices), self.prefix, self.suffix)
+
+
+def list_plane_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files of a folder that have one of `suffixes`, without hidden ones; by name.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    files = [entry for entry in folder.iterdir() if entry.suffix.lower() in suffixes]
+    files = sorted(path for path in files if not (path.name.startswith(".") or path.is_dir()))
+    if not files:
+        allowed = ", ".join(f"*{suffix}" for suffix in suffixes)
+        name = suffixes[-1].removeprefix(".").upper()
+        raise ValueError(f"{folder} holds no {name} file ({allowed})")
+    return files
 
 
 def sort_planes(files: Sequence[Path], channel: str | None = None) -> list[Path]:

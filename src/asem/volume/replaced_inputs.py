@@ -7,16 +7,18 @@ files, remote ones by a digest of their metadata.
 from collections.abc import Iterable
 
 from asem.volume.address import Address
-from asem.volume.formats import tiff
-from asem.volume.formats.detect import format_name, open_source_image
+from asem.volume.formats.detect import PLANE_FORMATS, format_name, open_source_image
+from asem.volume.formats.source_image import SourceOptions
 from asem.volume.volume import Volume
+
+PLANE_FORMAT_NAMES = [module.NAME for module in PLANE_FORMATS]
 
 
 def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
     """Raise OSError where an input was replaced, moved or deleted since it was opened.
 
-    Call after all reading, before a result is published as finished. Planes of TIFF files are
-    checked when they are read (`asem.volume.plane_stack`).
+    Call after all reading, before a result is published as finished. Planes of files are checked
+    when they are read (`asem.volume.plane_stack`).
 
     Parameters
     ----------
@@ -35,8 +37,16 @@ def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
 def _is_replaced(volume: Volume) -> bool:
     address = Address.parse(volume.name)
     try:
-        if format_name(address) == tiff.NAME:
+        if format_name(address) in PLANE_FORMAT_NAMES:
             return False
-        return open_source_image(address, kind=volume.kind).identity != volume.identity
+        return _read_identity(address, volume) != volume.identity
     except (OSError, ValueError):
         return True
+
+
+def _read_identity(address: Address, volume: Volume) -> str:
+    try:
+        return open_source_image(address, kind=volume.kind).identity
+    except ValueError:  # several channels, on which the identity does not depend
+        first = SourceOptions(channel="0")
+        return open_source_image(address, first, volume.kind).identity

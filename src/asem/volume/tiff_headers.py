@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tifffile
 
 from asem.system.files import file_state
-from asem.volume.plane_stack import convert_tiff_errors, open_tiff, silence_tifffile
+from asem.volume.tiff_planes import convert_tiff_errors, open_tiff, silence_tifffile
 from asem.volume.tiff_tags import check_tags, parse_segment_offsets, read_palette
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE = 0, 1, 3

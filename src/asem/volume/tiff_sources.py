@@ -11,11 +11,12 @@ import numpy.typing as npt
 import tifffile
 
 from asem.volume.channel_selection import select_channel_planes
-from asem.volume.plane_order import sort_planes
-from asem.volume.plane_stack import PlaneStack, convert_tiff_errors, open_tiff, silence_tifffile
+from asem.volume.plane_order import list_plane_files, sort_planes
+from asem.volume.plane_stack import PlaneStack
 from asem.volume.tiff_headers import TiffFileInfo, TiffPageInfo, read_tiff_headers
 from asem.volume.tiff_metadata import PlaneIndex, StackMetadata, read_stack_metadata
 from asem.volume.tiff_page_checks import find_page_error
+from asem.volume.tiff_planes import convert_tiff_errors, open_tiff, silence_tifffile
 from asem.volume.tiff_stack import DEFAULT_TIFF_OPTIONS, TiffOptions, make_plane_stack
 
 LOG = logging.getLogger(__name__)
@@ -37,10 +38,7 @@ def open_tiff_folder(folder: Path, options: TiffOptions = DEFAULT_TIFF_OPTIONS) 
         message names the file.
     """
     folder = folder.resolve()  # workers may have another working directory
-    paths = [entry for entry in folder.iterdir() if entry.suffix.lower() in TIFF_SUFFIXES]
-    paths = sorted(path for path in paths if not (path.name.startswith(".") or path.is_dir()))
-    if not paths:
-        raise ValueError(f"{folder} holds no TIFF file (*.tif, *.tiff)")
+    paths = list_plane_files(folder, TIFF_SUFFIXES)
     if len(paths) == 1:
         return open_tiff_file(paths[0], options)
     files = {path: read_tiff_headers(path, with_description=path == paths[0]) for path in paths}

@@ -8,10 +8,11 @@ import numpy as np
 
 from asem.system.resources import check_free_memory
 from asem.volume.channel_selection import select_channel
-from asem.volume.plane_stack import Plane, PlaneStack
+from asem.volume.plane_stack import PlaneStack, check_equal_planes
 from asem.volume.tiff_headers import WHITE_IS_ZERO, TiffFileInfo, TiffPageInfo
 from asem.volume.tiff_metadata import StackMetadata
 from asem.volume.tiff_page_checks import find_page_error
+from asem.volume.tiff_planes import TIFF_READER, TiffPlane
 
 LOG = logging.getLogger(__name__)
 PIXEL_DTYPES = tuple(np.dtype(name) for name in (
@@ -67,7 +68,7 @@ def make_plane_stack(
         ):
             raise ValueError(f"{file.path}, page {page.index + 1} of {len(file.pages)}, {error}")
     planes = [_make_plane(file, page, sample) for file, page in pages]
-    _check_equal_planes(planes)
+    check_equal_planes(planes)
     if planes[0].byte_offset is None:  # a plane is decoded as a whole
         check_free_memory(pages[0][1].nbytes, f"a plane of {pages[0][0].path}")
     whites = find_white_values(pages, options.invert)
@@ -75,15 +76,16 @@ def make_plane_stack(
         replace(plane, white_value=white) for plane, white in zip(planes, whites, strict=True)
     ]
     _warn_of_orientation(pages)
-    return PlaneStack(tuple(planes), metadata.voxel_size if metadata is not None else (None,) * 3)
+    voxel_size = metadata.voxel_size if metadata is not None else (None,) * 3
+    return PlaneStack(tuple(planes), TIFF_READER, voxel_size)
 
 
-def _make_plane(file: TiffFileInfo, page: TiffPageInfo, sample: int | None) -> Plane:
+def _make_plane(file: TiffFileInfo, page: TiffPageInfo, sample: int | None) -> TiffPlane:
     if page.dtype is None or page.dtype not in PIXEL_DTYPES:
         allowed = ", ".join(dtype.name for dtype in PIXEL_DTYPES)
         raise ValueError(f"{file.path} has pixels of {page.dtype}; allowed: {allowed}")
     height, width = (page.shape[page.axes.index(axis)] for axis in "YX")
-    return Plane(
+    return TiffPlane(
         file.path,
         page.index,
         (height, width),
@@ -153,19 +155,3 @@ def _warn_of_orientation(sources: Sequence[FilePage]) -> None:
             rotated[0].path,
             rotated[1].orientation,
         )
-
-
-def _check_equal_planes(planes: Sequence[Plane]) -> None:
-    first = planes[0]
-    for plane in planes:
-        where = f"{plane.path}" + (f", page {plane.page_index + 1}" if plane.page_index else "")
-        if plane.shape != first.shape:
-            raise ValueError(
-                f"{where} has {plane.shape[0]} x {plane.shape[1]} pixels, but {first.path} has "
-                f"{first.shape[0]} x {first.shape[1]}; all planes must have one size"
-            )
-        if plane.dtype.newbyteorder("=") != first.dtype.newbyteorder("="):
-            raise ValueError(
-                f"{where} is {plane.dtype}, but {first.path} is {first.dtype}; all planes must "
-                "have one dtype"
-            )

@@ -1,38 +1,55 @@
-"""Export an image as TIFF planes on its original grid."""
+"""Export an image in another format: planes, one file, or a pyramid of chunks.
 
+::
+
+    tiff, png, bigtiff             store no position: on the original grid, zero outside the image
+    mrc                            the image, or the grid of another (`like`)
+    n5, precomputed, ome-zarr-...  the image with its pyramid
+"""
+
+import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from asem.blocks.output_nesting import check_output_path
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.system.folder_replacement import replace_folder
-from asem.system.overwrite_policy import OutputKind
+from asem.system.folder_replacement import replace_file_from_folder, replace_folder
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume import tiff_sources
-from asem.volume.block_grid import split_into_blocks
+from asem.volume.address import Address, local_paths
+from asem.volume.formats.detect import open_source_image
 from asem.volume.replaced_inputs import check_not_replaced
+from asem.volume.roi import format_shape, per_axis
 from asem.volume.sources import open_volume
-from asem.volume.volume import Volume, ZeroArray
-from asem.volume.zarr_arrays import CHUNK
+from asem.volume.volume import Volume, ZeroArray, format_nm
+from asem.workflows import export_image
+from asem.workflows.export_mrc import MRC
+from asem.workflows.export_n5 import N5
+from asem.workflows.export_planes import BIGTIFF, PNG_PLANES, write_tiff_planes
+from asem.workflows.export_precomputed import PRECOMPUTED
+from asem.workflows.export_request import ExportFormat, ExportRequest
+from asem.workflows.export_zarr2 import ZARR2
 
-MAX_SLAB_BYTES = 2**29
-"""Bytes read at a time: some planes, at most those of one chunk."""
+LOG = logging.getLogger(__name__)
 PLANES_IN_MEMORY = 3
 """Read, placed on the original grid, and encoded."""
 PLANE_OVERHEAD_BYTES = 4096
 """Header of a plane, and the unused end of its last block on disk."""
+MAX_COMPRESSION_RATIO = 1000
+"""Maximum expected ratio of the size of the voxels of an image to its size on disk."""
 
 
 def export_volume(
     source: Path,
     destination: Path,
     *,
+    format_name: str | None = None,
     like: Path | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> int:
-    """Write an image as one TIFF file per plane, on the grid from which it was cropped.
+    """Write an image in another format; formats without positions on the original grid.
 
     ::
 
@@ -40,20 +57,24 @@ def export_volume(
                         0 0 # # # 0 0        zero outside the volume
                         0 0 # # # 0 0
 
-    The folder gets its name when it is complete; an interrupted export leaves no folder.
+    The output gets its name when it is complete; an interrupted export leaves none. An OME-NGFF 0.5
+    image is resumed.
 
     Parameters
     ----------
     source
-        The image group to export.
+        The image to export, in any format.
     destination
-        The folder to create.
+        The folder or file to create.
+    format_name
+        A name of `FORMATS`; None: by the suffix of `destination`, else TIFF planes.
     like
-        Volume whose original grid is used instead of that of `source`.
+        Volume whose original grid is used instead of that of `source`; for formats without a
+        pyramid.
     overwrite
-        Replace a folder of planes at `destination` that asem exported.
+        Replace an export in the same format at `destination`.
     progress
-        Called after each slab of planes.
+        Called after each slab or block.
 
     Returns
     -------
@@ -64,12 +85,72 @@ def export_volume(
     ------
     FileExistsError
         `destination` exists and may not be replaced, or was created meanwhile.
+    ValueError
+        The format cannot store the image.
     """
+    chosen = choose_format(destination, format_name)
+    request = _make_request(source, chosen, like, progress)
+    if chosen is None:
+        sources = local_paths(source)
+        export_image.export_image(destination, request, sources=sources, overwrite=overwrite)
+        return request.canvas.shape[0]
+    chosen.check(request)
+    _warn_of_lost_position(chosen, request.canvas)
+    _check_free_space(chosen, request, destination)
+    check_output_path(destination)
+    check = partial(chosen.output_kind.check_replaceable, overwrite=overwrite)
+    if chosen.is_file:
+        with replace_file_from_folder(destination, check) as (folder, publish):
+            file = folder / destination.name
+            chosen.write(file, request)
+            check_not_replaced([request.volume])
+            publish(file)
+    else:
+        with replace_folder(destination, check) as folder:
+            chosen.write(folder, request)
+            check_not_replaced([request.volume])
+    return request.canvas.shape[0]
+
+
+def choose_format(destination: Path, format_name: str | None) -> ExportFormat | None:
+    """Return the format of an export; None: an OME-NGFF 0.5 image.
+
+    Raises
+    ------
+    ValueError
+        There is no format of this name.
+    """
+    suffix = destination.suffix.lower()
+    if format_name is None:
+        if suffix in export_image.SUFFIXES:
+            return None
+        return next((form for form in FORMATS if suffix in form.suffixes), TIFF_PLANES)
+    if format_name == export_image.NAME:
+        return None
+    by_name = {form.name: form for form in FORMATS}
+    if format_name not in by_name:
+        allowed = ", ".join((*by_name, export_image.NAME))
+        raise ValueError(f"there is no format {format_name}; allowed: {allowed}")
+    return by_name[format_name]
+
+
+def _make_request(
+    source: Path, form: ExportFormat | None, like: Path | None, progress: Progress
+) -> ExportRequest:
+    """Open an image and choose the grid to be written."""
     volume = open_volume(source)
+    name = source.resolve().name
+    if like is not None and (form is None or form.has_levels):
+        raise ValueError(
+            "--like is for planes, bigtiff and mrc; other formats store the position of the image"
+        )
+    levels = _open_levels(source, volume) if form is not None and form.has_levels else (volume,)
     if like is not None:
         reference = open_volume(like)
         volume.roi_of(reference)  # raises for another voxel size or a shift by part of a voxel
         volume = replace(volume, stated_grid=reference.original_grid)
+    elif form is None or form.stores_position:
+        return ExportRequest(name, volume, volume, levels, progress)
     canvas = volume.with_array(
         ZeroArray(volume.original_grid.shape, volume.dtype),
         offset_nm=volume.original_grid.origin_nm,
@@ -77,37 +158,48 @@ def export_volume(
         name=f"the original grid of {like or source}",
     )
     canvas.overlap_with(volume)  # raises where the grid has no voxel of the volume
-    _check_free_space(canvas, destination)
-    check_output_path(destination)
-    check = partial(EXPORT.check_replaceable, overwrite=overwrite)
-    with replace_folder(destination, check) as folder:
-        _write_planes(folder, source.resolve().name, canvas, volume, progress)
-        check_not_replaced([volume])
-    return canvas.shape[0]
+    return ExportRequest(name, volume, canvas, levels, progress)
 
 
-def _check_free_space(canvas: Volume, destination: Path) -> None:
-    """Raise ValueError where memory or disk cannot hold the planes, which are not compressed."""
+def _open_levels(source: Path, volume: Volume) -> tuple[Volume, ...]:
+    """Return the levels of an image as volumes, the finest first."""
+    image = open_source_image(Address.parse(source), kind=volume.kind)
+    coarser = [
+        Volume(
+            level.array,
+            per_axis(lambda size: size or 0.0, level.voxel_size),
+            level.offset_nm or (0.0, 0.0, 0.0),
+            kind=volume.kind,
+            name=f"{volume.name}#{number}",
+        )
+        for number, level in enumerate(image.levels[1:], 1)
+    ]
+    return (volume, *coarser)
+
+
+def _warn_of_lost_position(form: ExportFormat, canvas: Volume) -> None:
+    if not form.stores_position and any(canvas.offset_nm):
+        position = ",".join(f"{nm:.10g}" for nm in canvas.offset_nm)
+        LOG.warning(
+            "%s planes store no position: the first voxel is at %s nm (z, y, x); import them with "
+            "--offset-nm %s",
+            form.name,
+            format_nm(canvas.offset_nm),
+            position,
+        )
+
+
+def _check_free_space(form: ExportFormat, request: ExportRequest, destination: Path) -> None:
+    """Raise ValueError where memory or disk cannot hold the output."""
+    canvas, folder = request.canvas, destination.absolute().parent
     depth, height, width = canvas.shape
     plane_bytes = height * width * canvas.dtype.itemsize
-    check_free_memory(PLANES_IN_MEMORY * plane_bytes, f"a plane of {height} x {width} pixels")
+    if not form.has_levels:
+        check_free_memory(PLANES_IN_MEMORY * plane_bytes, f"a plane of {height} x {width} pixels")
     total_bytes = depth * (plane_bytes + PLANE_OVERHEAD_BYTES)
-    what = f"writing {depth} planes of {height} x {width} pixels"
-    check_free_disk(destination.absolute().parent, total_bytes, what)
-
-
-def _write_planes(
-    folder: Path, name: str, canvas: Volume, volume: Volume, progress: Progress
-) -> None:
-    """Write the planes of `canvas`, which contain `volume`, one slab at a time."""
-    depth, height, width = canvas.shape
-    digits = max(4, len(str(depth - 1)))
-    thickness = MAX_SLAB_BYTES // (height * width * canvas.dtype.itemsize)
-    for slab in split_into_blocks(canvas.roi, (max(1, min(CHUNK[0], thickness)), height, width)):
-        for z, plane in enumerate(canvas.read_aligned(volume, slab), slab.offset[0]):
-            path = folder / f"{name}_{z:0{digits}d}.tif"
-            tiff_sources.write_plane(path, plane, canvas.voxel_size[1:])
-        progress("export", slab.end[0] * height * width, canvas.roi.size)
+    if form.is_compressed:
+        total_bytes = depth * plane_bytes // MAX_COMPRESSION_RATIO
+    check_free_disk(folder, total_bytes, f"writing {format_shape(canvas.shape)} voxels")
 
 
 def _find_foreign(folder: Path) -> Path | None:
@@ -123,4 +215,5 @@ def _find_foreign(folder: Path) -> Path | None:
     return next(iter(others), None)
 
 
-EXPORT = OutputKind("an export", _find_foreign)
+TIFF_PLANES = ExportFormat("tiff", (), write_tiff_planes, _find_foreign)
+FORMATS = (TIFF_PLANES, PNG_PLANES, BIGTIFF, ZARR2, N5, PRECOMPUTED, MRC)

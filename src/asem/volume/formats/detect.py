@@ -12,7 +12,17 @@ from types import ModuleType
 
 from asem.volume import ngff
 from asem.volume.address import Address
-from asem.volume.formats import hdf5, mrc, n5, nifti, ome_zarr, tiff, zarr_array
+from asem.volume.formats import (
+    hdf5,
+    mrc,
+    n5,
+    nifti,
+    ome_zarr,
+    png,
+    precomputed,
+    tiff,
+    zarr_array,
+)
 from asem.volume.formats.container import describe_container
 from asem.volume.formats.folder import DOCUMENT_NAMES, FolderMetadata, read_folder
 from asem.volume.formats.source_image import (
@@ -22,12 +32,12 @@ from asem.volume.formats.source_image import (
 )
 from asem.volume.volume import VolumeKind
 
-FILE_FORMATS: tuple[ModuleType, ...] = (tiff, hdf5, mrc, nifti)
+FILE_FORMATS: tuple[ModuleType, ...] = (tiff, png, hdf5, mrc, nifti)
 """Each has NAME, SUFFIXES (lower case) and open_path(path, options, kind); that of HDF5 also
 takes a dataset."""
-PLANE_FORMATS: tuple[ModuleType, ...] = (tiff,)
+PLANE_FORMATS: tuple[ModuleType, ...] = (tiff, png)
 """As `FILE_FORMATS`; open_path then takes a folder."""
-FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, zarr_array, n5)
+FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, zarr_array, n5, precomputed)
 """Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
 recognizes a folder opens it."""
 
