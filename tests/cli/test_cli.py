@@ -96,7 +96,7 @@ def test_help_and_version(asem):
     ("words", "parts"),
     [
         (["predikt"], ["predikt"]),
-        (["info"], ["PATH"]),
+        (["info"], ["IMAGE"]),
         (["info", "a", "--colour"], ["--colour"]),
         (["info", "nowhere"], ["there is nothing at nowhere"]),
         (["train", "nowhere.toml"], ["nowhere.toml"]),

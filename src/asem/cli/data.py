@@ -8,7 +8,10 @@ from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
     Flag,
+    ImageAddress,
+    OptionalAddress,
     OutputOptions,
+    OutputPath,
     SignedText,
     WorkerOptions,
     open_requested_executor,
@@ -22,7 +25,11 @@ from asem.config import shorten
 
 
 def demo(
-    directory: Path, /, *, overwrite: Flag = False, output_options: OutputOptions = DEFAULT_OUTPUT
+    directory: OutputPath,
+    /,
+    *,
+    overwrite: Flag = False,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
     """Run the whole method on a small synthetic cell, in a few minutes.
 
@@ -44,8 +51,8 @@ def demo(
 
 
 def import_image(
-    source: Path,
-    destination: Path,
+    source: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     voxel_size: str | None = None,
@@ -61,12 +68,13 @@ def import_image(
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Convert a TIFF stack to an OME-Zarr image with a resolution pyramid.
+    """Convert a stack or image in another format to an OME-Zarr image with a pyramid.
 
     Parameters
     ----------
     source
-        Folder with one TIFF file per plane, a TIFF file with many pages, or an OME-Zarr image.
+        Path or URL: a folder with one TIFF file per plane, a TIFF file with many pages, or an image
+        in another format (docs/formats.md).
     destination
         Image to write, for instance cell.zarr/raw or cell.zarr/labels/mito.
     voxel_size
@@ -146,25 +154,25 @@ def parse_unlabelled(text: str | None) -> int | Literal["auto", "none"]:
         raise ValueError(f"--unlabelled {given}: write a whole number, or none") from error
 
 
-def info(path: Path, /, *, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
+def info(image: ImageAddress, /, *, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
     """Print shape, data type, voxel size, position, pyramid and provenance of an image.
 
     Parameters
     ----------
-    path
-        Image, for instance cell.zarr/raw.
+    image
+        Image or container, path or URL; for instance cell.zarr/raw.
     """
     from asem.workflows.describe import describe_volume
 
-    print_result(describe_volume(path), as_json=output_options.json)
+    print_result(describe_volume(image), as_json=output_options.json)
 
 
 def export(
-    source: Path,
-    destination: Path,
+    source: ImageAddress,
+    destination: OutputPath,
     /,
     *,
-    like: Path | None = None,
+    like: OptionalAddress = None,
     overwrite: Flag = False,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
@@ -173,11 +181,11 @@ def export(
     Parameters
     ----------
     source
-        Image to export.
+        Image to export, path or URL.
     destination
         Folder to create.
     like
-        Use the original grid of this image.
+        Use the original grid of this image, path or URL.
     overwrite
         Replace the folder of TIFF planes at DESTINATION.
     """
@@ -191,8 +199,8 @@ def export(
 
 
 def clahe(
-    raw: Path,
-    destination: Path,
+    raw: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     kernel: int = 128,
@@ -206,7 +214,7 @@ def clahe(
     Parameters
     ----------
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     destination
         Image to write, for instance cell.zarr/clahe.
     kernel
@@ -236,8 +244,8 @@ def clahe(
 
 
 def mask(
-    raw: Path,
-    destination: Path,
+    raw: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     config: Path | None = None,
@@ -252,7 +260,7 @@ def mask(
     Parameters
     ----------
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     destination
         Label image to write, for instance cell.zarr/mask: 1 inside, 0 outside.
     config

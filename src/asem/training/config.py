@@ -15,6 +15,7 @@ from asem.model.voxel_size_range import VoxelSizeRange, check_voxel_size_range
 from asem.structures import Structure, find_preset
 from asem.system.json_toml import read_toml
 from asem.training.recipes import ResolvedSettings, complete_settings
+from asem.volume.address import Address
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -115,13 +116,13 @@ class AugmentConfig(Config):
 
 
 class TrainingRegion(Config):
-    """Labelled part of a volume."""
+    """Labelled part of a volume; raw, labels and mask are paths or URLs."""
 
-    raw: Path
-    labels: Path
+    raw: Address
+    labels: Address
     roi: str | None = None
     """z0:z1,y0:y1,x0:x1 in voxels of raw; None: where there are labels."""
-    mask: Path | None = None
+    mask: Address | None = None
     """Mask of the specimen; voxels outside are ignored."""
 
 
@@ -225,9 +226,9 @@ class TrainConfig(Config):
             return tuple(
                 region.model_copy(
                     update={
-                        "raw": folder / region.raw,
-                        "labels": folder / region.labels,
-                        "mask": region.mask and folder / region.mask,
+                        "raw": region.raw.within(folder),
+                        "labels": region.labels.within(folder),
+                        "mask": region.mask and region.mask.within(folder),
                     }
                 )
                 for region in regions

@@ -96,7 +96,7 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
     Parameters
     ----------
     region
-        Paths of raw, labels and mask.
+        Addresses of raw, labels and mask.
     config
         The model's voxel size, and the range of voxel sizes that are not resampled.
 

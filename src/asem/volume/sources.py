@@ -8,13 +8,12 @@
 """
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asem.config import NmZYX
-from asem.volume.address import Address
+from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -39,7 +38,7 @@ USUAL_VOXEL_NM = (0.5, 1000.0)
 """From the voxels of transmission electron microscopes to those of light microscopes."""
 
 
-def open_volume(address: str | Path | Address, *, kind: VolumeKind | None = None) -> Volume:
+def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volume:
     """Open an image, in any format, that states its voxel size.
 
     Parameters
@@ -58,7 +57,8 @@ def open_volume(address: str | Path | Address, *, kind: VolumeKind | None = None
     ValueError
         It is not a finished image, or states no voxel size.
     """
-    image = open_source_image(Address.parse(address), kind=kind)
+    address = Address.parse(address)
+    image = open_source_image(address, kind=kind)
     size = image.levels[0].voxel_size
     if None in size:
         raise ValueError(
@@ -72,7 +72,7 @@ def open_volume(address: str | Path | Address, *, kind: VolumeKind | None = None
     )
 
 
-def open_labels(address: str | Path | Address) -> Volume:
+def open_labels(address: AddressLike) -> Volume:
     """Open a volume of labels; raise ValueError where it is an image."""
     labels = open_volume(address, kind="labels")
     if labels.kind != "labels":
@@ -87,7 +87,7 @@ def check_is_image(volume: Volume) -> None:
 
 
 def open_source(
-    address: str | Path | Address,
+    address: AddressLike,
     *,
     voxel_size: NmZYX | None = None,
     offset_nm: NmZYX | None = None,

@@ -1,14 +1,13 @@
 """Describe an image in any format: the fields of `asem info`."""
 
-from pathlib import Path
 from typing import Any
 
-from asem.volume.address import Address
+from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
 from asem.volume.volume import OriginalGrid
 
 
-def describe_volume(address: str | Path | Address) -> dict[str, Any]:
+def describe_volume(address: AddressLike) -> dict[str, Any]:
     """Describe an image without reading voxels.
 
     Parameters

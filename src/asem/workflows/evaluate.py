@@ -1,7 +1,6 @@
 """Score a prediction against labels, block by block."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from asem.image.morphology import ElementShape, zone_radii_in_voxels
 from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
 from asem.structures import load_structure
 from asem.system.resources import free_memory_bytes
+from asem.volume.address import AddressLike
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.roi import Roi, negate, parse_roi
@@ -31,14 +31,14 @@ BLOCK_SHAPE = (256, 256, 256)
 
 
 def evaluate_volume(
-    prediction: Path,
-    labels: Path,
+    prediction: AddressLike,
+    labels: AddressLike,
     *,
     structure_name: str | None = None,
     zone_out_nm: float | None = None,
     zone_in_nm: float | None = None,
     zone_shape: ElementShape = "diamond",
-    mask: Path | None = None,
+    mask: AddressLike | None = None,
     roi: str | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:

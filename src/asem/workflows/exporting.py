@@ -10,6 +10,7 @@ from asem.system.files import check_utf8_path
 from asem.system.folder_replacement import replace_folder
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume import tiff_sources
+from asem.volume.address import Address, AddressLike
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.sources import open_volume
@@ -25,10 +26,10 @@ PLANE_OVERHEAD_BYTES = 4096
 
 
 def export_volume(
-    source: Path,
+    source: AddressLike,
     destination: Path,
     *,
-    like: Path | None = None,
+    like: AddressLike | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> int:
@@ -45,7 +46,7 @@ def export_volume(
     Parameters
     ----------
     source
-        The image group to export.
+        The image to export.
     destination
         The folder to create.
     like
@@ -81,9 +82,16 @@ def export_volume(
     check_utf8_path(destination)
     check_not_within_output(destination)
     with replace_folder(destination, partial(_check_destination, overwrite=overwrite)) as folder:
-        _write_planes(folder, source.resolve().name, canvas, volume, progress)
+        _write_planes(folder, _plane_name(source), canvas, volume, progress)
         check_not_replaced([volume])
     return canvas.shape[0]
+
+
+def _plane_name(source: AddressLike) -> str:
+    """Return the start of the file names of planes."""
+    address = Address.parse(source)
+    is_folder = not address.is_remote and not address.dataset
+    return address.path.resolve().name if is_folder else address.name
 
 
 def _check_free_space(canvas: Volume, destination: Path) -> None:

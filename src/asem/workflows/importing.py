@@ -17,7 +17,7 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX, check_numbers, shorten
 from asem.image.labels import unlabelled_id
 from asem.volume import ngff
-from asem.volume.address import Address, local_paths
+from asem.volume.address import Address, AddressLike, local_paths
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
@@ -71,7 +71,7 @@ DEFAULT_IMPORT_OPTIONS = ImportOptions()
 
 
 def import_volume(
-    source: str | Path | Address,
+    source: AddressLike,
     destination: Path,
     *,
     voxel_size: NmZYX | None = None,

@@ -23,13 +23,14 @@ from asem.image.morphology import (
 from asem.structures import Structure
 from asem.system.resources import free_memory_bytes
 from asem.volume import ngff
+from asem.volume.address import AddressLike, local_paths
 from asem.volume.roi import IntZYX
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
 
 
 def label_volume(
-    source: Path,
+    source: AddressLike,
     destination: Path,
     structure: Structure,
     *,
@@ -75,8 +76,9 @@ def label_volume(
         "executor": executor,
         "progress": progress,
     }
+    sources = local_paths(source)
     outputs = [destination, *([exclusion_zone] if exclusion_zone else [])]
-    if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
+    if len({path.resolve() for path in (*sources, *outputs)}) < len(sources) + len(outputs):
         raise ValueError("SRC, DST and --exclusion-zone must be three different images")
     check_not_nested(outputs)
     radii, outside, inside = _widths_in_voxels(
@@ -88,14 +90,14 @@ def label_volume(
     check_halo_memory(annotation, halo, "the exclusion zone", free_bytes)
     only_zone = not overwrite and exclusion_zone is not None and _is_made_by(destination, request)
     if exclusion_zone is not None:  # before anything is deleted
-        check_destination(exclusion_zone, [source, destination], overwrite=overwrite)
+        check_destination(exclusion_zone, [*sources, destination], overwrite=overwrite)
     if not only_zone:
         with create_image(
             destination,
             annotation.zeros(annotation.roi),
             command="labels",
             request=request,
-            sources=[source],
+            sources=sources,
             inputs=[annotation],
             **options,
         ) as output:
@@ -109,7 +111,7 @@ def label_volume(
             labels.zeros(labels.roi, dtype=np.uint8),
             command="exclusion zone",
             request={**request, "shape": zone_shape},
-            sources=[source, destination],
+            sources=[*sources, destination],
             inputs=[labels],
             **options,
         ) as output:

@@ -100,4 +100,10 @@ class SourceImage:
                 f"{self.address}: it has {len(self.levels)} level{s}; the coarsest is "
                 f"#{len(self.levels) - 1}"
             )
-        return replace(self, levels=self.levels[number:], stated_grid=None)
+        return replace(
+            self,
+            address=replace(self.address, level=number),
+            levels=self.levels[number:],
+            identity=f"{self.identity}, level {number}",
+            stated_grid=None,
+        )
