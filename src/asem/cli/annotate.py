@@ -8,6 +8,7 @@ from asem.cli.options import (
     IN_PROCESS,
     Flag,
     ImageAddress,
+    OptionalIds,
     OptionalOutput,
     OutputOptions,
     OutputPath,
@@ -108,6 +109,7 @@ def labels(
     structure: str,
     exclusion_zone: OptionalOutput = None,
     zone_shape: Literal["diamond", "ball"] = "diamond",
+    ids: OptionalIds = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
@@ -133,6 +135,8 @@ def labels(
         cell.zarr/exclusion/mito.
     zone_shape
         Shape of the zone: diamond as in the paper, or ball, which is wider.
+    ids
+        Ids of SOURCE that are the structure, for instance 3,5-7; others are background.
     overwrite
         Replace the images at DESTINATION and EXCLUSION_ZONE.
     """
@@ -147,6 +151,7 @@ def labels(
             preset,
             exclusion_zone=exclusion_zone,
             zone_shape=zone_shape,
+            ids=ids,
             overwrite=overwrite,
             executor=executor,
             progress=report_progress,

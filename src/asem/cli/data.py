@@ -10,6 +10,7 @@ from asem.cli.options import (
     Flag,
     ImageAddress,
     OptionalAddress,
+    OptionalIds,
     OutputOptions,
     OutputPath,
     SignedText,
@@ -64,6 +65,7 @@ def import_image(
     voxel_size_override: Flag = False,
     window: SignedText = None,
     unlabelled: SignedText = None,
+    ids: OptionalIds = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
@@ -101,6 +103,8 @@ def import_image(
     unlabelled
         Label value of unlabelled voxels, or none. By default the maximum of the integer data type;
         an error if this value seems to be the foreground of a mask.
+    ids
+        Label ids of the structure, for instance 3,5-7: they are stored as 1, all others as 0.
     overwrite
         Replace the image at DESTINATION.
     """
@@ -112,6 +116,7 @@ def import_image(
         SourceOptions(channel, invert, voxel_size_override),
         window=parse_contrast_window(window) if window is not None else None,
         unlabelled=parse_unlabelled(unlabelled),
+        ids=ids,
     )
     with open_requested_executor(workers) as executor, show_progress() as report_progress:
         import_volume(

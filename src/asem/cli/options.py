@@ -14,6 +14,7 @@ from asem.cli.streams import escape_control_characters
 from asem.config import MAX_POSITION_NM, MAX_VOXEL_NM, MIN_VOXEL_NM, NmZYX, shorten
 from asem.structures import preset_names
 from asem.volume.address import Address, parse_output_path
+from asem.volume.id_selection import IdSelection
 
 if TYPE_CHECKING:
     from asem.blocks.executors import Executor
@@ -27,6 +28,10 @@ def _read_output_path(_: Any, tokens: Sequence[Token]) -> Path:
     return parse_output_path(tokens[0].value)
 
 
+def _read_ids(_: Any, tokens: Sequence[Token]) -> IdSelection:
+    return IdSelection.parse(tokens[0].value)
+
+
 ONE_WORD: dict[str, Any] = {"n_tokens": 1, "accepts_keys": False}
 ImageAddress = Annotated[Address, Parameter(converter=_read_address, **ONE_WORD)]
 """An image that a command reads: path or URL."""
@@ -34,6 +39,8 @@ OptionalAddress = Annotated[Address | None, Parameter(converter=_read_address, *
 OutputPath = Annotated[Path, Parameter(converter=_read_output_path, **ONE_WORD)]
 """An output: a local path."""
 OptionalOutput = Annotated[Path | None, Parameter(converter=_read_output_path, **ONE_WORD)]
+OptionalIds = Annotated[IdSelection | None, Parameter(converter=_read_ids, **ONE_WORD)]
+"""Ids of labels, ``3,5-7``."""
 SignedText = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 Flag = Annotated[bool, Parameter(negative="")]
 

@@ -9,6 +9,7 @@ from asem.cli.options import (
     Flag,
     ImageAddress,
     OptionalAddress,
+    OptionalIds,
     OptionalOutput,
     OutputOptions,
     OutputPath,
@@ -194,6 +195,7 @@ def evaluate(
     zone_shape: Literal["diamond", "ball"] = "diamond",
     mask: OptionalAddress = None,
     roi: str | None = None,
+    ids: OptionalIds = None,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
     """Score a prediction: precision, recall, F1 and IoU, with and without the exclusion zone.
@@ -217,6 +219,8 @@ def evaluate(
         Mask image, path or URL; voxels where it is 0 are not scored.
     roi
         Score only these voxels of PREDICTION, z0:z1,y0:y1,x0:x1.
+    ids
+        Ids of LABELS that are the structure, for instance 3,5-7; others are background.
     """
     from asem.workflows.evaluate import evaluate_volume
 
@@ -230,6 +234,7 @@ def evaluate(
             zone_shape=zone_shape,
             mask=mask,
             roi=roi,
+            ids=ids,
             progress=report_progress,
         )
     print_result(result, as_json=output_options.json)

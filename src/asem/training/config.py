@@ -16,6 +16,7 @@ from asem.structures import Structure, find_preset
 from asem.system.json_toml import read_toml
 from asem.training.recipes import ResolvedSettings, complete_settings
 from asem.volume.address import Address
+from asem.volume.id_selection import IdSelection
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -124,6 +125,9 @@ class TrainingRegion(Config):
     """z0:z1,y0:y1,x0:x1 in voxels of raw; None: where there are labels."""
     mask: Address | None = None
     """Mask of the specimen; voxels outside are ignored."""
+    ids: IdSelection | None = None
+    """Ids of labels that are the structure, for instance [3, 4, 5] or "3-5"; other ids are
+    background. None: all ids are the structure."""
 
 
 class TrainConfig(Config):

@@ -1,5 +1,6 @@
 """Score a prediction against labels, block by block."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,15 @@ from asem.structures import load_structure
 from asem.system.resources import free_memory_bytes
 from asem.volume.address import AddressLike
 from asem.volume.block_grid import split_into_blocks
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import select_ids
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.roi import Roi, negate, parse_roi
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
 from asem.workflows.probability_check import FOREGROUND_UINT8, check_probability
 
+LOG = logging.getLogger(__name__)
 BLOCK_SHAPE = (256, 256, 256)
 
 
@@ -40,6 +44,7 @@ def evaluate_volume(
     zone_shape: ElementShape = "diamond",
     mask: AddressLike | None = None,
     roi: str | None = None,
+    ids: IdSelection | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Score a prediction on the voxels that it shares with the labels (and the mask).
@@ -60,6 +65,8 @@ def evaluate_volume(
         Sample mask; only voxels that are not 0 in it are scored.
     roi
         Part of the prediction to score, ``z0:z1,y0:y1,x0:x1``.
+    ids
+        Ids of `labels` that are foreground, others are background; None: all ids are foreground.
     progress
         Progress callback.
 
@@ -69,7 +76,7 @@ def evaluate_volume(
         ``exclusion_zone`` (scores outside of the zone; None without one) and ``all``, each with
         precision, recall, f1, iou and voxels; and ``zone``, widths and shape of the zone.
     """
-    predicted, truth = open_volume(prediction), open_labels(labels)
+    predicted, truth = open_volume(prediction), select_ids(open_labels(labels), ids)
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
     sample = open_volume(mask) if mask else None
     common = predicted.overlap_with(truth)
@@ -95,6 +102,8 @@ def evaluate_volume(
         done += block.size
         progress("evaluate", done, common.size)
     check_not_replaced([predicted, truth, sample])
+    if ids is not None and total.true_positives + total.false_negatives == 0:
+        LOG.warning("%s has no scored voxel with the ids %s", truth.name, ids)
     zone = widths and {"out_nm": widths[0], "in_nm": widths[1], "shape": zone_shape}
     return {
         "exclusion_zone": outside_zone.scores() if widths else None,

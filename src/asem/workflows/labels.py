@@ -24,6 +24,8 @@ from asem.structures import Structure
 from asem.system.resources import free_memory_bytes
 from asem.volume import ngff
 from asem.volume.address import AddressLike, local_paths
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import select_ids
 from asem.volume.roi import IntZYX
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
@@ -36,6 +38,7 @@ def label_volume(
     *,
     exclusion_zone: Path | None = None,
     zone_shape: ElementShape = "diamond",
+    ids: IdSelection | None = None,
     overwrite: bool = False,
     executor: Executor = SERIAL_EXECUTOR,
     progress: Progress = no_progress,
@@ -59,6 +62,8 @@ def label_volume(
         same request, only the zone is written.
     zone_shape
         ``"diamond"`` as in the paper, or ``"ball"``, which is wider.
+    ids
+        Ids of `source` that are the structure, stored as 1; others are background. None: all.
     overwrite
         Replace images at `destination` and `exclusion_zone`.
     executor, progress
@@ -69,8 +74,10 @@ def label_volume(
     Volume
         The labels.
     """
-    annotation = open_labels(source)
+    annotation = select_ids(open_labels(source), ids)
     request = {"labels": annotation.identity, "structure": structure.model_dump(mode="json")}
+    if ids is not None:
+        request["ids"] = str(ids)
     options: dict[str, Any] = {
         "overwrite": overwrite,
         "executor": executor,
