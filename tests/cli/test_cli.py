@@ -203,7 +203,7 @@ def test_what_is_no_checkpoint(asem, cell, tmp_path):
 
 
 def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):
-    def interrupt(path):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("asem.workflows.describe.describe_volume", interrupt)

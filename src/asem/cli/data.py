@@ -1,4 +1,4 @@
-"""Commands for data: demo, import, info, export, clahe, mask."""
+"""Commands for data: demo, import, export, clahe, mask."""
 
 import sys
 from pathlib import Path
@@ -157,19 +157,6 @@ def parse_unlabelled(text: str | None) -> int | Literal["auto", "none"]:
     except ValueError as error:
         given = shorten(text, str)
         raise ValueError(f"--unlabelled {given}: write a whole number, or none") from error
-
-
-def info(image: ImageAddress, /, *, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
-    """Print shape, data type, voxel size, position, pyramid and provenance of an image.
-
-    Parameters
-    ----------
-    image
-        Image or container, path or URL; for instance cell.zarr/raw.
-    """
-    from asem.workflows.describe import describe_volume
-
-    print_result(describe_volume(image), as_json=output_options.json)
 
 
 def export(

@@ -4,27 +4,32 @@ from typing import Any
 
 from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
+from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
 from asem.volume.volume import OriginalGrid
 
 
-def describe_volume(address: AddressLike) -> dict[str, Any]:
+def describe_volume(
+    address: AddressLike, options: SourceOptions = DEFAULT_SOURCE_OPTIONS
+) -> dict[str, Any]:
     """Describe an image without reading voxels.
 
     Parameters
     ----------
     address
         Path or URL.
+    options
+        Channel, where there are several.
 
     Returns
     -------
     dict
         ``format``, ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level;
         None where the source states none), ``levels`` (the shape of each), ``chunk``, ``shard``
-        (None where the format has none), ``kind`` (None: not stated), ``window``, ``original`` (the
-        grid from which it was cropped), ``made_by`` and, for imported labels, ``voxels`` (numbers
-        of foreground, background and unlabelled voxels).
+        (None where the format has none), ``kind`` (None: not stated), ``channels`` (names),
+        ``window``, ``original`` (the grid from which it was cropped), ``made_by`` and, for imported
+        labels, ``voxels`` (numbers of foreground, background and unlabelled voxels).
     """
-    image = open_source_image(Address.parse(address))
+    image = open_source_image(Address.parse(address), options)
     level = image.levels[0]
     size, offset_nm, array = level.voxel_size, level.offset_nm, level.array
     facts = (image.made_by or {}).get("facts")
@@ -39,6 +44,7 @@ def describe_volume(address: AddressLike) -> dict[str, Any]:
         "chunk": _list_or_none(getattr(array, "chunk", None)),
         "shard": _list_or_none(getattr(array, "shard", None)),
         "kind": image.kind,
+        "channels": list(image.channel_names),
         "window": _list_or_none(image.window),
         "original": _describe_grid(image.stated_grid, array.shape, offset_nm),
         **counts,

@@ -70,6 +70,8 @@ class SourceImage:
         ``"image"`` or ``"labels"``; None: not stated.
     stated_grid, window, padding
         As in `asem.volume.volume.Volume`.
+    channel_names
+        Names of all channels, where the metadata has them.
     made_by
         Provenance, where asem wrote the image (`asem.provenance`).
     """
@@ -82,6 +84,7 @@ class SourceImage:
     stated_grid: OriginalGrid | None = None
     window: tuple[float, float] | None = None
     padding: tuple[float, ...] = ()
+    channel_names: tuple[str, ...] = ()
     made_by: dict[str, Any] | None = None
 
     def select_level(self, number: int | None) -> Self:
