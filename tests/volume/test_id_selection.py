@@ -10,8 +10,8 @@ from asem.volume.id_selection import MAX_ID, IdSelection
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("3,4,5", "3-5"),
-        ([3, 9, 4], "3-4,9"),
+        ("5,3,4", "3,4,5"),
+        ([3, 9, 4], "3,4,9"),
         (["1-2", 7], "1-2,7"),
         (" 8 - 9 , 1", "1,8-9"),
         (4, "4"),

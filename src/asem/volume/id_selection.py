@@ -20,7 +20,7 @@ _RANGE = re.compile(r"\s*(\d{1,20})\s*(?:-\s*(\d{1,20})\s*)?")
 
 @dataclass(frozen=True)
 class IdSelection:
-    """Set of ids, as sorted ranges that neither overlap nor touch.
+    """Set of ids, as sorted ranges that do not overlap.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class IdSelection:
     Examples
     --------
     >>> str(IdSelection.parse("5,3-4,9"))
-    '3-5,9'
+    '3-4,5,9'
     >>> IdSelection.parse([1, "7-8"]).contains(np.array([0, 1, 6, 7, 8, 9], np.uint8)).tolist()
     [False, True, False, True, True, False]
     """
@@ -54,7 +54,7 @@ class IdSelection:
             raise ValueError(f"{len(ranges)} ids are given; give 1 to {MAX_RANGES}")
         merged = ranges[:1]
         for first, last in ranges[1:]:
-            if first <= merged[-1][1] + 1:
+            if first <= merged[-1][1]:
                 merged[-1] = merged[-1][0], max(last, merged[-1][1])
             else:
                 merged.append((first, last))
