@@ -6,8 +6,8 @@
              bool                      uint8, 0 and 1
     labels   bool                      uint8
              signed                    unsigned of the same size; its largest value is unlabelled
-             values that mean unknown  unlabelled
-             values that mean absent   0
+             value of unlabelled       the largest value (COSEM: unknown)
+             value of background       0 (COSEM: absent)
              with ids 3,5-7            uint8: 1 for these ids, 0 for others, 255 unlabelled
 
 A view can be pickled if its array can.
@@ -49,7 +49,7 @@ def view_as_image(array: ArrayLike) -> ArrayLike:
 
 
 def view_as_labels(
-    array: ArrayLike, name: str, *, unknown: tuple[int, ...] = (), absent: tuple[int, ...] = ()
+    array: ArrayLike, name: str, *, background: int | None = None, unlabelled: int | None = None
 ) -> ArrayLike:
     """Return an array as unsigned ids: 0 is background, the largest value unlabelled.
 
@@ -59,8 +59,9 @@ def view_as_labels(
         Labels.
     name
         Of the source, for messages.
-    unknown, absent
-        Values that mean unlabelled and background.
+    background, unlabelled
+        Values of background and unlabelled voxels in the array; None: 0, and the largest of the
+        dtype.
 
     Raises
     ------
@@ -73,9 +74,9 @@ def view_as_labels(
             f"{name} is {dtype}, and labels are integers; import it: asem import {name} "
             "cell.zarr/labels/mito --kind labels"
         )
-    if dtype.kind == "u" and not unknown and not absent:
+    if dtype.kind == "u" and background is None and unlabelled is None:
         return array
-    return UnsignedLabels(array, name, unknown, absent)
+    return UnsignedLabels(array, name, background, unlabelled)
 
 
 def select_ids(labels: Volume, ids: IdSelection | None) -> Volume:
@@ -122,13 +123,6 @@ def merge_selected(labels: npt.NDArray[Any], ids: IdSelection) -> npt.NDArray[np
     return merged
 
 
-def _equals_any(voxels: npt.NDArray[Any], values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    equal = np.zeros(voxels.shape, np.bool_)
-    for value in values:
-        equal |= voxels == value
-    return equal
-
-
 @dataclass(frozen=True)
 class CastArray:
     """An array in another dtype, which can represent all values."""
@@ -156,14 +150,14 @@ class UnsignedLabels:
         Unsigned, signed or bool.
     name
         Of the source, for messages.
-    unknown, absent
-        Values that mean unlabelled and background.
+    background, unlabelled
+        Values of background and unlabelled voxels; None: 0, and the largest of the dtype.
     """
 
     array: ArrayLike
     name: str
-    unknown: tuple[int, ...] = ()
-    absent: tuple[int, ...] = ()
+    background: int | None = None
+    unlabelled: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -181,18 +175,22 @@ class UnsignedLabels:
         Raises
         ------
         ValueError
-            A value is negative and not in `unknown` or `absent`.
+            A value is negative, and neither `background` nor `unlabelled`.
         """
         stored = np.asarray(self.array[index])
         ids = stored.astype(self.dtype)
-        is_background = _equals_any(stored, self.absent)
-        is_unlabelled = _equals_any(stored, self.unknown)
+        is_background = stored == (0 if self.background is None else self.background)
+        is_unlabelled = stored == self._unlabelled_value(stored.dtype)
         if stored.dtype.kind == "i":
-            is_unlabelled |= stored == np.iinfo(stored.dtype).max
             self._check_sign(stored, (stored < 0) & ~is_background & ~is_unlabelled, index)
-        ids[is_background] = 0
         ids[is_unlabelled] = unlabelled_id(self.dtype)
+        ids[is_background] = 0
         return ids
+
+    def _unlabelled_value(self, dtype: np.dtype[Any]) -> int | None:
+        if self.unlabelled is not None or dtype.kind == "b":
+            return self.unlabelled
+        return int(np.iinfo(dtype).max)
 
     def _check_sign(
         self,
