@@ -1,6 +1,7 @@
 """Every verb reads images by their addresses: URLs, coarser levels, TIFF stacks."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from asem.workflows.mask import mask_volume
 from asem.workflows.predict import predict_inputs, predict_volume
 from asem.workflows.prediction_inputs import PredictionInputs
 from asem.workflows.segment import segment_volume
+from asem.workflows.train import train_model
 from web_server import serve
 
 SIZE = (10.0, 10.0, 10.0)
@@ -227,6 +229,28 @@ def test_a_training_region_of_selected_ids(classes, tmp_path):
     assert TrainConfig.model_validate(stored).train == config.train
 
 
+def test_other_ids_are_another_training(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    text = (cell / "train.toml").read_text()
+    settings = cell / "ids.toml"
+    settings.write_text(text.replace("[[train]]", "[[train]]\nids = [1]"))
+    with pytest.raises(FileExistsError, match=r"differs in train"):
+        train_model(settings, out=tmp_path / "run", resume=True)
+    settings.unlink()
+
+
+def test_a_run_that_was_stored_without_ids_is_resumed(cell, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run/run.json"
+    state = json.loads(file.read_text())
+    for region in state["checkpoint"]["training"]["train"]:
+        assert region.pop("ids") is None
+        assert isinstance(region["raw"], str)
+    file.write_text(json.dumps(state))
+    result = train_model(cell / "train.toml", out=tmp_path / "run", resume=True)
+    assert result["iteration"] == 6
+
+
 def tifffile_of(folder, voxels):
     path = folder / "grey.tif"
     tifffile.imwrite(path, (voxels % 7).astype(np.uint8))
@@ -297,6 +321,19 @@ def test_errors_are_one_line(words, message, tmp_path, monkeypatch, capsys):
     assert message in line
     assert "secret" not in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_on_the_command_line(classes, tmp_path, capsys):
+    folder, voxels = classes
+    words = ["import", f"{folder}/classes.tif", f"{tmp_path}/l", "--voxel-size", "10"]
+    assert main([*words, "--kind", "labels", "--ids", "3,5-6"]) == 0
+    assert (
+        main(["labels", f"{folder}/all", f"{tmp_path}/m", "--structure", "mito", "--ids", "3"]) == 0
+    )
+    assert main(["evaluate", f"{tmp_path}/l", f"{folder}/all", "--ids", "3,5-6", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["all"]["f1"] == 1
+    labels = open_volume(tmp_path / "l")
+    assert (labels.read(labels.roi) == expected(voxels)).all()
 
 
 def test_a_stated_offset_is_not_replaced(small, tmp_path, capsys):
