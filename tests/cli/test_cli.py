@@ -97,7 +97,7 @@ def test_help_and_version(asem):
     [
         (["predikt"], ["predikt", 'Did you mean "predict"?']),
         (["models", "lst"], ['Did you mean "list"?']),
-        (["info"], ["PATH"]),
+        (["info"], ["IMAGE"]),
         (["info", "a", "--colour"], ["--colour"]),
         (["import", "a", "b", "--voxelsize", "5"], ["Did you mean --voxel-size?"]),
         (["info", "nowhere"], ["there is nothing at nowhere"]),
@@ -133,7 +133,6 @@ def test_help_and_version(asem):
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:9,:,:"], ["leaves the volume"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:x,:,:"], ["is no ROI"]),
         (["import", "{empty}", "{tmp}/a", *SIZE], ["holds no TIFF plane"]),
-        (["info", "{planes}"], ["first `asem import` it"]),
         (["import", "{planes}", "{tmp}/a", "--voxel-size", "nan"], ["--voxel-size nan"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--offset-nm", "-inf"], ["--offset-nm -inf"]),
         (["demo", "{planes}"], ["exists already"]),
@@ -237,7 +236,7 @@ def test_what_is_no_checkpoint(asem, cell, tmp_path):
 
 
 def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):
-    def interrupt(path):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("asem.workflows.describe.describe_volume", interrupt)

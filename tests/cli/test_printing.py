@@ -141,7 +141,7 @@ def test_json_is_valid_whatever_the_metadata_hold(stack, capsys, number):
 
 
 def fail_with(monkeypatch, error):
-    def describe(path):
+    def describe(*_):
         raise error
 
     monkeypatch.setattr("asem.workflows.describe.describe_volume", describe)
@@ -238,8 +238,8 @@ def test_memory_of_a_gpu_that_ran_out(tmp_path, monkeypatch, capsys):
 def test_endless_recursion_ends(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def describe(path):
-        return describe(path)
+    def describe(*path):
+        return describe(*path)
 
     monkeypatch.setattr("asem.workflows.describe.describe_volume", describe)
     assert main(["info", "x"]) == 2

@@ -7,7 +7,11 @@ from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
     Flag,
+    ImageAddress,
+    OptionalIds,
+    OptionalOutput,
     OutputOptions,
+    OutputPath,
     WorkerOptions,
     open_requested_executor,
     with_preset_names,
@@ -18,10 +22,10 @@ from asem.structures import DEFAULT_STRUCTURE
 
 
 def annotate(
-    raw: Path,
+    raw: ImageAddress,
     /,
     *,
-    session: Path | None = None,
+    session: OptionalOutput = None,
     structure: str = DEFAULT_STRUCTURE,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
@@ -30,10 +34,11 @@ def annotate(
     Parameters
     ----------
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     session
         Folder of the strokes and accepted windows; by default cell.zarr/annotations, or
-        RAW.annotations next to another image. An existing session is resumed.
+        RAW.annotations next to another image, or for a URL in the working directory. An existing
+        session is resumed.
     structure
         Structure to annotate first; others can be chosen in the viewer.
     """
@@ -43,9 +48,9 @@ def annotate(
 
 
 def graphcut(
-    raw: Path,
-    strokes: Path,
-    destination: Path,
+    raw: ImageAddress,
+    strokes: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     roi: str | None = None,
@@ -58,10 +63,10 @@ def graphcut(
     Parameters
     ----------
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     strokes
-        Label image on the voxels of RAW: 1 foreground, 2 background, 0 no stroke. The region
-        that it covers is segmented.
+        Label image, path or URL, on the voxels of RAW: 1 foreground, 2 background, 0 no stroke. The
+        region that it covers is segmented.
     destination
         Label image to write: 1 foreground, 0 background.
     roi
@@ -99,13 +104,14 @@ def graphcut(
 
 @with_preset_names
 def labels(
-    source: Path,
-    destination: Path,
+    source: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     structure: str,
-    exclusion_zone: Path | None = None,
+    exclusion_zone: OptionalOutput = None,
     zone_shape: Literal["diamond", "ball"] = "diamond",
+    ids: OptionalIds = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
@@ -119,7 +125,8 @@ def labels(
     Parameters
     ----------
     source
-        Annotation, a label image: 0 is background, the maximum of the data type is unlabelled.
+        Annotation, a label image, path or URL: 0 is background, the maximum of the data type is
+        unlabelled.
     destination
         Label image to write, for instance cell.zarr/labels/mito.
     structure
@@ -130,6 +137,8 @@ def labels(
         cell.zarr/exclusion/mito.
     zone_shape
         Shape of the zone: diamond as in the paper, or ball, which is wider.
+    ids
+        Ids of SOURCE that are the structure, for instance 3,5-7; others are background.
     overwrite
         Replace the images at DESTINATION and EXCLUSION_ZONE.
     """
@@ -144,6 +153,7 @@ def labels(
             preset,
             exclusion_zone=exclusion_zone,
             zone_shape=zone_shape,
+            ids=ids,
             overwrite=overwrite,
             executor=executor,
             progress=report_progress,

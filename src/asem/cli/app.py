@@ -10,7 +10,7 @@ from rich.logging import RichHandler
 
 from asem import __version__
 from asem.cli.annotate import annotate, graphcut, labels
-from asem.cli.data import clahe, demo, export, import_image, info, mask
+from asem.cli.data import clahe, demo, export, import_image, mask
 from asem.cli.error_reports import (
     error_line,
     find_comma_advice,
@@ -18,6 +18,7 @@ from asem.cli.error_reports import (
     format_input_error,
     format_traceback,
 )
+from asem.cli.info import info
 from asem.cli.measure import instances
 from asem.cli.models import build_models_app
 from asem.cli.predict import evaluate, predict, segment

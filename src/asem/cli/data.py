@@ -1,4 +1,4 @@
-"""Commands for data: demo, import, info, export, clahe, mask."""
+"""Commands for data: demo, import, export, clahe, mask."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,11 @@ from asem.cli.options import (
     IN_PROCESS,
     ExportFormatName,
     Flag,
+    ImageAddress,
+    OptionalAddress,
+    OptionalIds,
     OutputOptions,
+    OutputPath,
     SignedText,
     WorkerOptions,
     open_requested_executor,
@@ -23,7 +27,11 @@ from asem.config import shorten
 
 
 def demo(
-    directory: Path, /, *, overwrite: Flag = False, output_options: OutputOptions = DEFAULT_OUTPUT
+    directory: OutputPath,
+    /,
+    *,
+    overwrite: Flag = False,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
     """Run the whole method on a small synthetic cell, in a few minutes.
 
@@ -45,8 +53,8 @@ def demo(
 
 
 def import_image(
-    source: Path,
-    destination: Path,
+    source: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     voxel_size: str | None = None,
@@ -58,16 +66,18 @@ def import_image(
     voxel_size_override: Flag = False,
     window: SignedText = None,
     unlabelled: SignedText = None,
+    ids: OptionalIds = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Convert a TIFF stack to an OME-Zarr image with a resolution pyramid.
+    """Convert a stack or image in another format to an OME-Zarr image with a pyramid.
 
     Parameters
     ----------
     source
-        Folder with one TIFF file per plane, a TIFF file with many pages, or an OME-Zarr image.
+        Path or URL: a folder with one TIFF file per plane, a TIFF file with many pages, or an image
+        in another format (docs/formats.md).
     destination
         Image to write, for instance cell.zarr/raw or cell.zarr/labels/mito.
     voxel_size
@@ -94,6 +104,8 @@ def import_image(
     unlabelled
         Label value of unlabelled voxels, or none. By default the maximum of the integer data type;
         an error if this value seems to be the foreground of a mask.
+    ids
+        Label ids of the structure, for instance 3,5-7: they are stored as 1, all others as 0.
     overwrite
         Replace the image at DESTINATION.
     """
@@ -105,6 +117,7 @@ def import_image(
         SourceOptions(channel, invert, voxel_size_override),
         window=parse_contrast_window(window) if window is not None else None,
         unlabelled=parse_unlabelled(unlabelled),
+        ids=ids,
     )
     with open_requested_executor(workers) as executor, show_progress() as report_progress:
         import_volume(
@@ -147,27 +160,13 @@ def parse_unlabelled(text: str | None) -> int | Literal["auto", "none"]:
         raise ValueError(f"--unlabelled {given}: write a whole number, or none") from error
 
 
-def info(path: Path, /, *, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
-    """Describe an image (shape, voxel size, position, provenance), a training run or a network.
-
-    Parameters
-    ----------
-    path
-        Image, for instance cell.zarr/raw; run directory of asem train, for instance runs/mito; a
-        checkpoint, or a converted model.
-    """
-    from asem.workflows.describe import describe
-
-    print_result(describe(path), as_json=output_options.json)
-
-
 def export(
-    source: Path,
-    destination: Path,
+    source: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     format: ExportFormatName | None = None,  # noqa: A002 (the name of the option)
-    like: Path | None = None,
+    like: OptionalAddress = None,
     overwrite: Flag = False,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
@@ -179,14 +178,14 @@ def export(
     Parameters
     ----------
     source
-        Image to export.
+        Image to export, path or URL.
     destination
         Folder or file.
     format
         tiff and png are planes; ome-zarr-0.4 is for programs that read no Zarr 3. By default the
         suffix chooses bigtiff (.tif), mrc, n5, precomputed or ome-zarr-0.5 (.zarr), else tiff.
     like
-        Use the original grid of this image; for planes, bigtiff and mrc.
+        Use the original grid of this image, path or URL; for planes, bigtiff and mrc.
     overwrite
         Replace an export of the same format at DESTINATION.
     """
@@ -206,8 +205,8 @@ def export(
 
 
 def clahe(
-    raw: Path,
-    destination: Path,
+    raw: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     kernel: int = 128,
@@ -221,7 +220,7 @@ def clahe(
     Parameters
     ----------
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     destination
         Image to write, for instance cell.zarr/clahe.
     kernel
@@ -251,8 +250,8 @@ def clahe(
 
 
 def mask(
-    raw: Path,
-    destination: Path,
+    raw: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     config: Path | None = None,
@@ -267,7 +266,7 @@ def mask(
     Parameters
     ----------
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     destination
         Label image to write, for instance cell.zarr/mask: 1 inside, 0 outside.
     config

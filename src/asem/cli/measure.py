@@ -1,12 +1,13 @@
 """Commands that measure segmentations: instances."""
 
-from pathlib import Path
-
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
     Flag,
+    ImageAddress,
+    OptionalOutput,
     OutputOptions,
+    OutputPath,
     WorkerOptions,
     open_requested_executor,
 )
@@ -15,12 +16,12 @@ from asem.cli.progress import show_progress
 
 
 def instances(
-    segmentation: Path,
-    destination: Path,
+    segmentation: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     min_size: int = 1,
-    sizes: Path | None = None,
+    sizes: OptionalOutput = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
@@ -30,7 +31,7 @@ def instances(
     Parameters
     ----------
     segmentation
-        Label image, for instance cell.zarr/predictions/mito/segmentation.
+        Label image, path or URL; for instance cell.zarr/predictions/mito/segmentation.
     destination
         Label image to write, for instance cell.zarr/predictions/mito/instances.
     min_size

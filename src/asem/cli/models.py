@@ -12,6 +12,7 @@ from asem.cli.options import (
     DEFAULT_OUTPUT,
     Flag,
     OutputOptions,
+    OutputPath,
     parse_voxel_size,
     with_preset_names,
 )
@@ -65,7 +66,7 @@ def list_models(*, output_options: OutputOptions = DEFAULT_OUTPUT) -> None:
 @with_preset_names
 def convert(
     file: Path,
-    destination: Path,
+    destination: OutputPath,
     /,
     *,
     structure: str | None = None,
@@ -108,7 +109,7 @@ def convert(
 
 def export(
     checkpoint: Path,
-    destination: Path,
+    destination: OutputPath,
     /,
     *,
     format: Literal["onnx", "bioimageio"],  # noqa: A002 - the option's name

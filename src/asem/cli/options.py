@@ -2,13 +2,13 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from asem.cli.streams import escape_control_characters
 from asem.config import (
@@ -20,10 +20,34 @@ from asem.config import (
     shorten,
 )
 from asem.structures import preset_names
+from asem.volume.address import Address, parse_output_path
+from asem.volume.id_selection import IdSelection
 
 if TYPE_CHECKING:
     from asem.blocks.executors import Executor
 
+
+def _read_address(_: Any, tokens: Sequence[Token]) -> Address:
+    return Address.parse(tokens[0].value)
+
+
+def _read_output_path(_: Any, tokens: Sequence[Token]) -> Path:
+    return parse_output_path(tokens[0].value)
+
+
+def _read_ids(_: Any, tokens: Sequence[Token]) -> IdSelection:
+    return IdSelection.parse(tokens[0].value)
+
+
+ONE_WORD: dict[str, Any] = {"n_tokens": 1, "accepts_keys": False}
+ImageAddress = Annotated[Address, Parameter(converter=_read_address, **ONE_WORD)]
+"""An image that a command reads: path or URL."""
+OptionalAddress = Annotated[Address | None, Parameter(converter=_read_address, **ONE_WORD)]
+OutputPath = Annotated[Path, Parameter(converter=_read_output_path, **ONE_WORD)]
+"""An output: a local path."""
+OptionalOutput = Annotated[Path | None, Parameter(converter=_read_output_path, **ONE_WORD)]
+OptionalIds = Annotated[IdSelection | None, Parameter(converter=_read_ids, **ONE_WORD)]
+"""Ids of labels, ``3,5-7``."""
 ExportFormatName = Literal[
     "tiff", "png", "bigtiff", "mrc", "ome-zarr-0.4", "ome-zarr-0.5", "n5", "precomputed"
 ]

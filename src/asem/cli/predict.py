@@ -7,7 +7,12 @@ from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
     Flag,
+    ImageAddress,
+    OptionalAddress,
+    OptionalIds,
+    OptionalOutput,
     OutputOptions,
+    OutputPath,
     WorkerOptions,
     open_requested_executor,
     with_preset_names,
@@ -18,13 +23,13 @@ from asem.cli.progress import show_progress
 
 def predict(
     checkpoint: Path | None = None,
-    raw: Path | None = None,
-    destination: Path | None = None,
+    raw: OptionalAddress = None,
+    destination: OptionalOutput = None,
     /,
     *,
     inputs: Path | None = None,
     roi: str | None = None,
-    mask: Path | None = None,
+    mask: OptionalAddress = None,
     threshold: float | None = None,
     mirror: Flag = False,
     device: str | None = None,
@@ -44,7 +49,7 @@ def predict(
     checkpoint
         Run directory of asem train (its best checkpoint), a checkpoint, or a converted model.
     raw
-        Image, for instance cell.zarr/raw.
+        Image, path or URL; for instance cell.zarr/raw.
     destination
         Image to write, for instance cell.zarr/predictions/mito/probability.
     inputs
@@ -53,7 +58,7 @@ def predict(
     roi
         Predict only these voxels of RAW, z0:z1,y0:y1,x0:x1.
     mask
-        Mask image; voxels where it is 0 are not predicted and are 0.
+        Mask image, path or URL; voxels where it is 0 are not predicted and are 0.
     threshold
         Write labels instead of the probability: 1 where the probability is at least this, else 0.
     mirror
@@ -132,12 +137,12 @@ def predict(
 
 
 def segment(
-    probability: Path,
-    destination: Path,
+    probability: ImageAddress,
+    destination: OutputPath,
     /,
     *,
     threshold: float = 0.5,
-    mask: Path | None = None,
+    mask: OptionalAddress = None,
     min_size: int = 0,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
@@ -148,13 +153,13 @@ def segment(
     Parameters
     ----------
     probability
-        Probability image of asem predict.
+        Probability image of asem predict, path or URL.
     destination
         Label image to write, for instance cell.zarr/predictions/mito/segmentation.
     threshold
         Voxels of at least this probability are foreground.
     mask
-        Mask image; voxels where it is 0 are background.
+        Mask image, path or URL; voxels where it is 0 are background.
     min_size
         Remove connected objects of fewer voxels.
     overwrite
@@ -180,16 +185,17 @@ def segment(
 
 @with_preset_names
 def evaluate(
-    prediction: Path,
-    labels: Path,
+    prediction: ImageAddress,
+    labels: ImageAddress,
     /,
     *,
     structure: str | None = None,
     zone_out_nm: float | None = None,
     zone_in_nm: float | None = None,
     zone_shape: Literal["diamond", "ball"] = "diamond",
-    mask: Path | None = None,
+    mask: OptionalAddress = None,
     roi: str | None = None,
+    ids: OptionalIds = None,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
     """Score a prediction: precision, recall, F1 and IoU, with and without the exclusion zone.
@@ -197,9 +203,9 @@ def evaluate(
     Parameters
     ----------
     prediction
-        Segmentation, or probability (at least 0.5 is foreground).
+        Segmentation, or probability (at least 0.5 is foreground); path or URL.
     labels
-        Ground truth labels; only the overlap with PREDICTION is scored.
+        Ground truth labels, path or URL; only the overlap with PREDICTION is scored.
     structure
         Preset of the exclusion zone: {PRESETS}, or a TOML file.
     zone_out_nm
@@ -210,9 +216,11 @@ def evaluate(
         Shape of the zone: diamond as in the paper, or ball, which is wider; report it with the
         score.
     mask
-        Mask image; voxels where it is 0 are not scored.
+        Mask image, path or URL; voxels where it is 0 are not scored.
     roi
         Score only these voxels of PREDICTION, z0:z1,y0:y1,x0:x1.
+    ids
+        Ids of LABELS that are the structure, for instance 3,5-7; others are background.
     """
     from asem.workflows.evaluate import evaluate_volume
 
@@ -226,6 +234,7 @@ def evaluate(
             zone_shape=zone_shape,
             mask=mask,
             roi=roi,
+            ids=ids,
             progress=report_progress,
         )
     print_result(result, as_json=output_options.json)

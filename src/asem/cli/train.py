@@ -5,6 +5,7 @@ from pathlib import Path
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     Flag,
+    OptionalOutput,
     OutputOptions,
 )
 from asem.cli.printing import print_result
@@ -15,7 +16,7 @@ def train(
     config: Path,
     /,
     *,
-    out: Path | None = None,
+    out: OptionalOutput = None,
     overwrite: Flag = False,
     resume: Flag = False,
     resume_at: int | None = None,
@@ -65,7 +66,7 @@ def finetune(
     config: Path,
     /,
     *,
-    out: Path | None = None,
+    out: OptionalOutput = None,
     overwrite: Flag = False,
     resume: Flag = False,
     no_resample: Flag = False,

@@ -15,13 +15,9 @@ from asem.image.morphology import (
     warn_zero_radius,
     zone_radii_in_voxels,
 )
+from asem.volume.label_views import unlabelled_id as unlabelled_id  # also exported
 from asem.volume.roi import IntZYX, per_axis
 from asem.volume.volume import Volume
-
-
-def unlabelled_id(dtype: np.dtype[Any]) -> int:
-    """Return the id of unlabelled voxels: the maximum of an unsigned dtype."""
-    return int(np.iinfo(dtype).max)
 
 
 def id_dtype(voxels: int) -> np.dtype[Any]:

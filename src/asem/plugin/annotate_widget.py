@@ -23,6 +23,7 @@ from asem.plugin.annotation_controller import AnnotationController
 from asem.plugin.annotation_model import AnnotationModel
 from asem.plugin.panel import PANEL_WIDTH, make_button, make_plain_label
 from asem.structures import DEFAULT_STRUCTURE
+from asem.volume.address import AddressLike
 from asem.workflows.annotation import open_session
 
 DOCK_TITLE = "Annotate (graph cut)"
@@ -34,7 +35,7 @@ def call_in_gui_thread(function: Callable[[], None]) -> None:
 
 
 def open_annotation(
-    raw: Path, folder: Path | None = None, structure: str = DEFAULT_STRUCTURE
+    raw: AddressLike, folder: Path | None = None, structure: str = DEFAULT_STRUCTURE
 ) -> AnnotationModel:
     """Open a volume and its annotations; needs no viewer, but starts Qt for its GUI thread."""
     volume, session = open_session(raw, folder)
@@ -82,7 +83,7 @@ class AnnotateWidget(QWidget):
         """Show a form with the path of the image."""
         active_layer = self.viewer.layers.selection.active
         self.raw_path.setText(str(active_layer.metadata.get("asem", "")) if active_layer else "")
-        self.raw_path.setPlaceholderText("cell.zarr/raw")
+        self.raw_path.setPlaceholderText("cell.zarr/raw, or a URL")
         self.raw_path.setAccessibleName("Raw image")
         browse = make_button("Browse...", "Select the image folder, e.g. cell.zarr/raw")
         browse.clicked.connect(self._browse)
@@ -112,7 +113,7 @@ class AnnotateWidget(QWidget):
 
     def _open_raw(self) -> None:
         try:
-            model = open_annotation(Path(self.raw_path.text()))
+            model = open_annotation(self.raw_path.text())
         except (ValueError, OSError) as error:
             self.message.setText(str(error))
             return

@@ -13,7 +13,7 @@ from asem.plugin.layers import WindowLayers
 from asem.plugin.mouse import Brush, make_drag_callback, voxel_at
 from asem.plugin.panel import Panel
 from asem.structures import PRESETS
-from asem.volume.volume import Volume
+from asem.workflows.annotation_paths import default_labels_path
 
 
 class AnnotationController:
@@ -59,7 +59,7 @@ class AnnotationController:
         panel.radius.setValue(self.brush.radius)
         panel.smoothing.setValue(model.boundary_options.smoothing_nm)
         panel.threshold.setValue(model.boundary_options.threshold)
-        panel.destination.setText(str(default_labels_path(model.volume, model.structure)))
+        panel.destination.setText(str(default_labels_path(model.volume.name, model.structure)))
 
     def _connect_panel(self) -> None:
         panel, model = self.panel, self.model
@@ -129,7 +129,7 @@ class AnnotationController:
             self.panel.structure.addItem(self.model.structure)
         self.panel.structure.setCurrentText(self.model.structure)
         self.panel.destination.setText(
-            str(default_labels_path(self.model.volume, self.model.structure))
+            str(default_labels_path(self.model.volume.name, self.model.structure))
         )
 
     def _prompt_structure(self) -> None:
@@ -170,8 +170,3 @@ class AnnotationController:
         for layer in self.layers.in_order:  # the active layer sets the pointer
             layer.cursor_size = (2 * brush.radius + 1) * min(self.model.volume.voxel_size)
             layer.cursor = style if brush.mode in STROKE_MODES else "standard"
-
-
-def default_labels_path(volume: Volume, structure: str) -> Path:
-    """Return the default path of the labels of a structure: `labels/STRUCTURE` next to raw."""
-    return Path(volume.name).parent / "labels" / structure

@@ -7,15 +7,18 @@ from pathlib import Path
 from asem.plugin.display_check import NOT_INSTALLED, check_qt_display
 from asem.structures import DEFAULT_STRUCTURE
 from asem.system.signals import forward_to_sigint_handler
+from asem.volume.address import AddressLike
 
 
-def annotate(raw: Path, session: Path | None = None, structure: str = DEFAULT_STRUCTURE) -> None:
+def annotate(
+    raw: AddressLike, session: Path | None = None, structure: str = DEFAULT_STRUCTURE
+) -> None:
     """Annotate a volume in a viewer; returns when it is closed.
 
     Parameters
     ----------
     raw
-        The image.
+        Path or URL of the image.
     session
         Folder of the annotations; None: next to the image.
     structure

@@ -15,6 +15,8 @@ from asem.model.voxel_size_range import VoxelSizeRange, check_voxel_size_range
 from asem.structures import Structure, find_preset, load_structure
 from asem.training.losses import find_loss
 from asem.training.recipes import ResolvedSettings, complete_settings
+from asem.volume.address import Address, local_paths
+from asem.volume.id_selection import IdSelection
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -115,14 +117,17 @@ class AugmentConfig(Config):
 
 
 class TrainingRegion(Config):
-    """Labelled part of a volume."""
+    """Labelled part of a volume; raw, labels and mask are paths or URLs."""
 
-    raw: Path
-    labels: Path
+    raw: Address
+    labels: Address
     roi: str | None = None
     """z0:z1,y0:y1,x0:x1 in voxels of raw; None: where there are labels."""
-    mask: Path | None = None
+    mask: Address | None = None
     """Mask of the specimen; voxels outside are ignored."""
+    ids: IdSelection | None = None
+    """Ids of labels that are the structure, for instance [3, 4, 5] or "3-5"; other ids are
+    background. None: all ids are the structure."""
 
 
 class TrainConfig(Config):
@@ -233,9 +238,9 @@ class TrainConfig(Config):
             return tuple(
                 region.model_copy(
                     update={
-                        "raw": folder / region.raw,
-                        "labels": folder / region.labels,
-                        "mask": region.mask and folder / region.mask,
+                        "raw": region.raw.within(folder),
+                        "labels": region.labels.within(folder),
+                        "mask": region.mask and region.mask.within(folder),
                     }
                 )
                 for region in regions
@@ -266,8 +271,7 @@ def check_region_files(config: TrainConfig, file: Path) -> None:
                 f"[[{table}]] {number} of {len(regions)}" if len(regions) > 1 else f"[[{table}]]"
             )
             for key in ("raw", "labels", "mask"):
-                path: Path | None = getattr(region, key)
-                if path is not None:
+                for path in local_paths(getattr(region, key)):
                     check_exists(path, f"{file}: '{key}' of {where}")
 
 

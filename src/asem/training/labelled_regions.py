@@ -16,6 +16,7 @@ from asem.training.config import TrainConfig, TrainingRegion
 from asem.training.targets import READ_BLOCK, TargetArray, TargetCodes, find_labelled_box
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import contrast_window_of, scale_to_unit
+from asem.volume.label_views import select_ids
 from asem.volume.roi import IntZYX, Roi, add, negate, parse_roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.volume import ArrayLike, Volume
@@ -97,7 +98,7 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
     Parameters
     ----------
     region
-        Paths of raw, labels and mask.
+        Addresses of raw, labels and mask.
     config
         The model's voxel size, and the range of voxel sizes that are not resampled.
 
@@ -111,11 +112,12 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
     voxel_size = network_voxel_size(fine.voxel_size, config.voxel_size, config.voxel_size_range)
     raw = view_at_voxel_size(fine, voxel_size, allow_resampling=config.resample)
     warn_about_resampling(fine, voxel_size)
-    labels = open_labels(region.labels)
+    labels = select_ids(open_labels(region.labels), region.ids)
     overlap = find_common_roi(fine, labels)
     selected = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
     roi = view_roi_within(overlap.intersect(selected), fine, raw)
     within = f" within {region.roi}" if region.roi else ""
+    within += f" (ids {region.ids})" if region.ids else ""
     if roi.size == 0:
         raise ValueError(
             f"{region.raw} and {labels.name} overlap in no whole voxel of the model{within}"

@@ -34,7 +34,7 @@ class Address:
     Parameters
     ----------
     location
-        Local path as given, or URL without trailing slash.
+        Local path, or URL; without trailing slash.
     dataset
         Path of a dataset in an HDF5 file, which starts with ``/``; empty: none.
     level
@@ -72,15 +72,15 @@ class Address:
             return cls(str(text))
         scheme = _SCHEME.match(text)
         if scheme is None and _exists(text):
-            return cls(text)
+            return cls(str(Path(text)))
         level = _LEVEL.fullmatch(text)
         location, number = (level[1], int(level[2])) if level else (text, None)
         if scheme is None:
             inner = None if _exists(location) else _DATASET.fullmatch(location)
-            return cls(inner[1], inner[2], number) if inner else cls(location, "", number)
+            path, dataset = (inner[1], inner[2]) if inner else (location, "")
+            return cls(str(Path(path)), dataset, number)
         if scheme[1].lower() == "file":
-            path = unquote(urlsplit(location).path)
-            return replace(cls.parse(path), level=number)
+            return replace(cls.parse(unquote(urlsplit(location).path)), level=number)
         inner = _DATASET.fullmatch(location)
         url, dataset = (inner[1], inner[2]) if inner else (location, "")
         return cls(_check_url(url), dataset, number)
@@ -148,10 +148,30 @@ class Address:
         )
 
 
-def local_paths(*addresses: str | Path | Address | None) -> list[Path]:
+AddressLike = str | Path | Address
+"""What functions take as the address of an image."""
+
+
+def local_paths(*addresses: AddressLike | None) -> list[Path]:
     """Return the local paths among addresses."""
     parsed = [Address.parse(address) for address in addresses if address is not None]
     return [path for address in parsed if (path := address.local_path) is not None]
+
+
+def parse_output_path(text: str | Path) -> Path:
+    """Read the path of an output.
+
+    Raises
+    ------
+    ValueError
+        It is a URL.
+    """
+    if isinstance(text, str) and (scheme := _SCHEME.match(text)):
+        raise ValueError(
+            f"{shorten(scheme[1], str)}://... is a URL, and outputs are local paths; write to a "
+            "local folder and copy it"
+        )
+    return Path(text)
 
 
 def _parse_value(value: Any) -> Address:

@@ -8,22 +8,24 @@
 """
 
 import logging
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from dataclasses import replace
+from functools import lru_cache
 
 from asem.config import NmZYX
-from asem.volume.address import Address
+from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
+    LabelValues,
     SourceImage,
     SourceOptions,
     StatedVoxelSize,
 )
+from asem.volume.label_views import dtype_of, view_as_image, view_as_labels
+from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import per_axis
 from asem.volume.volume import (
+    ArrayLike,
     OriginalGrid,
     Volume,
     VolumeKind,
@@ -39,7 +41,7 @@ USUAL_VOXEL_NM = (0.5, 1000.0)
 """From the voxels of transmission electron microscopes to those of light microscopes."""
 
 
-def open_volume(address: str | Path | Address, *, kind: VolumeKind | None = None) -> Volume:
+def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volume:
     """Open an image, in any format, that states its voxel size.
 
     Parameters
@@ -58,21 +60,29 @@ def open_volume(address: str | Path | Address, *, kind: VolumeKind | None = None
     ValueError
         It is not a finished image, or states no voxel size.
     """
-    image = open_source_image(Address.parse(address), kind=kind)
-    size = image.levels[0].voxel_size
+    address = Address.parse(address)
+    image = open_source_image(address, kind=kind)
+    size, array = image.levels[0].voxel_size, image.levels[0].array
     if None in size:
+        stated = "" if size == (None,) * 3 else f" (it states {_format_stated(size)})"
         raise ValueError(
-            f"{image.address} ({image.format}) does not state its voxel size; first import it: "
-            f"asem import {image.address} cell.zarr/raw --voxel-size z,y,x"
+            f"{address} ({image.format}) does not state its voxel size{stated}; first import it: "
+            f"asem import {address} cell.zarr/raw --voxel-size z,y,x"
         )
-    stated_kind = image.kind or kind or "image"
-    is_unsigned = _dtype_of(image).kind == "u"  # labels are
+    if isinstance(array, PlaneStack) and not array.can_read_rows:
+        _warn_of_compressed_planes(str(address))
+    resolved_kind = image.kind or kind or "image"
+    if resolved_kind == "labels" and kind is None and dtype_of(array).kind == "f":
+        resolved_kind = "image"  # `open_labels` raises the error
+    view = view_as_image(array)
+    if resolved_kind == "labels":
+        view = _view_as_labels(image, str(address))
     return _make_volume(
-        image, per_axis(lambda nm: nm or 0.0, size), stated_kind if is_unsigned else "image"
+        replace(image, address=address), per_axis(lambda nm: nm or 0.0, size), resolved_kind, view
     )
 
 
-def open_labels(address: str | Path | Address) -> Volume:
+def open_labels(address: AddressLike) -> Volume:
     """Open a volume of labels; raise ValueError where it is an image."""
     labels = open_volume(address, kind="labels")
     if labels.kind != "labels":
@@ -87,7 +97,7 @@ def check_is_image(volume: Volume) -> None:
 
 
 def open_source(
-    address: str | Path | Address,
+    address: AddressLike,
     *,
     voxel_size: NmZYX | None = None,
     offset_nm: NmZYX | None = None,
@@ -129,27 +139,48 @@ def open_source(
     size = resolve_voxel_size(name, level.voxel_size, voxel_size, override=override)
     warn_about_voxel_size(size, name)
     stated = per_axis(lambda own, given: given if own is None else own, level.voxel_size, size)
-    volume = _make_volume(image, stated, kind or image.kind or "image", offset_nm=offset_nm)
+    resolved_kind = kind or image.kind or "image"
+    view = view_as_image(level.array)  # `asem import` converts ids itself
+    if resolved_kind == "labels" and image.label_values is not None:
+        view = _view_as_labels(image, str(address))
+    volume = _make_volume(
+        replace(image, address=address), stated, resolved_kind, view, offset_nm=offset_nm
+    )
     return volume if same_voxel_size(size, stated) else _with_voxel_size(volume, size)
 
 
-def _dtype_of(image: SourceImage) -> np.dtype[Any]:
-    dtype = image.levels[0].array.dtype  # tensorstore has a dtype class of its own
-    numpy_dtype: np.dtype[Any] = np.dtype(getattr(dtype, "numpy_dtype", dtype))
-    return numpy_dtype
+def _view_as_labels(image: SourceImage, name: str) -> ArrayLike:
+    values = image.label_values or LabelValues()
+    return view_as_labels(
+        image.levels[0].array, name, background=values.background, unlabelled=values.unlabelled
+    )
+
+
+@lru_cache(maxsize=256)  # one warning for all readers of a stack in a command
+def _warn_of_compressed_planes(name: str) -> None:
+    LOG.warning(
+        "%s has compressed planes, which are decoded as a whole for each block; `asem import` "
+        "stores it for fast reading",
+        name,
+    )
+
+
+def _format_stated(size: StatedVoxelSize) -> str:
+    return ",".join("?" if nm is None else f"{nm:.6g}" for nm in size)
 
 
 def _make_volume(
     image: SourceImage,
     voxel_size: NmZYX,
     kind: VolumeKind,
+    array: ArrayLike,
     *,
     offset_nm: NmZYX | None = None,
 ) -> Volume:
-    """Return the volume of the finest level."""
+    """Return the volume of the finest level, read through a view of its array."""
     level = image.levels[0]
     return Volume(
-        level.array,
+        array,
         voxel_size,
         level.offset_nm or offset_nm or (0.0, 0.0, 0.0),
         kind=kind,
@@ -198,7 +229,7 @@ def resolve_voxel_size(
     ValueError
         An axis has no voxel size, or the two differ by more than 1 %.
     """
-    text = ",".join("?" if size is None else f"{size:.6g}" for size in source_size)
+    text = _format_stated(source_size)
     if user_size is None:
         z, y, x = source_size
         if z is None or y is None or x is None:

@@ -9,6 +9,7 @@
     cell.zarr/labels/mito              the accepted windows as labels; the rest is unlabelled
 """
 
+import logging
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,33 +35,21 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.labels import unlabelled_id
 from asem.structures import Structure
 from asem.system.resources import free_memory_bytes
+from asem.volume.address import Address, AddressLike, local_paths
 from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.roi import Roi, negate
 from asem.volume.sources import check_is_image, open_volume
 from asem.volume.volume import Volume
+from asem.workflows.annotation_paths import session_folder
 from asem.workflows.describe import describe_volume
 from asem.workflows.labels import label_volume
 
+LOG = logging.getLogger(__name__)
 WINDOW_EDGE = 200
 """Maximum edge of a window, voxels: it is prepared in seconds, and cut in a fraction of one."""
-ANNOTATIONS_FOLDER = "annotations"
 
 
-def session_folder(raw: Path) -> Path:
-    """Return the default folder of the annotations of an image.
-
-    Examples
-    --------
-    >>> session_folder(Path("/data/cell.zarr/raw")).as_posix()
-    '/data/cell.zarr/annotations'
-    >>> session_folder(Path("stack.tif")).as_posix()
-    'stack.tif.annotations'
-    """
-    cell = next((folder for folder in raw.absolute().parents if folder.suffix == ".zarr"), None)
-    return cell / ANNOTATIONS_FOLDER if cell else raw.with_name(f"{raw.name}.{ANNOTATIONS_FOLDER}")
-
-
-def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, AnnotationSession]:
+def open_session(raw: AddressLike, folder: Path | None = None) -> tuple[Volume, AnnotationSession]:
     """Open an image and its annotation session, or create the session.
 
     Parameters
@@ -80,7 +69,11 @@ def open_session(raw: Path, folder: Path | None = None) -> tuple[Volume, Annotat
     volume = open_volume(raw)
     check_is_image(volume)
     contrast_window_of(volume)  # or ValueError
-    session = AnnotationSession.open(folder or session_folder(raw), volume.identity, volume.shape)
+    if folder is None:
+        folder = session_folder(raw)
+        if Address.parse(raw).is_remote:
+            LOG.warning("%s: its annotations are in %s (--session)", volume.name, folder.resolve())
+    session = AnnotationSession.open(folder, volume.identity, volume.shape)
     return volume, session
 
 
@@ -155,7 +148,7 @@ def predict_window(
     from asem.workflows.predict import predict_volume  # torch imports slowly
 
     destination = session.folder / JOURNAL_FOLDER / "prediction"
-    raw = Path(volume.name)
+    raw = Address.parse(volume.name)
     prediction = predict_volume(
         checkpoint, raw, destination, roi=str(window), overwrite=True, progress=progress
     )
@@ -226,7 +219,7 @@ def save_labels(
         np.max([window.end for window in windows], 0).tolist(),
     )
     drawn = destination if preset is None else destination.with_name(f"{destination.name}_drawn")
-    sources = [session.folder, Path(volume.name)]
+    sources = [session.folder, *local_paths(volume.name)]
     for path in {drawn, destination}:
         check_destination(path, sources, overwrite=overwrite)
     # A copy, so that windows accepted meanwhile change nothing; one bit per voxel.

@@ -10,13 +10,14 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.clahe import ClaheConfig, clahe_voxel_bytes, compute_mappings, tile_group_bytes
 from asem.image.clahe_apply import equalize_lazily
 from asem.system.resources import check_free_memory, free_memory_bytes
+from asem.volume.address import AddressLike, local_paths
 from asem.volume.contrast import contrast_window_of
 from asem.volume.sources import check_is_image, open_volume
 from asem.volume.volume import Volume
 
 
 def clahe_volume(
-    raw: Path,
+    raw: AddressLike,
     destination: Path,
     *,
     config: ClaheConfig = ClaheConfig(),  # noqa: B008 (frozen)
@@ -58,7 +59,7 @@ def clahe_volume(
         template,
         command="clahe",
         request={"raw": volume.identity, **config.model_dump(mode="json")},
-        sources=[raw],
+        sources=local_paths(raw),
         inputs=[volume],
         overwrite=overwrite,
         executor=executor,

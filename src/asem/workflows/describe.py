@@ -1,29 +1,37 @@
 """Describe an image in any format, a run or a model: the fields of `asem info`."""
 
-from pathlib import Path
 from typing import Any
 
 from asem.blocks.output_nesting import CHECKPOINT_FILES, RUN_FILE
-from asem.volume.address import Address
+from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
+from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
 from asem.volume.volume import OriginalGrid
 
 
-def describe(address: str | Path | Address) -> dict[str, Any]:
+def describe(
+    address: AddressLike, options: SourceOptions = DEFAULT_SOURCE_OPTIONS
+) -> dict[str, Any]:
     """Describe an image, a run directory, a checkpoint or a converted model.
 
     Parameters
     ----------
     address
         One of them.
+    options
+        Channel of an image.
 
     Returns
     -------
     dict
         As from `describe_volume`, or from `asem.workflows.describe_run`.
     """
-    address = Address.parse(address)
-    path = address.local_path
+    return describe_training(address) or describe_volume(address, options)
+
+
+def describe_training(address: AddressLike) -> dict[str, Any]:
+    """Describe a run directory, a checkpoint or a converted model; empty for anything else."""
+    path = Address.parse(address).local_path
     if path is not None and (path / RUN_FILE).is_file():
         from asem.workflows.describe_run import describe_run  # torch imports slowly
 
@@ -32,27 +40,31 @@ def describe(address: str | Path | Address) -> dict[str, Any]:
         from asem.workflows.describe_run import describe_model
 
         return describe_model(path)
-    return describe_volume(address)
+    return {}
 
 
-def describe_volume(address: str | Path | Address) -> dict[str, Any]:
+def describe_volume(
+    address: AddressLike, options: SourceOptions = DEFAULT_SOURCE_OPTIONS
+) -> dict[str, Any]:
     """Describe an image without reading voxels.
 
     Parameters
     ----------
     address
         Path or URL.
+    options
+        Channel, where there are several.
 
     Returns
     -------
     dict
         ``format``, ``shape``, ``dtype``, ``voxel_size`` and ``offset_nm`` (nm, of the finest level;
         None where the source states none), ``levels`` (the shape of each), ``chunk``, ``shard``
-        (None where the format has none), ``kind`` (None: not stated), ``window``, ``original`` (the
-        grid from which it was cropped), ``made_by`` and, for imported labels, ``voxels`` (numbers
-        of foreground, background and unlabelled voxels).
+        (None where the format has none), ``kind`` (None: not stated), ``channels`` (names),
+        ``window``, ``original`` (the grid from which it was cropped), ``made_by`` and, for imported
+        labels, ``voxels`` (numbers of foreground, background and unlabelled voxels).
     """
-    image = open_source_image(Address.parse(address))
+    image = open_source_image(Address.parse(address), options)
     level = image.levels[0]
     size, offset_nm, array = level.voxel_size, level.offset_nm, level.array
     facts = (image.made_by or {}).get("facts")
@@ -67,6 +79,7 @@ def describe_volume(address: str | Path | Address) -> dict[str, Any]:
         "chunk": _list_or_none(getattr(array, "chunk", None)),
         "shard": _list_or_none(getattr(array, "shard", None)),
         "kind": image.kind,
+        "channels": list(image.channel_names),
         "window": _list_or_none(image.window),
         "original": _describe_grid(image.stated_grid, array.shape, offset_nm),
         **counts,

@@ -1,7 +1,7 @@
 """Score a prediction against labels, block by block."""
 
+import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,26 +21,31 @@ from asem.image.morphology import ElementShape, zone_radii_in_voxels
 from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
 from asem.structures import load_structure
 from asem.system.resources import free_memory_bytes
+from asem.volume.address import AddressLike
 from asem.volume.block_grid import split_into_blocks
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import select_ids
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.roi import Roi, negate, parse_roi
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
 from asem.workflows.probability_check import FOREGROUND_UINT8, check_probability
 
+LOG = logging.getLogger(__name__)
 BLOCK_SHAPE = (256, 256, 256)
 
 
 def evaluate_volume(
-    prediction: Path,
-    labels: Path,
+    prediction: AddressLike,
+    labels: AddressLike,
     *,
     structure_name: str | None = None,
     zone_out_nm: float | None = None,
     zone_in_nm: float | None = None,
     zone_shape: ElementShape = "diamond",
-    mask: Path | None = None,
+    mask: AddressLike | None = None,
     roi: str | None = None,
+    ids: IdSelection | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Score a prediction on the voxels that it shares with the labels (and the mask).
@@ -61,6 +66,8 @@ def evaluate_volume(
         Sample mask; only voxels that are not 0 in it are scored.
     roi
         Part of the prediction to score, ``z0:z1,y0:y1,x0:x1``.
+    ids
+        Ids of `labels` that are foreground, others are background; None: all ids are foreground.
     progress
         Progress callback.
 
@@ -70,7 +77,7 @@ def evaluate_volume(
         ``exclusion_zone`` (scores outside of the zone; None without one) and ``all``, each with
         precision, recall, f1, iou and voxels; and ``zone``, widths and shape of the zone.
     """
-    predicted, truth = open_volume(prediction), open_labels(labels)
+    predicted, truth = open_volume(prediction), select_ids(open_labels(labels), ids)
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
     sample = open_volume(mask) if mask else None
     common = find_common_roi(predicted, truth)
@@ -96,6 +103,8 @@ def evaluate_volume(
         done += block.size
         progress("evaluate", done, common.size)
     check_not_replaced([predicted, truth, sample])
+    if ids is not None and total.true_positives + total.false_negatives == 0:
+        LOG.warning("%s has no scored voxel with the ids %s", truth.name, ids)
     zone = widths and {"out_nm": widths[0], "in_nm": widths[1], "shape": zone_shape}
     return {
         "exclusion_zone": outside_zone.scores() if widths else None,

@@ -17,7 +17,7 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.system.folder_replacement import replace_file_from_folder, replace_folder
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume import tiff_sources
-from asem.volume.address import Address, local_paths
+from asem.volume.address import Address, AddressLike, local_paths
 from asem.volume.formats.detect import open_source_image
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.roi import format_shape, per_axis
@@ -41,11 +41,11 @@ MAX_COMPRESSION_RATIO = 1000
 
 
 def export_volume(
-    source: Path,
+    source: AddressLike,
     destination: Path,
     *,
     format_name: str | None = None,
-    like: Path | None = None,
+    like: AddressLike | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> int:
@@ -135,11 +135,11 @@ def choose_format(destination: Path, format_name: str | None) -> ExportFormat | 
 
 
 def _make_request(
-    source: Path, form: ExportFormat | None, like: Path | None, progress: Progress
+    source: AddressLike, form: ExportFormat | None, like: AddressLike | None, progress: Progress
 ) -> ExportRequest:
     """Open an image and choose the grid to be written."""
     volume = open_volume(source)
-    name = source.resolve().name
+    name = _name_of(source)
     if like is not None and (form is None or form.has_levels):
         raise ValueError(
             "--like is for planes, bigtiff and mrc; other formats store the position of the image"
@@ -161,7 +161,7 @@ def _make_request(
     return ExportRequest(name, volume, canvas, levels, progress)
 
 
-def _open_levels(source: Path, volume: Volume) -> tuple[Volume, ...]:
+def _open_levels(source: AddressLike, volume: Volume) -> tuple[Volume, ...]:
     """Return the levels of an image as volumes, the finest first."""
     image = open_source_image(Address.parse(source), kind=volume.kind)
     coarser = [
@@ -175,6 +175,13 @@ def _open_levels(source: Path, volume: Volume) -> tuple[Volume, ...]:
         for number, level in enumerate(image.levels[1:], 1)
     ]
     return (volume, *coarser)
+
+
+def _name_of(source: AddressLike) -> str:
+    """Return the start of the file names of planes."""
+    address = Address.parse(source)
+    is_folder = not address.is_remote and not address.dataset
+    return address.path.resolve().name if is_folder else address.name
 
 
 def _warn_of_lost_position(form: ExportFormat, canvas: Volume) -> None:

@@ -10,16 +10,18 @@ from asem.blocks.destination import check_destination
 from asem.blocks.output_image import create_image
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
+from asem.volume.address import AddressLike, local_paths
 from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.roi import parse_roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.volume import Volume
-from asem.workflows.annotation import check_free_memory, prepare_window, session_folder
+from asem.workflows.annotation import check_free_memory, prepare_window
+from asem.workflows.annotation_paths import session_folder
 
 
 def graphcut_volume(
-    raw: Path,
-    strokes: Path,
+    raw: AddressLike,
+    strokes: AddressLike,
     destination: Path,
     *,
     roi: str | None = None,
@@ -70,7 +72,7 @@ def graphcut_volume(
             raise ValueError(f"--roi {roi} and {stroke_volume.name} have no voxel in common")
     check_free_memory(region, volume, "take a part of it with --roi, or strokes that cover less")
     # Checked here, too, before the long computation.
-    check_destination(destination, [raw, strokes], overwrite=overwrite)
+    check_destination(destination, local_paths(raw, strokes), overwrite=overwrite)
     progress("supervoxels", 0, region.size)
     stroke_labels = volume.read_aligned(stroke_volume, region)
     prepared = prepare_window(volume, region, config, session_folder(raw))
@@ -94,7 +96,7 @@ def graphcut_volume(
         volume.zeros(region, dtype=np.uint8, kind="labels", window=None),
         command="graphcut",
         request=request,
-        sources=[raw, strokes],
+        sources=local_paths(raw, strokes),
         inputs=[volume, stroke_volume],
         overwrite=overwrite,
         progress=progress,

@@ -17,12 +17,14 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX, check_numbers, shorten
 from asem.image.labels import unlabelled_id
 from asem.volume import ngff
-from asem.volume.address import Address, local_paths
+from asem.volume.address import Address, AddressLike, local_paths
 from asem.volume.band_reading import BandArray
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import check_ids
 from asem.volume.roi import IntZYX, Roi, negate, parse_roi
 from asem.volume.sources import open_source
 from asem.volume.volume import Volume, VolumeKind
@@ -34,7 +36,8 @@ from asem.workflows.grey_histogram import (
     sum_value_counts,
 )
 from asem.workflows.label_checks import inspect_labels, split_into_slabs
-from asem.workflows.label_ids import UnlabelledOption, convert_to_ids, stored_dtype
+from asem.workflows.label_conversion import LabelConversion
+from asem.workflows.label_ids import UnlabelledOption, stored_dtype
 from asem.workflows.slab_buffer import check_slab_fits, open_slab_buffer
 
 MAX_BAND_BYTES = 2**27
@@ -55,18 +58,21 @@ class ImportOptions:
         Grey values of black and white; None: measured. For images of more than 8 bits.
     unlabelled
         Value that means unlabelled (`asem.workflows.label_checks.inspect_labels`).
+    ids
+        Ids of labels that are foreground, stored as 1, all others as 0; None: all are stored.
     """
 
     source_options: SourceOptions = DEFAULT_SOURCE_OPTIONS
     window: tuple[float, float] | None = None
     unlabelled: UnlabelledOption = "auto"
+    ids: IdSelection | None = None
 
 
 DEFAULT_IMPORT_OPTIONS = ImportOptions()
 
 
 def import_volume(
-    source: str | Path | Address,
+    source: AddressLike,
     destination: Path,
     *,
     voxel_size: NmZYX | None = None,
@@ -136,10 +142,13 @@ def import_volume(
         dtype = stored_dtype(volume.dtype, unlabelled)
         check_no_window(options.window, volume)
         check_destination(destination, local_paths(source), overwrite=overwrite)
-        counts = inspect_labels(volume, part, unlabelled, progress=progress)
+        if options.ids is not None:
+            check_ids(options.ids, volume.name, dtype)
+        counts = inspect_labels(volume, part, unlabelled, ids=options.ids, progress=progress)
     else:
         _check_image(volume, options)
-    cropped = volume.zeros(part, dtype=dtype, padding=volume.padding)
+    written_dtype = dtype if options.ids is None else np.dtype(np.uint8)
+    cropped = volume.zeros(part, dtype=written_dtype, padding=volume.padding)
     with create_image(
         destination,
         cropped,
@@ -153,7 +162,7 @@ def import_volume(
     ) as output:
         if counts is not None:
             output.provenance["voxels"] = counts.to_dict()
-        _copy_voxels(output, volume, part, unlabelled)
+        _copy_voxels(output, volume, part, LabelConversion(dtype, unlabelled, options.ids))
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
@@ -172,18 +181,20 @@ def _resolve_unlabelled(
     source: Address, volume: Volume, options: ImportOptions
 ) -> UnlabelledOption:
     """Replace ``"auto"`` by the largest value where the source is an image of labels."""
-    if options.unlabelled == "auto" and open_source_image(source, kind="labels").kind == "labels":
-        return unlabelled_id(volume.dtype)
+    image = open_source_image(source, kind="labels")
+    if options.unlabelled == "auto":
+        is_stated = image.kind == "labels" or image.label_values is not None
+        return unlabelled_id(volume.dtype) if is_stated else "auto"
+    if image.label_values is not None:
+        raise ValueError(f"{source} states its unlabelled value; leave out --unlabelled")
     return options.unlabelled
 
 
-def _copy_voxels(
-    output: OutputImage, volume: Volume, part: Roi, unlabelled: UnlabelledOption
-) -> None:
+def _copy_voxels(output: OutputImage, volume: Volume, part: Roi, convert: LabelConversion) -> None:
     """Copy a box of a volume to an output; measure contrast window and padding of an image."""
     value_counts = _make_copy_counts(output, volume, part)
     folder = output.path / JOURNAL_FOLDER
-    copy = _CopyBlock(volume, part.offset, output.array, folder, value_counts, unlabelled)
+    copy = _CopyBlock(volume, part.offset, output.array, folder, value_counts, convert)
     blocks = copy.split_into_blocks(output.volume.roi)
     largest = max(block.size for block in blocks) * volume.dtype.itemsize
     output.run(
@@ -206,13 +217,17 @@ def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any
         "invert": options.source_options.invert,
         "window": options.window,
         "unlabelled": options.unlabelled,
+        **({} if options.ids is None else {"ids": str(options.ids)}),
     }
 
 
 def _check_image(volume: Volume, options: ImportOptions) -> None:
     """Raise ValueError for options of labels, a wrong window, and a dtype that is not allowed."""
-    if options.unlabelled != "auto":
-        raise ValueError(f"{volume.name} is imported as an image; --unlabelled is for labels")
+    if options.unlabelled != "auto" or options.ids is not None:
+        option = "--ids" if options.ids is not None else "--unlabelled"
+        raise ValueError(
+            f"{volume.name} is imported as an image; {option} is for labels (--kind labels)"
+        )
     if volume.dtype.name not in DTYPES:
         raise ValueError(f"{volume.name} is {volume.dtype}; images are {', '.join(DTYPES)}")
     if volume.dtype == np.uint8:
@@ -268,7 +283,7 @@ class _CopyBlock:
     target: ZarrArray
     buffer_folder: Path
     value_counts: BlockResults | None
-    unlabelled: UnlabelledOption
+    convert: LabelConversion
 
     def split_into_blocks(self, roi: Roi) -> list[Roi]:
         """Split into bands, or into slabs where planes are decoded as a whole."""
@@ -307,5 +322,5 @@ class _CopyBlock:
         band_voxels = voxels[band.shift(negate(block.offset)).slices]
         check_finite(band_voxels, self.source.name)
         if self.source.kind == "labels":
-            band_voxels = convert_to_ids(band_voxels, self.target.dtype, self.unlabelled)
+            band_voxels = self.convert(band_voxels)
         return self.target.write(band.slices, band_voxels)

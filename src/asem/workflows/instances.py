@@ -20,6 +20,7 @@ from asem.image.components import (
     relabel_block,
 )
 from asem.image.labels import id_dtype
+from asem.volume.address import AddressLike, local_paths
 from asem.volume.roi import Roi
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
@@ -29,7 +30,7 @@ SIZE_COLUMNS = ("id", "voxels", "volume_nm3")
 
 
 def label_instances(
-    segmentation: Path,
+    segmentation: AddressLike,
     destination: Path,
     *,
     min_size: int = 1,
@@ -68,7 +69,8 @@ def label_instances(
     table = None
     if size_table is not None:
         header = ",".join(SIZE_COLUMNS)
-        table = SidecarFile(size_table, destination.resolve(), overwrite, header, (segmentation,))
+        inputs = tuple(local_paths(segmentation))
+        table = SidecarFile(size_table, destination.resolve(), overwrite, header, inputs)
         table.check()
     read = partial(read_unlabelled_as_background, read_block=source.read)
     with create_image(
@@ -76,7 +78,7 @@ def label_instances(
         source.zeros(source.roi, dtype=id_dtype(source.roi.size)),
         command="instances",
         request={"segmentation": source.identity, "min_size": min_size},
-        sources=[segmentation],
+        sources=local_paths(segmentation),
         inputs=[source],
         overwrite=overwrite,
         executor=executor,

@@ -13,6 +13,8 @@ from asem.config import shorten
 from asem.image.labels import unlabelled_id
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import merge_selected
 from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
@@ -72,7 +74,12 @@ class LabelCounts:
 
 
 def inspect_labels(
-    volume: Volume, roi: Roi, unlabelled: UnlabelledOption, *, progress: Progress = no_progress
+    volume: Volume,
+    roi: Roi,
+    unlabelled: UnlabelledOption,
+    *,
+    ids: IdSelection | None = None,
+    progress: Progress = no_progress,
 ) -> LabelCounts:
     """Read labels once, count and check them, and log warnings of probable mistakes.
 
@@ -85,16 +92,20 @@ def inspect_labels(
     unlabelled
         The value that means unlabelled; ``"auto"``: the maximum of an integer dtype; ``"none"``:
         none.
+    ids
+        The ids that are foreground; None: all.
     progress
         Called after each slab.
 
     Raises
     ------
     ValueError
-        A value is no id, or the largest of the dtype looks like the foreground of a mask.
+        A value is no id, the largest of the dtype looks like the foreground of a mask, or one of
+        `ids` does not occur.
     """
     dtype = stored_dtype(volume.dtype, unlabelled)
     counts = LabelCounts()
+    is_present = np.zeros(len(ids.ranges) if ids is not None else 0, np.bool_)
     unsigned = isinstance(unlabelled, int) and volume.dtype.kind == "u"
     if unsigned and unlabelled not in range(unlabelled_id(volume.dtype) + 1):
         raise ValueError(f"--unlabelled {shorten(unlabelled)} is no value of {volume.dtype}")
@@ -104,7 +115,13 @@ def inspect_labels(
         done += slab.size
         progress("labels", done, roi.size)
         _check_ids(voxels, slab, volume, dtype, unlabelled)
-        _add_counts(convert_to_ids(voxels, dtype, unlabelled), counts)
+        stored = convert_to_ids(voxels, dtype, unlabelled)
+        if ids is not None:
+            is_present |= ids.find_present(stored)
+            stored = merge_selected(stored, ids)
+        _add_counts(stored, counts)
+    if ids is not None:
+        ids.check_present(is_present, volume.name)
     if unlabelled == "none" and counts.unlabelled:
         largest = unlabelled_id(dtype)
         raise ValueError(f"{volume.name} holds {largest}; the largest allowed id is {largest - 1}")

@@ -23,18 +23,22 @@ from asem.image.morphology import (
 from asem.structures import Structure
 from asem.system.resources import free_memory_bytes
 from asem.volume import ngff
+from asem.volume.address import AddressLike, local_paths
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import select_ids
 from asem.volume.roi import IntZYX
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
 
 
 def label_volume(
-    source: Path,
+    source: AddressLike,
     destination: Path,
     structure: Structure,
     *,
     exclusion_zone: Path | None = None,
     zone_shape: ElementShape = "diamond",
+    ids: IdSelection | None = None,
     overwrite: bool = False,
     executor: Executor = SERIAL_EXECUTOR,
     progress: Progress = no_progress,
@@ -58,6 +62,8 @@ def label_volume(
         same request, only the zone is written.
     zone_shape
         ``"diamond"`` as in the paper, or ``"ball"``, which is wider.
+    ids
+        Ids of `source` that are the structure, stored as 1; others are background. None: all.
     overwrite
         Replace images at `destination` and `exclusion_zone`.
     executor, progress
@@ -68,15 +74,18 @@ def label_volume(
     Volume
         The labels.
     """
-    annotation = open_labels(source)
+    annotation = select_ids(open_labels(source), ids)
     request = {"labels": annotation.identity, "structure": structure.model_dump(mode="json")}
+    if ids is not None:
+        request["ids"] = str(ids)
     options: dict[str, Any] = {
         "overwrite": overwrite,
         "executor": executor,
         "progress": progress,
     }
+    sources = local_paths(source)
     outputs = [destination, *([exclusion_zone] if exclusion_zone else [])]
-    if len({path.resolve() for path in (source, *outputs)}) <= len(outputs):
+    if len({path.resolve() for path in (*sources, *outputs)}) < len(sources) + len(outputs):
         raise ValueError("SRC, DST and --exclusion-zone must be three different images")
     check_not_nested(outputs)
     radii, outside, inside = _widths_in_voxels(
@@ -88,14 +97,14 @@ def label_volume(
     check_halo_memory(annotation, halo, "the exclusion zone", free_bytes)
     only_zone = not overwrite and exclusion_zone is not None and _is_made_by(destination, request)
     if exclusion_zone is not None:  # before anything is deleted
-        check_destination(exclusion_zone, [source, destination], overwrite=overwrite)
+        check_destination(exclusion_zone, [*sources, destination], overwrite=overwrite)
     if not only_zone:
         with create_image(
             destination,
             annotation.zeros(annotation.roi),
             command="labels",
             request=request,
-            sources=[source],
+            sources=sources,
             inputs=[annotation],
             **options,
         ) as output:
@@ -109,7 +118,7 @@ def label_volume(
             labels.zeros(labels.roi, dtype=np.uint8),
             command="exclusion zone",
             request={**request, "shape": zone_shape},
-            sources=[source, destination],
+            sources=[*sources, destination],
             inputs=[labels],
             **options,
         ) as output:

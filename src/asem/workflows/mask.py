@@ -10,13 +10,14 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.map_overlap import check_halo_memory
 from asem.image.sample_mask import MaskConfig, mask_halo, write_mask
 from asem.system.resources import free_memory_bytes
+from asem.volume.address import AddressLike, local_paths
 from asem.volume.contrast import contrast_window_of
 from asem.volume.sources import check_is_image, open_volume
 from asem.volume.volume import Volume
 
 
 def mask_volume(
-    raw: Path,
+    raw: AddressLike,
     destination: Path,
     *,
     config: MaskConfig = MaskConfig(),  # noqa: B008 (frozen)
@@ -56,7 +57,7 @@ def mask_volume(
         volume.zeros(volume.roi, dtype=np.uint8, kind="labels", window=None),
         command="mask",
         request={"raw": volume.identity, **config.model_dump(mode="json")},
-        sources=[raw],
+        sources=local_paths(raw),
         inputs=[volume],
         overwrite=overwrite,
         executor=executor,

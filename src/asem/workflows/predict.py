@@ -23,6 +23,7 @@ from asem.model.block_prediction import STAGES, BlockPredictor
 from asem.model.device import Precision
 from asem.system.malloc_settings import retain_freed_memory
 from asem.system.npz import ArraySpec
+from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
 from asem.volume.volume import Volume
@@ -41,11 +42,11 @@ cores nearly all of the time, and further blocks would only use memory."""
 
 def predict_volume(
     checkpoint: Path,
-    raw: Path,
+    raw: AddressLike,
     destination: Path,
     *,
     roi: str | None = None,
-    mask: Path | None = None,
+    mask: AddressLike | None = None,
     threshold: float | None = None,
     mirror: bool = False,
     device: str = "auto",

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from asem.blocks.output_nesting import check_not_nested
 from asem.config import Config, check_exists
 from asem.model.device import Precision
+from asem.volume.address import Address, AddressLike, local_paths, parse_output_path
 
 MAX_TILE_OPTION = 4096
+OutputPath = Annotated[
+    Path, BeforeValidator(lambda x: parse_output_path(x) if isinstance(x, str) else x)
+]
 
 
 class PredictionModel(Config):
@@ -18,7 +22,7 @@ class PredictionModel(Config):
 
     checkpoint: Path
     """A run directory (its best checkpoint), a checkpoint, or a converted model."""
-    out: Path
+    out: OutputPath
     """The image group to write."""
     threshold: float | None = Field(default=None, gt=0, le=1)
     """Write whether the probability reaches this, as labels; None: write the probability."""
@@ -35,11 +39,11 @@ class PredictionModel(Config):
 class PredictionInput(Config):
     """One image and the networks that predict it; it is read once for all of them."""
 
-    raw: Path
-    """The image."""
+    raw: Address
+    """The image: path or URL."""
     roi: str | None = None
     """Predict only ``z0:z1,y0:y1,x0:x1`` in voxels of raw; the context around it is read, too."""
-    mask: Path | None = None
+    mask: Address | None = None
     """A volume that is not 0 where the specimen is; outside the result is 0, blocks are skipped."""
     clahe: bool = False
     """Equalize the contrast of raw as it is read, as `asem clahe` does for a whole volume."""
@@ -72,8 +76,8 @@ class PredictionInputs(Config):
                 )
                 for model in prediction.model
             )
-            mask = prediction.mask and folder / prediction.mask
-            update = {"raw": folder / prediction.raw, "mask": mask, "model": models}
+            mask = prediction.mask and prediction.mask.within(folder)
+            update = {"raw": prediction.raw.within(folder), "mask": mask, "model": models}
             return prediction.model_copy(update=update)
 
         inputs = tuple(map(resolve_paths, config.input))
@@ -90,15 +94,18 @@ class PredictionInputs(Config):
 
 def _check_files(prediction: PredictionInput, table: str, file: Path) -> None:
     """Raise FileNotFoundError if a file that a table of `file` names does not exist."""
-    named = [("raw", prediction.raw), ("mask", prediction.mask)]
-    named += [("checkpoint", model.checkpoint) for model in prediction.model]
-    for key, path in named:
-        if path is not None:
+    named: list[tuple[str, AddressLike | None]] = [
+        ("raw", prediction.raw),
+        ("mask", prediction.mask),
+        *(("checkpoint", model.checkpoint) for model in prediction.model),
+    ]
+    for key, address in named:
+        for path in local_paths(address):
             check_exists(path, f"{file}: '{key}' of {table}")
 
 
 def make_prediction_input(
-    checkpoint: Path, raw: Path, destination: Path, **options: Any
+    checkpoint: Path, raw: AddressLike, destination: Path, **options: Any
 ) -> PredictionInput:
     """Return the input of one image and one network, from the options of `predict_volume`."""
     model_options = {

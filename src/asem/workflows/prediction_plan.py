@@ -25,6 +25,7 @@ from asem.model.unet import lattice
 from asem.model.voxel_size_range import format_voxel_size_range, network_voxel_size
 from asem.system.resources import check_free_memory
 from asem.volume import ngff
+from asem.volume.address import local_paths
 from asem.volume.contrast import contrast_window_of
 from asem.volume.roi import Roi, parse_roi, per_axis
 from asem.volume.sources import check_is_image, open_volume
@@ -74,7 +75,7 @@ class PredictionPlan:
     Parameters
     ----------
     sources
-        The paths that are read, except for checkpoints.
+        The local paths that are read, except for checkpoints.
     raw, predicted_roi, mask
         The image, the predicted part, and the mask of its specimen.
     clahe
@@ -146,7 +147,7 @@ class PredictionPlan:
             _check_read_memory(planned, raw, predicted_roi, shards, free)
         ranks = rank_workers(workers)
         parallel_blocks = len(ranks) or len(workers[0].devices)
-        sources = (prediction.raw, *([prediction.mask] if prediction.mask else []))
+        sources = tuple(local_paths(prediction.raw, prediction.mask))
         devices = DevicePool(device, ranks or None)
         return cls(
             sources, raw, predicted_roi, mask, clahe, models, devices, parallel_blocks, shards

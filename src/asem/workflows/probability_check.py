@@ -1,14 +1,14 @@
 """Check that an image is a probability: 255 p as uint8, foreground from 128."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.volume import ngff
+from asem.volume.address import Address, AddressLike
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import BIN_COUNT, count_values
+from asem.volume.formats.detect import open_source_image
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image
 from asem.volume.volume import Volume
@@ -37,7 +37,7 @@ FOREGROUND_UINT8 = uint8_threshold(0.5)
 
 
 def check_probability(
-    path: Path,
+    address: AddressLike,
     volume: Volume,
     roi: Roi,
     *,
@@ -50,8 +50,8 @@ def check_probability(
 
     Parameters
     ----------
-    path, volume
-        The image group, and the opened volume.
+    address, volume
+        Address of the image, and the opened volume.
     roi
         Voxels to check.
     foreground_uint8
@@ -67,8 +67,9 @@ def check_probability(
     check_is_image(volume)
     advice = "if it holds labels, import it again with --kind labels"
     if volume.dtype != np.uint8:
-        raise ValueError(f"{path} is {volume.dtype}; a probability is uint8; {advice}")
-    if (ngff.read_image_metadata(path).asem_metadata.made_by or {}).get("command") == "predict":
+        raise ValueError(f"{address} is {volume.dtype}; a probability is uint8; {advice}")
+    made_by = open_source_image(Address.parse(address)).made_by or {}
+    if made_by.get("command") == "predict":
         return
     counts, done, pairs, equal_pairs = np.zeros(BIN_COUNT, np.int64), 0, 0, 0
     for block in split_into_blocks(roi, SHARD):
@@ -81,20 +82,20 @@ def check_probability(
     values = np.flatnonzero(counts)
     if values[-1] < foreground_uint8:
         raise ValueError(
-            f"{path} is an image with values up to {values[-1]} of 255, and a probability is "
+            f"{address} is an image with values up to {values[-1]} of 255, and a probability is "
             f"foreground from {foreground_uint8} on; {advice}"
         )
     below = values[(values > 0) & (values < foreground_uint8)]
     if below.size and equal_pairs > MAX_EQUAL_NEIGHBOUR_FRACTION * pairs:
         raise ValueError(
-            f"{path} is an image in which neighbouring values are equal, as ids are and a "
+            f"{address} is an image in which neighbouring values are equal, as ids are and a "
             f"probability is not; {advice}"
         )
     if values[values > 0].size > 1:
         LOG.warning(
             "%s was not written by asem predict; it is read as a probability, foreground from %d "
             "of 255 on; %s",
-            path,
+            address,
             foreground_uint8,
             advice,
         )

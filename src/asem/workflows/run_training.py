@@ -34,6 +34,7 @@ from asem.training.region_checks import check_regions
 from asem.training.training_loop import train
 from asem.training.training_run import TrainingRun, make_training_run
 from asem.training.validation import validation_margin
+from asem.volume.address import local_paths
 from asem.workflows.resume_training import ResumeOptions, prepare_run_directory
 from asem.workflows.run_directory import RUN, list_run_entries
 
@@ -208,7 +209,9 @@ def _train_with_regions(
 def _check_inputs_outside(spec: TrainingSpec) -> None:
     """Check that the run directory contains none of the training's inputs."""
     regions = (*spec.config.train, *spec.config.validation)
-    inputs = [path for region in regions for path in (region.raw, region.labels, region.mask)]
+    inputs = [
+        path for region in regions for path in local_paths(region.raw, region.labels, region.mask)
+    ]
     folder = spec.folder.resolve()
     for path in (spec.initial_checkpoint, *inputs):
         if path is not None and path.resolve().is_relative_to(folder):

@@ -12,6 +12,7 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.cleanup import check_min_size, remove_small_objects
 from asem.image.common_roi import find_common_roi
 from asem.image.components import LABELLING_VOXEL_BYTES
+from asem.volume.address import AddressLike, local_paths
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
 from asem.volume.volume import Volume
@@ -19,11 +20,11 @@ from asem.workflows.probability_check import check_probability, uint8_threshold
 
 
 def segment_volume(
-    probability: Path,
+    probability: AddressLike,
     destination: Path,
     *,
     threshold: float = 0.5,
-    mask: Path | None = None,
+    mask: AddressLike | None = None,
     min_size: int = 0,
     overwrite: bool = False,
     executor: Executor = SERIAL_EXECUTOR,
@@ -55,7 +56,7 @@ def segment_volume(
     """
     source = open_volume(probability)
     _check_settings(threshold, min_size)
-    check_destination(destination, [probability], overwrite=overwrite)
+    check_destination(destination, local_paths(probability, mask), overwrite=overwrite)
     minimum = uint8_threshold(threshold)
     check_probability(probability, source, source.roi, foreground_uint8=minimum, progress=progress)
     sample = open_volume(mask) if mask else None
@@ -80,7 +81,7 @@ def segment_volume(
         template,
         command="segment",
         request=request,
-        sources=[probability, *([mask] if mask else [])],
+        sources=local_paths(probability, mask),
         inputs=[source, sample],
         overwrite=overwrite,
         executor=executor,

@@ -84,6 +84,8 @@ class SourceImage:
         Identity of the content: another value after the image has been replaced.
     kind
         ``"image"`` or ``"labels"``; None: not stated.
+    channel_names
+        Names of all channels, where the metadata has them.
     stated_grid, window, padding
         As in `asem.volume.volume.Volume`.
     made_by
@@ -98,6 +100,7 @@ class SourceImage:
     levels: tuple[SourceLevel, ...]
     identity: str
     kind: VolumeKind | None = None
+    channel_names: tuple[str, ...] = ()
     stated_grid: OriginalGrid | None = None
     window: tuple[float, float] | None = None
     padding: tuple[float, ...] = ()
@@ -120,4 +123,10 @@ class SourceImage:
                 f"{self.address}: it has {len(self.levels)} level{s}; the coarsest is "
                 f"#{len(self.levels) - 1}"
             )
-        return replace(self, levels=self.levels[number:], stated_grid=None)
+        return replace(
+            self,
+            address=replace(self.address, level=number),
+            levels=self.levels[number:],
+            identity=f"{self.identity}, level {number}",
+            stated_grid=None,
+        )

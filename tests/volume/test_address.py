@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from asem.config import Config
+from asem.volume.address import Address, local_paths, parse_output_path
+
+
+class Settings(Config):
+    raw: Address
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("cell.zarr/raw", ("cell.zarr/raw", "", None)),
+        ("cell.zarr/raw/", ("cell.zarr/raw", "", None)),
+        ("cell.zarr/raw#2", ("cell.zarr/raw", "", 2)),
+        ("cell.h5:/em/raw", ("cell.h5", "/em/raw", None)),
+        ("file:///data/a%20b.zarr/raw#1", ("/data/a b.zarr/raw", "", 1)),
+        ("s3://bucket/cell.n5/em/s0/", ("s3://bucket/cell.n5/em/s0", "", None)),
+        ("HTTPS://host/cell.zarr#1", ("https://host/cell.zarr", "", 1)),
+    ],
+)
+def test_parts(text, parts):
+    address = Address.parse(text)
+    assert (address.location, address.dataset, address.level) == parts
+    assert Address.parse(str(address)) == address
+
+
+def test_a_file_is_found_by_its_whole_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("stack#2").touch()
+    assert Address.parse("stack#2") == Address("stack#2")
+    assert Address.parse("other#2") == Address("other", "", 2)
+
+
+def test_settings_are_stored_as_text_and_read_again():
+    for text in ("raw#1", "s3://bucket/c.n5", "c.h5:/raw"):
+        settings = Settings.from_dict({"raw": text}, source="test")
+        assert settings.model_dump(mode="json") == {"raw": text}
+        assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    with pytest.raises(ValueError, match=r"test: 'raw': a path or a URL is needed"):
+        Settings.from_dict({"raw": 3}, source="test")
+
+
+def test_relative_paths_are_those_of_a_folder():
+    folder = Path("/data")
+    assert str(Address.parse("c.h5:/raw").within(folder)) == "/data/c.h5:/raw"
+    assert str(Address.parse("/other/c#1").within(folder)) == "/other/c#1"
+    assert str(Address.parse("gs://bucket/c").within(folder)) == "gs://bucket/c"
+    assert local_paths("a", None, "s3://b/c", Path("d"), "e.h5:/f") == list(
+        map(Path, ["a", "d", "e.h5"])
+    )
+
+
+def test_an_output_is_a_local_path():
+    assert parse_output_path("cell.zarr/raw") == Path("cell.zarr/raw")
+    with pytest.raises(ValueError, match=r"s3://\.\.\. is a URL, and outputs are local paths"):
+        parse_output_path("s3://user:secret@bucket")
