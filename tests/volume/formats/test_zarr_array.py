@@ -89,7 +89,7 @@ def test_codecs_of_zarr_2(tmp_path, voxels, compressor):
         {"filters": [TransposeCodec(order=(2, 1, 0))]},
         {"shards": (16, 16, 16)},
     ],
-    ids=str,
+    ids=["raw", "gzip", "zstd", "blosc", "transpose", "shards"],
 )
 def test_codecs_of_zarr_3(tmp_path, voxels, options):
     folder = write_zarr(tmp_path / "a", voxels.astype(np.uint16), zarr_format=3, **options)
