@@ -69,13 +69,7 @@ def open_folder(
     axes = [axis.name.lower() for axis in multiscale.axes]
     _check_axes(axes, folder.address)
     if axes == ["z", "y", "x"] and driver == "zarr3" and not folder.address.is_remote:
-        if options.channel is not None:
-            select_channel([0], _channel_names(metadata), options.channel, str(folder.address))
-        local = _open_local_image(ngff.read_image_metadata(folder.address.path))
-        stored = local.levels[0].array.dtype
-        values = read_label_values(folder.address, stored, [attributes])
-        kind_of_path = find_kind(folder.address, stored, [attributes]) if values else None
-        return replace(local, label_values=values, kind=local.kind or kind_of_path)
+        return _open_local_folder(folder, attributes, options.channel)
     names = _channel_names(metadata)
     arrays = [
         _open_level(folder.address.join(dataset.path), driver, axes, names, options.channel)
@@ -103,6 +97,19 @@ def find_level(folder: FolderMetadata, path: str) -> int | None:
     listed = datasets if isinstance(datasets, list) else []
     paths = [one.get("path") if isinstance(one, dict) else None for one in listed]
     return paths.index(path) if path in paths else None
+
+
+def _open_local_folder(
+    folder: FolderMetadata, attributes: dict[str, Any], channel: str | None
+) -> SourceImage:
+    """Open a local image of 0.5 with the axes (z, y, x)."""
+    if channel is not None:
+        select_channel([0], _channel_names(attributes["ome"]), channel, str(folder.address))
+    image = _open_local_image(ngff.read_image_metadata(folder.address.path))
+    dtype = image.levels[0].array.dtype
+    values = read_label_values(folder.address, dtype, [attributes])
+    stated = find_kind(folder.address, dtype, [attributes]) if values else None
+    return replace(image, label_values=values, kind=image.kind or stated)
 
 
 def _open_local_image(metadata: ngff.ImageMetadata) -> SourceImage:
