@@ -59,20 +59,23 @@ def open_path(
         if layout.is_format(file):
             image: SourceImage = layout.open_file(file, options)
             return image
-    info = _find_dataset(file, dataset)
-    name = f"{path}:{info.name}"
+    return _open_dataset(file, _find_dataset(file, dataset), options.channel)
+
+
+def _open_dataset(file: SingleFile, info: DatasetInfo, channel: str | None) -> SourceImage:
+    name = f"{file.path}:{info.name}"
     check_dataset(file, info)
     try:
         letters = find_axes(info)
         size, offset_nm = find_placement(info, letters)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error
-    fixed = _select_entries(info, letters, options.channel, name)
+    fixed = _select_entries(info, letters, channel, name)
     axes, dtype = per_axis(letters.index, "zyx"), bigdataviewer.unsigned_dtype(info)
     array = make_array(file, info, axes, fixed, dtype=dtype)
     level = SourceLevel(array, size, offset_nm)
-    identity = f"{identify_files(path, [path])}:{info.name}"
-    return SourceImage(Address(str(path), info.name), NAME, (level,), identity)
+    identity = f"{identify_files(file.path, [file.path])}:{info.name}"
+    return SourceImage(Address(str(file.path), info.name), NAME, (level,), identity)
 
 
 def _select_entries(

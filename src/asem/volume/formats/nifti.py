@@ -12,7 +12,7 @@ affines for volumes of microscopes; this restores their positions.
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,27 +93,32 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
         raise ValueError(f"{path} is NIfTI; --invert is for TIFF")
     header_file, image_file = _find_files(path)
     header = _read_header(header_file)
-    dtype = _find_dtype(header, path)
-    shape, channels = _find_shape(header, path)
-    channel = select_channel(range(channels), (), options.channel, str(path))
-    scale = _find_scale(header, kind, path)
     placement = _find_placement(header, path)
-    width, height, depth = shape
-    offset = _find_byte_offset(header, header_file != image_file, path)
-    volume_bytes = math.prod(shape) * dtype.itemsize
-    array = FlatArray(
-        image_file,
-        offset + channel * volume_bytes,
-        dtype,
-        (depth, height, width),
-        placement.axes,
-        scale=scale,
-    )
-    array.check_file_size()
-    image_file.check_holds(offset + channels * volume_bytes)
+    array = _make_array(header, (header_file, image_file), options.channel, placement.axes, path)
+    array = replace(array, scale=_find_scale(header, kind, path))
     files = dict.fromkeys((header_file.path, image_file.path))
     level = SourceLevel(array, placement.voxel_size, placement.offset_nm)
     return SourceImage(Address(str(path)), NAME, (level,), identify_files(path, files))
+
+
+def _make_array(
+    header: Any,
+    files: tuple[SingleFile, SingleFile],
+    channel: str | None,
+    axes: IntZYX,
+    path: Path,
+) -> FlatArray:
+    """Return the array of one channel, without scaling; `files`: of the header, of the voxels."""
+    dtype = _find_dtype(header, path)
+    (width, height, depth), channels = _find_shape(header, path)
+    number = select_channel(range(channels), (), channel, str(path))
+    offset = _find_byte_offset(header, files[0] != files[1], path)
+    volume_bytes = width * height * depth * dtype.itemsize
+    start = offset + number * volume_bytes
+    array = FlatArray(files[1], start, dtype, (depth, height, width), axes)
+    array.check_file_size()
+    files[1].check_holds(offset + channels * volume_bytes)
+    return array
 
 
 def _find_files(path: Path) -> tuple[SingleFile, SingleFile]:
