@@ -7,7 +7,8 @@
     palette            not allowed                    indices are ids
     RGB                one sample, --channel          id = 65536 R + 256 G + B
 
-The ids of RGB are those of VAST's export of segmentations (Berger, Seung and Lichtman 2018).
+The ids of RGB are those of VAST's export of segmentations (its rgbdecode.m; Berger, Seung and
+Lichtman 2018).
 Opacity (alpha) must be constant and is ignored.
 """
 

@@ -20,7 +20,7 @@ from asem.volume import tiff_sources
 from asem.volume.address import Address, AddressLike, local_paths
 from asem.volume.formats.detect import open_source_image
 from asem.volume.replaced_inputs import check_not_replaced
-from asem.volume.roi import format_shape, per_axis
+from asem.volume.roi import per_axis
 from asem.volume.sources import open_volume
 from asem.volume.volume import Volume, ZeroArray, format_nm
 from asem.workflows import export_image
@@ -206,7 +206,8 @@ def _check_free_space(form: ExportFormat, request: ExportRequest, destination: P
     total_bytes = depth * (plane_bytes + PLANE_OVERHEAD_BYTES)
     if form.is_compressed:
         total_bytes = depth * plane_bytes // MAX_COMPRESSION_RATIO
-    check_free_disk(folder, total_bytes, f"writing {format_shape(canvas.shape)} voxels")
+    what = f"writing {depth} planes of {height} x {width} pixels"
+    check_free_disk(folder, total_bytes, what)
 
 
 def _find_foreign(folder: Path) -> Path | None:
