@@ -49,7 +49,11 @@ def view_as_image(array: ArrayLike) -> ArrayLike:
 
 
 def view_as_labels(
-    array: ArrayLike, name: str, *, background: int | None = None, unlabelled: int | None = None
+    array: ArrayLike,
+    name: str,
+    *,
+    background: tuple[int, ...] = (),
+    unlabelled: tuple[int, ...] = (),
 ) -> ArrayLike:
     """Return an array as unsigned ids: 0 is background, the largest value unlabelled.
 
@@ -60,7 +64,7 @@ def view_as_labels(
     name
         Of the source, for messages.
     background, unlabelled
-        Values of background and unlabelled voxels in the array; None: 0, and the largest of the
+        Values of background and unlabelled voxels in the array, beside 0 and the largest of the
         dtype.
 
     Raises
@@ -74,7 +78,7 @@ def view_as_labels(
             f"{name} is {dtype}, and labels are integers; import it: asem import {name} "
             "cell.zarr/labels/mito --kind labels"
         )
-    if dtype.kind == "u" and background is None and unlabelled is None:
+    if dtype.kind == "u" and not background and not unlabelled:
         return array
     return UnsignedLabels(array, name, background, unlabelled)
 
@@ -123,6 +127,13 @@ def merge_selected(labels: npt.NDArray[Any], ids: IdSelection) -> npt.NDArray[np
     return merged
 
 
+def _equals_any(voxels: npt.NDArray[Any], values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    equal = np.zeros(voxels.shape, np.bool_)
+    for value in values:
+        equal |= voxels == value
+    return equal
+
+
 @dataclass(frozen=True)
 class CastArray:
     """An array in another dtype, which can represent all values."""
@@ -151,13 +162,13 @@ class UnsignedLabels:
     name
         Of the source, for messages.
     background, unlabelled
-        Values of background and unlabelled voxels; None: 0, and the largest of the dtype.
+        Values of background and unlabelled voxels, beside 0 and the largest of the dtype.
     """
 
     array: ArrayLike
     name: str
-    background: int | None = None
-    unlabelled: int | None = None
+    background: tuple[int, ...] = ()
+    unlabelled: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -179,18 +190,15 @@ class UnsignedLabels:
         """
         stored = np.asarray(self.array[index])
         ids = stored.astype(self.dtype)
-        is_background = stored == (0 if self.background is None else self.background)
-        is_unlabelled = stored == self._unlabelled_value(stored.dtype)
+        is_background = _equals_any(stored, self.background)
+        is_unlabelled = _equals_any(stored, self.unlabelled)
+        if stored.dtype.kind != "b":
+            is_unlabelled |= (stored == np.iinfo(stored.dtype).max) & ~is_background
         if stored.dtype.kind == "i":
             self._check_sign(stored, (stored < 0) & ~is_background & ~is_unlabelled, index)
         ids[is_unlabelled] = unlabelled_id(self.dtype)
         ids[is_background] = 0
         return ids
-
-    def _unlabelled_value(self, dtype: np.dtype[Any]) -> int | None:
-        if self.unlabelled is not None or dtype.kind == "b":
-            return self.unlabelled
-        return int(np.iinfo(dtype).max)
 
     def _check_sign(
         self,
