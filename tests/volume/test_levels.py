@@ -113,7 +113,7 @@ def test_a_tiff_that_states_a_part_of_its_voxel_size(tmp_path):
 
 def test_stated_label_values_hold_for_every_verb(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "l.tif", np.array([[[0, 1, 1, 9, 9, 255]]], np.uint8))
-    stated = LabelValues(background=9, unlabelled=0)
+    stated = LabelValues(background=(9,), unlabelled=(0,))
 
     def open_with_values(address, *options, **more):
         image = detect.open_source_image(address, *options, **more)

@@ -64,8 +64,8 @@ def view_as_labels(
     name
         Of the source, for messages.
     background, unlabelled
-        Values of background beside 0, and of unlabelled voxels beside the largest of the dtype; 0
-        may be unlabelled.
+        Values of background and unlabelled voxels in the array, beside 0 and the largest of the
+        dtype.
 
     Raises
     ------
@@ -127,6 +127,13 @@ def merge_selected(labels: npt.NDArray[Any], ids: IdSelection) -> npt.NDArray[np
     return merged
 
 
+def _equals_any(voxels: npt.NDArray[Any], values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    equal = np.zeros(voxels.shape, np.bool_)
+    for value in values:
+        equal |= voxels == value
+    return equal
+
+
 @dataclass(frozen=True)
 class CastArray:
     """An array in another dtype, which can represent all values."""
@@ -155,7 +162,7 @@ class UnsignedLabels:
     name
         Of the source, for messages.
     background, unlabelled
-        As in `view_as_labels`.
+        Values of background and unlabelled voxels, beside 0 and the largest of the dtype.
     """
 
     array: ArrayLike
@@ -183,16 +190,15 @@ class UnsignedLabels:
         """
         stored = np.asarray(self.array[index])
         ids = stored.astype(self.dtype)
-        is_unlabelled = np.isin(stored, self._unlabelled_values(stored.dtype))
-        is_background = np.isin(stored, self.background) & ~is_unlabelled
+        is_background = _equals_any(stored, self.background)
+        is_unlabelled = _equals_any(stored, self.unlabelled)
+        if stored.dtype.kind != "b":
+            is_unlabelled |= (stored == np.iinfo(stored.dtype).max) & ~is_background
         if stored.dtype.kind == "i":
             self._check_sign(stored, (stored < 0) & ~is_background & ~is_unlabelled, index)
         ids[is_unlabelled] = unlabelled_id(self.dtype)
         ids[is_background] = 0
         return ids
-
-    def _unlabelled_values(self, dtype: np.dtype[Any]) -> tuple[int, ...]:
-        return self.unlabelled if dtype.kind == "b" else (*self.unlabelled, np.iinfo(dtype).max)
 
     def _check_sign(
         self,
