@@ -55,10 +55,10 @@ class FileServer:
             handler.send_error(self.status or 404)
             return
         content, status = file.read_bytes(), 200
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", handler.headers.get("Range", ""))
+        requested = re.fullmatch(r"bytes=(\d*)-(\d*)", handler.headers.get("Range", ""))
         total = len(content)
-        if self.ranges and wanted:
-            first, last = wanted.groups()
+        if self.ranges and requested:
+            first, last = requested.groups()
             begin = int(first) if first else total - int(last)
             end = min(int(last) + 1, total) if first and last else total
             content, status = content[begin:end], 206

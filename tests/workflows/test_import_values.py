@@ -322,7 +322,7 @@ def test_an_image_takes_no_tiff_options(tmp_path):
     with pytest.raises(ValueError, match="is OME-Zarr; --invert is for TIFF"):
         import_volume(tmp_path / "out", tmp_path / "again", options=options)
     options = ImportOptions(SourceOptions(channel="1"))
-    with pytest.raises(ValueError, match="has the channels 0; there is no channel 1"):
+    with pytest.raises(ValueError, match=r"has the channels 0 \(out\); there is no channel 1"):
         import_volume(tmp_path / "out", tmp_path / "again", options=options)
 
 

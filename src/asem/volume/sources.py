@@ -149,6 +149,12 @@ def open_source(
     return volume if same_voxel_size(size, stated) else _with_voxel_size(volume, size)
 
 
+def check_metadata(image: SourceImage) -> None:
+    """Raise ValueError where voxel size, offset or contrast window of an image are invalid."""
+    size = per_axis(lambda nm: 1.0 if nm is None else nm, image.levels[0].voxel_size)
+    _make_volume(image, size, image.kind or "image", image.levels[0].array)
+
+
 def _view_as_labels(image: SourceImage, name: str) -> ArrayLike:
     values = image.label_values or LabelValues()
     return view_as_labels(

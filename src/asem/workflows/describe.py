@@ -6,6 +6,7 @@ from asem.blocks.output_nesting import CHECKPOINT_FILES, RUN_FILE
 from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
+from asem.volume.sources import check_metadata
 from asem.volume.volume import OriginalGrid
 
 
@@ -65,6 +66,7 @@ def describe_volume(
         labels, ``voxels`` (numbers of foreground, background and unlabelled voxels).
     """
     image = open_source_image(Address.parse(address), options)
+    check_metadata(image)
     level = image.levels[0]
     size, offset_nm, array = level.voxel_size, level.offset_nm, level.array
     facts = (image.made_by or {}).get("facts")

@@ -78,14 +78,18 @@ def open_folder(
     levels = _make_levels(arrays, multiscale, axes)
     dtype = arrays[0].dtype
     stated = find_kind(folder.address, dtype, [attributes])
-    return SourceImage(
+    opened = SourceImage(
         folder.address,
         NAME,
         levels,
         folder.identity(),
         kind="labels" if "image-label" in metadata else stated,
         label_values=read_label_values(folder.address, dtype, [attributes]),
+        channel_names=tuple(names) if "c" in axes else (),
     )
+    source = f"{folder.address}/zarr.json, 'asem'"
+    own = attributes.get("asem", {}) if driver == "zarr3" else {}
+    return _with_asem_metadata(opened, ngff.AsemMetadata.from_dict(own, source=source))
 
 
 def find_level(folder: FolderMetadata, path: str) -> int | None:
@@ -114,13 +118,19 @@ def _open_local_folder(
 
 def _open_local_image(metadata: ngff.ImageMetadata) -> SourceImage:
     """Open an image as asem writes it: its files are checked, and it may have asem's metadata."""
-    own, multiscale = metadata.asem_metadata, metadata.ome.multiscales[0]
-    return SourceImage(
-        Address(str(metadata.path)),
-        NAME,
-        _make_levels(ngff.open_levels(metadata), multiscale, ["z", "y", "x"]),
-        metadata.identity,
-        kind=own.kind or ("labels" if metadata.kind == "labels" else None),
+    levels = _make_levels(ngff.open_levels(metadata), metadata.ome.multiscales[0], ["z", "y", "x"])
+    address = Address(str(metadata.path))
+    kind: VolumeKind | None = "labels" if metadata.kind == "labels" else None
+    image = SourceImage(address, NAME, levels, metadata.identity, kind=kind)
+    return _with_asem_metadata(image, metadata.asem_metadata)
+
+
+def _with_asem_metadata(image: SourceImage, own: ngff.AsemMetadata) -> SourceImage:
+    """Return an image with what asem's own metadata state."""
+    return replace(
+        image,
+        identity=own.uuid or image.identity,
+        kind=own.kind or image.kind,
         stated_grid=own.original,
         window=own.window,
         padding=own.padding,
