@@ -19,6 +19,9 @@ from asem.volume.zarr_arrays import (
     MIN_CHUNK_VOXELS,
 )
 
+MAX_VOXELS = 10**16
+"""Largest volume, voxels: ten times a mouse brain at 10 nm. A larger shape is damaged metadata."""
+
 
 @dataclass(frozen=True)
 class ChunkedArray:
@@ -106,6 +109,11 @@ def _check_array(array: ChunkedArray) -> None:
         raise ValueError(f"{array.address} holds {array.dtype}; grey values or ids are needed")
     if min(array.shape) < 1:
         raise ValueError(f"{array.address} has shape {array.shape} and therefore no voxel")
+    if prod(array.shape) > MAX_VOXELS:
+        raise ValueError(
+            f"{array.address} has shape {array.shape}, {prod(array.shape):.3g} voxels; at most "
+            f"{MAX_VOXELS:.0e} are read, as its metadata seems to be damaged"
+        )
     size = prod(array.chunk) * array.dtype.itemsize
     if size > max(MAX_CHUNK_BYTES, free_memory_bytes() // 4):
         raise ValueError(

@@ -12,8 +12,9 @@ from types import ModuleType
 
 from asem.volume import ngff
 from asem.volume.address import Address
-from asem.volume.formats import ome_zarr, tiff
-from asem.volume.formats.folder import DOCUMENT_NAMES, read_folder
+from asem.volume.formats import n5, ome_zarr, tiff, zarr_array
+from asem.volume.formats.container import describe_container
+from asem.volume.formats.folder import DOCUMENT_NAMES, FolderMetadata, read_folder
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
     SourceImage,
@@ -26,7 +27,7 @@ FILE_FORMATS: tuple[ModuleType, ...] = (tiff,)
 takes a dataset."""
 PLANE_FORMATS: tuple[ModuleType, ...] = (tiff,)
 """As `FILE_FORMATS`; open_path then takes a folder."""
-FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr,)
+FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, zarr_array, n5)
 """Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
 recognizes a folder opens it."""
 
@@ -72,8 +73,8 @@ def format_name(address: Address) -> str:
     path = address.local_path
     if path is not None and path.exists() and (module := _find_file_format(path)):
         return str(module.NAME)
-    folder = read_folder(address)
-    return next((module.NAME for module in FOLDER_FORMATS if module.is_format(folder)), "")
+    module = _find_folder_format(read_folder(address))
+    return str(module.NAME) if module else ""
 
 
 def _find_file_format(path: Path) -> ModuleType | None:
@@ -89,13 +90,27 @@ def _find_file_format(path: Path) -> ModuleType | None:
 
 def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:
     folder = read_folder(address)
-    module = next((m for m in FOLDER_FORMATS if m.is_format(folder)), None)
+    module = _find_folder_format(folder)
     if module is not None:
         image: SourceImage = module.open_folder(folder, options, kind)
         return image
+    if message := _describe_container(folder):
+        raise ValueError(message)
     if not address.is_remote:
         raise ValueError(ngff.describe_non_image(address.path))
     if not folder.documents:
         raise FileNotFoundError(f"there is no image at {address}")
     found = ", ".join(folder.documents)
     raise ValueError(f"{address} is no image; it holds {found}: name an image in it")
+
+
+def _find_folder_format(folder: FolderMetadata) -> ModuleType | None:
+    return next((module for module in FOLDER_FORMATS if module.is_format(folder)), None)
+
+
+def _describe_container(folder: FolderMetadata) -> str:
+    """Return a message about the images in a folder; empty where none are found."""
+    path = folder.address.local_path
+    if path is not None and (not path.is_dir() or (path / ".asem" / "journal.jsonl").exists()):
+        return ""  # a file, or an unfinished output
+    return describe_container(folder, lambda one: _find_folder_format(one) is not None)

@@ -47,13 +47,24 @@ def read_folder(address: Address) -> FolderMetadata:
     Raises
     ------
     OSError
-        Access is denied, or the server does not answer.
+        Access to all documents is denied, or the server does not answer.
     ValueError
         A document is damaged; the message names it.
     """
     folder = Address(address.location)
     with ThreadPoolExecutor(len(DOCUMENT_NAMES)) as pool:
-        contents = pool.map(lambda name: read_document(folder.join(name)), DOCUMENT_NAMES)
-        pairs = zip(DOCUMENT_NAMES, contents, strict=True)
-        documents = {name: content for name, content in pairs if content is not None}
+        contents = list(pool.map(lambda name: _read(folder.join(name)), DOCUMENT_NAMES))
+    pairs = zip(DOCUMENT_NAMES, contents, strict=True)
+    documents = {name: content for name, content in pairs if isinstance(content, dict)}
+    denied = [content for content in contents if isinstance(content, PermissionError)]
+    if denied and not documents:
+        raise denied[0]
     return FolderMetadata(folder, documents)
+
+
+def _read(address: Address) -> dict[str, Any] | PermissionError | None:
+    """Read a document; S3 denies access to a missing one where the bucket must not be listed."""
+    try:
+        return read_document(address)
+    except PermissionError as error:
+        return error

@@ -10,10 +10,10 @@ Images that asem wrote (`asem.volume.ngff`) state more: contrast window, padding
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorstore as ts
 from pydantic import ValidationError
 from yaozarrs import v04, v05
 
@@ -21,8 +21,9 @@ from asem.config import NmZYX, shorten
 from asem.volume import ngff
 from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
-from asem.volume.formats.chunked_array import make_chunked_array
+from asem.volume.formats.array_placement import select_volume
 from asem.volume.formats.folder import FolderMetadata
+from asem.volume.formats.label_attributes import find_kind, read_label_values
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
 from asem.volume.formats.stores import open_store
 from asem.volume.length_units import NGFF_UNITS_NM
@@ -70,15 +71,34 @@ def open_folder(
     if axes == ["z", "y", "x"] and driver == "zarr3" and not folder.address.is_remote:
         if options.channel is not None:
             select_channel([0], _channel_names(metadata), options.channel, str(folder.address))
-        return _open_local_image(ngff.read_image_metadata(folder.address.path))
+        local = _open_local_image(ngff.read_image_metadata(folder.address.path))
+        return replace(local, label_values=read_label_values([attributes]))
     names = _channel_names(metadata)
     arrays = [
         _open_level(folder.address.join(dataset.path), driver, axes, names, options.channel)
         for dataset in multiscale.datasets
     ]
     levels = _make_levels(arrays, multiscale, axes)
-    kind_of_metadata: VolumeKind | None = "labels" if "image-label" in metadata else None
-    return SourceImage(folder.address, NAME, levels, folder.identity(), kind=kind_of_metadata)
+    stated = find_kind(folder.address, arrays[0].dtype, [attributes])
+    return SourceImage(
+        folder.address,
+        NAME,
+        levels,
+        folder.identity(),
+        kind="labels" if "image-label" in metadata else stated,
+        label_values=read_label_values([attributes]),
+    )
+
+
+def find_level(folder: FolderMetadata, path: str) -> int | None:
+    """Return the number of the level that is stored at a path in an image; None: none is."""
+    attributes, driver = _find_metadata(folder)
+    multiscales = (attributes["ome"] if driver == "zarr3" else attributes).get("multiscales")
+    first = multiscales[0] if isinstance(multiscales, list) and multiscales else None
+    datasets = first.get("datasets") if isinstance(first, dict) else None
+    listed = datasets if isinstance(datasets, list) else []
+    paths = [one.get("path") if isinstance(one, dict) else None for one in listed]
+    return paths.index(path) if path in paths else None
 
 
 def _open_local_image(metadata: ngff.ImageMetadata) -> SourceImage:
@@ -161,17 +181,7 @@ def _open_level(
         raise ValueError(
             f"{address} has {store.rank} axes; its image states {len(axes)}: {', '.join(axes)}"
         )
-    if "t" in axes and store.shape[axes.index("t")] != 1:
-        times = store.shape[axes.index("t")]
-        raise ValueError(f"{address} is a time series of {times} points; save one of them")
-    if "c" in axes:
-        axis = axes.index("c")
-        number = select_channel(range(store.shape[axis]), names, channel, str(address))
-        store = store[ts.d[axis][number : number + 1]]
-    elif channel is not None:
-        select_channel([0], names, channel, str(address))
-    z, y, x = (axes.index(name) for name in "zyx")
-    return make_chunked_array(address, store, (z, y, x))
+    return select_volume(address, store, axes, channel=channel, channel_names=names)
 
 
 def _placement(

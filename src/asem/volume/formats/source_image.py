@@ -53,6 +53,22 @@ class SourceLevel:
 
 
 @dataclass(frozen=True)
+class LabelValues:
+    """Values of an array of labels that mean no object.
+
+    Parameters
+    ----------
+    background
+        Value of background; None: 0, as everywhere in asem.
+    unlabelled
+        Value of unlabelled voxels; None: the maximum of the dtype, as everywhere in asem.
+    """
+
+    background: int | None = None
+    unlabelled: int | None = None
+
+
+@dataclass(frozen=True)
 class SourceImage:
     """An image in a file format, opened to read; no voxel has been read.
 
@@ -74,6 +90,9 @@ class SourceImage:
         Names of all channels, where the metadata has them.
     made_by
         Provenance, where asem wrote the image (`asem.provenance`).
+    label_values
+        Values of background and unlabelled voxels in labels; None: not stated. The arrays of
+        `levels` hold these values as they are stored.
     """
 
     address: Address
@@ -86,6 +105,7 @@ class SourceImage:
     padding: tuple[float, ...] = ()
     channel_names: tuple[str, ...] = ()
     made_by: dict[str, Any] | None = None
+    label_values: LabelValues | None = None
 
     def select_level(self, number: int | None) -> Self:
         """Return the image without the levels that are finer than `number`.

@@ -22,6 +22,15 @@ from asem.system.files import check_utf8_path, open_regular_file
 from asem.system.json_toml import MAX_JSON_BYTES, parse_json
 from asem.volume.address import Address
 
+CURL_LIMITS = {
+    "TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS": "10",
+    "TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS": "10",
+    "TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES": "1",
+}
+"""Time to connect, and time without a byte, after which a request fails; a minute with `RETRIES`.
+tensorstore reads them from the environment at its first request; without them it has no limit."""
+for _name, _value in CURL_LIMITS.items():
+    os.environ.setdefault(_name, _value)
 RETRIES = {"max_retries": 4, "initial_delay": "500ms", "max_delay": "8s"}
 """Repetition of requests that failed for a temporary reason."""
 CREDENTIAL_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -39,8 +48,9 @@ ERROR_REASONS = (
     (r"NoSuchBucket", "the bucket does not exist"),
     (r"HTTP code (5\d\d)", "the server fails (HTTP {0})"),
     (r"HTTP code 429|SlowDown", "too many requests (HTTP 429)"),
+    (r"retry attempts failed", "the server fails"),
 )
-"""Regular expressions of messages of tensorstore, and what they mean."""
+"""Regular expressions of messages of tensorstore about remote files, and what they mean."""
 
 
 def read_document(address: Address) -> dict[str, Any] | None:
@@ -62,6 +72,17 @@ def read_document(address: Address) -> dict[str, Any] | None:
     if not isinstance(document, dict):
         raise ValueError(f"{address} is not a JSON object")
     return document
+
+
+def read_optional_document(address: Address) -> dict[str, Any]:
+    """Read a JSON object; return an empty one where it is missing, or access to it is denied.
+
+    A bucket that must not be listed denies access to what does not exist (S3: HTTP 403).
+    """
+    try:
+        return read_document(address) or {}
+    except PermissionError:
+        return {}
 
 
 def read_bytes(address: Address) -> bytes | None:
@@ -107,11 +128,26 @@ def open_store(address: Address, driver: str, **spec: Any) -> Any:
     ValueError
         The metadata is missing or invalid, or the codec is unknown.
     """
-    full = {"driver": driver, "kvstore": make_kvstore_spec(address), **spec}
-    try:
-        return ts.open(full, read=True, open=True, context=_context()).result()
+    full = {"driver": driver, "kvstore": make_kvstore_spec(address), "open": True, **spec}
+    try:  # an argument `open` would override the entry `assume_metadata`
+        return ts.open(full, read=True, context=_context()).result()
     except ValueError as error:
         raise translate_error(error, address) from error
+
+
+def list_keys(address: Address, *, timeout_s: float) -> list[str]:
+    """Return all keys in a folder of a bucket; none where it must not be listed, or in time."""
+    try:
+        listed = _open_kvstore(_store_key(address)).list()
+        return [key.decode(errors="replace") for key in listed.result(timeout=timeout_s)]
+    except (ValueError, TimeoutError):
+        return []
+
+
+def s3_endpoint(bucket: str) -> str:
+    """Return the URL of a bucket: at the endpoint in the environment, else at Amazon."""
+    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
+    return f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"https://{bucket}.s3.amazonaws.com"
 
 
 def make_kvstore_spec(address: Address) -> dict[str, Any]:
@@ -131,16 +167,18 @@ def make_kvstore_spec(address: Address) -> dict[str, Any]:
 
 def translate_error(error: Exception, address: Address) -> Exception:
     """Return an error of one line for an error of tensorstore: OSError where access failed."""
-    text = str(error)
-    for pattern, reason in ERROR_REASONS:
+    text = str(error).split(" [tensorstore_spec=")[0]
+    for pattern, reason in ERROR_REASONS if address.is_remote else ERROR_REASONS[:1]:
         if match := re.search(pattern, text, flags=re.IGNORECASE):
-            return OSError(f"{address}: {reason.format(*match.groups())}")
+            error_class = PermissionError if "denied" in reason else OSError
+            return error_class(f"{address}: {reason.format(*match.groups())}")
     return ValueError(f"{address} cannot be read: {first_line(error)}")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first sentence of an error of tensorstore, without its context."""
-    return str(error).splitlines()[0].split(" [")[0][:MAX_REASON_CHARACTERS]
+    """Return the first sentence of an error of tensorstore, without its code and context."""
+    line = str(error).splitlines()[0].split(" [")[0]
+    return re.sub(r"^[A-Z_]+: ", "", line)[:MAX_REASON_CHARACTERS]
 
 
 def digest_documents(address: Address, documents: list[Any]) -> str:

@@ -1,0 +1,152 @@
+"""Arrays of Zarr 2 and Zarr 3 that are not part of an OME-NGFF image (funlib, gunpowder, daisy).
+
+::
+
+    voxel_size, resolution    along the spatial axes, in the order of the array
+    offset                    the corner of voxel 0, as in funlib; 0 where it is missing
+    units                     of these; nm where it is missing
+    axis_names, dimension_names, _ARRAY_DIMENSIONS
+                              names of the axes; missing: (z, y, x), (c, z, y, x), (t, c, z, y, x)
+    transform                 COSEM; translate is a centre
+
+A level of an OME-NGFF image (cell.zarr/raw/0) has the placement that the image states.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from asem.volume.address import Address
+from asem.volume.formats import ome_zarr
+from asem.volume.formats.array_placement import (
+    Placement,
+    corner_to_centre,
+    name_axes,
+    place_axes,
+    place_by_transform,
+    read_numbers,
+    read_voxel_size,
+    select_volume,
+)
+from asem.volume.formats.folder import FolderMetadata, read_folder
+from asem.volume.formats.label_attributes import find_kind, read_label_values
+from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
+from asem.volume.formats.stores import open_store
+from asem.volume.volume import VolumeKind
+
+NAME = "Zarr"
+VOXEL_SIZE_KEYS = ("voxel_size", "resolution")
+AXIS_NAME_KEYS = ("axis_names", "_ARRAY_DIMENSIONS")
+GROUPS_ABOVE = 2
+"""Groups above an array in which the image of a level is searched."""
+
+
+def is_format(folder: FolderMetadata) -> bool:
+    """Return whether a folder is an array of Zarr."""
+    return bool(_find_driver(folder))
+
+
+def open_folder(
+    folder: FolderMetadata, options: SourceOptions, kind: VolumeKind | None
+) -> SourceImage:
+    """Open an array of Zarr.
+
+    Parameters
+    ----------
+    folder
+        Of the array.
+    options
+        Channel; inversion is not allowed.
+    kind
+        Requested kind; the attributes may state another.
+
+    Raises
+    ------
+    ValueError
+        The metadata is invalid, the codec is unknown, or the array is not a volume.
+    """
+    if options.invert is not None:
+        raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
+    if image := _open_level_of_image(folder.address, options, kind):
+        return image
+    _check_finished(folder.address)
+    driver = _find_driver(folder)
+    store = open_store(folder.address, driver)
+    attributes = _read_attributes(folder, driver)
+    axes = name_axes(_listed_axes(folder, attributes), store.shape, folder.address)
+    placement = _place(attributes, axes, folder.address)
+    array = select_volume(folder.address, store, axes, channel=options.channel)
+    return SourceImage(
+        folder.address,
+        NAME,
+        (SourceLevel(array, placement.voxel_size, placement.offset_nm),),
+        folder.identity(),
+        kind=find_kind(folder.address, array.dtype, [attributes]),
+        label_values=read_label_values([attributes]),
+    )
+
+
+def _find_driver(folder: FolderMetadata) -> str:
+    """Return tensorstore's name of the format of an array; empty where it is none."""
+    if folder.get("zarr.json").get("node_type") == "array":
+        return "zarr3"
+    return "zarr" if ".zarray" in folder.documents else ""
+
+
+def _open_level_of_image(
+    address: Address, options: SourceOptions, kind: VolumeKind | None
+) -> SourceImage | None:
+    """Open an array as the level of an OME-NGFF image; None where it is none."""
+    above, path = address, ""
+    for _ in range(GROUPS_ABOVE):
+        path = f"{above.name}/{path}" if path else above.name
+        above = above.parent()
+        try:
+            group = read_folder(above)
+        except PermissionError:
+            return None
+        if ome_zarr.is_format(group):
+            number = ome_zarr.find_level(group, path)
+            if number is None:
+                return None
+            image = ome_zarr.open_folder(group, options, kind).select_level(number)
+            return replace(image, address=address)
+    return None
+
+
+def _check_finished(address: Address) -> None:
+    """Raise ValueError where the array is part of an unfinished output of asem."""
+    group = address.parent()
+    if not address.is_remote and (group.path / ".asem" / "journal.jsonl").exists():
+        raise ValueError(f"{group} is unfinished; run the same command again to resume")
+
+
+def _read_attributes(folder: FolderMetadata, driver: str) -> dict[str, Any]:
+    if driver == "zarr":
+        return folder.get(".zattrs")
+    attributes = folder.get("zarr.json").get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _listed_axes(folder: FolderMetadata, attributes: dict[str, Any]) -> Any:
+    """Return the names of the axes in the metadata; None: not stated."""
+    transform = attributes.get("transform")
+    listed = [transform.get("axes") if isinstance(transform, dict) else None]
+    listed += [attributes.get(key) for key in AXIS_NAME_KEYS]
+    listed.append(folder.get("zarr.json").get("dimension_names"))
+    return next((names for names in listed if isinstance(names, list)), None)
+
+
+def _place(attributes: dict[str, Any], axes: Sequence[str], address: Address) -> Placement:
+    transform = attributes.get("transform")
+    if isinstance(transform, dict):
+        return place_by_transform(transform, axes, address)
+    for key in VOXEL_SIZE_KEYS:
+        size, units = read_voxel_size(attributes, key, address)
+        if size:
+            break
+    else:
+        return Placement()
+    names = axes if len(size) == len(axes) else [name for name in axes if name in "zyx"]
+    corner = read_numbers(attributes, "offset", address) or [0.0] * len(size)
+    return place_axes(names, size, corner_to_centre(corner, size), units, address)
