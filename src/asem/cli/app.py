@@ -14,6 +14,7 @@ from asem.cli.data import clahe, demo, export, import_image, mask
 from asem.cli.error_reports import error_line, find_library_memory_error, format_traceback
 from asem.cli.info import info
 from asem.cli.measure import instances
+from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
 from asem.cli.predict import evaluate, predict, segment
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
@@ -32,6 +33,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "export": export,
         "clahe": clahe,
         "mask": mask,
+        "migrate": migrate,
     },
     "Annotate": {
         "annotate": annotate,
