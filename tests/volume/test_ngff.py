@@ -236,5 +236,5 @@ def test_an_image_that_is_replaced_meanwhile_is_not_mixed(tmp_path, monkeypatch,
 
     monkeypatch.setattr(ngff, "read_json", read_once)
     open_it(path)
-    with pytest.raises(ValueError, match=r"is no OME-NGFF 0.5 image"):
+    with pytest.raises(ValueError, match=r"is no OME-NGFF 0.5 image|is a container; .*: 0, as in"):
         open_it(path)

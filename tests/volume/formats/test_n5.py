@@ -207,12 +207,12 @@ def test_labels_of_cosem(tmp_path, voxels):
     attributes = {"transform": COSEM, "cellmap": {"annotation": annotation}}
     image = opened(write_n5(tmp_path / "s0", voxels, attributes))
     assert image.kind == "labels"
-    assert image.label_values == LabelValues(background=254, unlabelled=0)
+    assert image.label_values == LabelValues(background=(254,), unlabelled=(0,))
     assert np.array_equal(image.levels[0].array[:, :, :], voxels)
     folder = write_n5(tmp_path / "group/s0", voxels, {"transform": COSEM})
     add_attributes(tmp_path / "group/attributes.json", {"cellmap": {"annotation": annotation}})
     for address in (folder, tmp_path / "group"):
-        assert opened(address).label_values == LabelValues(background=254, unlabelled=0)
+        assert opened(address).label_values == LabelValues(background=(254,), unlabelled=(0,))
 
 
 @pytest.mark.parametrize(

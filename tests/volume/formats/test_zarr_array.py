@@ -201,7 +201,41 @@ def test_annotation_of_cellmap(tmp_path, voxels):
     annotation = {"annotation_type": {"type": "semantic_segmentation", "encoding": encoding}}
     folder = write_zarr(tmp_path / "a", voxels, {"cellmap": {"annotation": annotation}})
     image = opened(folder)
-    assert (image.kind, image.label_values) == ("labels", LabelValues(0, 255))
+    assert (image.kind, image.label_values) == ("labels", LabelValues((0,), (255,)))
+
+
+def test_present_that_would_be_read_as_unlabelled(tmp_path, voxels):
+    annotation = {"annotation_type": {"encoding": {"absent": 0, "present": 255}}}
+    folder = write_zarr(tmp_path / "a", voxels, {"cellmap": {"annotation": annotation}})
+    with pytest.raises(ValueError, match=r"has the value 255 where its structure is present"):
+        opened(folder)
+
+
+@pytest.mark.parametrize("attributes", [[], {"annotation": 1}, {"annotation": {}}])
+def test_incomplete_annotation(tmp_path, voxels, attributes):
+    folder = write_zarr(tmp_path / "a", voxels, {"cellmap": attributes})
+    assert opened(folder).label_values is None
+
+
+def test_annotation_of_an_image_of_ome_zarr(tmp_path, voxels, zarr_format):
+    """Crops of CellMap are images of OME-Zarr."""
+    encoding = {"unknown": 0, "absent": 2, "present": 1}
+    annotation = {"annotation_type": {"type": "instance_segmentation", "encoding": encoding}}
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    scale = {"type": "scale", "scale": [8.0, 8.0, 8.0]}
+    multiscales = [
+        {"axes": axes, "datasets": [{"path": "s0", "coordinateTransformations": [scale]}]}
+    ]
+    write_zarr(tmp_path / "crop/s0", voxels, zarr_format=zarr_format)
+    group = zarr.open_group(str(tmp_path / "crop"), mode="a", zarr_format=zarr_format)
+    if zarr_format == 2:
+        group.attrs["multiscales"] = [multiscales[0] | {"version": "0.4"}]
+    else:
+        group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales}
+    group.attrs["cellmap"] = {"annotation": annotation}
+    for address in ("crop", "crop/s0"):
+        image = opened(tmp_path / address)
+        assert (image.kind, image.label_values) == ("labels", LabelValues((2,), (0,)))
 
 
 def test_level_of_an_image_of_asem(cell):

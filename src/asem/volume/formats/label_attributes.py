@@ -44,7 +44,9 @@ def find_kind(
     return "labels" if is_volume or is_named or dtype.itemsize >= 4 else None
 
 
-def read_label_values(attributes: list[dict[str, Any]]) -> LabelValues | None:
+def read_label_values(
+    address: Address, dtype: np.dtype[Any], attributes: list[dict[str, Any]]
+) -> LabelValues | None:
     """Return the values of background and unlabelled voxels in annotations of CellMap (COSEM).
 
     The metadata ``cellmap.annotation.annotation_type.encoding`` maps ``absent``, ``unknown`` and
@@ -52,16 +54,31 @@ def read_label_values(attributes: list[dict[str, Any]]) -> LabelValues | None:
 
     Parameters
     ----------
+    address
+        Of the array, for messages.
+    dtype
+        Of the array.
     attributes
         Of the array and of the groups above it; the first one that states an encoding is used.
+
+    Raises
+    ------
+    ValueError
+        The value of the structure is the one that means unlabelled in asem.
     """
     for one in attributes:
         kind = _find_annotation(one).get("annotation_type")
         encoding = kind.get("encoding") if isinstance(kind, dict) else None
         if isinstance(encoding, dict):
+            present = _integers(encoding.get("present"))
+            if dtype.kind == "u" and present == (np.iinfo(dtype).max,):
+                raise ValueError(
+                    f"{address} has the value {present[0]} where its structure is present, which "
+                    f"means unlabelled in {dtype}; save it with the value 1"
+                )
             return LabelValues(
-                background=_integer(encoding.get("absent")),
-                unlabelled=_integer(encoding.get("unknown")),
+                background=_integers(encoding.get("absent")),
+                unlabelled=_integers(encoding.get("unknown")),
             )
     return None
 
@@ -77,5 +94,5 @@ def _is_paintera_label(attributes: dict[str, Any]) -> bool:
     return isinstance(data, dict) and data.get("type") == "label"
 
 
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _integers(value: Any) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) and not isinstance(value, bool) else ()

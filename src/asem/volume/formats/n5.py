@@ -89,14 +89,14 @@ def open_folder(
         raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
     arrays = _read_arrays(folder)
     levels = tuple(_open_level(array, options.channel) for array in arrays)
-    stated = [arrays[0].attributes, arrays[0].group]
+    stated, dtype = [arrays[0].attributes, arrays[0].group], levels[0].array.dtype
     return SourceImage(
         folder.address,
         NAME,
         levels,
         _identify(folder.address, arrays),
-        kind=find_kind(arrays[0].address, levels[0].array.dtype, stated),
-        label_values=read_label_values(stated),
+        kind=find_kind(arrays[0].address, dtype, stated),
+        label_values=read_label_values(folder.address, dtype, stated),
     )
 
 
@@ -143,7 +143,8 @@ def _read_arrays(folder: FolderMetadata) -> list[_Array]:
     """Return the array of a folder, or those of its pyramid, the finest first."""
     attributes = folder.get(DOCUMENT)
     if not _is_array(attributes):
-        levels = (_read_level(*_find_pyramid(folder), n) for n in range(MAX_LEVELS))
+        address, group = _find_pyramid(folder)
+        levels = (_read_level(address, group, number) for number in range(MAX_LEVELS))
         arrays: list[_Array] = []
         for level in levels:
             if level is None:

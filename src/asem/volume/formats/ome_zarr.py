@@ -72,21 +72,25 @@ def open_folder(
         if options.channel is not None:
             select_channel([0], _channel_names(metadata), options.channel, str(folder.address))
         local = _open_local_image(ngff.read_image_metadata(folder.address.path))
-        return replace(local, label_values=read_label_values([attributes]))
+        stored = local.levels[0].array.dtype
+        values = read_label_values(folder.address, stored, [attributes])
+        kind_of_path = find_kind(folder.address, stored, [attributes]) if values else None
+        return replace(local, label_values=values, kind=local.kind or kind_of_path)
     names = _channel_names(metadata)
     arrays = [
         _open_level(folder.address.join(dataset.path), driver, axes, names, options.channel)
         for dataset in multiscale.datasets
     ]
     levels = _make_levels(arrays, multiscale, axes)
-    stated = find_kind(folder.address, arrays[0].dtype, [attributes])
+    dtype = arrays[0].dtype
+    stated = find_kind(folder.address, dtype, [attributes])
     return SourceImage(
         folder.address,
         NAME,
         levels,
         folder.identity(),
         kind="labels" if "image-label" in metadata else stated,
-        label_values=read_label_values([attributes]),
+        label_values=read_label_values(folder.address, dtype, [attributes]),
     )
 
 

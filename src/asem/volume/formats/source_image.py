@@ -59,13 +59,13 @@ class LabelValues:
     Parameters
     ----------
     background
-        Value of background; None: 0, as everywhere in asem.
+        Values of background, beside 0.
     unlabelled
-        Value of unlabelled voxels; None: the maximum of the dtype, as everywhere in asem.
+        Values of unlabelled voxels, beside the maximum of the dtype; 0 may be one of them.
     """
 
-    background: int | None = None
-    unlabelled: int | None = None
+    background: tuple[int, ...] = ()
+    unlabelled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

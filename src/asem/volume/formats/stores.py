@@ -48,6 +48,11 @@ ERROR_REASONS = (
     (r"NoSuchBucket", "the bucket does not exist"),
     (r"HTTP code (5\d\d)", "the server fails (HTTP {0})"),
     (r"HTTP code 429|SlowDown", "too many requests (HTTP 429)"),
+    (
+        r"byte range .* ignored by server",
+        "the server does not support requests for a part of a file, which sharded arrays need; "
+        "download it first",
+    ),
     (r"retry attempts failed", "the server fails"),
 )
 """Regular expressions of messages of tensorstore about remote files, and what they mean."""

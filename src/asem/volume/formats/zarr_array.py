@@ -82,7 +82,7 @@ def open_folder(
         (SourceLevel(array, placement.voxel_size, placement.offset_nm),),
         folder.identity(),
         kind=find_kind(folder.address, array.dtype, [attributes]),
-        label_values=read_label_values([attributes]),
+        label_values=read_label_values(folder.address, array.dtype, [attributes]),
     )
 
 
