@@ -25,7 +25,7 @@ from asem.system.toml_text import TomlTable, format_toml
 from asem.system.yaml_files import read_yaml
 from asem.training.config import TrainConfig
 from asem.volume.address import Address
-from asem.workflows.migrate_data import DataFolders, read_data_config
+from asem.workflows.migrate_data import MAX_LABEL_ID, DataFolders, read_data_config
 from asem.workflows.migrate_graphcut import is_graphcut_settings, migrate_graphcut
 from asem.workflows.migrate_prediction import migrate_prediction
 from asem.workflows.migrate_training import TrainingSources, migrate_training
@@ -108,6 +108,8 @@ def migrate_file(
         The layout is not one of the published ones, a key is missing or out of range, or the
         result would be no valid file of asem; one line. Nothing is written.
     """
+    if not 1 <= options.label_id <= MAX_LABEL_ID:
+        raise ValueError(f"--label-id {shorten(options.label_id)}: classes are 1 to {MAX_LABEL_ID}")
     if out is not None:
         _check_destination(out, overwrite=overwrite)
     base = (out.resolve().parent if out else Path.cwd()).resolve()

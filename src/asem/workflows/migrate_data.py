@@ -32,6 +32,8 @@ from asem.volume.address import Address
 from asem.workflows.migration_notes import MigrationNote
 
 MAX_DATASETS = 10_000
+MAX_LABEL_ID = 10_000
+"""Largest class of a dataset; the published networks have one, besides background."""
 MAX_VOXELS = 10**7
 """Largest edge of a ROI; the longest stack of the paper has 10,000 planes."""
 ArrayPath = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -48,7 +50,9 @@ class PublishedDataset(Config):
     voxel_size: VoxelSize
     offset: tuple[Position, Position, Position] | None = None
     shape: tuple[Voxels, Voxels, Voxels] | None = None
-    labels: dict[ArrayPath, Annotated[int, Field(ge=1, le=10_000)]] = Field(default_factory=dict)
+    labels: dict[ArrayPath, Annotated[int, Field(ge=1, le=MAX_LABEL_ID)]] = Field(
+        default_factory=dict
+    )
     mask: ArrayPath | None = None
     metric_masks: tuple[ArrayPath, ...] = ()
 
