@@ -55,7 +55,10 @@ def test_a_file(asem, config, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    def fail(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr("asem.workflows.migrate_roi.open_source_image", fail)
 
 
 def test_json(asem, config):

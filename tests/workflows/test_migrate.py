@@ -259,8 +259,10 @@ def test_settings_without_counterpart(tmp_path, old, new, key, reason):
         ("lr: 0.00003", "lr: fast", "'training.optimizer.lr' cannot be 'fast'"),
         ("lr: 0.00003", "lr: -1", "'optimizer.learning_rate'"),
         ("voxel_size: [5, 5, 5]", "voxel_size: [4, 4, 4]", "that of the data"),
+        ("iterations: 200000", "iterations: 2.5", "'training.iterations' cannot be 2.5"),
+        ("lr: 0.00003", "lr: true", "'training.optimizer.lr' cannot be True"),
         ("iterations: 200000", "iterations: .inf", "'training.iterations' cannot be inf"),
-        ("num_fmaps: 32", "num_fmaps: 1e9", "features"),
+        ("num_fmaps: 32", "num_fmaps: 1000000000", "'model.features'"),
     ],
 )
 def test_settings_out_of_range(tmp_path, old, new, message):
@@ -305,8 +307,12 @@ def test_prediction_settings_that_name_their_data(tmp_path):
     )
 
 
+def fail(*_):
+    raise OSError("no network")
+
+
 def test_urls_are_kept_and_the_data_folder_may_be_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("asem.workflows.migrate_roi.open_source_image", fail)
     remote = dataset(file="s3://bucket/cell_1.zarr")
     text, _ = migrated(write(tmp_path, {"a": remote}))
     assert text["train"][0]["raw"] == "s3://bucket/cell_1.zarr/volumes/raw_equalized_0.02"

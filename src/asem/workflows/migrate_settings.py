@@ -7,17 +7,31 @@ from typing import Any
 from asem.config import NmZYX
 from asem.workflows.migration_notes import MigrationNote, flatten
 
+
+def _whole(value: Any) -> int:
+    """Return a whole number; raise ValueError for a fraction."""
+    if _number(value) != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
 SAME_NAME: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "training.iterations": ("iterations", int),
-    "validation.validate_every": ("validate_every", int),
-    "training.optimizer.lr": ("optimizer.learning_rate", float),
-    "training.optimizer.weight_decay": ("optimizer.weight_decay", float),
-    "training.reject.min_masked": ("sampling.min_foreground", float),
-    "training.reject.reject_probability": ("sampling.reject", float),
-    "training.augmentation.intensity.scale": ("augment.contrast", float),
-    "training.augmentation.intensity.shift": ("augment.brightness", float),
-    "model.num_fmaps": ("model.features", int),
-    "model.fmap_inc_factor": ("model.growth", int),
+    "training.iterations": ("iterations", _whole),
+    "validation.validate_every": ("validate_every", _whole),
+    "training.optimizer.lr": ("optimizer.learning_rate", _number),
+    "training.optimizer.weight_decay": ("optimizer.weight_decay", _number),
+    "training.reject.min_masked": ("sampling.min_foreground", _number),
+    "training.reject.reject_probability": ("sampling.reject", _number),
+    "training.augmentation.intensity.scale": ("augment.contrast", _number),
+    "training.augmentation.intensity.shift": ("augment.brightness", _number),
+    "model.num_fmaps": ("model.features", _whole),
+    "model.fmap_inc_factor": ("model.growth", _whole),
 }
 """Published key -> key of a training file, with the same value."""
 SAME_VALUE: dict[str, Any] = {
@@ -117,7 +131,7 @@ def _convert(key: str, value: Any, voxel_size: NmZYX) -> dict[str, Any] | Migrat
 
 
 def _patch(key: str, value: Any, _: NmZYX) -> dict[str, Any] | MigrationNote:
-    edges = [int(edge) for edge in value]
+    edges = [_whole(edge) for edge in value]
     if len(edges) != 3 or len(set(edges)) != 1:
         return MigrationNote(key, value, "patches are cubes", "the recipe sets patch")
     return {"patch": edges[0]}
@@ -131,13 +145,13 @@ def _levels(key: str, value: Any, _: NmZYX) -> dict[str, Any] | MigrationNote:
 
 def _elastic_length(key: str, value: Any, voxel_size: NmZYX) -> dict[str, Any] | MigrationNote:
     """Convert voxels along (z, y, x) to nm; the length along the finest axis where they differ."""
-    lengths = [float(count) * nm for count, nm in zip(value, voxel_size, strict=True)]
+    lengths = [_number(count) * nm for count, nm in zip(value, voxel_size, strict=True)]
     names = {"control_point_spacing": "elastic_spacing_nm", "jitter_sigma": "elastic_sigma_nm"}
     return {f"augment.{names[key.removeprefix(ELASTIC)]}": min(lengths)}
 
 
 def _device(key: str, value: Any, _: NmZYX) -> dict[str, Any] | MigrationNote:
-    return {"device": "cpu" if value == "cpu" else f"cuda:{int(value)}"}
+    return {"device": "cpu" if value == "cpu" else f"cuda:{_whole(value)}"}
 
 
 _SPECIAL: dict[str, Callable[[str, Any, NmZYX], dict[str, Any] | MigrationNote]] = {
