@@ -3,7 +3,8 @@
 ::
 
     data config, .json           labels: asem train          no labels: asem predict --inputs
-    config_training.yaml         asem train, with the data configs that it names
+    config_training.yaml         asem train, with the data configs that it names; also as the
+                                 config.json of a run
     config_prediction.yaml       asem predict --inputs, with the data config that it names
     settings of gc_segment       asem graphcut --config
 """
@@ -25,7 +26,12 @@ from asem.system.toml_text import TomlTable, format_toml
 from asem.system.yaml_files import read_yaml
 from asem.training.config import TrainConfig
 from asem.volume.address import Address
-from asem.workflows.migrate_data import MAX_LABEL_ID, DataFolders, read_data_config
+from asem.workflows.migrate_data import (
+    MAX_LABEL_ID,
+    DataFolders,
+    read_data_config,
+    read_json_table,
+)
 from asem.workflows.migrate_graphcut import is_graphcut_settings, migrate_graphcut
 from asem.workflows.migrate_prediction import migrate_prediction
 from asem.workflows.migrate_training import TrainingSources, migrate_training
@@ -126,17 +132,15 @@ _PATHS = "Local paths are relative to this file."
 
 
 def _migrate(file: Path, base: Path, options: MigrationOptions) -> MigratedFile:
-    if file.suffix.lower() == ".json":
+    content = _read_table(file)
+    if is_graphcut_settings(content):
+        return migrate_graphcut(content, file)
+    if file.suffix.lower() == ".json" and not _is_settings(content):
         settings_file, data, validation = options.settings, [file], list(options.validation)
-        settings = read_yaml(settings_file) if settings_file else {}
-    elif file.suffix.lower() in (".yaml", ".yml"):
-        settings = read_yaml(file)
-        if is_graphcut_settings(settings):
-            return migrate_graphcut(settings, file)
-        settings_file = file
-        data, validation = _data_configs(settings, file, options)
+        settings = _read_table(settings_file) if settings_file else {}
     else:
-        raise ValueError(f"{file} has another suffix than .json or .yaml; give {LAYOUTS}")
+        settings_file, settings = file, content
+        data, validation = _data_configs(settings, file, options)
     folders, notes = _locate_data(file, settings, base, options)
     if _target_of(data, settings, options) == "predict":
         migrated = migrate_prediction(data, folders, model=options.model)
@@ -148,6 +152,20 @@ def _migrate(file: Path, base: Path, options: MigrationOptions) -> MigratedFile:
         )
         migrated = migrate_training(sources, folders)
     return MigratedFile(migrated.kind, migrated.tables, (*notes, *migrated.notes))
+
+
+def _read_table(file: Path) -> dict[str, Any]:
+    if file.suffix.lower() == ".json":
+        return read_json_table(file)
+    if file.suffix.lower() in (".yaml", ".yml"):
+        return read_yaml(file)
+    raise ValueError(f"{file} has another suffix than .json or .yaml; give {LAYOUTS}")
+
+
+def _is_settings(content: Mapping[str, Any]) -> bool:
+    """Return whether a table has settings, as in the config.json of a run, and no datasets."""
+    tables = [content.get(name) for name in ("training", "prediction")]
+    return any(isinstance(table, Mapping) and "file" not in table for table in tables)
 
 
 def _structure(options: MigrationOptions, base: Path) -> str | None:

@@ -36,7 +36,8 @@ MAX_LABEL_ID = 10_000
 """Largest class of a dataset; the published networks have one, besides background."""
 MAX_VOXELS = 10**7
 """Largest edge of a ROI; the longest stack of the paper has 10,000 planes."""
-ArrayPath = Annotated[str, Field(min_length=1, max_length=4096)]
+ArrayPath = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Text without control characters."""
 Voxels = Annotated[int, Field(ge=1, le=MAX_VOXELS)]
 Position = Annotated[int, Field(ge=-int(MAX_POSITION_NM), le=int(MAX_POSITION_NM))]
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

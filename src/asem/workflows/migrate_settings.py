@@ -22,6 +22,7 @@ def _number(value: Any) -> float:
 
 
 SAME_NAME: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "seed": ("seed", _whole),
     "training.iterations": ("iterations", _whole),
     "validation.validate_every": ("validate_every", _whole),
     "training.optimizer.lr": ("optimizer.learning_rate", _number),
@@ -36,10 +37,7 @@ SAME_NAME: dict[str, tuple[str, Callable[[Any], Any]]] = {
 """Published key -> key of a training file, with the same value."""
 SAME_VALUE: dict[str, Any] = {
     "training.pipeline": "baseline_with_context",
-    "training.output_size_voxels": [110, 110, 110],
     "validation.pipeline": "baseline_with_context",
-    "validation.input_size_voxels": [204, 204, 204],
-    "validation.output_size_voxels": [110, 110, 110],
     "sources.class": "DataSourcesSemantic",
     "data.downsample_factor": 1,
     "data.num_classes": 2,
@@ -53,6 +51,12 @@ SAME_VALUE: dict[str, Any] = {
     "training.augmentation.simple.transpose_only": [0, 1, 2],
 }
 """Published key -> the only value that asem has; with it, nothing is lost."""
+FROM_NETWORK = (
+    "training.output_size_voxels",
+    "validation.input_size_voxels",
+    "validation.output_size_voxels",
+)
+"""Sizes that follow from the network and from `patch`."""
 NO_COUNTERPART = {
     "directories.runs": ("asem train has its run directory as an option", "--out"),
     "training.save_every": ("a checkpoint is saved at each validation", "validate_every"),
@@ -95,7 +99,7 @@ def convert_settings(
     values: dict[str, Any] = {}
     notes: list[MigrationNote] = []
     for key, value in flatten(settings):
-        if key in LOCATIONS:
+        if key in (*LOCATIONS, *FROM_NETWORK):
             continue
         try:
             found = _convert(key, value, voxel_size)
