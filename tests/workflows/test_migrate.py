@@ -392,6 +392,7 @@ def test_graph_cut_out_of_range(tmp_path, text, message):
         ({"a": dataset(offset=[-1, 0, 0])}, "the voxels -1:5,0:8,0:10 of raw"),
         ({"a": dataset(shape=[0, 1, 1])}, "'shape.0'"),
         ({"a": dataset(labels={"x": "y"})}, "'labels.x'"),
+        ({"a": dataset(labels={"x": 1, "y": 1})}, "'labels': two arrays have the same class"),
         ({"a": dataset(labels={"x": 1})}, "give --structure"),
         ({"a": dataset(), "b": dataset(voxel_size=[4, 4, 4])}, "different voxel sizes"),
         ({"a": dataset(file="a\x00b")}, "'file'"),

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from asem.config import MAX_POSITION_NM, Config, VoxelSize, shorten
 from asem.structures import PRESETS
@@ -56,6 +56,13 @@ class PublishedDataset(Config):
     )
     mask: ArrayPath | None = None
     metric_masks: tuple[ArrayPath, ...] = ()
+
+    @field_validator("labels")
+    @classmethod
+    def _check_classes(cls, labels: dict[str, int]) -> dict[str, int]:
+        if len(set(labels.values())) < len(labels):
+            raise ValueError("two arrays have the same class; merge them, or give them two classes")
+        return labels
 
 
 @dataclass(frozen=True)
