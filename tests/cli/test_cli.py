@@ -107,7 +107,6 @@ def test_help_and_version(asem):
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:9,:,:"], ["leaves the volume"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:x,:,:"], ["is no Roi"]),
         (["import", "{empty}", "{tmp}/a", *SIZE], ["holds no TIFF plane"]),
-        (["info", "{planes}"], ["first `asem import` it"]),
         (["import", "{planes}", "{tmp}/a", "--voxel-size", "nan"], ["--voxel-size nan"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--offset-nm", "-inf"], ["--offset-nm -inf"]),
         (["demo", "{planes}"], ["exists already"]),

@@ -20,6 +20,7 @@ from extremes import BOXES, LONGEST_LINE, NUMBERS, TRIPLES, bounded, fields_of
 
 COMMANDS = {
     "import": "raw.tif out",
+    "info": "raw",
     "clahe": "raw out",
     "mask": "raw out",
     "graphcut": "raw strokes out",
@@ -43,6 +44,7 @@ TEXTS = {
     "--window": (*NUMBERS, "-1e300,1e300", "0,1e-320", "5,5", "9,1", "nan,1", "1,2,3"),
     "--unlabelled": NUMBERS,
     "--channel": NUMBERS,
+    "--ids": (*NUMBERS, "1-", "5-2", "1,,2", "1-18446744073709551614", "1-18446744073709551615"),
 }
 """Options of text that hold numbers."""
 NO_NUMBERS = {"--scheduler", "--structure", "--device", "--mlflow", "--license", "--author"}
@@ -87,7 +89,8 @@ CASES = [
 def test_each_option_is_known_here():
     for command, option, hint in OPTIONS:
         number = "int" in hint or "float" in hint or option in TEXTS
-        assert number or "Path" in hint or "Literal" in hint or option in NO_NUMBERS, option
+        is_place = "Path" in hint or "Address" in hint
+        assert number or is_place or "Literal" in hint or option in NO_NUMBERS, option
         assert not number or command in COMMANDS
 
 
@@ -122,7 +125,7 @@ def short_pauses(monkeypatch):
 def words_of(command, option, value):
     words = [*command.split(), *COMMANDS[command].split(), *NEEDED.get(option, [])]
     if command == "import":
-        words += ["--kind", "labels"] if option == "--unlabelled" else []
+        words += ["--kind", "labels"] if option in ("--unlabelled", "--ids") else []
         words += [] if option == "--voxel-size" else ["--voxel-size", "10"]
     while option in words:  # what the command has by itself
         at = words.index(option)

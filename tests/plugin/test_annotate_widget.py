@@ -5,14 +5,18 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
 
 from asem.annotate.edits import ObjectDecision, Stroke
-from asem.volume.sources import open_labels
+from asem.volume.roi import Roi
+from asem.volume.sources import open_labels, open_volume
 from asem.workflows.annotation import open_session, window_grid_of
+from web_server import serve
 
 pytestmark = pytest.mark.gui
 MIDDLE = 24
@@ -247,6 +251,33 @@ def test_raw_is_opened_in_an_open_viewer(make_user, raw, pictures):
         viewer.close()
         if widget.controller is not None:
             widget.controller.model.close()
+
+
+@pytest.mark.parametrize("place", ["url", "level", "tiff"])
+def test_raw_may_be_a_url_a_level_or_a_tiff_stack(open_window, raw, tmp_path, monkeypatch, place):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.asarray(open_volume(raw).read(Roi((0, 0, 0), (40, 40, 40)))),
+        imagej=True, resolution=(100, 100),
+        metadata={"axes": "ZYX", "spacing": 0.01, "unit": "um"},
+    )  # fmt: skip
+    with serve(tmp_path) as url:
+        names = {
+            "url": (f"{url}/cell.zarr/raw", "cell.zarr.raw.annotations", "labels/mito"),
+            "level": (f"{raw}#1", "../cell.zarr/annotations_level1", "../cell.zarr/labels/mito"),
+            "tiff": ("../stack.tif", "../stack.tif.annotations", "../labels/mito"),
+        }
+        address, session, labels = names[place]
+        user = open_window(address)
+        user.settle()
+        model = user.model
+        assert model.status == "draw foreground and background"
+        destination = Path(user.window.findChild(panel_class()).destination.text())
+        assert Path(session).samefile(model.session.folder)
+        assert destination.resolve() == Path(labels).resolve()
+        scale = user.viewer.layers["raw (window)"].scale
+        assert tuple(scale) == pytest.approx(model.volume.voxel_size)
 
 
 def test_a_cut_starts_from_a_prediction(user, run, outside, pictures):

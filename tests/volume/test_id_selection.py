@@ -10,8 +10,8 @@ from asem.volume.id_selection import MAX_ID, IdSelection
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("3,4,5", "3-5"),
-        ([3, 9, 4], "3-4,9"),
+        ("5,3,4", "3,4,5"),
+        ([3, 9, 4], "3,4,9"),
         (["1-2", 7], "1-2,7"),
         (" 8 - 9 , 1", "1,8-9"),
         (4, "4"),
@@ -61,3 +61,10 @@ def test_settings_are_stored_as_text():
     assert settings.model_dump(mode="json") == {"ids": "3,5-6"}
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
     assert Settings().model_dump(mode="json") == {"ids": None}
+
+
+def test_large_arrays_are_compared_in_parts(monkeypatch):
+    monkeypatch.setattr("asem.volume.id_selection.PART_VOXELS", 4)
+    ids = np.arange(30, dtype=np.uint32).reshape(2, 3, 5)[:, ::-1]
+    selected = IdSelection.parse("3-7,20,28-40").contains(ids)
+    assert (selected == np.isin(ids, [3, 4, 5, 6, 7, 20, 28, 29])).all()

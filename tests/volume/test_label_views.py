@@ -38,11 +38,13 @@ def test_labels_are_unsigned_and_the_largest_value_is_unlabelled():
     assert view_as_labels(ids, "l") is ids
 
 
-def test_values_that_mean_unknown_and_absent():
-    view = view_as_labels(box([0, 1, 7, 9], np.uint8), "l", unknown=(0, 7), absent=(9,))
+def test_stated_values_of_background_and_unlabelled_voxels():
+    view = view_as_labels(box([0, 1, 7, 9], np.uint8), "l", unlabelled=(0, 7), background=(9,))
     assert read(view) == ([255, 1, 255, 0], "uint8")
-    view = view_as_labels(box([-1, -2, 3], np.int32), "l", unknown=(-1,), absent=(-2,))
+    view = view_as_labels(box([-1, -2, 3], np.int32), "l", unlabelled=(-1,), background=(-2,))
     assert read(view) == ([2**32 - 1, 0, 3], "uint32")
+    view = view_as_labels(box([0, 1, 255], np.uint8), "l", unlabelled=(0,), background=(255,))
+    assert read(view) == ([255, 1, 0], "uint8")
 
 
 def test_a_negative_value_is_named_with_its_position():

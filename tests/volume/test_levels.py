@@ -1,12 +1,17 @@
 """``cell.zarr/raw#2``, and the same image by its URL."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
 
+from asem.volume.formats import detect
+from asem.volume.formats.source_image import LabelValues
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.sources import open_labels, open_source, open_volume
-from asem.workflows.importing import import_volume
+from asem.workflows.id_counts import count_ids
+from asem.workflows.importing import ImportOptions, import_volume
 from web_server import serve
 
 SIZE = (10.0, 10.0, 10.0)
@@ -104,3 +109,27 @@ def test_a_tiff_that_states_a_part_of_its_voxel_size(tmp_path):
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"does not state its voxel size \(it states \?,4,4\)"):
         open_volume(tmp_path / "raw.tif")
+
+
+def test_stated_label_values_hold_for_every_verb(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "l.tif", np.array([[[0, 1, 1, 9, 9, 255]]], np.uint8))
+    stated = LabelValues(background=(9,), unlabelled=(0,))
+
+    def open_with_values(address, *options, **more):
+        image = detect.open_source_image(address, *options, **more)
+        (level,) = image.levels
+        levels = (replace(level, voxel_size=SIZE),)
+        return replace(image, levels=levels, label_values=stated, kind="labels")
+
+    for module in ("volume.sources", "workflows.importing", "workflows.id_counts"):
+        monkeypatch.setattr(f"asem.{module}.open_source_image", open_with_values)
+    labels = open_labels(tmp_path / "l.tif")
+    assert labels.read(labels.roi).ravel().tolist() == [255, 1, 1, 0, 0, 255]
+    counts = count_ids(tmp_path / "l.tif")
+    assert counts["voxels"] == {"foreground": 2, "background": 2, "unlabelled": 2}
+    imported = import_volume(tmp_path / "l.tif", tmp_path / "l", kind="labels")
+    assert imported.read(imported.roi).ravel().tolist() == [255, 1, 1, 0, 0, 255]
+    with pytest.raises(ValueError, match="states its unlabelled value; leave out --unlabelled"):
+        import_volume(
+            tmp_path / "l.tif", tmp_path / "m", kind="labels", options=ImportOptions(unlabelled=1)
+        )

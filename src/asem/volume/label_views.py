@@ -6,8 +6,8 @@
              bool                      uint8, 0 and 1
     labels   bool                      uint8
              signed                    unsigned of the same size; its largest value is unlabelled
-             values that mean unknown  unlabelled
-             values that mean absent   0
+             value of unlabelled       the largest value (COSEM: unknown)
+             value of background       0 (COSEM: absent)
              with ids 3,5-7            uint8: 1 for these ids, 0 for others, 255 unlabelled
 
 A view can be pickled if its array can.
@@ -49,7 +49,11 @@ def view_as_image(array: ArrayLike) -> ArrayLike:
 
 
 def view_as_labels(
-    array: ArrayLike, name: str, *, unknown: tuple[int, ...] = (), absent: tuple[int, ...] = ()
+    array: ArrayLike,
+    name: str,
+    *,
+    background: tuple[int, ...] = (),
+    unlabelled: tuple[int, ...] = (),
 ) -> ArrayLike:
     """Return an array as unsigned ids: 0 is background, the largest value unlabelled.
 
@@ -59,8 +63,9 @@ def view_as_labels(
         Labels.
     name
         Of the source, for messages.
-    unknown, absent
-        Values that mean unlabelled and background.
+    background, unlabelled
+        Values of background and unlabelled voxels in the array, beside 0 and the largest of the
+        dtype.
 
     Raises
     ------
@@ -73,9 +78,9 @@ def view_as_labels(
             f"{name} is {dtype}, and labels are integers; import it: asem import {name} "
             "cell.zarr/labels/mito --kind labels"
         )
-    if dtype.kind == "u" and not unknown and not absent:
+    if dtype.kind == "u" and not background and not unlabelled:
         return array
-    return UnsignedLabels(array, name, unknown, absent)
+    return UnsignedLabels(array, name, background, unlabelled)
 
 
 def select_ids(labels: Volume, ids: IdSelection | None) -> Volume:
@@ -156,14 +161,14 @@ class UnsignedLabels:
         Unsigned, signed or bool.
     name
         Of the source, for messages.
-    unknown, absent
-        Values that mean unlabelled and background.
+    background, unlabelled
+        Values of background and unlabelled voxels, beside 0 and the largest of the dtype.
     """
 
     array: ArrayLike
     name: str
-    unknown: tuple[int, ...] = ()
-    absent: tuple[int, ...] = ()
+    background: tuple[int, ...] = ()
+    unlabelled: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -181,17 +186,18 @@ class UnsignedLabels:
         Raises
         ------
         ValueError
-            A value is negative and not in `unknown` or `absent`.
+            A value is negative, and neither `background` nor `unlabelled`.
         """
         stored = np.asarray(self.array[index])
         ids = stored.astype(self.dtype)
-        is_background = _equals_any(stored, self.absent)
-        is_unlabelled = _equals_any(stored, self.unknown)
+        is_background = _equals_any(stored, self.background)
+        is_unlabelled = _equals_any(stored, self.unlabelled)
+        if stored.dtype.kind != "b":
+            is_unlabelled |= (stored == np.iinfo(stored.dtype).max) & ~is_background
         if stored.dtype.kind == "i":
-            is_unlabelled |= stored == np.iinfo(stored.dtype).max
             self._check_sign(stored, (stored < 0) & ~is_background & ~is_unlabelled, index)
-        ids[is_background] = 0
         ids[is_unlabelled] = unlabelled_id(self.dtype)
+        ids[is_background] = 0
         return ids
 
     def _check_sign(

@@ -16,6 +16,7 @@ from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
+    LabelValues,
     SourceImage,
     SourceOptions,
     StatedVoxelSize,
@@ -75,7 +76,7 @@ def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volu
         resolved_kind = "image"  # `open_labels` raises the error
     view = view_as_image(array)
     if resolved_kind == "labels":
-        view = view_as_labels(array, str(address))
+        view = _view_as_labels(image, str(address))
     return _make_volume(
         replace(image, address=address), per_axis(lambda nm: nm or 0.0, size), resolved_kind, view
     )
@@ -140,10 +141,19 @@ def open_source(
     stated = per_axis(lambda own, given: given if own is None else own, level.voxel_size, size)
     resolved_kind = kind or image.kind or "image"
     view = view_as_image(level.array)  # `asem import` converts ids itself
+    if resolved_kind == "labels" and image.label_values is not None:
+        view = _view_as_labels(image, str(address))
     volume = _make_volume(
         replace(image, address=address), stated, resolved_kind, view, offset_nm=offset_nm
     )
     return volume if same_voxel_size(size, stated) else _with_voxel_size(volume, size)
+
+
+def _view_as_labels(image: SourceImage, name: str) -> ArrayLike:
+    values = image.label_values or LabelValues()
+    return view_as_labels(
+        image.levels[0].array, name, background=values.background, unlabelled=values.unlabelled
+    )
 
 
 @lru_cache(maxsize=256)  # one warning for all readers of a stack in a command

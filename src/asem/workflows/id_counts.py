@@ -7,7 +7,7 @@ import numpy as np
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import open_source_image
-from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
+from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, LabelValues, SourceOptions
 from asem.volume.label_views import unlabelled_id, view_as_labels
 from asem.volume.volume import Volume
 from asem.workflows.label_checks import split_into_slabs
@@ -48,8 +48,11 @@ def count_ids(
     image = open_source_image(address, options, "labels")
     if image.kind == "image":
         raise ValueError(f"{address} is an image; --count is for labels")
-    stored = image.levels[0].array
-    labels = Volume(view_as_labels(stored, str(address)), (1.0, 1.0, 1.0))
+    stored, stated = image.levels[0].array, image.label_values or LabelValues()
+    view = view_as_labels(
+        stored, str(address), background=stated.background, unlabelled=stated.unlabelled
+    )
+    labels = Volume(view, (1.0, 1.0, 1.0))
     counts: Counter[int] = Counter()
     done = 0
     for block in split_into_slabs(labels.roi, labels.with_array(stored)):

@@ -185,8 +185,12 @@ def _resolve_unlabelled(
     source: Address, volume: Volume, options: ImportOptions
 ) -> UnlabelledOption:
     """Replace ``"auto"`` by the largest value where the source is an image of labels."""
-    if options.unlabelled == "auto" and open_source_image(source, kind="labels").kind == "labels":
-        return unlabelled_id(volume.dtype)
+    image = open_source_image(source, kind="labels")
+    if options.unlabelled == "auto":
+        is_stated = image.kind == "labels" or image.label_values is not None
+        return unlabelled_id(volume.dtype) if is_stated else "auto"
+    if image.label_values is not None:
+        raise ValueError(f"{source} states its unlabelled value; leave out --unlabelled")
     return options.unlabelled
 
 

@@ -84,10 +84,10 @@ class SourceImage:
         Identity of the content: another value after the image has been replaced.
     kind
         ``"image"`` or ``"labels"``; None: not stated.
-    stated_grid, window, padding
-        As in `asem.volume.volume.Volume`.
     channel_names
         Names of all channels, where the metadata has them.
+    stated_grid, window, padding
+        As in `asem.volume.volume.Volume`.
     made_by
         Provenance, where asem wrote the image (`asem.provenance`).
     label_values
@@ -100,10 +100,10 @@ class SourceImage:
     levels: tuple[SourceLevel, ...]
     identity: str
     kind: VolumeKind | None = None
+    channel_names: tuple[str, ...] = ()
     stated_grid: OriginalGrid | None = None
     window: tuple[float, float] | None = None
     padding: tuple[float, ...] = ()
-    channel_names: tuple[str, ...] = ()
     made_by: dict[str, Any] | None = None
     label_values: LabelValues | None = None
 
