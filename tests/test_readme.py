@@ -17,6 +17,8 @@ from asem.blocks.batch_job_config import BatchJobConfig
 from asem.cli import main
 from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.structures import load_structure
+from asem.training.config import TrainConfig
+from asem.workflows.prediction_inputs import PredictionInputs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -121,9 +123,24 @@ def test_no_page_has_commands_or_code_that_no_test_runs():
     commands = {name for name in others if blocks("console", PAGES[name])}
     code = {name for name in PAGES if blocks("python", PAGES[name])}
     settings = {name for name in others if blocks("toml", PAGES[name])}
-    assert commands == {"annotation.md"}  # opens a window; the tests of the plugin do that
+    # annotation.md opens a window; the tests of the plugin do that
+    assert commands == {"annotation.md", "migration.md"}
     assert code == {"annotation.md", "python.md"}
     assert settings == {"cluster.md"}
+
+
+def test_the_page_on_migration_works_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = PAGES["migration.md"]
+    Path("train_er.json").write_text(*blocks("json", page))
+    Path("mito.yaml").write_text("data_path: stack\ncoords: [1, 2, 30, 40]\nlamda: 10\n")
+    for command in blocks("console", page)[0].splitlines():
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    config = TrainConfig.from_toml(Path("er.toml"))
+    assert config.train[0].roi == "150:750,120:710,1295:2645"
+    inputs = PredictionInputs.from_toml(Path("predict.toml"))
+    assert inputs.input[0].model[0].checkpoint == tmp_path / "models/er_1841"
+    assert GraphCutConfig.from_toml(Path("cut.toml")).paper.smoothness == 10
 
 
 def test_the_functions_on_the_python_page_exist():

@@ -78,7 +78,7 @@ def test_an_odd_word_would_be_found():
     assert odd_words("a toldbooth, multitasking and asking_price") == []
 
 
-SPELLINGS = r"\b(?:Roi|Toml|toml|Tiff|tiff|OME-ZARR|ome-zarr|Ome-Zarr|OME Zarr)\b"
+SPELLINGS = r"\b(?:Roi|Toml|toml|Tiff|tiff|OME-ZARR|ome-zarr(?!-0)|Ome-Zarr|OME Zarr)\b"
 """Not as ROI, TOML, TIFF and OME-Zarr; names of files and modules have a dot or slash before."""
 
 

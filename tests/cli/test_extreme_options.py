@@ -1,5 +1,6 @@
 """Absurd values of every numeric option: a result, or one line and code 2."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -32,6 +33,7 @@ COMMANDS = {
     "instances": "labels out",
     "evaluate": "labels labels",
     "export": "raw out",
+    "migrate": "data.json",
     "models convert": "nowhere.pt out --structure mito --voxel-size 5",
     "models export": "run out.onnx --format onnx",
 }
@@ -110,6 +112,8 @@ def inputs(cell, run, tmp_path_factory):
     shutil.copytree(run, folder / "run")
     text = (cell / "train.toml").read_text()
     (folder / "train.toml").write_text(text.replace('"cell.zarr', f'"{cell}/cell.zarr'))
+    dataset = {"file": "a.zarr", "raw": "raw", "voxel_size": [5] * 3, "labels": {"er": 1}}
+    (folder / "data.json").write_text(json.dumps({"a": dataset}))
     return folder
 
 

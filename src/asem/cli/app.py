@@ -20,6 +20,7 @@ from asem.cli.error_reports import (
 )
 from asem.cli.info import info
 from asem.cli.measure import instances
+from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
 from asem.cli.predict import evaluate, predict, segment
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
@@ -38,6 +39,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "export": export,
         "clahe": clahe,
         "mask": mask,
+        "migrate": migrate,
     },
     "Annotate": {
         "annotate": annotate,
