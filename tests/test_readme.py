@@ -138,8 +138,9 @@ def test_the_page_on_migration_works_as_it_stands(tmp_path, monkeypatch, capsys)
         assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
     config = TrainConfig.from_toml(Path("er.toml"))
     assert config.train[0].roi == "150:750,120:710,1295:2645"
-    inputs = PredictionInputs.from_toml(Path("predict.toml"))
-    assert inputs.input[0].model[0].checkpoint == tmp_path / "models/er_1841"
+    settings = tomllib.loads(Path("predict.toml").read_text())
+    inputs = PredictionInputs.from_dict(settings, source="predict.toml")
+    assert inputs.input[0].model[0].checkpoint == Path("models/er_1841")
     assert GraphCutConfig.from_toml(Path("cut.toml")).paper.smoothness == 10
 
 

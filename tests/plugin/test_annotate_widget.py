@@ -16,7 +16,7 @@ from asem.annotate.edits import ObjectDecision, Stroke
 from asem.volume.roi import Roi
 from asem.volume.sources import open_labels, open_volume
 from asem.workflows.annotation import open_session, window_grid_of
-from web_server import serve
+from remote_servers import serve_files
 
 pytestmark = pytest.mark.gui
 MIDDLE = 24
@@ -262,9 +262,9 @@ def test_raw_may_be_a_url_a_level_or_a_tiff_stack(open_window, raw, tmp_path, mo
         imagej=True, resolution=(100, 100),
         metadata={"axes": "ZYX", "spacing": 0.01, "unit": "um"},
     )  # fmt: skip
-    with serve(tmp_path) as url:
+    with serve_files(tmp_path) as server:
         names = {
-            "url": (f"{url}/cell.zarr/raw", "cell.zarr.raw.annotations", "labels/mito"),
+            "url": (f"{server.url}/cell.zarr/raw", "cell.zarr.raw.annotations", "labels/mito"),
             "level": (f"{raw}#1", "../cell.zarr/annotations_level1", "../cell.zarr/labels/mito"),
             "tiff": ("../stack.tif", "../stack.tif.annotations", "../labels/mito"),
         }

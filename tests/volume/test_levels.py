@@ -12,7 +12,7 @@ from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.sources import open_labels, open_source, open_volume
 from asem.workflows.id_counts import count_ids
 from asem.workflows.importing import ImportOptions, import_volume
-from web_server import serve
+from remote_servers import serve_files
 
 SIZE = (10.0, 10.0, 10.0)
 
@@ -57,9 +57,11 @@ def test_a_level_can_be_imported(image, tmp_path):
 
 
 def test_a_url_is_read_like_a_path(image, tmp_path):
-    with serve(tmp_path) as url:
+    with serve_files(tmp_path) as server:
         for level in ("", "#1"):
-            remote, local = (open_volume(f"{at}{level}") for at in (f"{url}/cell.zarr/raw", image))
+            remote, local = (
+                open_volume(f"{at}{level}") for at in (f"{server.url}/cell.zarr/raw", image)
+            )
             assert (remote.voxel_size, remote.offset_nm) == (local.voxel_size, local.offset_nm)
             assert (remote.read(remote.roi) == local.read(local.roi)).all()
         check_not_replaced([remote])

@@ -30,7 +30,7 @@ from asem.workflows.predict import predict_inputs, predict_volume
 from asem.workflows.prediction_inputs import PredictionInputs
 from asem.workflows.segment import segment_volume
 from asem.workflows.train import train_model
-from web_server import serve
+from remote_servers import serve_files
 
 SIZE = (10.0, 10.0, 10.0)
 IDS = IdSelection.parse("3,5-6")
@@ -67,8 +67,8 @@ def small(tmp_path_factory):
 def test_a_verb_computes_the_same_from_a_url(small, tmp_path, monkeypatch, verb, level):
     monkeypatch.chdir(tmp_path)
     names = [f"cell.zarr/raw{level}", f"cell.zarr/labels/mito{level}"]
-    with serve(small) as url:
-        remote = VERBS[verb](*(f"{url}/{name}" for name in names), tmp_path / "remote")
+    with serve_files(small) as server:
+        remote = VERBS[verb](*(f"{server.url}/{name}" for name in names), tmp_path / "remote")
     local = VERBS[verb](*(f"{small}/{name}" for name in names), tmp_path / "local")
     assert (remote.read(remote.roi) == local.read(local.roi)).all()
     assert (remote.voxel_size, remote.offset_nm) == (local.voxel_size, local.offset_nm)
@@ -78,10 +78,10 @@ def test_a_verb_computes_the_same_from_a_url(small, tmp_path, monkeypatch, verb,
 
 def test_scores_and_planes_from_a_url(small, tmp_path):
     labels = small / "cell.zarr/labels/mito"
-    with serve(small) as url:
-        remote = f"{url}/cell.zarr/labels/mito"
+    with serve_files(small) as server:
+        remote = f"{server.url}/cell.zarr/labels/mito"
         assert evaluate_volume(remote, remote) == evaluate_volume(labels, labels)
-        export_volume(remote, tmp_path / "planes", like=f"{url}/cell.zarr/raw")
+        export_volume(remote, tmp_path / "planes", like=f"{server.url}/cell.zarr/raw")
     planes = sorted((tmp_path / "planes").iterdir())
     assert (planes[0].name, len(planes)) == ("mito_0000.tif", 16)
     assert (tifffile.imread(planes) == tifffile.imread(small / "labels.tif")).all()
@@ -94,16 +94,20 @@ def test_a_coarser_level_overlays_the_finer_one_only_at_one_voxel_size(small, tm
 
 def test_a_prediction_from_a_url(cell, run, tmp_path):
     options = {"roi": ":8,:16,8:24", "device": "cpu"}
-    with serve(cell) as url:
+    with serve_files(cell) as server:
         remote = predict_volume(
-            run, f"{url}/cell.zarr/raw", tmp_path / "a", mask=f"{url}/cell.zarr/raw", **options
+            run,
+            f"{server.url}/cell.zarr/raw",
+            tmp_path / "a",
+            mask=f"{server.url}/cell.zarr/raw",
+            **options,
         )
         raw = cell / "cell.zarr/raw"
         local = predict_volume(run, raw, tmp_path / "b", mask=raw, **options)
         assert (remote.read(remote.roi) == local.read(local.roi)).all()
         Path(tmp_path / "in.toml").write_text(
-            f'device = "cpu"\n[[input]]\nraw = "{url}/cell.zarr/raw"\nroi = ":8,:16,8:24"\n'
-            f'mask = "{url}/cell.zarr/raw"\n'
+            f'device = "cpu"\n[[input]]\nraw = "{server.url}/cell.zarr/raw"\nroi = ":8,:16,8:24"\n'
+            f'mask = "{server.url}/cell.zarr/raw"\n'
             f'[[input.model]]\ncheckpoint = "{run}"\nout = "a"\n'
         )
         (out,) = predict_inputs(PredictionInputs.from_toml(tmp_path / "in.toml"))  # is finished
@@ -119,8 +123,8 @@ def test_a_prediction_from_a_url(cell, run, tmp_path):
 
 def test_a_session_of_a_url_is_in_the_working_directory(cell, run, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    with serve(cell) as url:
-        volume, session = open_session(f"{url}/cell.zarr/raw")
+    with serve_files(cell) as server:
+        volume, session = open_session(f"{server.url}/cell.zarr/raw")
         with session:
             assert session.folder == Path("cell.zarr.raw.annotations")
             assert f"its annotations are in {tmp_path}/cell.zarr.raw.annotations" in caplog.text
