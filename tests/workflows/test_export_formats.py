@@ -22,12 +22,14 @@ from asem.volume.sources import open_source, open_volume
 from asem.volume.volume import OriginalGrid, Volume
 from asem.workflows import export_image, export_n5, export_planes, exporting
 from asem.workflows.exporting import export_volume
+from chunked import add_attributes, write_n5
 
 SHAPE = (9, 70, 127)
 SIZE = (5.24, 4.1, 3.97)
 OFFSET = (52.4, -8.2, 397.0)
 WHOLE = (slice(None),) * 3
 UNSIGNED = ["uint8", "uint16", "uint32", "uint64"]
+CHUNKED = ["n5", "precomputed", "ome-zarr-0.4", "ome-zarr-0.5"]
 IMAGES = ["uint8", "uint16", "int16", "float32", "float64", "int64"]
 
 
@@ -385,6 +387,34 @@ def test_an_export_of_an_export(make, tmp_path):
         export_volume(tmp_path / source, tmp_path / out)
     assert_same(tmp_path / "b.zarr", voxels)
     assert len(list((tmp_path / "c.n5").glob("s*"))) == 2
+
+
+def write_labels_of_cosem(group):
+    """Write ids of two levels: 0 is unlabelled, 9 background."""
+    encoding = {"unknown": 0, "absent": 9, "present": 1}
+    annotation = {"annotation_type": {"encoding": encoding}}
+    for number, size in ((0, 8.0), (1, 16.0)):
+        shape = (8 // 2**number,) * 3
+        voxels = np.resize(np.array([0, 1, 9], np.uint8), shape)
+        transform = {"axes": ["z", "y", "x"], "scale": [size] * 3, "translate": [size / 2] * 3}
+        write_n5(group / f"s{number}", voxels, {"transform": {**transform, "units": ["nm"] * 3}})
+    add_attributes(group / "attributes.json", {"cellmap": {"annotation": annotation}})
+    return group
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+@pytest.mark.parametrize("level", [0, 1])
+def test_every_level_of_labels_is_converted(tmp_path, name, level):
+    source = write_labels_of_cosem(tmp_path / "source.n5")
+    export_volume(f"{source}#{level}" if level else source, tmp_path / "out", format_name=name)
+    levels = levels_of(tmp_path / "out")
+    assert len(levels) == (1 if name == "ome-zarr-0.5" else 2 - level)
+    for number, one in enumerate(levels, level):
+        shape = (8 // 2**number,) * 3
+        expected = np.resize(np.array([255, 1, 0], np.uint8), shape)
+        np.testing.assert_array_equal(one.array[WHOLE], expected)
+        size = 8.0 * 2**number
+        assert (one.voxel_size, one.offset_nm) == ((size,) * 3, (size / 2,) * 3)
 
 
 def test_the_command_offers_every_format():

@@ -18,10 +18,8 @@ from asem.system.folder_replacement import replace_file_from_folder, replace_fol
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume import tiff_sources
 from asem.volume.address import Address, AddressLike, local_paths
-from asem.volume.formats.detect import open_source_image
 from asem.volume.replaced_inputs import check_not_replaced
-from asem.volume.roi import per_axis
-from asem.volume.sources import open_volume
+from asem.volume.sources import open_levels, open_volume
 from asem.volume.volume import Volume, ZeroArray, format_nm
 from asem.workflows import export_image
 from asem.workflows.export_mrc import MRC
@@ -138,13 +136,13 @@ def _make_request(
     source: AddressLike, form: ExportFormat | None, like: AddressLike | None, progress: Progress
 ) -> ExportRequest:
     """Open an image and choose the grid to be written."""
-    volume = open_volume(source)
-    name = _name_of(source)
     if like is not None and (form is None or form.has_levels):
         raise ValueError(
             "--like is for planes, bigtiff and mrc; other formats store the position of the image"
         )
-    levels = _open_levels(source, volume) if form is not None and form.has_levels else (volume,)
+    has_levels = form is not None and form.has_levels
+    levels = open_levels(source) if has_levels else (open_volume(source),)
+    volume, name = levels[0], _name_of(source)
     if like is not None:
         reference = open_volume(like)
         volume.roi_of(reference)  # raises for another voxel size or a shift by part of a voxel
@@ -159,22 +157,6 @@ def _make_request(
     )
     canvas.overlap_with(volume)  # raises where the grid has no voxel of the volume
     return ExportRequest(name, volume, canvas, levels, progress)
-
-
-def _open_levels(source: AddressLike, volume: Volume) -> tuple[Volume, ...]:
-    """Return the levels of an image as volumes, the finest first."""
-    image = open_source_image(Address.parse(source), kind=volume.kind)
-    coarser = [
-        Volume(
-            level.array,
-            per_axis(lambda size: size or 0.0, level.voxel_size),
-            level.offset_nm or (0.0, 0.0, 0.0),
-            kind=volume.kind,
-            name=f"{volume.name}#{number}",
-        )
-        for number, level in enumerate(image.levels[1:], 1)
-    ]
-    return (volume, *coarser)
 
 
 def _name_of(source: AddressLike) -> str:
