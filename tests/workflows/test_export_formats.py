@@ -134,6 +134,19 @@ def test_a_position_at_whole_voxels_is_exact_in_precomputed(make, tmp_path, capl
     assert not caplog.records
 
 
+@pytest.mark.parametrize("first", [0.0, 0.25, 0.5, -3.0])
+def test_crops_keep_their_distance_in_precomputed(tmp_path, first):
+    """The corner of an image whose first centre is at 0 nm is half a voxel before 0."""
+    offsets = []
+    for start in range(5):
+        offset_nm = tuple((first + start) * size for size in SIZE)
+        make_image(tmp_path / f"{start}", np.ones((2, 3, 4), np.uint8), offset_nm=offset_nm)
+        export_volume(tmp_path / f"{start}", tmp_path / f"{start}.precomputed")
+        info = json.loads((tmp_path / f"{start}.precomputed/info").read_text())
+        offsets.append(info["scales"][0]["voxel_offset"])
+    assert offsets == [[int(first // 1) + start] * 3 for start in range(5)]
+
+
 @pytest.mark.parametrize(
     ("dtype", "kind"), [(d, "image") for d in IMAGES] + [(d, "labels") for d in UNSIGNED]
 )
