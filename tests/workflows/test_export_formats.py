@@ -20,7 +20,7 @@ from asem.volume.address import Address
 from asem.volume.formats.detect import open_source_image
 from asem.volume.sources import open_source, open_volume
 from asem.volume.volume import OriginalGrid, Volume
-from asem.workflows import export_image, export_n5, export_planes, exporting
+from asem.workflows import export_n5, export_planes, exporting
 from asem.workflows.exporting import export_volume
 from chunked import add_attributes, write_n5
 
@@ -431,5 +431,4 @@ def test_every_level_of_labels_is_converted(tmp_path, name, level):
 
 
 def test_the_command_offers_every_format():
-    names = {form.name for form in exporting.FORMATS} | {export_image.NAME}
-    assert set(get_args(ExportFormatName)) == names
+    assert set(get_args(ExportFormatName)) == {form.name for form in exporting.FORMATS}

@@ -23,7 +23,7 @@ from asem.workflows.export_levels import (
     find_foreign_in,
     update_document,
 )
-from asem.workflows.export_request import ExportFormat, ExportRequest
+from asem.workflows.export_request import ExportFormat, ExportRequest, create_folder
 
 NAME = "n5"
 ATTRIBUTES = "attributes.json"
@@ -88,9 +88,8 @@ def _find_foreign(folder: Path) -> Path | None:
 N5 = ExportFormat(
     NAME,
     (".n5",),
-    write_n5,
-    _find_foreign,
+    create_folder(write_n5, _find_foreign),
     stores_position=True,
-    has_levels=True,
+    pyramid="copied",
     is_compressed=True,
 )

@@ -25,7 +25,7 @@ from asem.workflows.export_levels import (
     find_foreign_in,
     update_document,
 )
-from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype
+from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype, create_folder
 
 LOG = logging.getLogger(__name__)
 NAME = "precomputed"
@@ -125,9 +125,8 @@ def _find_foreign(folder: Path) -> Path | None:
 PRECOMPUTED = ExportFormat(
     NAME,
     (".precomputed",),
-    write_precomputed,
-    _find_foreign,
+    create_folder(write_precomputed, _find_foreign),
     check=_check,
     stores_position=True,
-    has_levels=True,
+    pyramid="copied",
 )
