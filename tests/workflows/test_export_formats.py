@@ -178,6 +178,37 @@ def test_n5(make, tmp_path, dtype, kind):
     assert len(datasets) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("n5", "s1"), ("precomputed", ""), ("ome-zarr-0.4", "1")]
+)
+@pytest.mark.parametrize("dtype", UNSIGNED)
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_the_kind_is_stated(make, tmp_path, name, level, dtype, kind):
+    voxels = make(dtype, kind=kind)
+    voxels.flat[:2] = 0, np.iinfo(dtype).max
+    make_image(tmp_path / "given", voxels, kind=kind)
+    export_volume(tmp_path / "given", tmp_path / "out", format_name=name)
+    for address in (tmp_path / "out", tmp_path / "out" / level):
+        assert open_volume(address).kind == kind
+    volume = open_volume(tmp_path / "out")
+    np.testing.assert_array_equal(volume.read(volume.roi), voxels)
+
+
+def test_n5_states_the_values_of_labels(make, tmp_path):
+    make("uint16", shape=(2, 3, 4), kind="labels")
+    export_volume(tmp_path / "raw", tmp_path / "out.n5")
+    for document in ("attributes.json", "s0/attributes.json"):
+        attributes = json.loads((tmp_path / "out.n5" / document).read_text())
+        assert attributes["cellmap"]["annotation"] == {
+            "class_name": "raw",
+            "complement_counts": {},
+            "annotation_type": {
+                "type": "instance_segmentation",
+                "encoding": {"absent": 0, "unknown": 65535},
+            },
+        }
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int8", "int16", "float32"])
 def test_mrc(make, tmp_path, caplog, dtype):
     voxels = make(dtype)
