@@ -3,6 +3,7 @@
 ::
 
     open_volume(address)     an input of a command; must state its voxel size
+    open_levels(address)     the same, with the coarser levels of its pyramid
     open_labels(address)     an input that holds labels
     open_source(address)     the source of `asem import`, which may take voxel size and offset
 """
@@ -61,7 +62,53 @@ def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volu
         It is not a finished image, or states no voxel size.
     """
     address = Address.parse(address)
-    image = open_source_image(address, kind=kind)
+    return _open_finest_level(open_source_image(address, kind=kind), address, kind)
+
+
+def open_levels(address: AddressLike) -> tuple[Volume, ...]:
+    """Open an image with its pyramid; each level as `open_volume` opens it by its own address.
+
+    Parameters
+    ----------
+    address
+        Path or URL; its level is the finest of those that are opened.
+
+    Returns
+    -------
+    tuple of Volume
+        The finest first: ``raw``, ``raw#1``, ``raw#2``, ...
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing exists at the address.
+    OSError
+        It cannot be read.
+    ValueError
+        It is not a finished image, it has no such level, or a level states no voxel size.
+    """
+    address = Address.parse(address)
+    pyramid = open_source_image(replace(address, level=None))
+    finest = _open_finest_level(pyramid.select_level(address.level), address, None)
+    coarser = [
+        _open_finest_level(pyramid.select_level(number), replace(address, level=number), None)
+        for number in range((address.level or 0) + 1, len(pyramid.levels))
+    ]
+    return (finest, *coarser)
+
+
+def _open_finest_level(image: SourceImage, address: Address, kind: VolumeKind | None) -> Volume:
+    """Return the volume of the finest level of an image.
+
+    Parameters
+    ----------
+    image
+        The image, without the levels that are finer.
+    address
+        Of the level: the name of the volume.
+    kind
+        Kind where the image states none; None: an image.
+    """
     size, array = image.levels[0].voxel_size, image.levels[0].array
     if None in size:
         stated = "" if size == (None,) * 3 else f" (it states {_format_stated(size)})"
