@@ -30,6 +30,7 @@ def demo(
     directory: OutputPath,
     /,
     *,
+    iterations: int = 300,
     overwrite: Flag = False,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
@@ -39,13 +40,17 @@ def demo(
     ----------
     directory
         Folder to create; report.html in it shows the result.
+    iterations
+        Iterations of the training; 100 check an installation in a third of the time.
     overwrite
         Replace the demo in DIRECTORY.
     """
     from asem.workflows.demo import format_demo_summary, run_demo
 
     with show_progress() as report_progress:
-        result = run_demo(directory, overwrite=overwrite, progress=report_progress)
+        result = run_demo(
+            directory, iterations=iterations, overwrite=overwrite, progress=report_progress
+        )
     if output_options.json:
         print_result(result, as_json=True)
     else:
