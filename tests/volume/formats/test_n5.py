@@ -161,6 +161,7 @@ def test_scales_of_the_group(tmp_path, voxels):
     write_n5(group / "s1", voxels)
     assert placed(group / "s1") == ((5.24, 8.0, 16.0), (0.0, 2.0, 6.0))
     assert opened(group).levels[1].voxel_size == (5.24, 8.0, 16.0)
+    assert open_source(group / "s1", offset_nm=(1.0, 2.0, 3.0)).offset_nm == (1.0, 2.0, 3.0)
 
 
 def test_own_pixel_resolution_is_not_scaled_by_the_group(tmp_path, voxels):
@@ -175,6 +176,14 @@ def test_offset_of_funlib_is_a_corner(tmp_path, voxels):
     attributes = {"resolution": [4, 4, 5], "offset": [12, 40, 500]}
     folder = write_n5(tmp_path / "a", voxels, attributes)
     assert placed(folder) == ((5.0, 4.0, 4.0), (502.5, 42.0, 14.0))
+
+
+@pytest.mark.parametrize("key", ["resolution", "voxel_size"])
+def test_missing_offset_of_funlib_is_a_corner_at_zero(tmp_path, voxels, key):
+    attributes = {key: [4, 4, 4], "downsamplingFactors": [2, 1, 1]}
+    folder = write_n5(tmp_path / "a", voxels, attributes)
+    assert placed(folder) == ((4.0, 4.0, 8.0), (2.0, 2.0, 4.0))
+    assert open_source(folder, offset_nm=(1.0, 2.0, 3.0)).offset_nm == (1.0, 2.0, 3.0)
 
 
 def test_recent_funlib_does_not_reverse(tmp_path, voxels):

@@ -3,7 +3,8 @@
 ::
 
     transform               {axes, scale, translate, units}; translate is the centre of voxel 0
-    voxel size and offset   lists along the spatial axes; offset is the corner of voxel 0
+    voxel size and offset   lists along the spatial axes; offset is the corner of voxel 0, and 0
+                            where it is missing beside `FUNLIB_KEYS`
 
 Used for Zarr arrays (funlib, gunpowder, daisy) and for N5 (COSEM, BigDataViewer, Paintera).
 """
@@ -19,9 +20,12 @@ from asem.config import NmZYX, shorten
 from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
 from asem.volume.formats.chunked_array import ChunkedArray, make_chunked_array
-from asem.volume.formats.source_image import StatedVoxelSize
+from asem.volume.formats.source_image import SourceLevel, StatedVoxelSize
 from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.volume import ArrayLike
 
+FUNLIB_KEYS = ("voxel_size", "resolution")
+"""Voxel size in the attributes of funlib, gunpowder and CREMI."""
 AXES_BY_RANK = {3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of an array without names, in the order of numpy."""
 OTHER_AXIS_NAMES = {"time": "t", "channel": "c", "channels": "c"}
@@ -38,10 +42,17 @@ class Placement:
         nm; None where it is not stated.
     offset_nm
         World position of the centre of voxel (0, 0, 0), nm; None: not stated.
+    is_offset_assumed
+        As in `asem.volume.formats.source_image.SourceLevel`.
     """
 
     voxel_size: StatedVoxelSize = (None, None, None)
     offset_nm: NmZYX | None = None
+    is_offset_assumed: bool = False
+
+    def make_level(self, array: ArrayLike) -> SourceLevel:
+        """Return a level of a pyramid with this placement."""
+        return SourceLevel(array, self.voxel_size, self.offset_nm, self.is_offset_assumed)
 
 
 def name_axes(names: Any, shape: Sequence[int], address: Address) -> tuple[str, ...]:

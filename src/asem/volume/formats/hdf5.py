@@ -19,7 +19,7 @@ from asem.volume.formats.hdf5_file import (
 )
 from asem.volume.formats.hdf5_metadata import find_axes, find_placement, join_names
 from asem.volume.formats.single_file import SingleFile
-from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
+from asem.volume.formats.source_image import SourceImage, SourceOptions
 from asem.volume.roi import format_shape, per_axis
 from asem.volume.volume import VolumeKind
 
@@ -67,15 +67,16 @@ def _open_dataset(file: SingleFile, info: DatasetInfo, channel: str | None) -> S
     check_dataset(file, info)
     try:
         letters = find_axes(info)
-        size, offset_nm = find_placement(info, letters)
+        placement = find_placement(info, letters)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from error
     fixed = _select_entries(info, letters, channel, name)
     axes, dtype = per_axis(letters.index, "zyx"), bigdataviewer.unsigned_dtype(info)
     array = make_array(file, info, axes, fixed, dtype=dtype)
-    level = SourceLevel(array, size, offset_nm)
     identity = f"{identify_files(file.path, [file.path])}:{info.name}"
-    return SourceImage(Address(str(file.path), info.name), NAME, (level,), identity)
+    return SourceImage(
+        Address(str(file.path), info.name), NAME, (placement.make_level(array),), identity
+    )
 
 
 def _select_entries(

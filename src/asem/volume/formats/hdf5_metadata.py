@@ -6,7 +6,7 @@
     axes, axis_names, axis labels  names of the axes
     element_size_um                Fiji, PlantSeg: (z, y, x), micrometres
     resolution, voxel_size         funlib, CREMI: along the axes of space, nm, or in `units`
-    offset                         as resolution; the corner of the first voxel
+    offset                         as these; the corner of the first voxel, 0 where it is missing
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy as np
 
 from asem.config import NmZYX
 from asem.system.json_toml import parse_json
+from asem.volume.formats.array_placement import Placement
 from asem.volume.formats.hdf5_file import DatasetInfo
 from asem.volume.formats.source_image import StatedVoxelSize
 from asem.volume.length_units import NGFF_UNITS_NM
@@ -81,8 +82,8 @@ def find_axes(info: DatasetInfo) -> str:
     )
 
 
-def find_placement(info: DatasetInfo, letters: str) -> tuple[StatedVoxelSize, NmZYX | None]:
-    """Return voxel size, nm along (z, y, x), and the position of the first voxel's centre, nm.
+def find_placement(info: DatasetInfo, letters: str) -> Placement:
+    """Return voxel size and position.
 
     Parameters
     ----------
@@ -102,11 +103,15 @@ def find_placement(info: DatasetInfo, letters: str) -> tuple[StatedVoxelSize, Nm
     else:
         size = _tag_steps(info)
     corner = _along_zyx(info, "offset", letters)
-    if corner is None or None in size or None in unit_nm or edges is None:
-        return size, None
-    return size, per_axis(
-        lambda start, unit, edge: start * (unit or 0.0) + (edge or 0.0) / 2, corner, unit_nm, size
+    if edges is None or None in size or None in unit_nm:
+        return Placement(size)
+    centre = per_axis(
+        lambda start, unit, edge: start * (unit or 0.0) + (edge or 0.0) / 2,
+        corner or (0.0, 0.0, 0.0),
+        unit_nm,
+        size,
     )
+    return Placement(size, centre, is_offset_assumed=corner is None)
 
 
 def _tags(info: DatasetInfo) -> list[dict[str, Any]]:

@@ -8,14 +8,15 @@ of precedence (names as in ``attributes.json``)::
     pixelResolution, resolution      of the array, else of the group above it; x the level's
                                      downsamplingFactors, or the group's scales
     voxel_size, axis_names           funlib from 0.5 on, in the order (z, y, x)
-    offset                           funlib: the corner of voxel 0; Paintera: its centre
+    offset                           funlib: the corner of voxel 0, which is 0 where it is missing
+                                     beside resolution or voxel_size; Paintera: its centre
 
 A level that is downsampled by f begins (f - 1) / 2 voxels of the finest level later.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asem.provenance import identify_files
@@ -176,7 +177,7 @@ def _open_level(array: _Array, channel: str | None) -> SourceLevel:
     axes = name_axes(_listed_axes(array), store.shape[::-1], array.address)
     placement = _place(array, axes)
     voxels = select_volume(array.address, store, axes[::-1], channel=channel)
-    return SourceLevel(voxels, placement.voxel_size, placement.offset_nm)
+    return placement.make_level(voxels)
 
 
 def _find_transform(array: _Array) -> Attributes | None:
@@ -223,8 +224,9 @@ def _place(array: _Array, axes: Sequence[str]) -> Placement:
     factors = _read_factors(array, owner, len(base))
     scale = [size * factor for size, factor in zip(base, factors, strict=True)]
     shift = [size * (factor - 1) / 2 for size, factor in zip(base, factors, strict=True)]
-    centre = _read_centre(array, owner, scale, shift)
-    return place_axes(names, scale, centre, units, array.address)
+    centre, is_assumed = _read_centre(array, owner, scale, shift)
+    placement = place_axes(names, scale, centre, units, array.address)
+    return replace(placement, is_offset_assumed=is_assumed)
 
 
 def _read_voxel_size(
@@ -264,14 +266,20 @@ def _read_factors(array: _Array, owner: Attributes, count: int) -> list[float]:
 
 def _read_centre(
     array: _Array, owner: Attributes, scale: list[float], shift: list[float]
-) -> list[float] | None:
-    """Return the centre of the first voxel in the order of numpy; None: not stated."""
+) -> tuple[list[float] | None, bool]:
+    """Return the centre of the first voxel in the order of numpy, and whether it is assumed.
+
+    None: not stated. `owner` states the voxel size.
+    """
+    is_paintera = any(array.group.get(key) or array.attributes.get(key) for key in PAINTERA_KEYS)
     source = array.attributes if "offset" in array.attributes else owner
     offset = read_numbers(source, "offset", array.address)
     if offset is None:
-        return shift if any(shift) else None
+        if "pixelResolution" not in owner and not is_paintera:
+            return corner_to_centre([0.0] * len(scale), scale), True
+        return (shift, True) if any(shift) else (None, False)
     if "voxel_size" not in source:
         offset = offset[::-1]
-    if any(array.group.get(key) or array.attributes.get(key) for key in PAINTERA_KEYS):
-        return [start + step for start, step in zip(offset, shift, strict=False)]
-    return corner_to_centre(offset, scale)
+    if is_paintera:
+        return [start + step for start, step in zip(offset, shift, strict=False)], False
+    return corner_to_centre(offset, scale), False

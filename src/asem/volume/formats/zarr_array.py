@@ -19,6 +19,7 @@ from typing import Any
 from asem.volume.address import Address
 from asem.volume.formats import ome_zarr
 from asem.volume.formats.array_placement import (
+    FUNLIB_KEYS,
     Placement,
     corner_to_centre,
     name_axes,
@@ -30,12 +31,11 @@ from asem.volume.formats.array_placement import (
 )
 from asem.volume.formats.folder import FolderMetadata, read_folder
 from asem.volume.formats.label_attributes import find_kind, read_label_values
-from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
+from asem.volume.formats.source_image import SourceImage, SourceOptions
 from asem.volume.formats.stores import open_store
 from asem.volume.volume import VolumeKind
 
 NAME = "Zarr"
-VOXEL_SIZE_KEYS = ("voxel_size", "resolution")
 AXIS_NAME_KEYS = ("axis_names", "_ARRAY_DIMENSIONS")
 GROUPS_ABOVE = 2
 """Groups above an array in which the image of a level is searched."""
@@ -79,7 +79,7 @@ def open_folder(
     return SourceImage(
         folder.address,
         NAME,
-        (SourceLevel(array, placement.voxel_size, placement.offset_nm),),
+        (placement.make_level(array),),
         folder.identity(),
         kind=find_kind(folder.address, array.dtype, [attributes]),
         label_values=read_label_values(folder.address, array.dtype, [attributes]),
@@ -141,12 +141,14 @@ def _place(attributes: dict[str, Any], axes: Sequence[str], address: Address) ->
     transform = attributes.get("transform")
     if isinstance(transform, dict):
         return place_by_transform(transform, axes, address)
-    for key in VOXEL_SIZE_KEYS:
+    for key in FUNLIB_KEYS:
         size, units = read_voxel_size(attributes, key, address)
         if size:
             break
     else:
         return Placement()
     names = axes if len(size) == len(axes) else [name for name in axes if name in "zyx"]
-    corner = read_numbers(attributes, "offset", address) or [0.0] * len(size)
-    return place_axes(names, size, corner_to_centre(corner, size), units, address)
+    corner = read_numbers(attributes, "offset", address)
+    centre = corner_to_centre(corner or [0.0] * len(size), size)
+    placement = place_axes(names, size, centre, units, address)
+    return replace(placement, is_offset_assumed=corner is None)
