@@ -57,6 +57,9 @@ def test_channels(tmp_path, levels):
     with pytest.raises(ValueError, match=r"a.ims has the channels 0 \(name 0\), 1 \(name 1\)"):
         open_level(path)
     assert (open_level(path, channel="name 1").array[:, :, :] == levels[0] + 1).all()
+    assert main(["import", str(path), str(tmp_path / "out"), "--channel", "1"]) == 0
+    volume = ngff.open_image(tmp_path / "out")
+    assert (volume.read(volume.roi) == levels[0] + 1).all()
 
 
 def test_what_cannot_be_read(tmp_path, levels):

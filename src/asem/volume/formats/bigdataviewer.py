@@ -95,7 +95,7 @@ def open_file(file: SingleFile, options: SourceOptions) -> SourceImage:
         steps = layout.steps[number] if number < len(layout.steps) else []
         levels.append(SourceLevel(array, *_place_level(size, offset_nm, number, steps)))
     files = [file.path, xml_path] if root is not None else [file.path]
-    identity = f"{identify_files(file.path, files)}, setup {setup}"
+    identity = identify_files(file.path, files)
     return SourceImage(Address(str(file.path)), NAME, tuple(levels), identity)
 
 

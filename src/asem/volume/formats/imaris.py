@@ -107,7 +107,7 @@ def open_file(file: SingleFile, options: SourceOptions) -> SourceImage:
         size, offset_nm = _find_placement(layout.image, shape)
         array = make_array(file, info, (0, 1, 2), {}, shape=shape)
         levels.append(SourceLevel(array, size, offset_nm))
-    identity = f"{identify_files(file.path, [file.path])}, channel {channel}"
+    identity = identify_files(file.path, [file.path])
     return SourceImage(Address(str(file.path)), NAME, tuple(levels), identity)
 
 
