@@ -13,6 +13,7 @@ import zarr
 from asem.volume.address import Address
 from asem.volume.formats import stores
 from asem.volume.formats.detect import open_source_image
+from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.sources import open_volume
 from asem.workflows.describe import describe_volume
 from chunked import add_attributes, write_n5, write_zarr
@@ -157,14 +158,22 @@ def test_only_the_needed_chunks_are_read(tmp_path, quick_retries, name, chunks):
         write_zarr(tmp_path / "a", voxels, chunk=64, zarr_format=form, compressors=None)
     with serve_files(tmp_path) as server:
         array = open_source_image(Address.parse(f"{server.url}/a")).levels[0].array
-        opening = len(server.requests)
-        assert opening <= 24
+        assert len(server.requests) <= 9
         server.requests.clear()
         server.sent = 0
         part = array[70:134, 60:124, 10:74]
         assert np.array_equal(part, voxels[70:134, 60:124, 10:74])
         assert len(server.requests) == chunks
         assert server.sent <= chunks * (64**3 + 100)
+
+
+def test_the_check_for_replacement_opens_the_image_once(tmp_path, voxels, quick_retries):
+    write_zarr(tmp_path / "a", voxels, FUNLIB)
+    with serve_files(tmp_path) as server:
+        volume = open_volume(f"{server.url}/a")
+        opening = len(server.requests)
+        check_not_replaced([volume])
+        assert len(server.requests) <= 2 * opening <= 18
 
 
 def test_only_the_needed_chunks_of_a_shard_are_read(tmp_path, quick_retries):

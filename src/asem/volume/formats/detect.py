@@ -24,7 +24,12 @@ from asem.volume.formats import (
     zarr_array,
 )
 from asem.volume.formats.container import describe_container
-from asem.volume.formats.folder import DOCUMENT_NAMES, FolderMetadata, read_folder
+from asem.volume.formats.folder import (
+    OTHER_DOCUMENT_NAMES,
+    ZARR_DOCUMENT_NAMES,
+    FolderMetadata,
+    read_folder,
+)
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
     SourceImage,
@@ -89,14 +94,30 @@ def format_name(address: Address) -> str:
     return str(module.NAME) if module else ""
 
 
+def is_of_planes(address: Address) -> bool:
+    """Return whether an address is a local file or folder of planes: TIFF or PNG."""
+    path = address.local_path
+    return path is not None and path.exists() and _find_file_format(path) in PLANE_FORMATS
+
+
 def _find_file_format(path: Path) -> ModuleType | None:
     """Return the module of a file, or of a folder of planes."""
-    if path.is_dir():
-        if any((path / name).exists() for name in DOCUMENT_NAMES):
-            return None
-        suffixes = {entry.suffix.lower() for entry in path.iterdir()}
-        return next((m for m in PLANE_FORMATS if suffixes & set(m.SUFFIXES)), None)
-    return _find_suffix(path.name)
+    if not path.is_dir():
+        return _find_suffix(path.name)
+    suffixes = {entry.suffix.lower() for entry in path.iterdir()}
+    module = next((m for m in PLANE_FORMATS if suffixes & set(m.SUFFIXES)), None)
+    return None if module is None or _is_folder_of_chunks(path) else module
+
+
+def _is_folder_of_chunks(path: Path) -> bool:
+    """Return whether a local folder has metadata of chunks; other files may have their names."""
+    if any((path / name).exists() for name in ZARR_DOCUMENT_NAMES):
+        return True
+    try:
+        folder = read_folder(Address(str(path)), OTHER_DOCUMENT_NAMES)
+    except (OSError, ValueError):
+        return False
+    return _find_folder_format(folder) is not None
 
 
 def _find_suffix(name: str) -> ModuleType | None:

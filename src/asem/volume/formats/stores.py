@@ -195,6 +195,8 @@ def digest_documents(address: Address, documents: list[Any]) -> str:
 
 
 def _read_local(address: Address) -> bytes | None:
+    if address.path.is_dir():
+        return None
     try:
         with open_regular_file(address.path) as file:
             return file.read(MAX_JSON_BYTES + 1)

@@ -67,10 +67,10 @@ def open_folder(
     """
     if options.invert is not None:
         raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
-    if image := _open_level_of_image(folder.address, options, kind):
+    driver = _find_driver(folder)
+    if image := _open_level_of_image(folder.address, driver, options, kind):
         return image
     _check_finished(folder.address)
-    driver = _find_driver(folder)
     store = open_store(folder.address, driver)
     attributes = _read_attributes(folder, driver)
     axes = name_axes(_listed_axes(folder, attributes), store.shape, folder.address)
@@ -94,17 +94,21 @@ def _find_driver(folder: FolderMetadata) -> str:
 
 
 def _open_level_of_image(
-    address: Address, options: SourceOptions, kind: VolumeKind | None
+    address: Address, driver: str, options: SourceOptions, kind: VolumeKind | None
 ) -> SourceImage | None:
-    """Open an array as the level of an OME-NGFF image; None where it is none."""
+    """Open an array as the level of an OME-NGFF image; None where it is none.
+
+    A group above that cannot be read is no image: it may be another program's, or denied.
+    """
     above, path = address, ""
+    document = "zarr.json" if driver == "zarr3" else ".zattrs"
     for _ in range(GROUPS_ABOVE):
         path = f"{above.name}/{path}" if path else above.name
         above = above.parent()
         try:
-            group = read_folder(above)
-        except PermissionError:
-            return None
+            group = read_folder(above, [document])
+        except (PermissionError, ValueError):
+            continue
         if ome_zarr.is_format(group):
             number = ome_zarr.find_level(group, path)
             if number is None:
