@@ -119,6 +119,14 @@ def test_multiscales_of_the_group_place_an_array_without_attributes(tmp_path, vo
         open_source_image(Address(str(group), level=2))
 
 
+def test_a_level_outside_of_its_group_is_not_read(tmp_path, voxels):
+    write_n5(tmp_path / "secret/x", voxels)
+    listed = [{"path": "../secret/x"}]
+    add_attributes(tmp_path / "a/attributes.json", {"multiscales": [{"datasets": listed}]})
+    with pytest.raises(ValueError, match=r"a names '../secret/x', which is not a path below it"):
+        opened(tmp_path / "a")
+
+
 def test_pixel_resolution(tmp_path, voxels):
     attributes = {"pixelResolution": {"dimensions": [0.004, 0.004, 0.00524], "unit": "um"}}
     size, offset = placed(write_n5(tmp_path / "a", voxels, attributes))
