@@ -56,6 +56,12 @@ class ChunkedArray:
         """Shape of a chunk, the smallest unit that is read, voxels."""
         return tuple(self.store.chunk_layout.read_chunk.shape)
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Metadata of the whole stored array, as they were read when it was opened."""
+        metadata: dict[str, Any] = self.store.spec().to_json()["metadata"]
+        return metadata
+
     def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
         """Read a box.
 

@@ -1,6 +1,6 @@
 """Metadata documents of a folder of chunks, read once, by which its format is recognized."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -35,12 +35,19 @@ class FolderMetadata:
         """Return a document; empty where it does not exist."""
         return self.documents.get(name, {})
 
-    def identity(self) -> str:
-        """Return an identity of the content: of local files by size and mtime, else by digest."""
+    def identity(self, arrays: Mapping[str, Any] | None = None) -> str:
+        """Return an identity of the content: of local files by size and mtime, else by digest.
+
+        Parameters
+        ----------
+        arrays
+            Metadata of arrays below, which are part of the image, by the path of the document.
+        """
+        below = arrays or {}
         if self.address.is_remote:
-            return digest_documents(self.address, [self.documents])
+            return digest_documents(self.address, [self.documents, *below.values()])
         folder = self.address.path
-        return identify_files(folder, [folder / name for name in sorted(self.documents)])
+        return identify_files(folder, [folder / name for name in (*sorted(self.documents), *below)])
 
 
 def read_folder(address: Address, names: Sequence[str] = DOCUMENT_NAMES) -> FolderMetadata:
