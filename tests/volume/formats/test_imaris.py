@@ -10,7 +10,7 @@ from single_files import check_damaged, open_level
 
 
 def characters(value):
-    return np.array(list(str(value)), "S1")
+    return np.frombuffer(str(value).encode(), "S1")
 
 
 def write(path, levels, *, low=(10, 20, 30), high=(110, 120, 130), channels=1, times=1, unit="um"):
@@ -50,6 +50,11 @@ def test_levels_and_their_positions(tmp_path, levels):
     assert image.levels[1].voxel_size == pytest.approx((20_000, 10_000, 100_000 / 13))
     assert image.levels[1].offset_nm == pytest.approx((40_000, 25_000, 10_000 + 50_000 / 13))
     assert (open_level(f"{path}#1").array[:, :, :] == levels[1]).all()
+
+
+def test_unit_with_a_greek_letter(tmp_path, levels):
+    path = write(tmp_path / "a.ims", levels[:1], unit="µm")
+    assert open_level(path).voxel_size == (10_000, 5000, 4000)
 
 
 def test_channels(tmp_path, levels):

@@ -6,11 +6,12 @@
     voxel size and offset   lists along the spatial axes; offset is the corner of voxel 0, and 0
                             where it is missing beside `FUNLIB_KEYS`
 
-Used for Zarr arrays (funlib, gunpowder, daisy) and for N5 (COSEM, BigDataViewer, Paintera).
+Used for Zarr arrays and HDF5 datasets (funlib, gunpowder, daisy, CREMI) and for N5 (COSEM,
+BigDataViewer, Paintera).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -21,7 +22,7 @@ from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
 from asem.volume.formats.chunked_array import ChunkedArray, make_chunked_array
 from asem.volume.formats.source_image import SourceLevel, StatedVoxelSize
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.length_units import unit_nm
 from asem.volume.volume import ArrayLike
 
 FUNLIB_KEYS = ("voxel_size", "resolution")
@@ -144,18 +145,6 @@ def read_numbers(attributes: dict[str, Any], key: str, address: Address) -> list
     return [float(one) for one in numbers]
 
 
-def unit_nm(unit: Any) -> float | None:
-    """Return a unit of length in nm; None where it is not one.
-
-    Examples
-    --------
-    >>> unit_nm("µm"), unit_nm("nm"), unit_nm("pixel")
-    (1000.0, 1.0, None)
-    """
-    plain = str(unit).strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
-    return NGFF_UNITS_NM.get(plain)
-
-
 def place_by_transform(
     transform: dict[str, Any], axes: Sequence[str], address: Address
 ) -> Placement:
@@ -193,6 +182,31 @@ def read_voxel_size(
     if is_default and key == "voxel_size" and set(size) == {1.0}:
         return [], []
     return size, spread_units(units, len(size))
+
+
+def place_by_funlib(attributes: dict[str, Any], axes: Sequence[str], address: Address) -> Placement:
+    """Return the placement of `FUNLIB_KEYS` and ``offset``, the corner of the first voxel.
+
+    Parameters
+    ----------
+    attributes
+        Lists with an entry for each axis, or for each of z, y and x, in the order of `axes`.
+    axes
+        Names of the stored axes.
+    address
+        Of the array, for messages.
+    """
+    for key in FUNLIB_KEYS:
+        size, units = read_voxel_size(attributes, key, address)
+        if size:
+            break
+    else:
+        return Placement()
+    names = axes if len(size) == len(axes) else [name for name in axes if name in "zyx"]
+    corner = read_numbers(attributes, "offset", address)
+    centre = corner_to_centre(corner or [0.0] * len(size), size)
+    placement = place_axes(names, size, centre, units, address)
+    return replace(placement, is_offset_assumed=corner is None)
 
 
 def spread_units(units: Any, count: int) -> list[float | None]:

@@ -63,20 +63,18 @@ def open_path(
 
 
 def _open_dataset(file: SingleFile, info: DatasetInfo, channel: str | None) -> SourceImage:
-    name = f"{file.path}:{info.name}"
+    address = Address(str(file.path), info.name)
     check_dataset(file, info)
     try:
         letters = find_axes(info)
-        placement = find_placement(info, letters)
     except ValueError as error:
-        raise ValueError(f"{name} {error}") from error
-    fixed = _select_entries(info, letters, channel, name)
+        raise ValueError(f"{address} {error}") from error
+    placement = find_placement(info, letters, address)
+    fixed = _select_entries(info, letters, channel, str(address))
     axes, dtype = per_axis(letters.index, "zyx"), bigdataviewer.unsigned_dtype(info)
     array = make_array(file, info, axes, fixed, dtype=dtype)
     identity = f"{identify_files(file.path, [file.path])}:{info.name}"
-    return SourceImage(
-        Address(str(file.path), info.name), NAME, (placement.make_level(array),), identity
-    )
+    return SourceImage(address, NAME, (placement.make_level(array),), identity)
 
 
 def _select_entries(

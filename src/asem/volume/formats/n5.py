@@ -30,12 +30,12 @@ from asem.volume.formats.array_placement import (
     read_numbers,
     read_voxel_size,
     select_volume,
-    unit_nm,
 )
 from asem.volume.formats.folder import FolderMetadata
 from asem.volume.formats.label_attributes import find_kind, read_label_values
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
 from asem.volume.formats.stores import digest_documents, open_store, read_optional_document
+from asem.volume.length_units import unit_nm
 from asem.volume.volume import VolumeKind
 
 NAME = "N5"

@@ -27,7 +27,7 @@ from asem.volume.formats.folder import FolderMetadata
 from asem.volume.formats.label_attributes import find_kind, read_label_values
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
 from asem.volume.formats.stores import open_store
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.length_units import unit_nm
 from asem.volume.roi import per_axis
 from asem.volume.volume import VolumeKind
 
@@ -222,7 +222,7 @@ def _placement(
 ) -> tuple[Any, NmZYX | None]:
     """Return voxel size and offset of a level, nm; None where an axis has no unit of length."""
     order = [axes.index(name) for name in "zyx"]
-    units = [NGFF_UNITS_NM.get(getattr(multiscale.axes[i], "unit", None) or "") for i in order]
+    units = [unit_nm(getattr(multiscale.axes[i], "unit", None)) for i in order]
     size, offset = np.ones(len(axes)), np.zeros(len(axes))
     with np.errstate(all="ignore"):  # `Volume` raises where a value is not finite
         for step in (*transformations, *(multiscale.coordinateTransformations or ())):

@@ -19,14 +19,10 @@ from typing import Any
 from asem.volume.address import Address
 from asem.volume.formats import ome_zarr
 from asem.volume.formats.array_placement import (
-    FUNLIB_KEYS,
     Placement,
-    corner_to_centre,
     name_axes,
-    place_axes,
+    place_by_funlib,
     place_by_transform,
-    read_numbers,
-    read_voxel_size,
     select_volume,
 )
 from asem.volume.formats.folder import FolderMetadata, read_folder
@@ -145,14 +141,4 @@ def _place(attributes: dict[str, Any], axes: Sequence[str], address: Address) ->
     transform = attributes.get("transform")
     if isinstance(transform, dict):
         return place_by_transform(transform, axes, address)
-    for key in FUNLIB_KEYS:
-        size, units = read_voxel_size(attributes, key, address)
-        if size:
-            break
-    else:
-        return Placement()
-    names = axes if len(size) == len(axes) else [name for name in axes if name in "zyx"]
-    corner = read_numbers(attributes, "offset", address)
-    centre = corner_to_centre(corner or [0.0] * len(size), size)
-    placement = place_axes(names, size, centre, units, address)
-    return replace(placement, is_offset_assumed=corner is None)
+    return place_by_funlib(attributes, axes, address)
