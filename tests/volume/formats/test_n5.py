@@ -136,6 +136,14 @@ def test_pixel_resolution(tmp_path, voxels):
     assert volume.offset_nm == (1.0, 2.0, 3.0)
 
 
+def test_pixel_resolution_as_a_list_is_micrometres(tmp_path, voxels):
+    """n5-viewer (N5ExportMetadataReader): a list in each level, x the level's factors."""
+    attributes = {"pixelResolution": [0.004, 0.004, 0.00524], "downsamplingFactors": [2, 1, 1]}
+    size, offset = placed(write_n5(tmp_path / "a", voxels, attributes))
+    assert size == pytest.approx((5.24, 4.0, 8.0))
+    assert offset == pytest.approx((0.0, 0.0, 2.0))
+
+
 def test_pixel_resolution_without_unit_is_no_voxel_size(tmp_path, voxels):
     folder = write_n5(tmp_path / "a", voxels, {"pixelResolution": {"dimensions": SIZE_XYZ}})
     with pytest.raises(ValueError, match="does not state its voxel size; give --voxel-size"):

@@ -6,7 +6,8 @@ of precedence (names as in ``attributes.json``)::
     transform                        COSEM, of the array, or of the group in multiscales;
                                      by the names of its axes; translate is a centre
     pixelResolution, resolution      of the array, else of the group above it; x the level's
-                                     downsamplingFactors, or the group's scales
+                                     downsamplingFactors, or the group's scales; a list without
+                                     unit in pixelResolution is micrometres (n5-viewer)
     voxel_size, axis_names           funlib from 0.5 on, in the order (z, y, x)
     offset                           funlib: the corner of voxel 0, which is 0 where it is missing
                                      beside resolution or voxel_size; Paintera: its centre
@@ -237,6 +238,9 @@ def _read_voxel_size(
     if isinstance(pixels, dict):
         size = (read_numbers(pixels, "dimensions", address) or [])[::-1]
         return size, [unit_nm(pixels.get("unit"))] * len(size)
+    if isinstance(pixels, list):
+        size = (read_numbers(attributes, "pixelResolution", address) or [])[::-1]
+        return size, [unit_nm("um")] * len(size)
     if "resolution" in attributes:
         size, units = read_voxel_size(attributes, "resolution", address)
         return size[::-1], units[::-1]
