@@ -10,7 +10,7 @@ import pytest
 
 from asem.cli import main
 from asem.volume import ngff
-from asem.volume.formats import hdf5_array
+from asem.volume.formats import chunk_limits, hdf5_array
 from asem.workflows import importing
 from single_files import check_changed, check_damaged, open_level, read_all
 
@@ -271,8 +271,8 @@ def test_absurd_shapes(path, voxels):
 
 def test_large_chunks(path, voxels, monkeypatch):
     write(path, voxels, chunks=(4, 5, 7))
-    monkeypatch.setattr(hdf5_array, "MAX_CHUNK_BYTES", 100)
-    monkeypatch.setattr(hdf5_array, "free_memory_bytes", lambda: 400)
+    monkeypatch.setattr(chunk_limits, "MAX_CHUNK_BYTES", 100)
+    monkeypatch.setattr(chunk_limits, "free_memory_bytes", lambda: 400)
     with pytest.raises(ValueError, match="has chunks of 4 x 5 x 7 voxels, 280 B each; save it in"):
         open_level(path)
 

@@ -75,6 +75,7 @@ def open_source_image(
     path = address.local_path
     _check_address(address)
     if path is not None and (module := _find_file_format(path)):
+        _check_inversion(path, module, options)
         if module is hdf5:
             image = hdf5.open_path(path, options, kind, address.dataset)
         else:
@@ -138,10 +139,16 @@ def _check_address(address: Address) -> None:
         raise ValueError(f"{address}: only HDF5 files have a dataset after ':'")
 
 
+def _check_inversion(name: Path | Address, module: ModuleType, options: SourceOptions) -> None:
+    if options.invert is not None and module is not tiff:
+        raise ValueError(f"{name} is {module.NAME}; --invert is for TIFF")
+
+
 def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:
     folder = read_folder(address)
     module = _find_folder_format(folder)
     if module is not None:
+        _check_inversion(folder.address, module, options)
         image: SourceImage = module.open_folder(folder, options, kind)
         return image
     if message := _describe_container(folder):

@@ -39,7 +39,7 @@ def open_path(
     path
         The file.
     options
-        Channel, where there is an axis of channels; no inversion.
+        Channel, where there is an axis of channels.
     kind
         Not used: the file states none.
     dataset
@@ -52,8 +52,6 @@ def open_path(
         The file is damaged, the dataset does not exist, or is not given and there are several, or
         it cannot be read as a volume.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is HDF5; --invert is for TIFF")
     file = SingleFile.open(path)
     for layout in () if dataset else (imaris, bigdataviewer):
         if layout.is_format(file):

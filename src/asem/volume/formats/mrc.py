@@ -63,7 +63,7 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     path
         The file.
     options
-        There is one channel, and no inversion.
+        There is one channel.
     kind
         Not used: the file states none.
 
@@ -72,8 +72,6 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     ValueError
         It is no MRC file, damaged, or its mode or axes are not supported.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is MRC; --invert is for TIFF")
     if options.channel is not None:
         select_channel([0], (), options.channel, str(path))
     file = SingleFile.open(path)

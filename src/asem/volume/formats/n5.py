@@ -78,7 +78,7 @@ def open_folder(
     folder
         Of the array or group.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; not used.
 
@@ -87,8 +87,6 @@ def open_folder(
     ValueError
         The attributes are invalid, or the array is not a volume.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
     arrays = _read_arrays(folder)
     levels = tuple(_open_level(array, options.channel) for array in arrays)
     stated, dtype = [arrays[0].attributes, arrays[0].group], levels[0].array.dtype

@@ -79,7 +79,7 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     path
         The file; of a pair, either one.
     options
-        Channel, for files with several; no inversion.
+        Channel, for files with several.
     kind
         Labels must not be scaled.
 
@@ -89,8 +89,6 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
         It is no NIfTI file, damaged, a time series, rotated, or of a datatype that is not
         supported.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is NIfTI; --invert is for TIFF")
     header_file, image_file = _find_files(path)
     header = _read_header(header_file)
     placement = _find_placement(header, path)

@@ -51,7 +51,7 @@ def open_folder(
     folder
         The image group.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; the metadata may state another.
 
@@ -61,8 +61,6 @@ def open_folder(
         The metadata is invalid, an axis is missing, there are several time points, or several
         channels and none is selected.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is OME-Zarr; --invert is for TIFF")
     attributes, driver = _find_metadata(folder)
     metadata = attributes["ome"] if driver == "zarr3" else attributes
     image = _validate(metadata, folder.address, driver)

@@ -18,10 +18,8 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     Raises
     ------
     ValueError
-        As `asem.volume.png_planes.open_png` raises; or inversion is requested.
+        As `asem.volume.png_planes.open_png` raises.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is PNG; --invert is for TIFF")
     stack = open_png(path, as_labels=kind == "labels", channel=options.channel)
     identity = identify_files(path, [plane.path for plane in stack.planes])
     return SourceImage(Address(str(path)), NAME, (SourceLevel(stack, stack.voxel_size),), identity)

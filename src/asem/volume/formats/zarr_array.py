@@ -52,7 +52,7 @@ def open_folder(
     folder
         Of the array.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; the attributes may state another.
 
@@ -61,8 +61,6 @@ def open_folder(
     ValueError
         The metadata is invalid, the codec is unknown, or the array is not a volume.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
     driver = _find_driver(folder)
     if image := _open_level_of_image(folder.address, driver, options, kind):
         return image
