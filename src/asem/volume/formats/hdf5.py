@@ -24,7 +24,6 @@ from asem.volume.roi import format_shape, per_axis
 from asem.volume.volume import VolumeKind
 
 NAME = "HDF5"
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".ims")
 MAX_LISTED = 10
 """Datasets that a message lists."""
 

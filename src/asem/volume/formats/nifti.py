@@ -38,7 +38,6 @@ from asem.volume.volume import VolumeKind
 
 LOG = logging.getLogger(__name__)
 NAME = "NIfTI"
-SUFFIXES = (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".hdr.gz", ".img.gz")
 HEADERS = {
     (348, b"n+1"): nib.Nifti1Header,
     (348, b"ni1"): nib.Nifti1Header,

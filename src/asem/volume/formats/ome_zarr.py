@@ -144,7 +144,7 @@ def _identify(
     """Return an identity of the group and all its arrays; `arrays`: opened, if it is remote."""
     document = ".zarray" if isinstance(multiscale, v04.Multiscale) else "zarr.json"
     paths = [f"{dataset.path}/{document}" for dataset in multiscale.datasets]
-    metadata = [array.metadata for array in arrays] or [None] * len(paths)
+    metadata: list[Any] = [array.metadata for array in arrays] or [None] * len(paths)
     return folder.identity(dict(zip(paths, metadata, strict=True)))
 
 

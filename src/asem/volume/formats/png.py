@@ -5,11 +5,10 @@ from pathlib import Path
 from asem.provenance import identify_files
 from asem.volume.address import Address
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
-from asem.volume.png_planes import PNG_SUFFIXES, open_png
+from asem.volume.png_planes import open_png
 from asem.volume.volume import VolumeKind
 
 NAME = "PNG"
-SUFFIXES = PNG_SUFFIXES
 
 
 def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:
