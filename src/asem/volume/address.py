@@ -119,7 +119,16 @@ class Address:
         return PurePosixPath(self.dataset or self.location).name
 
     def join(self, *parts: str) -> "Address":
-        """Return the address of something below this one; without dataset and level."""
+        """Return the address of something below this one; without dataset and level.
+
+        Raises
+        ------
+        ValueError
+            A part is absolute or contains ``..``: metadata of strangers must not lead elsewhere.
+        """
+        for part in parts:
+            if part.startswith("/") or ".." in part.split("/"):
+                raise ValueError(f"{self} names {shorten(part)}, which is not a path below it")
         below = "/".join((self.location.rstrip("/") or "/", *parts))
         return Address(below)
 

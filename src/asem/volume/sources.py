@@ -161,7 +161,7 @@ def open_source(
         nm; required where the source states none. Must agree with a stated one within 1 %.
     offset_nm
         World position of the centre of the first voxel, nm; default where the source states none:
-        0. Not allowed for a source that states its own.
+        by the convention of its format, else 0. Not allowed for a source that states its own.
     kind
         ``"image"`` (default where the source states none) or ``"labels"``.
     options
@@ -180,7 +180,8 @@ def open_source(
     address = Address.parse(address)
     image = open_source_image(address, options, kind)
     level = image.levels[0]
-    if level.offset_nm is not None and offset_nm is not None:
+    states_offset = level.offset_nm is not None and not level.is_offset_assumed
+    if states_offset and offset_nm is not None:
         raise ValueError(f"{address} states its own offset; give none")
     name, override = str(address), options.voxel_size_override
     size = resolve_voxel_size(name, level.voxel_size, voxel_size, override=override)
@@ -235,7 +236,7 @@ def _make_volume(
     return Volume(
         array,
         voxel_size,
-        level.offset_nm or offset_nm or (0.0, 0.0, 0.0),
+        offset_nm or level.offset_nm or (0.0, 0.0, 0.0),
         kind=kind,
         stated_grid=image.stated_grid,
         window=image.window,

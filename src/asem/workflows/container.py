@@ -54,7 +54,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
 
 def _is_image(path: Path) -> bool:
     if not path.is_dir():
-        return any(path.name.lower().endswith(tuple(m.SUFFIXES)) for m in FILE_FORMATS)
+        return any(path.name.lower().endswith(one.suffixes) for one in FILE_FORMATS)
     try:
         return bool(format_name(Address(str(path))))
     except (OSError, ValueError):  # not readable, or its metadata is damaged

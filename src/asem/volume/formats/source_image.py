@@ -45,11 +45,15 @@ class SourceLevel:
         nm along (z, y, x); None where the source states none.
     offset_nm
         World position of the centre of voxel (0, 0, 0), nm; None: not stated.
+    is_offset_assumed
+        Whether `offset_nm` is the convention of the format for an offset that is not stated;
+        another one may then be given.
     """
 
     array: ArrayLike
     voxel_size: StatedVoxelSize
     offset_nm: NmZYX | None = None
+    is_offset_assumed: bool = False
 
 
 @dataclass(frozen=True)
