@@ -22,12 +22,16 @@ from asem.volume.band_reading import BandArray
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
-from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
+from asem.volume.formats.source_image import (
+    DEFAULT_SOURCE_OPTIONS,
+    SourceImage,
+    SourceOptions,
+)
 from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import check_ids
 from asem.volume.roi import IntZYX, Roi, negate, parse_roi
-from asem.volume.sources import open_source
-from asem.volume.volume import Volume, VolumeKind
+from asem.volume.sources import make_source_volume
+from asem.volume.volume import Volume, VolumeKind, check_geometry
 from asem.volume.zarr_arrays import DTYPES, SHARD, WriteFuture, ZarrArray
 from asem.workflows.grey_histogram import (
     check_finite,
@@ -126,19 +130,21 @@ def import_volume(
         The source cannot be read, or its files changed after they were opened.
     """
     _check_options(options)
+    check_geometry(voxel_size, offset_nm, kind)
     source = Address.parse(source)
-    volume = open_source(
-        source,
+    image = replace(open_source_image(source, options.source_options, kind), address=source)
+    volume = make_source_volume(
+        image,
         voxel_size=voxel_size,
         offset_nm=offset_nm,
         kind=kind,
-        options=options.source_options,
+        override=options.source_options.voxel_size_override,
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
     check_slab_fits(volume, part, destination, max_in_memory_bytes=MAX_IN_MEMORY_SLAB_BYTES)
     if volume.kind == "labels":
-        unlabelled = _resolve_unlabelled(source, volume, options)
+        unlabelled = _resolve_unlabelled(image, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
         check_no_window(options.window, volume)
         check_destination(destination, local_paths(source), overwrite=overwrite)
@@ -178,15 +184,14 @@ def _check_options(options: ImportOptions) -> None:
 
 
 def _resolve_unlabelled(
-    source: Address, volume: Volume, options: ImportOptions
+    image: SourceImage, volume: Volume, options: ImportOptions
 ) -> UnlabelledOption:
     """Replace ``"auto"`` by the largest value where the source is an image of labels."""
-    image = open_source_image(source, kind="labels")
     if options.unlabelled == "auto":
         is_stated = image.kind == "labels" or image.label_values is not None
         return unlabelled_id(volume.dtype) if is_stated else "auto"
     if image.label_values is not None:
-        raise ValueError(f"{source} states its unlabelled value; leave out --unlabelled")
+        raise ValueError(f"{image.address} states its unlabelled value; leave out --unlabelled")
     return options.unlabelled
 
 
