@@ -186,9 +186,12 @@ def _check_options(options: ImportOptions) -> None:
 def _resolve_unlabelled(
     image: SourceImage, volume: Volume, options: ImportOptions
 ) -> UnlabelledOption:
-    """Replace ``"auto"`` by the largest value where the source is an image of labels."""
+    """Replace ``"auto"`` by the largest value where the metadata state that it means unlabelled.
+
+    `inspect_labels` then does not check for a mask.
+    """
     if options.unlabelled == "auto":
-        is_stated = image.kind == "labels" or image.label_values is not None
+        is_stated = image.is_label_image or image.label_values is not None
         return unlabelled_id(volume.dtype) if is_stated else "auto"
     if image.label_values is not None:
         raise ValueError(f"{image.address} states its unlabelled value; leave out --unlabelled")
