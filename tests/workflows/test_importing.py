@@ -1,14 +1,16 @@
-"""Imports of labels in chunked formats."""
+"""Imports of chunked formats: labels, and crops of URLs."""
 
 import json
 
 import numpy as np
 import pytest
 
+from asem.volume.formats.chunked_array import ChunkedArray
 from asem.volume.formats.source_image import SourceOptions
 from asem.volume.sources import open_source
 from asem.workflows.importing import ImportOptions, import_volume
 from chunked import write_zarr
+from remote_servers import serve_files
 
 RESOLUTION = {"resolution": [5, 5, 5]}
 
@@ -43,8 +45,53 @@ def test_only_stated_labels_are_not_taken_for_a_mask(tmp_path, image_label):
         return
     source = write_zarr(tmp_path / "cell.zarr/volumes/labels/er", mask, RESOLUTION)
     assert open_source(source).kind == "labels"
-    with pytest.raises(ValueError, match="holds only 0 and 255, .* write foreground as 1"):
+    with pytest.raises(ValueError, match=r"holds only 0 and 255, .* write foreground as 1"):
         import_volume(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     found = import_volume(source, tmp_path / "out", options=ImportOptions(unlabelled="none"))
     assert (found.read(found.roi) == mask).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "window"),
+    [
+        ("uint8", None),
+        ("uint16", None),
+        ("uint16", (0, 90)),
+        ("float32", None),
+        ("float32", (0, 90)),
+    ],
+)
+def test_a_crop_of_a_url_reads_its_chunks_once(tmp_path, rng, dtype, window):
+    voxels = rng.integers(20, 90, (16, 16, 16)).astype(dtype)
+    voxels[:, 0] = 0
+    write_zarr(tmp_path / "raw.zarr", voxels, RESOLUTION)
+    options = ImportOptions(window=window)
+    with serve_files(tmp_path) as server:
+        url = f"{server.url}/raw.zarr"
+        crop = import_volume(url, tmp_path / "out", roi="9:15,:6,2:8", options=options)
+        chunks = [path for path in server.requests if path[-1].isdigit()]
+    assert chunks == ["/raw.zarr/1.0.0"]
+    assert (crop.read(crop.roi) == voxels[9:15, :6, 2:8]).all()
+    assert crop.padding == (0.0,)
+    assert crop.window is not None
+    if dtype == "uint8":
+        assert crop.window == (0, 255)
+    elif window:
+        assert crop.window == window
+    else:
+        assert 20 <= crop.window[0] < crop.window[1] <= 90
+
+
+def test_a_given_window_of_a_crop_reads_no_voxels_outside_of_it(tmp_path, monkeypatch):
+    voxels = np.full((12, 8, 9), 70, np.uint16)
+    voxels[9] = 0
+    source = write_zarr(tmp_path / "raw.zarr", voxels, RESOLUTION)
+    boxes, read = [], ChunkedArray.__getitem__
+    monkeypatch.setattr(
+        ChunkedArray, "__getitem__", lambda *args: boxes.append(args[1]) or read(*args)
+    )
+    options = ImportOptions(window=(0, 90))
+    crop = import_volume(source, tmp_path / "out", roi="8:10,:,:", options=options)
+    assert crop.window == (0, 90)
+    assert boxes == [(slice(8, 10), slice(0, 8), slice(0, 9))]

@@ -1,6 +1,6 @@
 """Import TIFF stacks and other sources as OME-Zarr images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,9 @@ def import_volume(
     """Store a stack as an OME-NGFF image with its pyramid (paper, Data preprocessing, 1 and 2).
 
     Each plane is read once for the copy: band by band where the file allows it, else slab by slab.
-    Labels are read and checked once more before anything is written; for a crop of an image,
-    contrast window and padding are measured from all planes of the source.
+    Labels are read and checked once more before anything is written. For a crop of a local image,
+    contrast window and padding are measured from all planes of the source; for a crop of a URL, or
+    with a given window, from the voxels of the crop.
 
     ::
 
@@ -168,7 +169,9 @@ def import_volume(
     ) as output:
         if counts is not None:
             output.provenance["voxels"] = counts.to_dict()
-        _copy_voxels(output, volume, part, LabelConversion(dtype, unlabelled, options.ids))
+        convert = LabelConversion(dtype, unlabelled, options.ids)
+        is_cheap = not source.is_remote and options.window is None
+        _copy_voxels(output, volume, part, convert, measures_source=is_cheap and part != volume.roi)
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
@@ -198,9 +201,27 @@ def _resolve_unlabelled(
     return options.unlabelled
 
 
-def _copy_voxels(output: OutputImage, volume: Volume, part: Roi, convert: LabelConversion) -> None:
-    """Copy a box of a volume to an output; measure contrast window and padding of an image."""
-    value_counts = _make_copy_counts(output, volume, part)
+def _copy_voxels(
+    output: OutputImage,
+    volume: Volume,
+    part: Roi,
+    convert: LabelConversion,
+    *,
+    measures_source: bool,
+) -> None:
+    """Copy a box of a volume to an output; measure contrast window and padding of an image.
+
+    Parameters
+    ----------
+    output, volume, part
+        Copy the box `part` of `volume` to `output`.
+    convert
+        Conversion of labels.
+    measures_source
+        Whether window and padding of a crop are those of all planes of the source, which are read
+        once more or several times; else those of the copied voxels.
+    """
+    value_counts = None if measures_source else _make_copy_counts(output, volume)
     folder = output.path / JOURNAL_FOLDER
     copy = _CopyBlock(volume, part.offset, output.array, folder, value_counts, convert)
     blocks = copy.split_into_blocks(output.volume.roi)
@@ -209,7 +230,15 @@ def _copy_voxels(output: OutputImage, volume: Volume, part: Roi, convert: LabelC
         copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * MAX_IN_MEMORY_SLAB_BYTES)
     )
     if volume.kind == "image" and volume.window is None:
-        window, padding = _measure_grey_values(output, volume, part, value_counts, blocks)
+        if value_counts is not None:
+            histogram = sum_value_counts(value_counts, blocks, volume.dtype)
+        elif measures_source:
+            slabs = list(split_into_slabs(volume.roi, volume))
+            histogram = measure_histogram(output, volume, slabs)
+        else:
+            histogram = measure_histogram(output, output.volume, output.write_blocks())
+        window = (0.0, 255.0) if volume.dtype == np.uint8 else histogram.window()
+        padding = histogram.find_padding()
         output.volume = replace(output.volume, window=window, padding=padding)
 
 
@@ -253,33 +282,14 @@ def check_no_window(window: tuple[float, float] | None, volume: Volume) -> None:
         raise ValueError(f"{volume.name} is {what}; --window is for 16-bit and float images")
 
 
-def _make_copy_counts(output: OutputImage, source: Volume, part: Roi) -> BlockResults | None:
+def _make_copy_counts(output: OutputImage, source: Volume) -> BlockResults | None:
     """Return block results for grey values counted during the copy; None where that is too little.
 
-    That is: for labels, a known window, bins wider than one grey value, or a crop.
+    That is: for labels, a known window, or bins wider than one grey value.
     """
     needs_window = source.kind == "image" and source.window is None
     is_exact = has_exact_histogram(source.dtype)
-    is_whole = part == source.roi
-    return output.block_results("copied") if needs_window and is_exact and is_whole else None
-
-
-def _measure_grey_values(
-    output: OutputImage,
-    source: Volume,
-    part: Roi,
-    value_counts: BlockResults | None,
-    blocks: Sequence[Roi],
-) -> tuple[tuple[float, float], tuple[float, ...]]:
-    """Measure contrast window and padding of the whole source, also for a crop."""
-    if value_counts is not None:
-        histogram = sum_value_counts(value_counts, blocks, source.dtype)
-    elif part == source.roi:
-        histogram = measure_histogram(output, output.volume, output.write_blocks())
-    else:
-        histogram = measure_histogram(output, source, list(split_into_slabs(source.roi, source)))
-    window = (0.0, 255.0) if source.dtype == np.uint8 else histogram.window()
-    return window, histogram.find_padding()
+    return output.block_results("copied") if needs_window and is_exact else None
 
 
 @dataclass(frozen=True)
