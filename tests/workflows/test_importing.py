@@ -1,13 +1,18 @@
-"""Imports of chunked formats: labels, and crops of URLs."""
+"""Imports of chunked formats: labels, crops of URLs, chunks of whole planes."""
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
+from asem.volume import band_reading
 from asem.volume.formats.chunked_array import ChunkedArray
+from asem.volume.formats.hdf5_array import Hdf5Array
 from asem.volume.formats.source_image import SourceOptions
-from asem.volume.sources import open_source
+from asem.volume.sources import open_source, open_volume
+from asem.workflows import importing, label_checks
+from asem.workflows.id_counts import count_ids
 from asem.workflows.importing import ImportOptions, import_volume
 from chunked import write_zarr
 from remote_servers import serve_files
@@ -95,3 +100,68 @@ def test_a_given_window_of_a_crop_reads_no_voxels_outside_of_it(tmp_path, monkey
     crop = import_volume(source, tmp_path / "out", roi="8:10,:,:", options=options)
     assert crop.window == (0, 90)
     assert boxes == [(slice(8, 10), slice(0, 8), slice(0, 9))]
+
+
+@pytest.fixture
+def planes(tmp_path, monkeypatch):
+    """Write 13 x 300 x 10 voxels in chunks of 2 whole planes; record the boxes that are read."""
+    boxes, read = [], Hdf5Array.__getitem__
+    monkeypatch.setattr(
+        Hdf5Array, "__getitem__", lambda *args: boxes.append(args[1]) or read(*args)
+    )
+
+    def write(dtype):
+        voxels = np.arange(13 * 300 * 10).reshape(13, 300, 10) % 120
+        with h5py.File(tmp_path / "planes.h5", "w") as file:
+            dataset = file.create_dataset(
+                "a", data=voxels.astype(dtype), chunks=(2, 300, 10), compression="gzip"
+            )
+            dataset.attrs["resolution"] = [5, 5, 5]
+        boxes.clear()
+        return tmp_path / "planes.h5", voxels
+
+    write.boxes = boxes
+    return write
+
+
+def decoded_chunks(boxes):
+    return [n for box in boxes for n in range(box[0].start // 2, -(-box[0].stop // 2))]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_labels_in_chunks_of_planes_are_decoded_once_per_pass(tmp_path, planes, monkeypatch, dtype):
+    source, voxels = planes(dtype)
+    monkeypatch.setattr(label_checks, "MAX_SLAB_BYTES", 4 * 300 * 10 * np.dtype(dtype).itemsize)
+    found = import_volume(source, tmp_path / "out", kind="labels", roi="3:,40:280,:")
+    assert (found.read(found.roi) == voxels[3:, 40:280]).all()
+    *checked, copied = planes.boxes
+    assert decoded_chunks(checked) == [1, 2, 3, 4, 5, 6]
+    assert decoded_chunks([copied]) == [1, 2, 3, 4, 5, 6]
+    assert count_ids(source)["ids"]["7"] == np.count_nonzero(voxels == 7)
+    assert decoded_chunks(planes.boxes[len(checked) + 1 :]) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_slab_of_planes_must_fit_on_the_disk(tmp_path, planes, monkeypatch):
+    source, _ = planes("uint8")
+    monkeypatch.setattr("asem.system.resources.free_disk_bytes", lambda folder: 1000)
+    monkeypatch.setattr(importing, "MAX_IN_MEMORY_SLAB_BYTES", 1000)
+    with pytest.raises(ValueError, match=r"a slab of .*planes.h5 \(13 x 300 x 10 voxels\)"):
+        import_volume(source, tmp_path / "out", kind="labels")
+
+
+def test_chunks_of_planes_are_warned_of(planes, caplog):
+    open_volume(planes("uint8")[0])
+    assert "decoded as a whole for each block; `asem import`" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_view_of_planes_is_read_slab_by_slab(tmp_path, planes, monkeypatch, kind):
+    source, voxels = planes("float16")
+    monkeypatch.setattr(importing, "MAX_BAND_BYTES", 1)  # 256 rows at a time where they can be read
+    monkeypatch.setattr(importing, "MAX_IN_MEMORY_SLAB_BYTES", 1000)  # a buffer file
+    monkeypatch.setattr(band_reading, "MAX_PIECE_BYTES", 4 * 300 * 10 * 4)
+    found = import_volume(source, tmp_path / "out", kind=kind)
+    assert (found.read(found.roi) == voxels).all()
+    copied = planes.boxes[-4:]
+    assert [(box[0].start, box[0].stop) for box in copied] == [(0, 4), (4, 8), (8, 12), (12, 13)]
+    assert len(planes.boxes) == (5 if kind == "labels" else 4)

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from asem.config import NmZYX
 from asem.volume.address import Address, AddressLike
+from asem.volume.band_reading import decodes_whole_planes
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -22,7 +23,6 @@ from asem.volume.formats.source_image import (
     StatedVoxelSize,
 )
 from asem.volume.label_views import dtype_of, view_as_image, view_as_labels
-from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import per_axis
 from asem.volume.volume import (
     ArrayLike,
@@ -69,7 +69,7 @@ def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volu
             f"{address} ({image.format}) does not state its voxel size{stated}; first import it: "
             f"asem import {address} cell.zarr/raw --voxel-size z,y,x"
         )
-    if isinstance(array, PlaneStack) and not array.can_read_rows:
+    if decodes_whole_planes(array):
         _warn_of_compressed_planes(str(address))
     resolved_kind = image.kind or kind or "image"
     if resolved_kind == "labels" and kind is None and dtype_of(array).kind == "f":

@@ -15,10 +15,9 @@ from asem.blocks.output_image import OutputImage, create_image
 from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX, check_numbers, shorten
-from asem.image.labels import unlabelled_id
 from asem.volume import ngff
 from asem.volume.address import Address, AddressLike, local_paths
-from asem.volume.band_reading import BandArray
+from asem.volume.band_reading import BandArray, decodes_whole_planes
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
@@ -28,7 +27,7 @@ from asem.volume.formats.source_image import (
     SourceOptions,
 )
 from asem.volume.id_selection import IdSelection
-from asem.volume.label_views import check_ids
+from asem.volume.label_views import check_ids, unlabelled_id
 from asem.volume.roi import IntZYX, Roi, negate, parse_roi
 from asem.volume.sources import make_source_volume
 from asem.volume.volume import Volume, VolumeKind, check_geometry
@@ -40,8 +39,7 @@ from asem.workflows.grey_histogram import (
     sum_value_counts,
 )
 from asem.workflows.label_checks import inspect_labels, split_into_slabs
-from asem.workflows.label_conversion import LabelConversion
-from asem.workflows.label_ids import UnlabelledOption, stored_dtype
+from asem.workflows.label_ids import LabelConversion, UnlabelledOption, stored_dtype
 from asem.workflows.slab_buffer import check_slab_fits, open_slab_buffer
 
 MAX_BAND_BYTES = 2**27
@@ -305,8 +303,7 @@ class _CopyBlock:
 
     def split_into_blocks(self, roi: Roi) -> list[Roi]:
         """Split into bands, or into slabs where planes are decoded as a whole."""
-        array = self.source.array
-        if isinstance(array, BandArray) and not array.can_read_rows:
+        if decodes_whole_planes(self.source.array):
             return list(split_into_blocks(roi, (SHARD[0], *roi.shape[1:])))
         return list(self._split_into_bands(roi))
 
@@ -321,7 +318,7 @@ class _CopyBlock:
         """Copy one block."""
         box, array = block.shift(self.offset), self.source.array
         is_large = block.size * self.source.dtype.itemsize > MAX_IN_MEMORY_SLAB_BYTES
-        if is_large and isinstance(array, BandArray) and not array.can_read_rows:
+        if is_large and isinstance(array, BandArray) and decodes_whole_planes(array):
             with open_slab_buffer(self.buffer_folder, block.shape, self.source.dtype) as slab:
                 array.read_into(slab, box.slices)
                 return self._write(block, slab)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.system.resources import check_free_disk, check_free_memory
-from asem.volume.plane_stack import PlaneStack
+from asem.volume.band_reading import decodes_whole_planes
 from asem.volume.roi import IntZYX, Roi
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import SHARD
@@ -35,7 +35,7 @@ def check_slab_fits(
     depth, height, width = roi.shape
     row_bytes = min(SHARD[0], depth) * width * volume.dtype.itemsize
     name = f"a slab of {volume.name} ({min(SHARD[0], depth)} x {height} x {width} voxels)"
-    if isinstance(volume.array, PlaneStack) and not volume.array.can_read_rows:
+    if decodes_whole_planes(volume.array):
         if row_bytes * height > max_in_memory_bytes:
             check_free_disk(destination.absolute().parent, row_bytes * height, name)
     else:
