@@ -1,6 +1,7 @@
 """Imports of chunked formats: labels, crops of URLs, chunks of whole planes."""
 
 import json
+from collections import Counter
 
 import h5py
 import numpy as np
@@ -165,3 +166,19 @@ def test_a_view_of_planes_is_read_slab_by_slab(tmp_path, planes, monkeypatch, ki
     copied = planes.boxes[-4:]
     assert [(box[0].start, box[0].stop) for box in copied] == [(0, 4), (4, 8), (8, 12), (12, 13)]
     assert len(planes.boxes) == (5 if kind == "labels" else 4)
+
+
+def test_too_many_ids_of_a_block_are_not_stored(tmp_path, monkeypatch):
+    ids = np.arange(1, 513, dtype=np.uint32).reshape(8, 8, 8)
+    source = write_zarr(tmp_path / "volumes/labels/ids", ids)
+    monkeypatch.setattr("asem.workflows.id_counts.MAX_IDS", 511)
+    monkeypatch.setattr("asem.workflows.id_counts.Counter", Unused)
+    with pytest.raises(ValueError, match="has more than 511 ids, too many to be listed"):
+        count_ids(source)
+
+
+class Unused(Counter):
+    """A counter that must not be filled."""
+
+    def update(self, numbers=None):
+        assert not numbers

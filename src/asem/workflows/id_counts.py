@@ -57,8 +57,9 @@ def count_ids(
     done = 0
     for block in split_into_slabs(labels.roi, labels):
         values, numbers = np.unique(labels.read(block), return_counts=True)
-        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
-        if len(counts) > MAX_IDS:
+        if len(values) <= MAX_IDS:  # more would need much memory as integers of Python
+            counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
+        if max(len(values), len(counts)) > MAX_IDS:
             raise ValueError(f"{address} has more than {MAX_IDS} ids, too many to be listed")
         done += block.size
         progress("ids", done, labels.roi.size)
