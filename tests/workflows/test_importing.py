@@ -12,7 +12,7 @@ from asem.volume.formats.chunked_array import ChunkedArray
 from asem.volume.formats.hdf5_array import Hdf5Array
 from asem.volume.formats.source_image import SourceOptions
 from asem.volume.sources import open_source, open_volume
-from asem.workflows import importing, label_checks
+from asem.workflows import import_copy, label_checks, slab_buffer
 from asem.workflows.id_counts import count_ids
 from asem.workflows.importing import ImportOptions, import_volume
 from chunked import write_zarr
@@ -145,7 +145,7 @@ def test_labels_in_chunks_of_planes_are_decoded_once_per_pass(tmp_path, planes, 
 def test_a_slab_of_planes_must_fit_on_the_disk(tmp_path, planes, monkeypatch):
     source, _ = planes("uint8")
     monkeypatch.setattr("asem.system.resources.free_disk_bytes", lambda folder: 1000)
-    monkeypatch.setattr(importing, "MAX_IN_MEMORY_SLAB_BYTES", 1000)
+    monkeypatch.setattr(slab_buffer, "MAX_IN_MEMORY_SLAB_BYTES", 1000)
     with pytest.raises(ValueError, match=r"a slab of .*planes.h5 \(13 x 300 x 10 voxels\)"):
         import_volume(source, tmp_path / "out", kind="labels")
 
@@ -158,8 +158,10 @@ def test_chunks_of_planes_are_warned_of(planes, caplog):
 @pytest.mark.parametrize("kind", ["image", "labels"])
 def test_a_view_of_planes_is_read_slab_by_slab(tmp_path, planes, monkeypatch, kind):
     source, voxels = planes("float16")
-    monkeypatch.setattr(importing, "MAX_BAND_BYTES", 1)  # 256 rows at a time where they can be read
-    monkeypatch.setattr(importing, "MAX_IN_MEMORY_SLAB_BYTES", 1000)  # a buffer file
+    monkeypatch.setattr(
+        import_copy, "MAX_BAND_BYTES", 1
+    )  # 256 rows at a time where they can be read
+    monkeypatch.setattr(slab_buffer, "MAX_IN_MEMORY_SLAB_BYTES", 1000)  # a buffer file
     monkeypatch.setattr(band_reading, "MAX_PIECE_BYTES", 4 * 300 * 10 * 4)
     found = import_volume(source, tmp_path / "out", kind=kind)
     assert (found.read(found.roi) == voxels).all()

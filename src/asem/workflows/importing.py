@@ -1,25 +1,18 @@
 """Import TIFF stacks and other sources as OME-Zarr images."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asem.blocks.block_results import BlockResults
 from asem.blocks.destination import check_destination
 from asem.blocks.executors import SERIAL_EXECUTOR, Executor
-from asem.blocks.output_image import OutputImage, create_image
-from asem.blocks.output_ownership import JOURNAL_FOLDER
+from asem.blocks.output_image import create_image
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX, check_numbers, shorten
 from asem.volume import ngff
 from asem.volume.address import Address, AddressLike, local_paths
-from asem.volume.band_reading import BandArray, decodes_whole_planes
-from asem.volume.block_grid import split_into_blocks
-from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -28,24 +21,14 @@ from asem.volume.formats.source_image import (
 )
 from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import check_ids, unlabelled_id
-from asem.volume.roi import IntZYX, Roi, negate, parse_roi
+from asem.volume.roi import Roi, parse_roi
 from asem.volume.sources import make_source_volume
 from asem.volume.volume import Volume, VolumeKind, check_geometry
-from asem.volume.zarr_arrays import DTYPES, SHARD, WriteFuture, ZarrArray
-from asem.workflows.grey_histogram import (
-    check_finite,
-    has_exact_histogram,
-    measure_histogram,
-    sum_value_counts,
-)
-from asem.workflows.label_checks import inspect_labels, split_into_slabs
+from asem.volume.zarr_arrays import DTYPES
+from asem.workflows.import_copy import copy_voxels
+from asem.workflows.label_checks import inspect_labels
 from asem.workflows.label_ids import LabelConversion, UnlabelledOption, stored_dtype
-from asem.workflows.slab_buffer import check_slab_fits, open_slab_buffer
-
-MAX_BAND_BYTES = 2**27
-"""Written at a time, and read at a time where some rows of planes can be read."""
-MAX_IN_MEMORY_SLAB_BYTES = 2**30
-"""Where planes are decoded as a whole, larger slabs are read into a memory-mapped file."""
+from asem.workflows.slab_buffer import check_slab_fits
 
 
 @dataclass(frozen=True)
@@ -141,7 +124,7 @@ def import_volume(
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
-    check_slab_fits(volume, part, destination, max_in_memory_bytes=MAX_IN_MEMORY_SLAB_BYTES)
+    check_slab_fits(volume, part, destination)
     if volume.kind == "labels":
         unlabelled = _resolve_unlabelled(image, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
@@ -169,7 +152,7 @@ def import_volume(
             output.provenance["voxels"] = counts.to_dict()
         convert = LabelConversion(dtype, unlabelled, options.ids)
         is_cheap = not source.is_remote and options.window is None
-        _copy_voxels(output, volume, part, convert, measures_source=is_cheap and part != volume.roi)
+        copy_voxels(output, volume, part, convert, measures_source=is_cheap and part != volume.roi)
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
@@ -197,47 +180,6 @@ def _resolve_unlabelled(
     if image.label_values is not None:
         raise ValueError(f"{image.address} states its unlabelled value; leave out --unlabelled")
     return options.unlabelled
-
-
-def _copy_voxels(
-    output: OutputImage,
-    volume: Volume,
-    part: Roi,
-    convert: LabelConversion,
-    *,
-    measures_source: bool,
-) -> None:
-    """Copy a box of a volume to an output; measure contrast window and padding of an image.
-
-    Parameters
-    ----------
-    output, volume, part
-        Copy the box `part` of `volume` to `output`.
-    convert
-        Conversion of labels.
-    measures_source
-        Whether window and padding of a crop are those of all planes of the source, which are read
-        once more or several times; else those of the copied voxels.
-    """
-    value_counts = None if measures_source else _make_copy_counts(output, volume)
-    folder = output.path / JOURNAL_FOLDER
-    copy = _CopyBlock(volume, part.offset, output.array, folder, value_counts, convert)
-    blocks = copy.split_into_blocks(output.volume.roi)
-    largest = max(block.size for block in blocks) * volume.dtype.itemsize
-    output.run(
-        copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * MAX_IN_MEMORY_SLAB_BYTES)
-    )
-    if volume.kind == "image" and volume.window is None:
-        if value_counts is not None:
-            histogram = sum_value_counts(value_counts, blocks, volume.dtype)
-        elif measures_source:
-            slabs = list(split_into_slabs(volume.roi, volume))
-            histogram = measure_histogram(output, volume, slabs)
-        else:
-            histogram = measure_histogram(output, output.volume, output.write_blocks())
-        window = (0.0, 255.0) if volume.dtype == np.uint8 else histogram.window()
-        padding = histogram.find_padding()
-        output.volume = replace(output.volume, window=window, padding=padding)
 
 
 def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any]:
@@ -278,64 +220,3 @@ def check_no_window(window: tuple[float, float] | None, volume: Volume) -> None:
     if window is not None:
         what = "labels" if volume.kind == "labels" else "8-bit, which is always 0 to 255"
         raise ValueError(f"{volume.name} is {what}; --window is for 16-bit and float images")
-
-
-def _make_copy_counts(output: OutputImage, source: Volume) -> BlockResults | None:
-    """Return block results for grey values counted during the copy; None where that is too little.
-
-    That is: for labels, a known window, or bins wider than one grey value.
-    """
-    needs_window = source.kind == "image" and source.window is None
-    is_exact = has_exact_histogram(source.dtype)
-    return output.block_results("copied") if needs_window and is_exact else None
-
-
-@dataclass(frozen=True)
-class _CopyBlock:
-    """Copy blocks of a source to an array; boxes are in voxels of the array."""
-
-    source: Volume
-    offset: IntZYX
-    target: ZarrArray
-    buffer_folder: Path
-    value_counts: BlockResults | None
-    convert: LabelConversion
-
-    def split_into_blocks(self, roi: Roi) -> list[Roi]:
-        """Split into bands, or into slabs where planes are decoded as a whole."""
-        if decodes_whole_planes(self.source.array):
-            return list(split_into_blocks(roi, (SHARD[0], *roi.shape[1:])))
-        return list(self._split_into_bands(roi))
-
-    def _split_into_bands(self, roi: Roi) -> Iterator[Roi]:
-        width = roi.shape[2]
-        shard_row_bytes = SHARD[0] * SHARD[1] * width * self.source.dtype.itemsize
-        return split_into_blocks(
-            roi, (SHARD[0], max(1, MAX_BAND_BYTES // shard_row_bytes) * SHARD[1], width)
-        )
-
-    def __call__(self, block: Roi) -> WriteFuture:
-        """Copy one block."""
-        box, array = block.shift(self.offset), self.source.array
-        is_large = block.size * self.source.dtype.itemsize > MAX_IN_MEMORY_SLAB_BYTES
-        if is_large and isinstance(array, BandArray) and decodes_whole_planes(array):
-            with open_slab_buffer(self.buffer_folder, block.shape, self.source.dtype) as slab:
-                array.read_into(slab, box.slices)
-                return self._write(block, slab)
-        return self._write(block, self.source.read(box))
-
-    def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> WriteFuture:
-        """Write band by band, which limits memory for encoding; return the future of the last."""
-        if self.value_counts is not None:
-            self.value_counts.save(block, counts=count_values(voxels))
-        *bands, last = self._split_into_bands(block)
-        for band in bands:
-            self._write_band(band, block, voxels).result()
-        return self._write_band(last, block, voxels)
-
-    def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> WriteFuture:
-        band_voxels = voxels[band.shift(negate(block.offset)).slices]
-        check_finite(band_voxels, self.source.name)
-        if self.source.kind == "labels":
-            band_voxels = self.convert(band_voxels)
-        return self.target.write(band.slices, band_voxels)
