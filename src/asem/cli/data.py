@@ -105,7 +105,8 @@ def import_image(
         Use --voxel-size even if the files state another one.
     window
         Contrast window of 16-bit and float images: grey values black,white; by default the 0.1 and
-        99.9 percentiles without padding.
+        99.9 percentiles without padding, of all planes also for --roi; of the crop alone if SOURCE
+        is a URL.
     unlabelled
         Label value of unlabelled voxels, or none. By default the maximum of the integer data type;
         an error if this value seems to be the foreground of a mask.

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from asem.config import NmZYX
 from asem.volume.address import Address, AddressLike
+from asem.volume.band_reading import decodes_whole_planes
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -23,7 +24,6 @@ from asem.volume.formats.source_image import (
     StatedVoxelSize,
 )
 from asem.volume.label_views import dtype_of, view_as_image, view_as_labels
-from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import per_axis
 from asem.volume.volume import (
     ArrayLike,
@@ -116,7 +116,7 @@ def _open_finest_level(image: SourceImage, address: Address, kind: VolumeKind | 
             f"{address} ({image.format}) does not state its voxel size{stated}; first import it: "
             f"asem import {address} cell.zarr/raw --voxel-size z,y,x"
         )
-    if isinstance(array, PlaneStack) and not array.can_read_rows:
+    if decodes_whole_planes(array):
         _warn_of_compressed_planes(str(address))
     resolved_kind = image.kind or kind or "image"
     if resolved_kind == "labels" and kind is None and dtype_of(array).kind == "f":
@@ -178,23 +178,50 @@ def open_source(
     """
     check_geometry(voxel_size, offset_nm, kind)
     address = Address.parse(address)
-    image = open_source_image(address, options, kind)
-    level = image.levels[0]
+    image = replace(open_source_image(address, options, kind), address=address)
+    return make_source_volume(
+        image,
+        voxel_size=voxel_size,
+        offset_nm=offset_nm,
+        kind=kind,
+        override=options.voxel_size_override,
+    )
+
+
+def make_source_volume(
+    image: SourceImage,
+    *,
+    voxel_size: NmZYX | None = None,
+    offset_nm: NmZYX | None = None,
+    kind: VolumeKind | None = None,
+    override: bool = False,
+) -> Volume:
+    """Return the volume of an opened image; parameters and errors as those of `open_source`.
+
+    Parameters
+    ----------
+    image
+        Its address is the one that was given.
+    voxel_size, offset_nm, kind
+        As given.
+    override
+        Whether `voxel_size` replaces a different one in the source.
+    """
+    level, name = image.levels[0], str(image.address)
     states_offset = level.offset_nm is not None and not level.is_offset_assumed
     if states_offset and offset_nm is not None:
-        raise ValueError(f"{address} states its own offset; give none")
-    name, override = str(address), options.voxel_size_override
+        raise ValueError(f"{name} states its own offset; give none")
     size = resolve_voxel_size(name, level.voxel_size, voxel_size, override=override)
-    warn_about_voxel_size(size, name)
     stated = per_axis(lambda own, given: given if own is None else own, level.voxel_size, size)
     resolved_kind = kind or image.kind or "image"
     view = view_as_image(level.array)  # `asem import` converts ids itself
     if resolved_kind == "labels" and image.label_values is not None:
-        view = _view_as_labels(image, str(address))
-    volume = _make_volume(
-        replace(image, address=address), stated, resolved_kind, view, offset_nm=offset_nm
-    )
-    return volume if same_voxel_size(size, stated) else _with_voxel_size(volume, size)
+        view = _view_as_labels(image, name)
+    volume = _make_volume(image, stated, resolved_kind, view, offset_nm=offset_nm)
+    if not same_voxel_size(size, stated):
+        volume = _with_voxel_size(volume, size)
+    warn_about_voxel_size(size, name)
+    return volume
 
 
 def check_metadata(image: SourceImage) -> None:

@@ -11,7 +11,7 @@ import pytest
 from asem.cli import main
 from asem.volume import ngff
 from asem.volume.formats import chunk_limits, hdf5_array
-from asem.workflows import importing
+from asem.workflows import import_copy, slab_buffer
 from single_files import check_changed, check_damaged, open_level, read_all
 
 SHAPE = (4, 5, 7)
@@ -326,8 +326,8 @@ def test_chunks_of_whole_planes_are_decoded_once(path, rng, tmp_path, monkeypatc
     voxels = rng.integers(0, 99, (3, 600, 10)).astype("u1")
     write(path, voxels, chunks=(1, 600, 10), compression="gzip", attributes={"resolution": [4] * 3})
     assert not open_level(path).array.can_read_rows
-    monkeypatch.setattr(importing, "MAX_BAND_BYTES", 1)
-    monkeypatch.setattr(importing, "MAX_IN_MEMORY_SLAB_BYTES", 1000)  # a buffer file
+    monkeypatch.setattr(import_copy, "MAX_BAND_BYTES", 1)
+    monkeypatch.setattr(slab_buffer, "MAX_IN_MEMORY_SLAB_BYTES", 1000)  # a buffer file
     boxes, read = [], hdf5_array.Hdf5Array.__getitem__
     monkeypatch.setattr(
         hdf5_array.Hdf5Array, "__getitem__", lambda *args: boxes.append(args[1]) or read(*args)

@@ -85,6 +85,7 @@ def open_folder(
         kind="labels" if "image-label" in metadata else stated,
         label_values=read_label_values(folder.address, dtype, [attributes]),
         channel_names=tuple(names) if "c" in axes else (),
+        is_label_image="image-label" in metadata,
     )
     source = f"{folder.address}/zarr.json, 'asem'"
     own = attributes.get("asem", {}) if driver == "zarr3" else {}
@@ -121,7 +122,8 @@ def _open_local_image(folder: FolderMetadata, metadata: ngff.ImageMetadata) -> S
     levels = _make_levels(ngff.open_levels(metadata), multiscale, ["z", "y", "x"])
     address = Address(str(metadata.path))
     kind: VolumeKind | None = "labels" if metadata.kind == "labels" else None
-    image = SourceImage(address, NAME, levels, _identify(folder, multiscale), kind=kind)
+    identity = _identify(folder, multiscale)
+    image = SourceImage(address, NAME, levels, identity, kind=kind, is_label_image=kind is not None)
     return _with_asem_metadata(image, metadata.asem_metadata)
 
 
@@ -131,6 +133,7 @@ def _with_asem_metadata(image: SourceImage, own: ngff.AsemMetadata) -> SourceIma
         image,
         identity=own.uuid or image.identity,
         kind=own.kind or image.kind,
+        is_label_image=own.kind == "labels" if own.kind else image.is_label_image,
         stated_grid=own.original,
         window=own.window,
         padding=own.padding,
