@@ -281,6 +281,7 @@ def test_settings_out_of_range(tmp_path, old, new, message):
 
 def test_a_prediction(cell):
     datasets = {"a/b": dataset(labels=None), "a b": dataset(labels=None, mask="volumes/mask")}
+    (cell / "models/er").mkdir(parents=True)
     out = cell / "predict.toml"
     text, notes = migrated(write(cell, datasets), out, model=cell / "models/er")
     assert text["input"][0] == {
@@ -325,6 +326,46 @@ def test_urls_are_kept_and_the_data_folder_may_be_one(tmp_path, monkeypatch):
     assert text["train"][0]["raw"] == "s3://bucket/cell_1.zarr/volumes/raw_equalized_0.02"
     text, _ = migrated(write(tmp_path, {"a": dataset()}), data_folder=Address.parse("s3://b/d"))
     assert text["train"][0]["labels"] == "s3://b/d/cell_1.zarr/volumes/labels/er"
+
+
+@pytest.mark.parametrize(
+    ("stated", "folder"),
+    [
+        ("s3://asem-project/datasets", "s3://asem-project/datasets"),
+        ("file:///data/a%20b", "/data/a b"),
+        ("~/datasets", "/home/user/datasets"),
+    ],
+)
+def test_the_folder_of_the_data_is_a_url_or_below_the_home_folder(
+    tmp_path, monkeypatch, stated, folder
+):
+    monkeypatch.setattr("asem.workflows.migrate_roi.open_source_image", fail)
+    monkeypatch.setenv("HOME", "/home/user")
+    monkeypatch.chdir("/")
+    write(tmp_path, {"a": dataset()})
+    settings = SETTINGS.replace("data: data\n", f"data: {stated}\n")
+    settings = settings.replace("    data:\n", "    data: data.json\n")
+    text, _ = migrated(write(tmp_path, settings, "config_training.yaml"))
+    raw = text["train"][0]["raw"]
+    assert (raw if "://" in raw else f"/{raw}") == (
+        f"{folder}/cell_1.zarr/volumes/raw_equalized_0.02"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("ftp://host/data", "ftp:// is not a URL that can be read"),
+        ("~no_such_user/data", "there is no such user; give the path without ~"),
+    ],
+)
+def test_folders_of_the_data_that_cannot_be_used(tmp_path, stated, message):
+    write(tmp_path, {"a": dataset()})
+    settings = f"directories: {{data: '{stated}'}}\nprediction: {{data: data.json}}"
+    with pytest.raises(
+        ValueError, match=rf"config_prediction.yaml: 'directories.data': .*{message}"
+    ):
+        migrated(write(tmp_path, settings, "config_prediction.yaml"))
 
 
 def test_paths_are_relative_to_the_output(cell):
@@ -384,14 +425,14 @@ def test_graph_cut_out_of_range(tmp_path, text, message):
         ("[]", "holds no table"),
         ("{}", "lists no dataset"),
         ({"a": 1}, "is not a data config of the published pipeline"),
-        ({"a": {}}, "key 'file' is missing; key 'raw' is missing; key 'voxel_size' is missing"),
-        ({"a": dataset(voxel_size=[0, 5, 5])}, "'voxel_size.0'"),
-        ({"a": dataset(voxel_size=[math.inf, 5, 5])}, "'voxel_size.0'"),
-        ({"a": dataset(offset=[10**30, 0, 0])}, "'offset.0'"),
-        ({"a": dataset(offset=[0.5, 0, 0])}, "'offset.0'"),
+        ({"a": {}}, "key 'file' is missing; .*key 'raw' is missing; .*key 'voxel_size' is"),
+        ({"a": dataset(voxel_size=[0, 5, 5])}, "'voxel_size': give three lengths"),
+        ({"a": dataset(voxel_size=[math.inf, 5, 5])}, "'voxel_size': give three lengths"),
+        ({"a": dataset(offset=[10**30, 0, 0])}, "'offset': give a list of 3"),
+        ({"a": dataset(offset=[0.5, 0, 0])}, "'offset': give a list of 3"),
         ({"a": dataset(offset=[-1, 0, 0])}, "the voxels -1:5,0:8,0:10 of raw"),
-        ({"a": dataset(shape=[0, 1, 1])}, "'shape.0'"),
-        ({"a": dataset(labels={"x": "y"})}, "'labels.x'"),
+        ({"a": dataset(shape=[0, 1, 1])}, "'shape': give a list of 3"),
+        ({"a": dataset(labels={"x": "y"})}, "'labels': give a table"),
         ({"a": dataset(labels={"x": 1, "y": 1})}, "'labels': two arrays have the same class"),
         ({"a": dataset(labels={"x": 1})}, "give --structure"),
         ({"a": dataset(), "b": dataset(voxel_size=[4, 4, 4])}, "different voxel sizes"),
