@@ -13,6 +13,7 @@ import zarr
 from asem.volume.address import Address
 from asem.volume.formats import stores
 from asem.volume.formats.detect import open_source_image
+from asem.volume.formats.listing import list_subfolders
 from asem.volume.sources import open_volume
 from asem.workflows.describe import describe_volume
 from chunked import add_attributes, write_n5, write_zarr
@@ -289,6 +290,29 @@ def test_requests_are_signed_where_there_are_credentials(web, voxels, monkeypatc
     error = fails(url, "access is denied")
     assert SECRET not in error
     assert "AKIA" not in error
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        f"bad endpoint {SECRET}",
+        f"https://AKIA:{SECRET}@host",
+        f"https://host?key={SECRET}",
+        f"file:///{SECRET}",
+        f"http://{SECRET}:port",
+        f"http://host:9{SECRET}",
+        f"https://host/\n{SECRET}",
+        "https://",
+    ],
+)
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_an_endpoint_that_is_not_a_server_is_not_repeated(s3, monkeypatch, endpoint, name):
+    monkeypatch.setenv(name, endpoint)
+    error = fails(f"{s3}/v05.zarr", f"the environment variable {name} is not the URL of a server")
+    assert SECRET not in error
+    assert "AKIA" not in error
+    with pytest.raises(ValueError, match=f"environment variable {name} is not the URL"):
+        list_subfolders(Address.parse(s3))
 
 
 def test_private_files_need_credentials(files, bucket, s3, voxels, monkeypatch):

@@ -7,7 +7,8 @@ from urllib.parse import quote, unquote, urlencode
 from urllib.request import urlopen
 
 from asem.volume.address import Address
-from asem.volume.formats.stores import list_keys, s3_endpoint
+from asem.volume.formats.s3_access import s3_endpoint
+from asem.volume.formats.stores import list_keys
 
 MAX_SUBFOLDERS = 1000
 """Folders in one folder; S3 returns at most as many in one page."""
