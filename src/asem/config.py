@@ -18,7 +18,7 @@ NmZYX = tuple[float, float, float]
 """Three lengths in nm along (z, y, x)."""
 MIN_VOXEL_NM, MAX_VOXEL_NM = 1e-6, 1e9
 """Allowed voxel edges, 1e-15 m to 1 m: volumes and ratios of such voxels are finite numbers.
-`asem.volume.sources` warns of sizes that no microscope has."""
+`asem.volume.voxel_size_resolution` warns of sizes that no microscope has."""
 MAX_POSITION_NM = 1e15
 """Largest world position; float64 still resolves neighbouring voxels of 1 nm there."""
 

@@ -18,6 +18,9 @@ class Settings(Config):
         ("cell.zarr/raw#2", ("cell.zarr/raw", "", 2)),
         ("cell.h5:/em/raw", ("cell.h5", "/em/raw", None)),
         ("file:///data/a%20b.zarr/raw#1", ("/data/a b.zarr/raw", "", 1)),
+        ("file:///data/cell.zarr#2", ("/data/cell.zarr", "", 2)),
+        ("FILE://localhost/data/cell.zarr/", ("/data/cell.zarr", "", None)),
+        ("file:///data/c.h5:/em/raw%20a#1", ("/data/c.h5", "/em/raw a", 1)),
         ("s3://bucket/cell.n5/em/s0/", ("s3://bucket/cell.n5/em/s0", "", None)),
         ("HTTPS://host/cell.zarr#1", ("https://host/cell.zarr", "", 1)),
     ],
@@ -33,6 +36,56 @@ def test_a_file_is_found_by_its_whole_name(tmp_path, monkeypatch):
     Path("stack#2").touch()
     assert Address.parse("stack#2") == Address("stack#2")
     assert Address.parse("other#2") == Address("other", "", 2)
+
+
+def test_the_path_of_a_url_is_decoded_once():
+    """Encoded characters are of the name of a file; they state no level and no dataset."""
+    for text, location in {
+        "file:///data/stack%232": "/data/stack#2",
+        "file:///data/c.h5%3A/em/raw": "/data/c.h5:/em/raw",
+        "file:///data/a%2520b": "/data/a%20b",
+        "file:///data/%FF": "/data/\udcff",
+    }.items():
+        assert Address.parse(text) == Address(location)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("file://data/cell.zarr", "file://HOST/... names another computer; write file:///"),
+        ("file://user:SECRET@data/cell.zarr", "file://HOST/... names another computer"),
+        ("file://m.h5", "file://HOST/... names another computer"),
+        ("file://", "file:// needs an absolute path"),
+        ("file://localhost", "file:// needs an absolute path"),
+        ("file:///data/cell.zarr?SECRET", "contains a query or a fragment; write %3F for ?"),
+        ("file:///data/cell.zarr#SECRET", "contains a query or a fragment; write %3F for ?"),
+        ("file:///data/cell.zarr#1#2", "contains a query or a fragment"),
+        ("file:///data/a\nb", "contains a control character"),
+        ("s3://bucket/a\tb", "s3://... contains a control character"),
+        ("http://[SECRET/a", "http://... is not a URL"),
+    ],
+)
+def test_urls_that_cannot_be_read(url, message):
+    with pytest.raises(ValueError, match=r".+") as error:
+        Address.parse(url)
+    assert message in str(error.value)
+    assert "SECRET" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "http", "https", "HTTPS", "file"])
+def test_a_url_with_one_slash_was_a_path(scheme, tmp_path, monkeypatch):
+    """`Path` merges the slashes of a URL."""
+    monkeypatch.chdir(tmp_path)
+    url = f"{scheme}://bucket/x"
+    message = rf"{scheme}:/\.\.\. has one slash; give the URL as text, {scheme}://\.\.\."
+    for given in (Path(url), str(Path(url))):
+        with pytest.raises(ValueError, match=message):
+            Address.parse(given)
+    with pytest.raises(ValueError, match="is a URL, and outputs are local paths"):
+        parse_output_path(Path(url))
+    Path(url).mkdir(parents=True)
+    assert Address.parse(Path(url)) == Address.parse(str(Path(url))) == Address(str(Path(url)))
 
 
 def test_settings_are_stored_as_text_and_read_again():

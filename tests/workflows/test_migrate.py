@@ -328,6 +328,46 @@ def test_urls_are_kept_and_the_data_folder_may_be_one(tmp_path, monkeypatch):
     assert text["train"][0]["labels"] == "s3://b/d/cell_1.zarr/volumes/labels/er"
 
 
+@pytest.mark.parametrize(
+    ("stated", "folder"),
+    [
+        ("s3://asem-project/datasets", "s3://asem-project/datasets"),
+        ("file:///data/a%20b", "/data/a b"),
+        ("~/datasets", "/home/user/datasets"),
+    ],
+)
+def test_the_folder_of_the_data_is_a_url_or_below_the_home_folder(
+    tmp_path, monkeypatch, stated, folder
+):
+    monkeypatch.setattr("asem.workflows.migrate_roi.open_source_image", fail)
+    monkeypatch.setenv("HOME", "/home/user")
+    monkeypatch.chdir("/")
+    write(tmp_path, {"a": dataset()})
+    settings = SETTINGS.replace("data: data\n", f"data: {stated}\n")
+    settings = settings.replace("    data:\n", "    data: data.json\n")
+    text, _ = migrated(write(tmp_path, settings, "config_training.yaml"))
+    raw = text["train"][0]["raw"]
+    assert (raw if "://" in raw else f"/{raw}") == (
+        f"{folder}/cell_1.zarr/volumes/raw_equalized_0.02"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("ftp://host/data", "ftp:// is not a URL that can be read"),
+        ("~no_such_user/data", "there is no such user; give the path without ~"),
+    ],
+)
+def test_folders_of_the_data_that_cannot_be_used(tmp_path, stated, message):
+    write(tmp_path, {"a": dataset()})
+    settings = f"directories: {{data: '{stated}'}}\nprediction: {{data: data.json}}"
+    with pytest.raises(
+        ValueError, match=rf"config_prediction.yaml: 'directories.data': .*{message}"
+    ):
+        migrated(write(tmp_path, settings, "config_prediction.yaml"))
+
+
 def test_paths_are_relative_to_the_output(cell):
     (cell / "sub").mkdir()
     text, _ = migrated(write(cell, {"a": dataset()}), cell / "sub/train.toml")

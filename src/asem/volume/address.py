@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -23,6 +23,9 @@ from asem.config import shorten
 REMOTE_SCHEMES = ("s3", "gs", "http", "https")
 """Schemes of URLs on other machines."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ONE_SLASH = re.compile(r"(s3|gs|https?|file):/(?!/)", flags=re.IGNORECASE)
+"""A URL that was converted to a `Path`, which merges slashes."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LEVEL = re.compile(r"(.+)#(\d{1,3})", flags=re.DOTALL)
 _DATASET = re.compile(r"(.*?[^:/]):(/[^/].*)", flags=re.DOTALL)
 
@@ -63,26 +66,31 @@ class Address:
         Raises
         ------
         ValueError
-            The scheme is not allowed, the bucket or host is missing, or the URL contains
-            credentials or a query; the message does not repeat these.
+            The scheme is not allowed, the bucket or host is missing, the URL contains
+            credentials or a query, which the message does not repeat, or it has one slash.
         """
         if isinstance(text, Address):
             return text
-        if isinstance(text, Path):
-            return cls(str(text))
-        scheme = _SCHEME.match(text)
+        scheme = _SCHEME.match(text) if isinstance(text, str) else None
         if scheme is None and _exists(text):
             return cls(str(Path(text)))
+        if one_slash := _ONE_SLASH.match(str(text)):
+            raise ValueError(
+                f"{one_slash[1]}:/... has one slash; give the URL as text, {one_slash[1]}://..., "
+                "not as a Path"
+            )
+        if isinstance(text, Path):
+            return cls(str(text))
         level = _LEVEL.fullmatch(text)
         location, number = (level[1], int(level[2])) if level else (text, None)
         if scheme is None:
             inner = None if _exists(location) else _DATASET.fullmatch(location)
             path, dataset = (inner[1], inner[2]) if inner else (location, "")
             return cls(str(Path(path)), dataset, number)
-        if scheme[1].lower() == "file":
-            return replace(cls.parse(unquote(urlsplit(location).path)), level=number)
         inner = _DATASET.fullmatch(location)
         url, dataset = (inner[1], inner[2]) if inner else (location, "")
+        if scheme[1].lower() == "file":
+            return cls(_file_url_path(url), _unquote(dataset), number)
         return cls(_check_url(url), dataset, number)
 
     @property
@@ -175,7 +183,7 @@ def parse_output_path(text: str | Path) -> Path:
     ValueError
         It is a URL.
     """
-    if isinstance(text, str) and (scheme := _SCHEME.match(text)):
+    if scheme := _SCHEME.match(str(text)) or _ONE_SLASH.match(str(text)):
         raise ValueError(
             f"{shorten(scheme[1], str)}://... is a URL, and outputs are local paths; write to a "
             "local folder and copy it"
@@ -189,19 +197,47 @@ def _parse_value(value: Any) -> Address:
     return Address.parse(value)
 
 
-def _exists(text: str) -> bool:
+def _exists(text: str | Path) -> bool:
     try:
         return Path(text).exists()
     except (OSError, ValueError):  # too long, or with a null byte
         return False
 
 
+def _split_url(url: str) -> SplitResult:
+    """Return the parts of a URL; raise ValueError where they are not clear."""
+    scheme = shorten(url.partition("://")[0], str)
+    if _CONTROL.search(url):  # urlsplit would remove some of them
+        raise ValueError(f"{scheme}://... contains a control character, as a line break or a tab")
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"{scheme}://... is not a URL: a bracket in its host") from error
+
+
+def _file_url_path(url: str) -> str:
+    """Return the local path of a URL ``file:///...``; raise ValueError for another host."""
+    parts = _split_url(url)
+    if parts.query or parts.fragment:
+        raise ValueError("file://... contains a query or a fragment; write %3F for ? and %23 for #")
+    if parts.netloc not in ("", "localhost"):
+        raise ValueError(
+            "file://HOST/... names another computer; write file:/// with three slashes before an "
+            "absolute path"
+        )
+    if not parts.path:
+        raise ValueError("file:// needs an absolute path, as in file:///data/cell.zarr")
+    return str(Path(_unquote(parts.path)))
+
+
+def _unquote(text: str) -> str:
+    """Return a part of a URL without percent encoding; bytes that are not UTF-8 are kept."""
+    return unquote(text, errors="surrogateescape")
+
+
 def _check_url(url: str) -> str:
     """Return a URL without trailing slash; raise ValueError where it cannot be used."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError(f"{shorten(url.partition('://')[0])}://...: {error}") from error
+    parts = _split_url(url)
     scheme = parts.scheme.lower()
     if scheme not in REMOTE_SCHEMES:
         allowed = ", ".join(f"{name}://" for name in (*REMOTE_SCHEMES, "file"))

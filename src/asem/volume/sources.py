@@ -1,4 +1,4 @@
-"""Open a source in any format as a `Volume`; determine its voxel size and kind.
+"""Open a source in any format as a `Volume` of a kind.
 
 ::
 
@@ -21,25 +21,24 @@ from asem.volume.formats.source_image import (
     LabelValues,
     SourceImage,
     SourceOptions,
-    StatedVoxelSize,
 )
 from asem.volume.label_views import dtype_of, view_as_image, view_as_labels
 from asem.volume.roi import per_axis
 from asem.volume.volume import (
     ArrayLike,
-    OriginalGrid,
     Volume,
     VolumeKind,
     check_geometry,
-    format_nm,
     same_voxel_size,
+)
+from asem.volume.voxel_size_resolution import (
+    format_stated,
+    resolve_voxel_size,
+    warn_about_voxel_size,
+    with_voxel_size,
 )
 
 LOG = logging.getLogger(__name__)
-MAX_VOXEL_SIZE_DIFFERENCE = 0.01
-"""Largest relative difference of a given voxel size from the one in the source."""
-USUAL_VOXEL_NM = (0.5, 1000.0)
-"""From the voxels of transmission electron microscopes to those of light microscopes."""
 
 
 def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volume:
@@ -111,7 +110,7 @@ def _open_finest_level(image: SourceImage, address: Address, kind: VolumeKind | 
     """
     size, array = image.levels[0].voxel_size, image.levels[0].array
     if None in size:
-        stated = "" if size == (None,) * 3 else f" (it states {_format_stated(size)})"
+        stated = "" if size == (None,) * 3 else f" (it states {format_stated(size)})"
         raise ValueError(
             f"{address} ({image.format}) does not state its voxel size{stated}; first import it: "
             f"asem import {address} cell.zarr/raw --voxel-size z,y,x"
@@ -219,7 +218,7 @@ def make_source_volume(
         view = _view_as_labels(image, name)
     volume = _make_volume(image, stated, resolved_kind, view, offset_nm=offset_nm)
     if not same_voxel_size(size, stated):
-        volume = _with_voxel_size(volume, size)
+        volume = with_voxel_size(volume, size)
     warn_about_voxel_size(size, name)
     return volume
 
@@ -246,10 +245,6 @@ def _warn_of_compressed_planes(name: str) -> None:
     )
 
 
-def _format_stated(size: StatedVoxelSize) -> str:
-    return ",".join("?" if nm is None else f"{nm:.6g}" for nm in size)
-
-
 def _make_volume(
     image: SourceImage,
     voxel_size: NmZYX,
@@ -271,75 +266,3 @@ def _make_volume(
         identity=image.identity,
         name=str(image.address),
     )
-
-
-def _with_voxel_size(volume: Volume, voxel_size: NmZYX) -> Volume:
-    """Return a volume with another voxel size at the same index of its original grid."""
-    origin_nm = per_axis(
-        lambda offset, index, size: offset - index * size,
-        volume.offset_nm,
-        volume.original_offset,
-        voxel_size,
-    )
-    grid = OriginalGrid(volume.original_grid.shape, origin_nm)
-    return volume.with_array(volume.array, voxel_size=voxel_size, stated_grid=grid)
-
-
-def resolve_voxel_size(
-    name: str,
-    source_size: StatedVoxelSize,
-    user_size: NmZYX | None,
-    *,
-    override: bool = False,
-) -> NmZYX:
-    """Return the voxel size of a source, nm along (z, y, x).
-
-    Parameters
-    ----------
-    name
-        The source, for messages.
-    source_size
-        Voxel size in the source along each axis; None: not stated.
-    user_size
-        Voxel size given by the user.
-    override
-        Whether `user_size` replaces a different `source_size`.
-
-    Raises
-    ------
-    ValueError
-        An axis has no voxel size, or the two differ by more than 1 %.
-    """
-    text = _format_stated(source_size)
-    if user_size is None:
-        z, y, x = source_size
-        if z is None or y is None or x is None:
-            states = "" if text == "?,?,?" else f" (it states {text})"
-            raise ValueError(
-                f"{name} does not state its voxel size{states}; give --voxel-size z,y,x in nm"
-            )
-        LOG.info("%s states voxels of %s nm", name, format_nm((z, y, x)))
-        return z, y, x
-    pairs = zip(user_size, source_size, strict=True)
-    differs = any(own and abs(size - own) > MAX_VOXEL_SIZE_DIFFERENCE * own for size, own in pairs)
-    if differs and not override:
-        raise ValueError(
-            f"{name} states voxels of {text} nm (z,y,x), but --voxel-size is "
-            f"{','.join(f'{size:.6g}' for size in user_size)}; leave it out, or give "
-            "--voxel-size-override to use it"
-        )
-    return user_size
-
-
-def warn_about_voxel_size(voxel_size: NmZYX, name: str) -> None:
-    """Log a warning where voxels are smaller or larger than those of microscopes."""
-    low, high = USUAL_VOXEL_NM
-    if 0 < min(voxel_size) < low or max(voxel_size) > high:
-        LOG.warning(
-            "%s: voxels of %s nm are outside of %g to %g nm; voxel sizes are nm, not micrometres "
-            "(5 nm = 0.005 um)",
-            name,
-            format_nm(voxel_size),
-            low,
-            high,
-        )

@@ -16,9 +16,9 @@ Those of a local image are next to it, those of a URL in the working directory.
 from pathlib import Path, PurePosixPath
 
 from asem.volume.address import Address, AddressLike
+from asem.volume.formats.label_attributes import CONTAINER_SUFFIXES
 
 ANNOTATIONS = "annotations"
-CONTAINER_SUFFIXES = (".zarr", ".n5")
 ZARR2_GROUP = ".zgroup"
 MAX_NAME_CHARACTERS = 100
 """Characters of the path in a URL or file that a folder name repeats, the last ones."""

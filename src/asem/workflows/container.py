@@ -1,67 +1,55 @@
-"""List the images in a folder, in any format (`asem info CONTAINER`)."""
+"""Describe the images in a folder, in any format (`asem info CONTAINER`)."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import logging
+import time
 from typing import Any
 
-from asem.blocks.output_ownership import is_unfinished_output
 from asem.volume.address import Address, AddressLike
-from asem.volume.formats.detect import FILE_FORMATS, format_name
+from asem.volume.formats import detect
 from asem.workflows.describe import describe_volume
 
-MAX_DEPTH = 5
-"""Levels of folders that are searched."""
-MAX_IMAGES = 1000
-"""Most images that are listed."""
+LOG = logging.getLogger(__name__)
+MAX_SECONDS = 60.0
+"""Time after which the images that remain are listed, but not opened."""
 SUMMARY = ("format", "shape", "dtype", "voxel_size", "kind")
 """Fields of an image in the list."""
 
 
 def find_images(folder: AddressLike) -> list[Address]:
-    """Return the images in a local folder, not in images; none where the folder is an image.
+    """Return the images in a folder, not in images; none where the folder is an image.
 
-    Unfinished outputs and names that start with ``.`` are left out.
+    Logs a warning where the search ended at a limit (`asem.volume.formats.container`). Unfinished
+    outputs and names that start with ``.`` are left out.
 
     Parameters
     ----------
     folder
-        Address; a file, a URL, a dataset and a level are no folders.
+        Path, or URL of a bucket that may be listed or of a Zarr container with consolidated
+        metadata; a file, a dataset and a level are no folders.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read, or the server does not answer.
+    ValueError
+        Its metadata are damaged.
     """
     address = Address.parse(folder)
-    path = address.local_path
-    if path is None or not path.is_dir() or address.dataset or address.level is not None:
-        return []
-    if is_unfinished_output(path) or _is_image(path):
-        return []
-    found = _walk(path, MAX_DEPTH)
-    return [Address(str(image)) for image, _ in zip(found, range(MAX_IMAGES), strict=False)]
+    images = detect.find_images(address)
+    if images.addresses and not images.is_complete:
+        LOG.warning("%s has more folders than are searched; name one of them", address)
+    return list(images.addresses)
 
 
 def describe_images(images: list[Address]) -> dict[str, dict[str, Any]]:
     """Return for each image the fields of `SUMMARY`, or ``error`` where it cannot be read."""
-    return {str(image): _summarize(image) for image in images}
+    end = time.monotonic() + MAX_SECONDS
+    return {str(image): _summarize(image, end) for image in images}
 
 
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith(".") or (entry.is_dir() and is_unfinished_output(entry)):
-            continue
-        if _is_image(entry):
-            yield entry
-        elif entry.is_dir() and not entry.is_symlink() and depth > 1:
-            yield from _walk(entry, depth - 1)
-
-
-def _is_image(path: Path) -> bool:
-    if not path.is_dir():
-        return any(path.name.lower().endswith(one.suffixes) for one in FILE_FORMATS)
-    try:
-        return bool(format_name(Address(str(path))))
-    except (OSError, ValueError):  # not readable, or its metadata is damaged
-        return False
-
-
-def _summarize(image: Address) -> dict[str, Any]:
+def _summarize(image: Address, end: float) -> dict[str, Any]:
+    if time.monotonic() > end:
+        return {"error": f"not opened within {MAX_SECONDS:.0f} s; name it"}
     try:
         fields = describe_volume(image)
     except (OSError, ValueError) as error:

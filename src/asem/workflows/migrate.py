@@ -29,6 +29,7 @@ from asem.volume.address import Address
 from asem.workflows.migrate_data import (
     MAX_LABEL_ID,
     DataFolders,
+    expand_home,
     read_data_config,
     read_json_table,
 )
@@ -199,7 +200,7 @@ def _listed_files(settings: Mapping[str, Any], table: str, file: Path) -> list[P
         return []
     if not isinstance(names, str):
         raise ValueError(f"{file}: '{table}.data' is {shorten(names)}; paths of JSON files, a,b")
-    return [file.parent / Path(name.strip()).expanduser() for name in names.split(",")]
+    return [file.parent / expand_home(Path(name.strip())) for name in names.split(",")]
 
 
 def _locate_data(
@@ -211,11 +212,20 @@ def _locate_data(
     directories = settings.get("directories")
     stated = directories.get("data") if isinstance(directories, Mapping) else None
     if isinstance(stated, str):
-        return DataFolders(Address.parse(str(Path(stated).expanduser())), base), []
+        return DataFolders(_parse_folder(stated, file), base), []
     reason = "paths of a data config are relative to a folder that it does not state"
     instead = "that of the file is assumed; --data-folder sets it"
     note = MigrationNote("file", str(file.parent), reason, instead, kind="assumption")
     return DataFolders(Address(str(file.parent)), base), [note]
+
+
+def _parse_folder(text: str, file: Path) -> Address:
+    """Return the folder or URL that a settings file states; ``~`` is the home folder."""
+    try:
+        address = Address.parse(text)
+        return address if address.is_remote else Address(str(expand_home(address.path)))
+    except ValueError as error:
+        raise ValueError(f"{file}: 'directories.data': {error}") from error
 
 
 def _target_of(

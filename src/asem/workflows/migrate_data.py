@@ -140,6 +140,14 @@ def check_voxel_sizes(file: Path, datasets: Sequence[NamedDataset]) -> None:
         raise ValueError(f"{file}: the datasets have different voxel sizes ({listed})")
 
 
+def expand_home(path: Path) -> Path:
+    """Return a path with ``~`` replaced; raise ValueError where the user has no home folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no such user; give the path without ~") from error
+
+
 @dataclass(frozen=True)
 class DataFolders:
     """Where the published files are, and how the migrated file names them.
@@ -163,7 +171,7 @@ class DataFolders:
         elif self.data.is_remote:
             container = Address.parse(str(self.data.join(dataset.file.strip("/"))))
         else:
-            path = self.data.path.absolute() / Path(dataset.file).expanduser()
+            path = self.data.path.absolute() / expand_home(Path(dataset.file))
             container = Address(os.path.normpath(path))
         return container.join(*inner)
 

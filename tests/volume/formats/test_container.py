@@ -1,12 +1,16 @@
 import json
+import os
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from asem.volume.address import Address
-from asem.volume.formats import container
+from asem.volume.formats import container, listing
 from asem.volume.formats.detect import open_source_image
+from asem.workflows.container import describe_images, find_images
 from chunked import add_attributes, write_n5, write_zarr
 
 
@@ -47,16 +51,79 @@ def test_container_of_asem(cell):
 
 
 def test_depth_and_number_are_limited(tmp_path, voxels, monkeypatch):
-    write_zarr(tmp_path / "a/b/c/d/e", voxels)
+    write_zarr(tmp_path / "a/b/c/d/e/f", voxels)
     assert "holds no TIFF plane" in message(tmp_path)
-    assert "images: b/c/d/e, as in" in message(tmp_path / "a")
+    assert "images: b/c/d/e/f, as in" in message(tmp_path / "a")
     for number in range(12):
         write_zarr(tmp_path / f"many/{number:02}", voxels)
     assert "06, 07, ..., as in" in message(tmp_path / "many")
     monkeypatch.setattr(container, "MAX_FOLDERS", 2)
-    assert "images: 00, 01, as in" in message(tmp_path / "many")
+    assert "images: 00, 01, ..., as in" in message(tmp_path / "many")
     monkeypatch.setattr(container, "MAX_SECONDS", -1.0)
     assert "holds no TIFF plane" in message(tmp_path / "many")
+
+
+def test_single_files_and_folders_of_planes_are_listed(tmp_path):
+    """The command and the message list the same images."""
+    planes = np.zeros((4, 5), np.uint8)
+    (tmp_path / "planes").mkdir()
+    tifffile.imwrite(tmp_path / "planes/0.tif", planes)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["raw"] = np.zeros((2, 3, 4), np.uint8)
+    (tmp_path / "notes.txt").touch()
+    assert "images: b.h5, planes, as in" in message(tmp_path)
+    assert find_images(tmp_path) == [Address(f"{tmp_path}/{n}") for n in ("b.h5", "planes")]
+    assert find_images(tmp_path / "planes") == find_images(tmp_path / "b.h5") == []
+
+
+def test_what_cannot_be_an_image_is_not_listed(tmp_path, voxels):
+    write_zarr(tmp_path / "good", voxels)
+    for loop in ("loop", "sub/loop"):
+        (tmp_path / loop).parent.mkdir(exist_ok=True)
+        (tmp_path / loop).symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    (tmp_path / "link").symlink_to(tmp_path / "good")
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/zarr.json")
+    os.mkfifo(tmp_path / "a.mrc")
+    for name in (".hidden", "two\nlines"):
+        write_zarr(tmp_path / name, voxels)
+    write_zarr(tmp_path / "unfinished", voxels)
+    (tmp_path / "unfinished/.asem").mkdir()
+    (tmp_path / "unfinished/.asem/journal.jsonl").touch()
+    assert "images: good, link, as in" in message(tmp_path)
+    assert find_images(tmp_path) == [Address(f"{tmp_path}/{name}") for name in ("good", "link")]
+
+
+def test_a_list_that_ends_at_a_limit(tmp_path, voxels, monkeypatch, caplog):
+    for number in range(4):
+        write_zarr(tmp_path / f"{number}", voxels)
+    assert len(find_images(tmp_path)) == 4
+    assert caplog.text == ""
+    for name, limit in (("MAX_FOLDERS", 3), ("MAX_IMAGES", 3)):
+        with monkeypatch.context() as changed:
+            changed.setattr(container, name, limit)
+            assert len(find_images(tmp_path)) == 3
+        assert f"{tmp_path} has more folders than are searched; name one of them" in caplog.text
+        caplog.clear()
+    monkeypatch.setattr(listing, "MAX_ENTRIES", 2)
+    assert len(find_images(tmp_path)) == 2
+    assert "more folders than are searched" in caplog.text
+
+
+def test_images_are_opened_for_a_limited_time(tmp_path, voxels, monkeypatch):
+    image = Address(str(write_zarr(tmp_path / "a", voxels)))
+    assert describe_images([image])[str(image)]["shape"] == [9, 8, 7]
+    monkeypatch.setattr("asem.workflows.container.MAX_SECONDS", -1.0)
+    assert describe_images([image])[str(image)] == {"error": "not opened within -1 s; name it"}
+
+
+@pytest.mark.parametrize(
+    "key", ["../a", "b/../../a", "/a", "b//a", "a\nb", "/".join(["a"] * 10**6)]
+)
+def test_hostile_consolidated_metadata(key):
+    metadata = {f"{key}/.zarray": {"shape": [1]}, "good/.zarray": {"shape": [1]}}
+    assert container._find_images(container._entries({"metadata": metadata})) == ["good"]
 
 
 def test_damaged_image_is_not_listed(tmp_path, voxels):

@@ -1,6 +1,11 @@
 """Addresses of single files: remote ones, and datasets in files of other formats."""
 
+import gzip
+import pickle
+
+import h5py
 import mrcfile
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -80,3 +85,30 @@ def test_a_group_above_an_array_that_is_damaged_is_no_image(tmp_path):
     (tmp_path / ".zattrs").write_text("notes")
     (tmp_path / "a/.zattrs").write_text("notes")
     assert open_source_image(Address(str(tmp_path / "a/b"))).levels[0].voxel_size == (5, 4, 4)
+
+
+def write_formats(folder):
+    """Write the same voxels in each format; return the names and the voxels."""
+    voxels = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    mrcfile.write(folder / "a.mrc", voxels.astype("i2"))
+    (folder / "a.mrc.gz").write_bytes(gzip.compress((folder / "a.mrc").read_bytes()))
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["raw"] = voxels
+    nibabel.save(nibabel.Nifti1Image(voxels.T, np.eye(4)), folder / "a.nii")
+    nibabel.save(nibabel.Nifti1Pair(voxels.T, np.eye(4)), folder / "b.img")
+    tifffile.imwrite(folder / "a.tif", voxels, photometric="minisblack")
+    write_zarr(folder / "a.zarr", voxels)
+    return ["a.mrc", "a.mrc.gz", "a.h5", "a.nii", "b.img", "a.tif", "a.zarr"], voxels
+
+
+def test_a_relative_path_is_read_in_another_folder(tmp_path, monkeypatch):
+    """Dask sends arrays to workers that run in other folders."""
+    monkeypatch.chdir(tmp_path)
+    names, voxels = write_formats(tmp_path)
+    images = {name: open_source_image(Address.parse(name)).levels[0].array for name in names}
+    sent = {name: pickle.dumps(array) for name, array in images.items()}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name, content in sent.items():
+        array = pickle.loads(content)
+        assert np.array_equal(array[:3, :4, :5], voxels), name

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import zarr
 
+from asem.cli import main
 from asem.volume.address import Address
 from asem.volume.formats import stores
 from asem.volume.formats.detect import open_source_image
+from asem.volume.formats.listing import list_entries
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.sources import open_volume
+from asem.workflows.container import find_images
 from asem.workflows.describe import describe_volume
 from chunked import add_attributes, write_n5, write_zarr
 from remote_servers import make_client, serve_files, serve_s3, upload
@@ -300,6 +303,29 @@ def test_requests_are_signed_where_there_are_credentials(web, voxels, monkeypatc
     assert "AKIA" not in error
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        f"bad endpoint {SECRET}",
+        f"https://AKIA:{SECRET}@host",
+        f"https://host?key={SECRET}",
+        f"file:///{SECRET}",
+        f"http://{SECRET}:port",
+        f"http://host:9{SECRET}",
+        f"https://host/\n{SECRET}",
+        "https://",
+    ],
+)
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_an_endpoint_that_is_not_a_server_is_not_repeated(s3, monkeypatch, endpoint, name):
+    monkeypatch.setenv(name, endpoint)
+    error = fails(f"{s3}/v05.zarr", f"the environment variable {name} is not the URL of a server")
+    assert SECRET not in error
+    assert "AKIA" not in error
+    with pytest.raises(ValueError, match=f"environment variable {name} is not the URL"):
+        list_entries(Address.parse(s3))
+
+
 def test_private_files_need_credentials(files, bucket, s3, voxels, monkeypatch):
     upload(bucket, "microscopy", files / "zarr3.zarr", "private/zarr3.zarr", acl="private")
     url = "s3://microscopy/private/zarr3.zarr/raw"
@@ -327,6 +353,18 @@ def test_a_container_in_a_bucket(s3):
     )  # fmt: skip
     fails(f"{s3}/zarr2.zarr", "images: volumes/raw, as in")
     fails("s3://microscopy", "s3://microscopy is a container", "data/v04.zarr")
+    assert find_images(f"{s3}/cell.n5") == [Address(f"{s3}/cell.n5/em")]
+    assert {f"{s3}/{path}" for path in ("zarr2.zarr/volumes/raw", "v04.zarr")} <= {
+        str(image) for image in find_images("s3://microscopy")
+    }
+    assert find_images(f"{s3}/v04.zarr") == []
+
+
+def test_info_lists_a_container_in_a_bucket(s3, capsys):
+    assert main(["info", f"{s3}/cell.n5"]) == 0
+    out = capsys.readouterr().out
+    assert f"{s3}/cell.n5/em" in out
+    assert "N5, 40 x 36 x 33 voxels, 5.24 x 4 x 4 nm, uint16" in out
 
 
 def test_a_container_is_listed_with_credentials(s3, monkeypatch):

@@ -15,7 +15,12 @@ from types import ModuleType
 from asem.volume import ngff
 from asem.volume.address import Address
 from asem.volume.formats import n5, ome_zarr, precomputed, zarr_array
-from asem.volume.formats.container import describe_container
+from asem.volume.formats.container import (
+    UNFINISHED,
+    ImageList,
+    describe_container,
+    list_images,
+)
 from asem.volume.formats.folder import (
     OTHER_DOCUMENT_NAMES,
     ZARR_DOCUMENT_NAMES,
@@ -131,6 +136,40 @@ def is_of_planes(address: Address) -> bool:
     return path is not None and path.exists() and _find_file_format(path) in PLANE_FORMATS
 
 
+def find_images(address: Address) -> ImageList:
+    """Return the images in a folder; none where it is an image, a file or an unfinished output.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read, or the server does not answer.
+    ValueError
+        Its metadata are damaged.
+    """
+    path = address.local_path
+    if address.dataset or address.level is not None:
+        return ImageList()
+    if path is not None and (not _is_container(path) or _find_file_format(path)):
+        return ImageList()
+    folder = read_folder(address)
+    if _find_folder_format(folder) is not None:
+        return ImageList()
+    return list_images(folder, _is_image)
+
+
+def _is_image(address: Address) -> bool:
+    """Return whether a folder or a local file is an image in any format."""
+    path = address.local_path
+    if path is not None and not path.is_dir():
+        return path.is_file() and _find_suffix(path.name) is not None
+    return bool(format_name(address))
+
+
+def _is_container(path: Path) -> bool:
+    """Return whether a path is a folder, and no unfinished output."""
+    return path.is_dir() and not (path / UNFINISHED).exists()
+
+
 def _find_file_format(path: Path) -> FileFormat | None:
     """Return the format of a file, or of a folder of planes."""
     if not path.is_dir():
@@ -198,6 +237,8 @@ def _find_folder_format(folder: FolderMetadata) -> ModuleType | None:
 def _describe_container(folder: FolderMetadata) -> str:
     """Return a message about the images in a folder; empty where none are found."""
     path = folder.address.local_path
-    if path is not None and (not path.is_dir() or (path / ".asem" / "journal.jsonl").exists()):
-        return ""  # a file, or an unfinished output
-    return describe_container(folder, lambda one: _find_folder_format(one) is not None)
+    return (
+        ""
+        if path is not None and not _is_container(path)
+        else (describe_container(folder, _is_image))
+    )

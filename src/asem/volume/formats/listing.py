@@ -1,43 +1,56 @@
-"""List the folders in a folder, local or in a bucket that may be listed."""
+"""List the names in a folder, local or in a bucket that may be listed."""
 
 import html
+import os
 import re
+from itertools import islice
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urlencode
 from urllib.request import urlopen
 
 from asem.volume.address import Address
-from asem.volume.formats.stores import list_keys, s3_endpoint
+from asem.volume.formats.s3_access import s3_endpoint
+from asem.volume.formats.stores import list_keys
 
-MAX_SUBFOLDERS = 1000
-"""Folders in one folder; S3 returns at most as many in one page."""
+MAX_ENTRIES = 1000
+"""Names in one folder; S3 returns at most as many in one page."""
+MAX_READ_ENTRIES = 100_000
+"""Names in a local folder that are read to sort them."""
 MAX_PAGE_BYTES = 2**22
 TIMEOUT_S = 10.0
+_HIDDEN = re.compile(r"\.|.*[\x00-\x1f\x7f\ud800-\udfff]", flags=re.DOTALL)
+"""Names that are not listed: hidden, of several lines, or not UTF-8."""
 _PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>(.*?)</Prefix>", flags=re.DOTALL)
 
 
-def list_subfolders(address: Address) -> list[str]:
-    """Return the names of the folders in a folder, sorted; empty where it cannot be listed.
+def list_entries(address: Address) -> tuple[list[str], bool]:
+    """Return the names in a folder, sorted, and whether they are all of them.
 
-    S3 is requested to return folders instead of all keys, of which a large volume has millions;
-    that request is not signed. Where it is denied, all keys are listed for a limited time.
+    Of a remote folder, only folders; none where it cannot be listed. Hidden names, and those that
+    are no text of one line, are left out. S3 is requested to return folders instead of all keys, of
+    which a large volume has millions; that request is not signed. Where it is denied, all keys are
+    listed for a limited time.
     """
-    if not address.is_remote:
-        return _list_local(address)
-    if address.scheme == "s3" and (names := _list_s3(address)):
-        return names
-    if address.scheme in ("s3", "gs"):
-        keys = list_keys(address, timeout_s=TIMEOUT_S)
-        return sorted({key.partition("/")[0] for key in keys if "/" in key})[:MAX_SUBFOLDERS]
-    return []
+    names = _list_local(address) if not address.is_remote else _list_remote(address)
+    plain = sorted(name for name in names if _HIDDEN.match(name) is None)
+    return plain[:MAX_ENTRIES], len(names) < MAX_READ_ENTRIES and len(plain) <= MAX_ENTRIES
 
 
 def _list_local(address: Address) -> list[str]:
     try:
-        entries = [one.name for one in address.path.iterdir() if one.is_dir()]
+        with os.scandir(address.path) as entries:
+            return [entry.name for entry in islice(entries, MAX_READ_ENTRIES)]
     except OSError:
         return []
-    return sorted(name for name in entries if not name.startswith("."))[:MAX_SUBFOLDERS]
+
+
+def _list_remote(address: Address) -> list[str]:
+    if address.scheme == "s3" and (names := _list_s3(address)):
+        return names
+    if address.scheme in ("s3", "gs"):
+        keys = list_keys(address, timeout_s=TIMEOUT_S)
+        return list({key.partition("/")[0] for key in keys if "/" in key})
+    return []
 
 
 def _list_s3(address: Address) -> list[str]:

@@ -38,7 +38,7 @@ class SingleFile:
     Parameters
     ----------
     path
-        The file.
+        The file, absolute: workers that read it run in other folders.
     state
         Size and time of change (ns).
     """
@@ -50,7 +50,7 @@ class SingleFile:
     def open(cls, path: Path) -> "SingleFile":
         """Return a regular file with its present state; raise OSError where it is none."""
         open_regular_file(path).close()
-        return cls(path, file_state(path))
+        return cls(path.absolute(), file_state(path))
 
     @property
     def compression(self) -> str:

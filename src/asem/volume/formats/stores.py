@@ -5,8 +5,8 @@
     read_document(address)       one JSON object, or None where it is missing
     open_store(address, driver)  a lazy tensorstore array
 
-A local path and a URL (s3, gs, http, https) are read by the same code. Requests to S3 are not
-signed unless credentials are set in the environment.
+A local path and a URL (s3, gs, http, https) are read by the same code. Server and credentials of
+S3 are those in the environment (`asem.volume.formats.s3_access`).
 """
 
 import hashlib
@@ -21,6 +21,7 @@ import tensorstore as ts
 from asem.system.files import check_utf8_path, open_regular_file
 from asem.system.json_toml import MAX_JSON_BYTES, parse_json
 from asem.volume.address import Address
+from asem.volume.formats.s3_access import s3_options
 
 CURL_LIMITS = {
     "TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS": "10",
@@ -33,11 +34,6 @@ for _name, _value in CURL_LIMITS.items():
     os.environ.setdefault(_name, _value)
 RETRIES = {"max_retries": 4, "initial_delay": "500ms", "max_delay": "8s"}
 """Repetition of requests that failed for a temporary reason."""
-CREDENTIAL_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
-"""Where one of them is set, requests to S3 are signed."""
-ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Address of a server with the interface of S3, instead of Amazon's."""
-DEFAULT_REGION = "us-east-1"
 MAX_REASON_CHARACTERS = 300
 """Characters of a message of tensorstore that are repeated."""
 LOCAL_REASONS = ((r"PERMISSION_DENIED", "access is denied"),)
@@ -147,12 +143,6 @@ def list_keys(address: Address, *, timeout_s: float) -> list[str]:
         return []
 
 
-def s3_endpoint(bucket: str) -> str:
-    """Return the URL of a bucket: at the endpoint in the environment, else at Amazon."""
-    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
-    return f"{endpoint.rstrip('/')}/{bucket}" if endpoint else f"https://{bucket}.s3.amazonaws.com"
-
-
 def make_kvstore_spec(address: Address) -> dict[str, Any]:
     """Return tensorstore's specification of the folder at an address."""
     if not address.is_remote:
@@ -162,7 +152,7 @@ def make_kvstore_spec(address: Address) -> dict[str, Any]:
     host, _, path = rest.partition("/")
     folder = f"{path}/" if path else ""
     if head == "s3":
-        return {"driver": "s3", "bucket": host, "path": folder, **_s3_options()}
+        return {"driver": "s3", "bucket": host, "path": folder, **s3_options()}
     if head == "gs":
         return {"driver": "gcs", "bucket": host, "path": folder}
     return {"driver": "http", "base_url": f"{head}://{host}/", "path": folder}
@@ -232,20 +222,6 @@ def _read_local(address: Address) -> bytes | None:
             return file.read(MAX_JSON_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _s3_options() -> dict[str, Any]:
-    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
-    signed = any(os.environ.get(name) for name in CREDENTIAL_VARIABLES)
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    options: dict[str, Any] = {}
-    if endpoint:
-        options |= {"endpoint": endpoint, "aws_region": region or DEFAULT_REGION}
-    elif region:
-        options["aws_region"] = region
-    if not signed:
-        options["aws_credentials"] = {"type": "anonymous"}
-    return options
 
 
 @lru_cache(maxsize=1)
