@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import yaozarrs
 from asem.blocks.output_image import create_image
 from asem.volume import ngff
 from asem.volume.contrast import contrast_window_of
+from asem.volume.formats import folder
 from asem.volume.volume import OriginalGrid, Volume, ZeroArray
 from asem.workflows.describe import describe_volume
 
@@ -166,6 +168,7 @@ def test_a_missing_array_is_named(tmp_path):
 LISTING = """
 import sys
 from pathlib import Path
+from pathlib import Path
 from asem.volume.ngff import _write_groups_above
 
 for number in range(int(sys.argv[2])):
@@ -226,15 +229,19 @@ def test_label_images_of_many_colours_are_opened(tmp_path):
 @pytest.mark.parametrize("open_it", [ngff.open_image, ngff.open_levels, describe_volume])
 def test_an_image_that_is_replaced_meanwhile_is_not_mixed(tmp_path, monkeypatch, open_it):
     """Its metadata goes, as for a moment it does, right after it was read."""
-    path, read = tmp_path / "labels", ngff.read_json
+    path = tmp_path / "labels"
     write(path, np.ones((2, 2, 2), np.uint16), kind="labels")
 
-    def read_once(file):
-        document = read(file)
-        file.unlink()
-        return document
+    def read_once(read):
+        def read_and_delete(file):
+            document = read(file)
+            Path(str(file)).unlink(missing_ok=True)
+            return document
 
-    monkeypatch.setattr(ngff, "read_json", read_once)
+        return read_and_delete
+
+    monkeypatch.setattr(ngff, "read_json", read_once(ngff.read_json))
+    monkeypatch.setattr(folder, "read_document", read_once(folder.read_document))
     open_it(path)
     with pytest.raises(ValueError, match=r"is no OME-NGFF 0.5 image|is a container; .*: 0, as in"):
         open_it(path)

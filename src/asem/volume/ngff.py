@@ -86,8 +86,7 @@ def write_image_metadata(
         padding=volume.padding,
         made_by=provenance,
         shards={
-            level.path: encode_shard_bitmap(_open_level(image, level.path).files)
-            for level in levels
+            level.path: encode_shard_bitmap(open_level(image, level.path).files) for level in levels
         },
     )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -326,7 +325,7 @@ def open_image(image: Path | ImageMetadata) -> Volume:
     metadata = read_image_metadata(image) if isinstance(image, Path) else image
     path, own, multiscale = metadata.path, metadata.asem_metadata, metadata.ome.multiscales[0]
     voxel_size, offset_nm = _placement(multiscale, path)
-    array = _open_level(path, multiscale.datasets[0].path, own)
+    array = open_level(path, multiscale.datasets[0].path, own)
     dtype = array.dtype
     if dtype.name not in DTYPES:
         raise ValueError(f"{path} holds {dtype.name}; allowed: {', '.join(DTYPES)}")
@@ -347,10 +346,11 @@ def open_levels(image: Path | ImageMetadata) -> list[ZarrArray]:
     """Open all levels of an NGFF image, given by path or metadata; the finest first."""
     metadata = read_image_metadata(image) if isinstance(image, Path) else image
     datasets, own = metadata.ome.multiscales[0].datasets, metadata.asem_metadata
-    return [_open_level(metadata.path, dataset.path, own) for dataset in datasets]
+    return [open_level(metadata.path, dataset.path, own) for dataset in datasets]
 
 
-def _open_level(image: Path, name: str, own: AsemMetadata | None = None) -> ZarrArray:
+def open_level(image: Path, name: str, own: AsemMetadata | None = None) -> ZarrArray:
+    """Open the array of a level, whose files are checked by what asem's metadata state."""
     return open_array(image / name, shard_bitmap=((own and own.shards) or {}).get(name))
 
 

@@ -10,7 +10,6 @@ Images that asem wrote (`asem.volume.ngff`) state more: contrast window, padding
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,29 +66,45 @@ def open_folder(
     multiscale = image.multiscales[0]
     axes = [axis.name.lower() for axis in multiscale.axes]
     _check_axes(axes, folder.address)
-    if axes == ["z", "y", "x"] and driver == "zarr3" and not folder.address.is_remote:
-        return _open_local_folder(folder, attributes, options.channel)
-    names = _channel_names(metadata)
-    arrays = [
-        _open_level(folder.address.join(dataset.path), driver, axes, names, options.channel)
-        for dataset in multiscale.datasets
-    ]
-    levels = _make_levels(arrays, multiscale, axes)
-    dtype = arrays[0].dtype
-    stated = find_kind(folder.address, dtype, [attributes])
-    opened = SourceImage(
+    source = f"{folder.address}/zarr.json, 'asem'"
+    own_attributes = attributes.get("asem", {}) if driver == "zarr3" else {}
+    own = ngff.AsemMetadata.from_dict(own_attributes, source=source)
+    arrays = _open_arrays(folder, image, options.channel, metadata, own)
+    dtype, is_label_image = arrays[0].dtype, "image-label" in metadata
+    kind_of_path = find_kind(folder.address, dtype, [attributes])
+    return SourceImage(
         folder.address,
         NAME,
-        levels,
-        _identify(folder, multiscale, arrays),
-        kind="labels" if "image-label" in metadata else stated,
+        _make_levels(arrays, multiscale, axes),
+        own.uuid or _identify(folder, multiscale, arrays),
+        kind=own.kind or ("labels" if is_label_image else kind_of_path),
         label_values=read_label_values(folder.address, dtype, [attributes]),
-        channel_names=tuple(names) if "c" in axes else (),
-        is_label_image="image-label" in metadata,
+        channel_names=tuple(_channel_names(metadata)) if "c" in axes else (),
+        is_label_image=own.kind == "labels" if own.kind else is_label_image,
+        stated_grid=own.original,
+        window=own.window,
+        padding=own.padding,
+        made_by=own.made_by,
     )
-    source = f"{folder.address}/zarr.json, 'asem'"
-    own = attributes.get("asem", {}) if driver == "zarr3" else {}
-    return _with_asem_metadata(opened, ngff.AsemMetadata.from_dict(own, source=source))
+
+
+def _open_arrays(
+    folder: FolderMetadata,
+    image: ImageMetadata,
+    channel: str | None,
+    metadata: dict[str, Any],
+    own: ngff.AsemMetadata,
+) -> list[Any]:
+    """Open the arrays of all levels; those of a local image as asem writes it check their files."""
+    axes = [axis.name.lower() for axis in image.multiscales[0].axes]
+    paths, names = [one.path for one in _datasets(image.multiscales[0])], _channel_names(metadata)
+    is_local = isinstance(image, v05.Image) and not folder.address.is_remote
+    if axes == ["z", "y", "x"] and is_local:
+        if channel is not None:
+            select_channel([0], names, channel, str(folder.address))
+        return [ngff.open_level(folder.address.path, path, own) for path in paths]
+    driver = "zarr3" if isinstance(image, v05.Image) else "zarr"
+    return [_open_level(folder.address.join(path), driver, axes, names, channel) for path in paths]
 
 
 def find_level(folder: FolderMetadata, path: str) -> int | None:
@@ -103,59 +118,22 @@ def find_level(folder: FolderMetadata, path: str) -> int | None:
     return paths.index(path) if path in paths else None
 
 
-def _open_local_folder(
-    folder: FolderMetadata, attributes: dict[str, Any], channel: str | None
-) -> SourceImage:
-    """Open a local image of 0.5 with the axes (z, y, x)."""
-    if channel is not None:
-        select_channel([0], _channel_names(attributes["ome"]), channel, str(folder.address))
-    image = _open_local_image(folder, ngff.read_image_metadata(folder.address.path))
-    dtype = image.levels[0].array.dtype
-    values = read_label_values(folder.address, dtype, [attributes])
-    stated = find_kind(folder.address, dtype, [attributes]) if values else None
-    return replace(image, label_values=values, kind=image.kind or stated)
-
-
-def _open_local_image(folder: FolderMetadata, metadata: ngff.ImageMetadata) -> SourceImage:
-    """Open an image as asem writes it: its files are checked, and it may have asem's metadata."""
-    multiscale = metadata.ome.multiscales[0]
-    levels = _make_levels(ngff.open_levels(metadata), multiscale, ["z", "y", "x"])
-    address = Address(str(metadata.path))
-    kind: VolumeKind | None = "labels" if metadata.kind == "labels" else None
-    identity = _identify(folder, multiscale)
-    image = SourceImage(address, NAME, levels, identity, kind=kind, is_label_image=kind is not None)
-    return _with_asem_metadata(image, metadata.asem_metadata)
-
-
-def _with_asem_metadata(image: SourceImage, own: ngff.AsemMetadata) -> SourceImage:
-    """Return an image with what asem's own metadata state."""
-    return replace(
-        image,
-        identity=own.uuid or image.identity,
-        kind=own.kind or image.kind,
-        is_label_image=own.kind == "labels" if own.kind else image.is_label_image,
-        stated_grid=own.original,
-        window=own.window,
-        padding=own.padding,
-        made_by=own.made_by,
-    )
-
-
-def _identify(
-    folder: FolderMetadata, multiscale: Multiscale, arrays: Sequence[ChunkedArray] = ()
-) -> str:
-    """Return an identity of the group and all its arrays; `arrays`: opened, if it is remote."""
+def _identify(folder: FolderMetadata, multiscale: Multiscale, arrays: Sequence[Any]) -> str:
+    """Return an identity of the group and all its arrays."""
     document = ".zarray" if isinstance(multiscale, v04.Multiscale) else "zarr.json"
     paths = [f"{dataset.path}/{document}" for dataset in multiscale.datasets]
-    metadata: list[Any] = [array.metadata for array in arrays] or [None] * len(paths)
+    metadata = [getattr(array, "metadata", None) for array in arrays]
     return folder.identity(dict(zip(paths, metadata, strict=True)))
+
+
+def _datasets(multiscale: Multiscale) -> Sequence[v04.Dataset | v05.Dataset]:
+    return multiscale.datasets
 
 
 def _make_levels(
     arrays: Sequence[Any], multiscale: Multiscale, axes: list[str]
 ) -> tuple[SourceLevel, ...]:
-    datasets: Sequence[v04.Dataset | v05.Dataset] = multiscale.datasets
-    transformations = [dataset.coordinateTransformations for dataset in datasets]
+    transformations = [dataset.coordinateTransformations for dataset in _datasets(multiscale)]
     return tuple(
         SourceLevel(array, *_placement(multiscale, steps, axes))
         for array, steps in zip(arrays, transformations, strict=True)
