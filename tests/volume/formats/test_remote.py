@@ -246,6 +246,25 @@ def test_a_failure_while_reading(web):
         array[:, :, :]
 
 
+@pytest.mark.parametrize("path", ["cell.n5/em/s0", "zarr2.zarr/volumes/raw", "v05.zarr"])
+def test_a_page_in_html_instead_of_what_is_missing(web, voxels, path):
+    """Web applications answer with their start page, and status 200, to each path."""
+    web.page = b"\n<!DOCTYPE html><html>Welcome</html>"
+    check_image(f"{web.url}/{path}", voxels, PATHS[path])
+    fails(f"{web.url}/nothing.zarr", f"there is no image at {web.url}/nothing.zarr")
+
+
+def test_a_redirection(web):
+    web.status = 302
+    fails(f"{web.url}/v05.zarr", "the server redirects; give the address that a browser shows")
+
+
+def test_a_document_without_end(web, monkeypatch):
+    monkeypatch.setattr(stores, "READ_SECONDS", 0.2)
+    web.hangs = True
+    fails(f"{web.url}/v05.zarr", "the server does not send it within 0.2 s")
+
+
 def test_no_server(quick_retries):
     fails("http://127.0.0.1:9/a.zarr", "the server cannot be reached")
 
