@@ -109,7 +109,9 @@ def read_bytes(address: Address) -> bytes | None:
     except ValueError as error:
         raise translate_error(error, address) from error
     except TimeoutError as error:
-        raise OSError(f"{address}: the server does not send it within {READ_SECONDS} s") from error
+        raise OSError(
+            f"{address}: the server does not send it within {READ_SECONDS:g} s"
+        ) from error
     return bytes(result.value) if result.state == "value" else None
 
 
