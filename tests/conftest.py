@@ -116,8 +116,11 @@ def asem(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo(asem, tmp_path_factory):
-    """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py)."""
+    """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py).
+
+    A third of the usual iterations, since the training takes most of the time.
+    """
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    done = asem("demo", folder)
+    done = asem("demo", folder, "--iterations", "100")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

@@ -70,6 +70,9 @@ class FileServer:
         if self.ranges and requested:
             first, last = requested.groups()
             begin = int(first) if first else total - int(last)
+            if begin >= total:
+                handler.send_error(416)
+                return
             end = min(int(last) + 1, total) if first and last else total
             content, status = content[begin:end], 206
         handler.send_response(status)

@@ -5,7 +5,7 @@ import math
 from asem.blocks import output_image, pyramid
 from asem.image import clahe
 from asem.volume import pyramid_levels, zarr_arrays
-from asem.workflows import importing
+from asem.workflows import import_copy
 
 
 def small_shards(edge, patch=setattr):
@@ -15,10 +15,10 @@ def small_shards(edge, patch=setattr):
     """
     shard = (edge,) * 3 if isinstance(edge, int) else edge
     edge, chunk = shard[0], tuple(length // 2 for length in shard)
-    for module in (zarr_arrays, output_image, pyramid, importing):
+    for module in (zarr_arrays, output_image, pyramid, import_copy):
         patch(module, "SHARD", shard)
     for module in (zarr_arrays, pyramid):
         patch(module, "CHUNK", chunk)
     patch(pyramid_levels, "MAX_COARSEST_EDGE", edge // 2)
     patch(clahe, "TILE_GROUP_EDGE", edge)
-    patch(importing, "MAX_BAND_BYTES", math.prod(shard))
+    patch(import_copy, "MAX_BAND_BYTES", math.prod(shard))

@@ -103,7 +103,9 @@ def describe_field(field: FieldInfo, key: str = "", *, with_limits: bool = False
 
     Examples
     --------
-    >>> class Example(Config):
+    >>> from typing import Literal
+    >>> from pydantic import BaseModel, Field
+    >>> class Example(BaseModel):
     ...     rate: float = Field(0.1, gt=0, le=1)
     ...     name: Literal["adam", "adamw"] = "adam"
     >>> [describe_field(field) for field in Example.model_fields.values()]

@@ -19,6 +19,7 @@ from asem.workflows.importing import import_volume
 from extremes import BOXES, LONGEST_LINE, NUMBERS, TRIPLES, bounded, fields_of
 
 COMMANDS = {
+    "demo": "raw",
     "import": "raw.tif out",
     "info": "raw",
     "clahe": "raw out",

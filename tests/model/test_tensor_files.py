@@ -26,12 +26,12 @@ def model(run, tmp_path, monkeypatch):
     [
         ({"features": 3000}, "is damaged or of another network: 'down.0.0.weight' has shape"),
         ({"features": 1000}, "is damaged or of another network: 'down.0.0.weight' has shape"),
-        ({"features": 10**9}, "less than or equal to 4096"),
-        ({"levels": 50}, "less than or equal to 8"),
+        ({"features": 10**9}, "whole number from 1 to 4096"),
+        ({"levels": 50}, "whole number from 1 to 8"),
         ({"levels": 8}, "is damaged or of another network: it lacks"),
-        ({"growth": 10**6}, "less than or equal to 16"),
+        ({"growth": 10**6}, "whole number from 1 to 16"),
         ({"growth": 16, "levels": 8}, "weights; at most"),
-        ({"convolutions": 10**9}, "less than or equal to 16"),
+        ({"convolutions": 10**9}, "whole number from 1 to 16"),
     ],
 )
 def test_a_network_that_the_weights_are_not_of_is_not_built(model, changes, message, tmp_path):

@@ -58,7 +58,9 @@ def test_too_little_memory_is_an_error(changes):
 
 def test_the_command_checks_memory_before_reading_data(cell, tmp_path, capsys):
     text = (cell / "train.toml").read_text().replace("patch = 28", "patch = 2028\nbatch = 64")
-    (tmp_path / "t.toml").write_text(text.replace("batch = 1\n", "").replace('"cell', '"missing'))
+    (tmp_path / "t.toml").write_text(text.replace("batch = 1\n", "").replace('"cell', '"empty'))
+    for name in ("raw", "labels/mito"):
+        (tmp_path / "empty.zarr" / name).mkdir(parents=True)
     assert main(["train", str(tmp_path / "t.toml"), "--out", str(tmp_path / "run")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "the training needs" in line
@@ -71,9 +73,9 @@ def test_the_command_checks_memory_before_reading_data(cell, tmp_path, capsys):
     [
         ({"features": 4096, "levels": 3}, "weights; at most 1e+10 are allowed"),
         ({"features": 3000}, "weights; at most 1e+10 are allowed"),
-        ({"features": 5000}, "less than or equal to 4096"),
+        ({"features": 5000}, "whole number from 1 to 4096"),
         ({"growth": 16, "levels": 8}, "weights; at most"),
-        ({"convolutions": 10**9}, "less than or equal to 16"),
+        ({"convolutions": 10**9}, "whole number from 1 to 16"),
     ],
 )
 def test_networks_that_cannot_be_built(settings, message):

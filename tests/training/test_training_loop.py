@@ -301,38 +301,33 @@ def close(a, b):
     return all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
 
 
-def test_two_processes_share_a_batch(cell, tmp_path):
-    """Two devices with two patches each give the result of one device with four micro-batches."""
+def test_two_processes_share_a_batch(cell, tmp_path, monkeypatch):
+    """Two devices with two patches each give the result of one device with four micro-batches.
+
+    They listen on this machine only (PyTorch's default rendezvous opens a port to the network), and
+    do not import from the current folder.
+    """
+    (tmp_path / "multiprocessing.py").write_text("raise SystemExit('imported from here')")
+    monkeypatch.chdir(tmp_path)
     two = without_norm(cell, "two.toml", ("batch = 1", "batch = 4\ndevices = 2\naccumulate = 2"))
-    seen = []
-    result = train_model(two, out=tmp_path / "two", progress=lambda s, done, n: seen.append(done))
+    seen, listening = [], set()
+
+    def record(stage, done, total):
+        seen.append(done)
+        for process in psutil.Process().children(recursive=True):
+            connections = process.net_connections(kind="inet")
+            listening.update(c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN)
+
+    result = train_model(two, out=tmp_path / "two", progress=record)
     assert result["iteration"] == 6
     assert seen == [*range(6), 6]
+    assert listening
+    assert listening <= {"127.0.0.1", "::1"}
     one = without_norm(cell, "one.toml", ("batch = 1", "batch = 4\naccumulate = 4"))
     train_model(one, out=tmp_path / "one")
     assert close(weights(tmp_path / "one"), weights(tmp_path / "two"))
     events = [p for p in (tmp_path / "two").iterdir() if p.name.startswith("events")]
     assert len(events) == 1
-
-
-def test_processes_of_a_training_listen_on_this_machine_only(cell, tmp_path, monkeypatch):
-    """PyTorch's default rendezvous opens a port to the network.
-
-    The processes do not import from the current folder either.
-    """
-    (tmp_path / "multiprocessing.py").write_text("raise SystemExit('imported from here')")
-    monkeypatch.chdir(tmp_path)
-    two = without_norm(cell, "listen.toml", ("batch = 1", "batch = 2\ndevices = 2"))
-    listening = set()
-
-    def record_ports(stage, done, total):
-        for process in psutil.Process().children(recursive=True):
-            connections = process.net_connections(kind="inet")
-            listening.update(c.laddr for c in connections if c.status == psutil.CONN_LISTEN)
-
-    assert train_model(two, out=tmp_path / "run", progress=record_ports)["iteration"] == 6
-    assert listening
-    assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
 
 
 def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):

@@ -122,3 +122,11 @@ def test_an_output_is_a_local_path():
     assert parse_output_path("cell.zarr/raw") == Path("cell.zarr/raw")
     with pytest.raises(ValueError, match=r"s3://\.\.\. is a URL, and outputs are local paths"):
         parse_output_path("s3://user:secret@bucket")
+
+
+@pytest.mark.parametrize("part", ["../secret", "s0/../../secret", "..", "/etc/s0"])
+@pytest.mark.parametrize("location", ["cell.n5", "s3://bucket/cell.n5"])
+def test_metadata_do_not_lead_out_of_a_folder(location, part):
+    assert str(Address(location).join("a/b", "..c")) == f"{location}/a/b/..c"
+    with pytest.raises(ValueError, match=f"{location} names '{part}', which is not a path below"):
+        Address(location).join(part)

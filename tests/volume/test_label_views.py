@@ -49,7 +49,7 @@ def test_stated_values_of_background_and_unlabelled_voxels():
 
 def test_a_negative_value_is_named_with_its_position():
     view = view_as_labels(np.array([[[0, 1], [2, -7]]], np.int16), "cell")
-    with pytest.raises(ValueError, match=r"holds -7 at \(z, y, x\) = \(0, 1, 1\); ids are 0 and"):
+    with pytest.raises(ValueError, match=r"holds -7 at \(z, y, x\) = \(0, 1, 1\); labels are"):
         view[slice(0, 1), slice(1, 2), slice(0, 2)]
     with pytest.raises(ValueError, match=r"if -1 is unlabelled, import it .*--unlabelled -1"):
         view_as_labels(box([-1], np.int8), "cell")[ALL]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.volume.sources import open_source, open_volume
+from asem.volume.sources import open_levels, open_source, open_volume
+from chunked import add_attributes, write_n5, write_zarr
 
 
 def test_nothing_there(tmp_path):
@@ -37,3 +38,68 @@ def test_an_empty_folder_and_a_text_file(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ValueError, match=r"is no OME-NGFF 0.5 image"):
         open_source(tmp_path / "notes.txt", voxel_size=(1.0, 1.0, 1.0))
+
+
+def write_cosem(group, levels, attributes):
+    """Write a pyramid of COSEM: the finest voxels are 8 nm, their centre at 4 nm."""
+    for number, voxels in enumerate(levels):
+        size = 8.0 * 2**number
+        transform = {"axes": ["z", "y", "x"], "scale": [size] * 3, "translate": [size / 2] * 3}
+        write_n5(group / f"s{number}", voxels, {"transform": {**transform, "units": ["nm"] * 3}})
+    add_attributes(group / "attributes.json", attributes)
+    return group
+
+
+def annotation(**encoding):
+    return {"cellmap": {"annotation": {"annotation_type": {"encoding": encoding}}}}
+
+
+def read_levels(address):
+    return [level.read(level.roi) for level in open_levels(address)]
+
+
+def test_every_level_has_the_stated_values_of_labels(tmp_path):
+    levels = [np.full((4 // 2**n,) * 3, 1, np.uint8) for n in range(2)]
+    for voxels in levels:
+        voxels[0, 0, 0] = 0
+        voxels[-1, -1, -1] = 9
+    stated = annotation(unknown=0, absent=9, present=1)
+    group = write_cosem(tmp_path / "c.n5", levels, stated)
+    for voxels in read_levels(group):
+        assert (voxels[0, 0, 0], voxels[0, 0, 1], voxels[-1, -1, -1]) == (255, 1, 0)
+
+
+def test_every_level_of_signed_labels_is_unsigned(tmp_path):
+    levels = [np.full((4 // 2**n,) * 3, 127, np.int8) for n in range(2)]
+    group = write_cosem(tmp_path / "c.n5", levels, annotation(present=1))
+    for level in open_levels(group):
+        assert (level.kind, level.dtype, level.read(level.roi).min()) == ("labels", np.uint8, 255)
+
+
+def test_every_level_of_float16_is_float32(tmp_path):
+    for number in range(2):
+        write_zarr(tmp_path / f"c.zarr/{number}", np.ones((4 // 2**number,) * 3, np.float16))
+    datasets = [
+        {"path": path, "coordinateTransformations": [{"type": "scale", "scale": [size] * 3}]}
+        for path, size in (("0", 8), ("1", 16))
+    ]
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    multiscale = {"version": "0.4", "axes": axes, "datasets": datasets}
+    add_attributes(tmp_path / "c.zarr/.zattrs", {"multiscales": [multiscale]})
+    assert [voxels.dtype for voxels in read_levels(tmp_path / "c.zarr")] == [np.float32] * 2
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_levels_are_those_of_their_own_addresses(tmp_path, rng, first):
+    levels = [rng.integers(0, 9, (8 // 2**n,) * 3).astype(np.uint16) for n in range(3)]
+    group = write_cosem(tmp_path / "c.n5", levels, annotation(present=1))
+    opened = open_levels(f"{group}#{first}" if first else group)
+    assert len(opened) == 3 - first
+    for number, level in enumerate(opened, first):
+        alone = open_volume(f"{group}#{number}" if number else group)
+        np.testing.assert_array_equal(level.read(level.roi), levels[number])
+        fields = ("voxel_size", "offset_nm", "kind", "identity", "name", "original_grid")
+        for field in fields:
+            assert getattr(level, field) == getattr(alone, field)
+    with pytest.raises(ValueError, match=r"it has 3 levels; the coarsest is #2"):
+        open_levels(f"{group}#3")

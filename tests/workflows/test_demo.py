@@ -54,8 +54,9 @@ def small(monkeypatch):
     """A demo that takes seconds, and scores accordingly."""
     for name, value in SMALL.items():
         monkeypatch.setattr(demo_workflow, name, value)
-    short = demo_workflow.TRAINING_TEMPLATE.replace("iterations = 300", "iterations = 2")
-    short = short.replace("patch = 76", "patch = 44")
+    short = demo_workflow.TRAINING_TEMPLATE.replace("{iterations}", "2").replace(
+        "patch = 76", "patch = 44"
+    )
     monkeypatch.setattr(demo_workflow, "TRAINING_TEMPLATE", short)
 
 
@@ -136,8 +137,8 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
         DEMO.check_deletable(folder)
         stages.add(stage)
 
-    def run_and_check(folder, *, overwrite, progress):
-        return run_demo(folder, overwrite=overwrite, progress=check)
+    def run_and_check(folder, *, progress, **options):
+        return run_demo(folder, progress=check, **options)
 
     monkeypatch.setattr(demo_workflow, "run_demo", run_and_check)
     assert main(["demo", str(folder), "--json"]) == 0

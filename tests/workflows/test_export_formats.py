@@ -20,14 +20,16 @@ from asem.volume.address import Address
 from asem.volume.formats.detect import open_source_image
 from asem.volume.sources import open_source, open_volume
 from asem.volume.volume import OriginalGrid, Volume
-from asem.workflows import export_image, export_n5, export_planes, exporting
+from asem.workflows import export_n5, export_planes, exporting
 from asem.workflows.exporting import export_volume
+from chunked import add_attributes, write_n5
 
 SHAPE = (9, 70, 127)
 SIZE = (5.24, 4.1, 3.97)
 OFFSET = (52.4, -8.2, 397.0)
 WHOLE = (slice(None),) * 3
 UNSIGNED = ["uint8", "uint16", "uint32", "uint64"]
+CHUNKED = ["n5", "precomputed", "ome-zarr-0.4", "ome-zarr-0.5"]
 IMAGES = ["uint8", "uint16", "int16", "float32", "float64", "int64"]
 
 
@@ -132,6 +134,19 @@ def test_a_position_at_whole_voxels_is_exact_in_precomputed(make, tmp_path, capl
     assert not caplog.records
 
 
+@pytest.mark.parametrize("first", [0.0, 0.25, 0.5, -3.0])
+def test_crops_keep_their_distance_in_precomputed(tmp_path, first):
+    """The corner of an image whose first centre is at 0 nm is half a voxel before 0."""
+    offsets = []
+    for start in range(5):
+        offset_nm = tuple((first + start) * size for size in SIZE)
+        make_image(tmp_path / f"{start}", np.ones((2, 3, 4), np.uint8), offset_nm=offset_nm)
+        export_volume(tmp_path / f"{start}", tmp_path / f"{start}.precomputed")
+        info = json.loads((tmp_path / f"{start}.precomputed/info").read_text())
+        offsets.append(info["scales"][0]["voxel_offset"])
+    assert offsets == [[int(first // 1) + start] * 3 for start in range(5)]
+
+
 @pytest.mark.parametrize(
     ("dtype", "kind"), [(d, "image") for d in IMAGES] + [(d, "labels") for d in UNSIGNED]
 )
@@ -161,6 +176,37 @@ def test_n5(make, tmp_path, dtype, kind):
         assert datasets[number] == {"path": f"s{number}", "transform": own["transform"]}
         assert own["pixelResolution"]["dimensions"] == list(level.voxel_size[::-1])
     assert len(datasets) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("n5", "s1"), ("precomputed", ""), ("ome-zarr-0.4", "1")]
+)
+@pytest.mark.parametrize("dtype", UNSIGNED)
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_the_kind_is_stated(make, tmp_path, name, level, dtype, kind):
+    voxels = make(dtype, kind=kind)
+    voxels.flat[:2] = 0, np.iinfo(dtype).max
+    make_image(tmp_path / "given", voxels, kind=kind)
+    export_volume(tmp_path / "given", tmp_path / "out", format_name=name)
+    for address in (tmp_path / "out", tmp_path / "out" / level):
+        assert open_volume(address).kind == kind
+    volume = open_volume(tmp_path / "out")
+    np.testing.assert_array_equal(volume.read(volume.roi), voxels)
+
+
+def test_n5_states_the_values_of_labels(make, tmp_path):
+    make("uint16", shape=(2, 3, 4), kind="labels")
+    export_volume(tmp_path / "raw", tmp_path / "out.n5")
+    for document in ("attributes.json", "s0/attributes.json"):
+        attributes = json.loads((tmp_path / "out.n5" / document).read_text())
+        assert attributes["cellmap"]["annotation"] == {
+            "class_name": "raw",
+            "complement_counts": {},
+            "annotation_type": {
+                "type": "instance_segmentation",
+                "encoding": {"absent": 0, "unknown": 65535},
+            },
+        }
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int8", "int16", "float32"])
@@ -387,6 +433,33 @@ def test_an_export_of_an_export(make, tmp_path):
     assert len(list((tmp_path / "c.n5").glob("s*"))) == 2
 
 
+def write_labels_of_cosem(group):
+    """Write ids of two levels: 0 is unlabelled, 9 background."""
+    encoding = {"unknown": 0, "absent": 9, "present": 1}
+    annotation = {"annotation_type": {"encoding": encoding}}
+    for number, size in ((0, 8.0), (1, 16.0)):
+        shape = (8 // 2**number,) * 3
+        voxels = np.resize(np.array([0, 1, 9], np.uint8), shape)
+        transform = {"axes": ["z", "y", "x"], "scale": [size] * 3, "translate": [size / 2] * 3}
+        write_n5(group / f"s{number}", voxels, {"transform": {**transform, "units": ["nm"] * 3}})
+    add_attributes(group / "attributes.json", {"cellmap": {"annotation": annotation}})
+    return group
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+@pytest.mark.parametrize("level", [0, 1])
+def test_every_level_of_labels_is_converted(tmp_path, name, level):
+    source = write_labels_of_cosem(tmp_path / "source.n5")
+    export_volume(f"{source}#{level}" if level else source, tmp_path / "out", format_name=name)
+    levels = levels_of(tmp_path / "out")
+    assert len(levels) == (1 if name == "ome-zarr-0.5" else 2 - level)
+    for number, one in enumerate(levels, level):
+        shape = (8 // 2**number,) * 3
+        expected = np.resize(np.array([255, 1, 0], np.uint8), shape)
+        np.testing.assert_array_equal(one.array[WHOLE], expected)
+        size = 8.0 * 2**number
+        assert (one.voxel_size, one.offset_nm) == ((size,) * 3, (size / 2,) * 3)
+
+
 def test_the_command_offers_every_format():
-    names = {form.name for form in exporting.FORMATS} | {export_image.NAME}
-    assert set(get_args(ExportFormatName)) == names
+    assert set(get_args(ExportFormatName)) == {form.name for form in exporting.FORMATS}

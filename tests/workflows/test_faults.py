@@ -196,7 +196,7 @@ def test_a_full_disk_is_reported_where_planes_go_through_a_file(tmp_path, rng):
     tifffile.imwrite(tmp_path / "s.tif", voxels, compression="zlib")
     (tmp_path / "small").mkdir()
     code = (
-        "from asem.workflows import importing; importing.MAX_IN_MEMORY_SLAB_BYTES = 1000; "
+        "from asem.workflows import slab_buffer; slab_buffer.MAX_IN_MEMORY_SLAB_BYTES = 1000; "
         "from asem.cli import main; raise SystemExit(main())"
     )
     run = f"{sys.executable} -c '{code}' import s.tif small/raw --voxel-size 5"

@@ -31,7 +31,7 @@ def stack(tmp_path, rng):
 def test_a_small_budget_changes_nothing(tmp_path, rng, monkeypatch):
     voxels = rng.integers(0, 60_000, (70, 600, 3)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "s.tif", voxels, photometric="minisblack")
-    monkeypatch.setattr("asem.workflows.importing.MAX_BAND_BYTES", 5_000)
+    monkeypatch.setattr("asem.workflows.import_copy.MAX_BAND_BYTES", 5_000)
     slabs = []
     import_volume(
         tmp_path / "s.tif",

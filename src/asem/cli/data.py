@@ -30,6 +30,7 @@ def demo(
     directory: OutputPath,
     /,
     *,
+    iterations: int = 300,
     overwrite: Flag = False,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
@@ -39,13 +40,17 @@ def demo(
     ----------
     directory
         Folder to create; report.html in it shows the result.
+    iterations
+        Iterations of the training; 100 check an installation in a third of the time.
     overwrite
         Replace the demo in DIRECTORY.
     """
     from asem.workflows.demo import format_demo_summary, run_demo
 
     with show_progress() as report_progress:
-        result = run_demo(directory, overwrite=overwrite, progress=report_progress)
+        result = run_demo(
+            directory, iterations=iterations, overwrite=overwrite, progress=report_progress
+        )
     if output_options.json:
         print_result(result, as_json=True)
     else:
@@ -100,7 +105,8 @@ def import_image(
         Use --voxel-size even if the files state another one.
     window
         Contrast window of 16-bit and float images: grey values black,white; by default the 0.1 and
-        99.9 percentiles without padding.
+        99.9 percentiles without padding, of all planes also for --roi; of the crop alone if SOURCE
+        is a URL.
     unlabelled
         Label value of unlabelled voxels, or none. By default the maximum of the integer data type;
         an error if this value seems to be the foreground of a mask.

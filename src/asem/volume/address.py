@@ -129,9 +129,17 @@ class Address:
         return PurePosixPath(self.dataset or self.location).name
 
     def join(self, *parts: str) -> "Address":
-        """Return the address of something below this one; without dataset and level."""
-        below = "/".join((self.location.rstrip("/"), *parts))
-        return Address(below or "/")
+        """Return the address of something below this one; without dataset and level.
+
+        Raises
+        ------
+        ValueError
+            A part is absolute or contains ``..``: metadata of strangers must not lead elsewhere.
+        """
+        for part in parts:
+            if part.startswith("/") or ".." in part.split("/"):
+                raise ValueError(f"{self} names {shorten(part)}, which is not a path below it")
+        return Address("/".join((self.location.rstrip("/"), *parts)) or "/")
 
     def parent(self) -> "Address":
         """Return the address of the folder that contains this one; of the root: itself."""

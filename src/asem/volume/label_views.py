@@ -13,14 +13,17 @@
 A view can be pickled if its array can.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asem.volume.band_reading import chunk_of, decodes_whole_planes, read_in_pieces
 from asem.volume.id_selection import IdSelection
-from asem.volume.roi import per_axis
+from asem.volume.roi import IntZYX, per_axis
 from asem.volume.volume import ArrayLike, Volume
 
 UINT8 = np.dtype(np.uint8)
@@ -45,7 +48,7 @@ def dtype_of(array: ArrayLike) -> np.dtype[Any]:
 def view_as_image(array: ArrayLike) -> ArrayLike:
     """Return an array with a dtype of images: float16 as float32, bool as uint8."""
     dtype = IMAGE_DTYPES.get(dtype_of(array))
-    return array if dtype is None else CastArray(array, dtype)
+    return array if dtype is None else ConvertedArray(array, dtype, partial(_cast, dtype=dtype))
 
 
 def view_as_labels(
@@ -80,7 +83,8 @@ def view_as_labels(
         )
     if dtype.kind == "u" and not background and not unlabelled:
         return array
-    return UnsignedLabels(array, name, background, unlabelled)
+    convert = partial(_to_unsigned, name=name, background=background, unlabelled=unlabelled)
+    return ConvertedArray(array, np.dtype(f"u{dtype.itemsize}"), convert)
 
 
 def select_ids(labels: Volume, ids: IdSelection | None) -> Volume:
@@ -101,7 +105,8 @@ def select_ids(labels: Volume, ids: IdSelection | None) -> Volume:
     if ids is None:
         return labels
     check_ids(ids, labels.name, labels.dtype)
-    return labels.with_array(SelectedIds(labels.array, ids))
+    convert = partial(_merge_block, ids=ids)
+    return labels.with_array(ConvertedArray(labels.array, UINT8, convert))
 
 
 def check_ids(ids: IdSelection, name: str, dtype: np.dtype[Any]) -> None:
@@ -127,48 +132,126 @@ def merge_selected(labels: npt.NDArray[Any], ids: IdSelection) -> npt.NDArray[np
     return merged
 
 
-def _equals_any(voxels: npt.NDArray[Any], values: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    equal = np.zeros(voxels.shape, np.bool_)
-    for value in values:
-        equal |= voxels == value
-    return equal
+def convert_to_ids(
+    voxels: npt.NDArray[Any],
+    dtype: np.dtype[Any],
+    *,
+    unlabelled: tuple[int, ...] = (),
+    background: tuple[int, ...] = (),
+) -> npt.NDArray[Any]:
+    """Convert voxels to ids of an unsigned dtype that can represent all of them.
+
+    Parameters
+    ----------
+    voxels
+        Whole numbers; negative ones are `unlabelled` or `background` (`check_are_ids`).
+    dtype
+        Of the ids.
+    unlabelled
+        Values that become the largest of `dtype`.
+    background
+        Values that become 0, also those that are `unlabelled`.
+
+    Examples
+    --------
+    >>> convert_to_ids(np.array([-1, 0, 3], np.int8), np.dtype(np.uint8), unlabelled=(-1,)).tolist()
+    [255, 0, 3]
+    """
+    ids = voxels.astype(dtype, copy=False)
+    largest = unlabelled_id(dtype)
+    converted = [(value, largest) for value in unlabelled if value != largest]
+    for value, new in [*converted, *((value, 0) for value in background)]:
+        ids = np.where(voxels == value, dtype.type(new), ids)
+    return ids
+
+
+def check_are_ids(
+    voxels: npt.NDArray[Any],
+    offset: IntZYX,
+    name: str,
+    *,
+    dtype: np.dtype[Any],
+    other_values: tuple[int, ...],
+    how: str = "give",
+) -> None:
+    """Raise ValueError where a value is no id; the message states its position.
+
+    Parameters
+    ----------
+    voxels
+        Labels of any dtype.
+    offset
+        Of the first voxel, for the message.
+    name
+        Of the source, for the message.
+    dtype
+        Unsigned dtype that must represent the ids.
+    other_values
+        Values that are allowed beside ids.
+    how
+        What to do with the option ``--unlabelled`` where -1 is unlabelled.
+    """
+    if voxels.dtype.kind in "bu":
+        return
+    is_invalid = ~(voxels >= 0)  # NaN, too
+    if voxels.dtype.kind == "f":
+        is_invalid |= (voxels >= 2.0 ** (8 * dtype.itemsize)) | (voxels != np.floor(voxels))
+    for value in other_values:
+        is_invalid &= voxels != value
+    if not is_invalid.any():
+        return
+    first = np.unravel_index(int(np.argmax(is_invalid)), is_invalid.shape)
+    position = per_axis(lambda start, index: int(start + index), offset, first)
+    value = voxels[first].item()
+    advice = f"; if -1 is unlabelled, {how} --unlabelled -1" if value == -1 else ""
+    raise ValueError(
+        f"{name} is {voxels.dtype} and holds {value} at (z, y, x) = {position}; labels are whole "
+        f"numbers from 0 to {unlabelled_id(dtype) - 1}{advice}"
+    )
+
+
+def _cast(voxels: npt.NDArray[Any], _: IntZYX, *, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    return voxels.astype(dtype)
+
+
+def _merge_block(labels: npt.NDArray[Any], _: IntZYX, *, ids: IdSelection) -> npt.NDArray[np.uint8]:
+    return merge_selected(labels, ids)
+
+
+def _to_unsigned(
+    stored: npt.NDArray[Any],
+    offset: IntZYX,
+    *,
+    name: str,
+    background: tuple[int, ...],
+    unlabelled: tuple[int, ...],
+) -> npt.NDArray[Any]:
+    """Return labels as unsigned ids of the same size; the largest value is unlabelled, too."""
+    dtype = np.dtype(f"u{stored.dtype.itemsize}")
+    values = (*background, *unlabelled)
+    how = "import it with --kind labels"
+    check_are_ids(stored, offset, name, dtype=dtype, other_values=values, how=how)
+    largest = () if stored.dtype.kind == "b" else (int(np.iinfo(stored.dtype).max),)
+    return convert_to_ids(stored, dtype, unlabelled=(*unlabelled, *largest), background=background)
 
 
 @dataclass(frozen=True)
-class CastArray:
-    """An array in another dtype, which can represent all values."""
-
-    array: ArrayLike
-    dtype: np.dtype[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Voxels along (z, y, x)."""
-        return self.array.shape
-
-    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
-        """Read a box."""
-        return np.asarray(self.array[index]).astype(self.dtype)
-
-
-@dataclass(frozen=True)
-class UnsignedLabels:
-    """Labels as unsigned ids of the same size.
+class ConvertedArray:
+    """View of an array whose voxels are converted when they are read.
 
     Parameters
     ----------
     array
-        Unsigned, signed or bool.
-    name
-        Of the source, for messages.
-    background, unlabelled
-        Values of background and unlabelled voxels, beside 0 and the largest of the dtype.
+        The stored voxels.
+    dtype
+        Of the converted voxels.
+    convert
+        Returns the converted voxels of a box, from the stored ones and the offset of the box.
     """
 
     array: ArrayLike
-    name: str
-    background: tuple[int, ...] = ()
-    unlabelled: tuple[int, ...] = ()
+    dtype: np.dtype[Any]
+    convert: Callable[[npt.NDArray[Any], IntZYX], npt.NDArray[Any]]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -176,9 +259,14 @@ class UnsignedLabels:
         return self.array.shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the ids."""
-        return np.dtype(f"u{dtype_of(self.array).itemsize}")
+    def chunk(self) -> IntZYX:
+        """Voxels along (z, y, x) that are read at a time."""
+        return chunk_of(self.array)
+
+    @property
+    def can_read_rows(self) -> bool:
+        """Whether some rows of a plane can be read without decoding the whole plane."""
+        return not decodes_whole_planes(self.array)
 
     def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
         """Read a box.
@@ -186,63 +274,10 @@ class UnsignedLabels:
         Raises
         ------
         ValueError
-            A value is negative, and neither `background` nor `unlabelled`.
+            A value of labels is no id.
         """
-        stored = np.asarray(self.array[index])
-        ids = stored.astype(self.dtype)
-        is_background = _equals_any(stored, self.background)
-        is_unlabelled = _equals_any(stored, self.unlabelled)
-        if stored.dtype.kind != "b":
-            is_unlabelled |= (stored == np.iinfo(stored.dtype).max) & ~is_background
-        if stored.dtype.kind == "i":
-            self._check_sign(stored, (stored < 0) & ~is_background & ~is_unlabelled, index)
-        ids[is_unlabelled] = unlabelled_id(self.dtype)
-        ids[is_background] = 0
-        return ids
+        return self.convert(np.asarray(self.array[index]), per_axis(lambda s: s.start or 0, index))
 
-    def _check_sign(
-        self,
-        stored: npt.NDArray[Any],
-        is_invalid: npt.NDArray[np.bool_],
-        index: tuple[slice, slice, slice],
-    ) -> None:
-        if not is_invalid.any():
-            return
-        first = np.unravel_index(int(np.argmax(is_invalid)), is_invalid.shape)
-        position = per_axis(lambda part, i: int((part.start or 0) + i), index, first)
-        value = stored[first].item()
-        advice = (
-            "; if -1 is unlabelled, import it with --kind labels --unlabelled -1"
-            if value == -1
-            else ""
-        )
-        raise ValueError(
-            f"{self.name} is {stored.dtype} and holds {value} at (z, y, x) = {position}; ids are "
-            f"0 and more{advice}"
-        )
-
-
-@dataclass(frozen=True)
-class SelectedIds:
-    """Labels with 1 where an id is selected, 255 where unlabelled, else 0.
-
-    Parameters
-    ----------
-    labels
-        Unsigned ids; the largest value of the dtype is unlabelled.
-    ids
-        The selected ones.
-    """
-
-    labels: ArrayLike
-    ids: IdSelection
-    dtype: np.dtype[Any] = UINT8
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Voxels along (z, y, x)."""
-        return self.labels.shape
-
-    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[np.uint8]:
-        """Read a box."""
-        return merge_selected(np.asarray(self.labels[index]), self.ids)
+    def read_into(self, out: npt.NDArray[Any], index: tuple[slice, slice, slice]) -> None:
+        """Read a box into an array of its shape, some planes at a time."""
+        read_in_pieces(self, out, index)

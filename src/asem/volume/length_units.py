@@ -1,5 +1,7 @@
 """Units of length, in nm, by the names that image metadata use."""
 
+from typing import Any
+
 UNITS_NM = {
     "pm": 1e-3, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "nanometer": 1.0, "nanometers": 1.0,
     "um": 1e3, "micron": 1e3, "microns": 1e3, "micrometer": 1e3, "micrometers": 1e3, "mm": 1e6,
@@ -18,3 +20,15 @@ NGFF_UNITS_NM = {
     "inch": 2.54e7, "foot": 3.048e8, "yard": 9.144e8, "mile": 1.609344e12, "parsec": 3.0857e25,
 }  # fmt: skip
 """Units of length of OME-NGFF (the names of UDUNITS), and the short ones that programs write."""
+
+
+def unit_nm(unit: Any) -> float | None:
+    """Return a unit of length in nm; None where it is not one.
+
+    Examples
+    --------
+    >>> unit_nm("µm"), unit_nm("nm"), unit_nm("pixel")
+    (1000.0, 1.0, None)
+    """
+    plain = str(unit).strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
+    return NGFF_UNITS_NM.get(plain)

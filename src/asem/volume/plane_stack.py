@@ -93,6 +93,11 @@ class PlaneStack:
         return native_dtype(self.planes[0])
 
     @property
+    def chunk(self) -> IntZYX:
+        """One plane, whose rows are read over their whole width."""
+        return (1, *self.planes[0].shape)
+
+    @property
     def can_read_rows(self) -> bool:
         """Whether some rows of a plane can be read without decoding the whole plane."""
         return all(plane.can_read_rows for plane in self.planes)

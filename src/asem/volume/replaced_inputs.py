@@ -7,11 +7,9 @@ files, remote ones by a digest of their metadata.
 from collections.abc import Iterable
 
 from asem.volume.address import Address
-from asem.volume.formats.detect import PLANE_FORMATS, format_name, open_source_image
+from asem.volume.formats.detect import is_of_planes, open_source_image
 from asem.volume.formats.source_image import SourceOptions
 from asem.volume.volume import Volume
-
-PLANE_FORMAT_NAMES = [module.NAME for module in PLANE_FORMATS]
 
 
 def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
@@ -37,9 +35,7 @@ def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
 def _is_replaced(volume: Volume) -> bool:
     address = Address.parse(volume.name)
     try:
-        if format_name(address) in PLANE_FORMAT_NAMES:
-            return False
-        return _read_identity(address, volume) != volume.identity
+        return not is_of_planes(address) and _read_identity(address, volume) != volume.identity
     except (OSError, ValueError):
         return True
 

@@ -3,6 +3,7 @@
 ::
 
     open_volume(address)     an input of a command; must state its voxel size
+    open_levels(address)     the same, with the coarser levels of its pyramid
     open_labels(address)     an input that holds labels
     open_source(address)     the source of `asem import`, which may take voxel size and offset
 """
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from asem.config import NmZYX
 from asem.volume.address import Address, AddressLike
+from asem.volume.band_reading import decodes_whole_planes
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
@@ -21,7 +23,6 @@ from asem.volume.formats.source_image import (
     SourceOptions,
 )
 from asem.volume.label_views import dtype_of, view_as_image, view_as_labels
-from asem.volume.plane_stack import PlaneStack
 from asem.volume.roi import per_axis
 from asem.volume.volume import (
     ArrayLike,
@@ -60,7 +61,53 @@ def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volu
         It is not a finished image, or states no voxel size.
     """
     address = Address.parse(address)
-    image = open_source_image(address, kind=kind)
+    return _open_finest_level(open_source_image(address, kind=kind), address, kind)
+
+
+def open_levels(address: AddressLike) -> tuple[Volume, ...]:
+    """Open an image with its pyramid; each level as `open_volume` opens it by its own address.
+
+    Parameters
+    ----------
+    address
+        Path or URL; its level is the finest of those that are opened.
+
+    Returns
+    -------
+    tuple of Volume
+        The finest first: ``raw``, ``raw#1``, ``raw#2``, ...
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing exists at the address.
+    OSError
+        It cannot be read.
+    ValueError
+        It is not a finished image, it has no such level, or a level states no voxel size.
+    """
+    address = Address.parse(address)
+    pyramid = open_source_image(replace(address, level=None))
+    finest = _open_finest_level(pyramid.select_level(address.level), address, None)
+    coarser = [
+        _open_finest_level(pyramid.select_level(number), replace(address, level=number), None)
+        for number in range((address.level or 0) + 1, len(pyramid.levels))
+    ]
+    return (finest, *coarser)
+
+
+def _open_finest_level(image: SourceImage, address: Address, kind: VolumeKind | None) -> Volume:
+    """Return the volume of the finest level of an image.
+
+    Parameters
+    ----------
+    image
+        The image, without the levels that are finer.
+    address
+        Of the level: the name of the volume.
+    kind
+        Kind where the image states none; None: an image.
+    """
     size, array = image.levels[0].voxel_size, image.levels[0].array
     if None in size:
         stated = "" if size == (None,) * 3 else f" (it states {format_stated(size)})"
@@ -68,7 +115,7 @@ def open_volume(address: AddressLike, *, kind: VolumeKind | None = None) -> Volu
             f"{address} ({image.format}) does not state its voxel size{stated}; first import it: "
             f"asem import {address} cell.zarr/raw --voxel-size z,y,x"
         )
-    if isinstance(array, PlaneStack) and not array.can_read_rows:
+    if decodes_whole_planes(array):
         _warn_of_compressed_planes(str(address))
     resolved_kind = image.kind or kind or "image"
     if resolved_kind == "labels" and kind is None and dtype_of(array).kind == "f":
@@ -113,7 +160,7 @@ def open_source(
         nm; required where the source states none. Must agree with a stated one within 1 %.
     offset_nm
         World position of the centre of the first voxel, nm; default where the source states none:
-        0. Not allowed for a source that states its own.
+        by the convention of its format, else 0. Not allowed for a source that states its own.
     kind
         ``"image"`` (default where the source states none) or ``"labels"``.
     options
@@ -130,22 +177,50 @@ def open_source(
     """
     check_geometry(voxel_size, offset_nm, kind)
     address = Address.parse(address)
-    image = open_source_image(address, options, kind)
-    level = image.levels[0]
-    if level.offset_nm is not None and offset_nm is not None:
-        raise ValueError(f"{address} states its own offset; give none")
-    name, override = str(address), options.voxel_size_override
+    image = replace(open_source_image(address, options, kind), address=address)
+    return make_source_volume(
+        image,
+        voxel_size=voxel_size,
+        offset_nm=offset_nm,
+        kind=kind,
+        override=options.voxel_size_override,
+    )
+
+
+def make_source_volume(
+    image: SourceImage,
+    *,
+    voxel_size: NmZYX | None = None,
+    offset_nm: NmZYX | None = None,
+    kind: VolumeKind | None = None,
+    override: bool = False,
+) -> Volume:
+    """Return the volume of an opened image; parameters and errors as those of `open_source`.
+
+    Parameters
+    ----------
+    image
+        Its address is the one that was given.
+    voxel_size, offset_nm, kind
+        As given.
+    override
+        Whether `voxel_size` replaces a different one in the source.
+    """
+    level, name = image.levels[0], str(image.address)
+    states_offset = level.offset_nm is not None and not level.is_offset_assumed
+    if states_offset and offset_nm is not None:
+        raise ValueError(f"{name} states its own offset; give none")
     size = resolve_voxel_size(name, level.voxel_size, voxel_size, override=override)
-    warn_about_voxel_size(size, name)
     stated = per_axis(lambda own, given: given if own is None else own, level.voxel_size, size)
     resolved_kind = kind or image.kind or "image"
     view = view_as_image(level.array)  # `asem import` converts ids itself
     if resolved_kind == "labels" and image.label_values is not None:
-        view = _view_as_labels(image, str(address))
-    volume = _make_volume(
-        replace(image, address=address), stated, resolved_kind, view, offset_nm=offset_nm
-    )
-    return volume if same_voxel_size(size, stated) else with_voxel_size(volume, size)
+        view = _view_as_labels(image, name)
+    volume = _make_volume(image, stated, resolved_kind, view, offset_nm=offset_nm)
+    if not same_voxel_size(size, stated):
+        volume = with_voxel_size(volume, size)
+    warn_about_voxel_size(size, name)
+    return volume
 
 
 def check_metadata(image: SourceImage) -> None:
@@ -183,7 +258,7 @@ def _make_volume(
     return Volume(
         array,
         voxel_size,
-        level.offset_nm or offset_nm or (0.0, 0.0, 0.0),
+        offset_nm or level.offset_nm or (0.0, 0.0, 0.0),
         kind=kind,
         stated_grid=image.stated_grid,
         window=image.window,

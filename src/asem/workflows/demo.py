@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from asem.blocks.output_lock import delete_journal
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.config import NmZYX
+from asem.config import MAX_COUNT, NmZYX, shorten
 from asem.model.checkpoint import read_run_state
 from asem.phantom.synthetic_cell import make_synthetic_cell
 from asem.report.figures import encode_png_data_url, plot_loss_curves, plot_overlay
@@ -40,6 +40,7 @@ VOXEL_SIZE: NmZYX = (10.0, 10.0, 10.0)
 TRAIN_ROI, VALIDATION_ROI, TEST_ROI = ":,:,:248", ":,:,248:288", ":,:,288:"
 """Disjoint parts along x."""
 MIN_OBJECT_VOXELS = 1000
+DEFAULT_ITERATIONS, VALIDATIONS = 300, 3
 SEED = 7
 SCORE_NAMES = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU"}
 
@@ -47,8 +48,8 @@ TRAINING_TEMPLATE = """\
 # A small network, trained for the time of a coffee. A real one: README, "Use it on your data".
 structure = "mito"
 voxel_size = [10, 10, 10]
-iterations = 300
-validate_every = 100
+iterations = {iterations}
+validate_every = {validate_every}
 batch = 2
 patch = 76
 loss = "cross_entropy+dice"
@@ -78,7 +79,11 @@ roi = "{validate}"
 
 
 def run_demo(
-    folder: Path, *, overwrite: bool = False, progress: Progress = no_progress
+    folder: Path,
+    *,
+    iterations: int = DEFAULT_ITERATIONS,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Generate a cell, import, train, predict, segment, score, export and report.
 
@@ -86,6 +91,8 @@ def run_demo(
     ----------
     folder
         The folder to create.
+    iterations
+        Of the training; fewer than the default give a lower score sooner.
     overwrite
         Delete an existing demo at `folder`.
     progress
@@ -100,12 +107,22 @@ def run_demo(
 
     Raises
     ------
+    ValueError
+        `iterations` is out of range.
     FileExistsError
         `folder` exists and may not be deleted.
     BlockingIOError
         Another process writes a demo there.
     """
-    training_text = TRAINING_TEMPLATE.format(train=TRAIN_ROI, validate=VALIDATION_ROI).encode()
+    if not 1 <= iterations <= MAX_COUNT:
+        given = shorten(iterations, str)
+        raise ValueError(f"--iterations {given}: give a whole number from 1 to {MAX_COUNT}")
+    training_text = TRAINING_TEMPLATE.format(
+        train=TRAIN_ROI,
+        validate=VALIDATION_ROI,
+        iterations=iterations,
+        validate_every=-(-iterations // VALIDATIONS),
+    ).encode()
     with lock_demo_folder(folder, training_text, overwrite=overwrite):
         result = _run_steps(folder, training_text, progress)
         delete_journal(folder)

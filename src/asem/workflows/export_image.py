@@ -3,17 +3,15 @@
 from pathlib import Path
 
 from asem.blocks.output_image import create_image
-from asem.workflows.export_request import STAGE, ExportRequest
+from asem.volume.address import local_paths
+from asem.workflows.export_request import STAGE, ExportFormat, ExportRequest
 
 NAME = "ome-zarr-0.5"
-SUFFIXES = (".zarr",)
 COPIES = 2
 """Copies of a block in memory: read, and encoded."""
 
 
-def export_image(
-    destination: Path, request: ExportRequest, *, sources: list[Path], overwrite: bool
-) -> None:
+def create_ome_zarr(destination: Path, request: ExportRequest, overwrite: bool) -> None:
     """Copy an image; its pyramid is computed again.
 
     Parameters
@@ -22,8 +20,6 @@ def export_image(
         The image group.
     request
         The image.
-    sources
-        Local paths of the image, which must not be overwritten.
     overwrite
         Replace an image at `destination`.
     """
@@ -33,9 +29,19 @@ def export_image(
         volume.zeros(volume.roi, padding=volume.padding),
         command="export",
         request={"source": volume.identity, "format": NAME},
-        sources=sources,
+        sources=local_paths(request.source),
         inputs=[volume],
         overwrite=overwrite,
         progress=request.progress,
     ) as output:
         output.fill(volume.read, stage=STAGE, voxel_bytes=COPIES * volume.dtype.itemsize)
+
+
+OME_ZARR = ExportFormat(
+    NAME,
+    (".zarr",),
+    create_ome_zarr,
+    stores_position=True,
+    pyramid="computed",
+    is_compressed=True,
+)

@@ -10,7 +10,7 @@ import numpy as np
 from asem.system.files import name_path_in_errors
 from asem.volume.length_units import UNITS_NM
 from asem.volume.roi import per_axis
-from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype
+from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype, create_file
 
 LOG = logging.getLogger(__name__)
 DTYPES = {
@@ -81,9 +81,7 @@ def _find_foreign(path: Path) -> Path | None:
 MRC = ExportFormat(
     "mrc",
     (".mrc", ".map", ".rec"),
-    write_mrc,
-    _find_foreign,
+    create_file(write_mrc, _find_foreign),
     check=_check,
-    is_file=True,
     stores_position=True,
 )

@@ -6,7 +6,8 @@
     s0/ s1/               attributes.json: transform (z, y, x), pixelResolution (x, y, z)
 
 ``translate`` of a transform is the centre of the first voxel. (OpenOrganelle's metadata; wiki of
-saalfeldlab/n5-ij.)
+saalfeldlab/n5-ij.) Labels have an annotation of CellMap, in the group and in each array
+(janelia-cellmap/cellmap-schemas): 0 is absent, the largest value of the dtype unknown.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import tensorstore as ts
 
+from asem.volume.label_views import unlabelled_id
 from asem.volume.roi import IntZYX
 from asem.volume.volume import Volume
 from asem.workflows.export_levels import (
@@ -23,7 +25,7 @@ from asem.workflows.export_levels import (
     find_foreign_in,
     update_document,
 )
-from asem.workflows.export_request import ExportFormat, ExportRequest
+from asem.workflows.export_request import ExportFormat, ExportRequest, create_folder
 
 NAME = "n5"
 ATTRIBUTES = "attributes.json"
@@ -46,8 +48,8 @@ def write_n5(folder: Path, request: ExportRequest) -> None:
 
     copy_levels(request, create)
     for number, level in enumerate(request.levels):
-        attributes = {"transform": _transform(level), "pixelResolution": _pixel_resolution(level)}
-        update_document(folder / f"s{number}" / ATTRIBUTES, attributes)
+        placement = {"transform": _transform(level), "pixelResolution": _pixel_resolution(level)}
+        update_document(folder / f"s{number}" / ATTRIBUTES, placement | _label_attributes(request))
     update_document(folder / ATTRIBUTES, _group_attributes(request))
 
 
@@ -65,7 +67,22 @@ def _group_attributes(request: ExportRequest) -> dict[str, Any]:
         "pixelResolution": _pixel_resolution(finest),
         "scales": [[round(ratio, 6) for ratio in reversed(zyx)] for zyx in ratios],
         MARK: request.provenance(NAME),
+        **_label_attributes(request),
     }
+
+
+def _label_attributes(request: ExportRequest) -> dict[str, Any]:
+    """Return CellMap's annotation, by which `find_kind` recognizes labels; empty for images."""
+    volume = request.volume
+    if volume.kind != "labels":
+        return {}
+    encoding = {"absent": 0, "unknown": unlabelled_id(volume.dtype)}
+    annotation = {
+        "class_name": request.name,
+        "complement_counts": {},
+        "annotation_type": {"type": "instance_segmentation", "encoding": encoding},
+    }
+    return {"cellmap": {"annotation": annotation}}
 
 
 def _transform(level: Volume) -> dict[str, Any]:
@@ -88,9 +105,8 @@ def _find_foreign(folder: Path) -> Path | None:
 N5 = ExportFormat(
     NAME,
     (".n5",),
-    write_n5,
-    _find_foreign,
+    create_folder(write_n5, _find_foreign),
     stores_position=True,
-    has_levels=True,
+    pyramid="copied",
     is_compressed=True,
 )

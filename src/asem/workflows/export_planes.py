@@ -17,7 +17,13 @@ import tifffile
 from asem.config import NmZYX
 from asem.system.files import name_path_in_errors
 from asem.volume import png_planes, tiff_sources
-from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype
+from asem.workflows.export_request import (
+    ExportFormat,
+    ExportRequest,
+    check_dtype,
+    create_file,
+    create_folder,
+)
 
 WritePlane = Callable[[Path, npt.NDArray[Any], tuple[float, float]], None]
 
@@ -89,17 +95,24 @@ def _imagej_description(planes: int, voxel_size: NmZYX) -> str:
     )
 
 
-def _find_foreign_png(folder: Path) -> Path | None:
+def _find_foreign_plane(folder: Path, is_exported: Callable[[Path], bool]) -> Path | None:
+    """Return an entry that is not an exported plane; ``Path()`` if no entry is one."""
     entries = list(folder.iterdir()) if folder.is_dir() else []
     foreign = [
-        Path(entry.name)
-        for entry in entries
-        if entry.is_symlink() or not png_planes.is_exported_png(entry)
+        Path(entry.name) for entry in entries if entry.is_symlink() or not is_exported(entry)
     ]
     return Path() if len(foreign) == len(entries) else next(iter(foreign), None)
 
 
-def _find_foreign_tiff(path: Path) -> Path | None:
+def _find_foreign_tiff(folder: Path) -> Path | None:
+    return _find_foreign_plane(folder, tiff_sources.is_exported_plane)
+
+
+def _find_foreign_png(folder: Path) -> Path | None:
+    return _find_foreign_plane(folder, png_planes.is_exported_png)
+
+
+def _find_foreign_bigtiff(path: Path) -> Path | None:
     is_own = not path.is_symlink() and tiff_sources.is_exported_plane(path)
     return None if is_own else Path()
 
@@ -108,9 +121,14 @@ def _check_png(request: ExportRequest) -> None:
     check_dtype(request, "PNG", ("uint8", "uint16"))
 
 
+TIFF_PLANES = ExportFormat("tiff", (), create_folder(write_tiff_planes, _find_foreign_tiff))
 PNG_PLANES = ExportFormat(
-    "png", (), write_png_planes, _find_foreign_png, check=_check_png, is_compressed=True
+    "png",
+    (),
+    create_folder(write_png_planes, _find_foreign_png),
+    check=_check_png,
+    is_compressed=True,
 )
 BIGTIFF = ExportFormat(
-    "bigtiff", (".tif", ".tiff"), write_bigtiff, _find_foreign_tiff, is_file=True
+    "bigtiff", (".tif", ".tiff"), create_file(write_bigtiff, _find_foreign_bigtiff)
 )

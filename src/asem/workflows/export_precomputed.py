@@ -7,6 +7,7 @@
 """
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from asem.workflows.export_levels import (
     find_foreign_in,
     update_document,
 )
-from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype
+from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype, create_folder
 
 LOG = logging.getLogger(__name__)
 NAME = "precomputed"
@@ -32,6 +33,8 @@ DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "floa
 CHUNK_EDGE, SEGMENTATION_BLOCK_EDGE = 64, 8
 MAX_SHIFT_VOXELS = 1e-3
 """Shift of a level that is stored without a warning, voxels."""
+ROUNDING_ERROR_VOXELS = 1e-6
+"""Error of a position in voxels, by the arithmetic of floats."""
 
 
 def write_precomputed(folder: Path, request: ExportRequest) -> None:
@@ -75,8 +78,16 @@ def _scale_metadata(number: int, level: Volume) -> dict[str, Any]:
 
 
 def _voxel_offset(level: Volume) -> IntZYX:
-    """Return the corner of the first voxel, rounded to whole voxels."""
-    return per_axis(lambda nm, size: round(nm / size - 0.5), level.offset_nm, level.voxel_size)
+    """Return the corner of the first voxel in whole voxels.
+
+    Corners at half a voxel, as of images whose first centre is at 0 nm, are all rounded up, so that
+    crops keep their distance to the image.
+    """
+    return per_axis(
+        lambda nm, size: math.floor(nm / size + ROUNDING_ERROR_VOXELS),
+        level.offset_nm,
+        level.voxel_size,
+    )
 
 
 def _shift_nm(level: Volume) -> NmZYX:
@@ -114,9 +125,8 @@ def _find_foreign(folder: Path) -> Path | None:
 PRECOMPUTED = ExportFormat(
     NAME,
     (".precomputed",),
-    write_precomputed,
-    _find_foreign,
+    create_folder(write_precomputed, _find_foreign),
     check=_check,
     stores_position=True,
-    has_levels=True,
+    pyramid="copied",
 )

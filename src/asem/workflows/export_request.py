@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
+from asem.blocks.output_nesting import check_output_path
 from asem.blocks.run_blocks import Progress
 from asem.provenance import make_provenance
+from asem.system.folder_replacement import replace_file_from_folder, replace_folder
 from asem.system.overwrite_policy import OutputKind
+from asem.system.path_replacement import DeletionCheck
+from asem.volume.address import Address
 from asem.volume.block_grid import split_into_blocks
+from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import CHUNK
 
@@ -25,6 +31,8 @@ class ExportRequest:
 
     Parameters
     ----------
+    source
+        Address of the image.
     name
         Name of the image, for names of files and metadata.
     volume
@@ -32,11 +40,12 @@ class ExportRequest:
     canvas
         The grid to be written; zero outside of `volume`.
     levels
-        The pyramid of the image, the finest first.
+        The pyramid of the image, the finest first; for other formats only the finest.
     progress
         Progress callback.
     """
 
+    source: Address
     name: str
     volume: Volume
     canvas: Volume
@@ -58,6 +67,15 @@ class ExportRequest:
             self.progress(STAGE, slab.end[0] * height * width, self.canvas.roi.size)
 
 
+WriteOutput = Callable[[Path, ExportRequest], None]
+"""Writes an image to an empty folder, or to a file that does not exist."""
+FindForeign = Callable[[Path], Path | None]
+"""Returns what is at a path and no export in a format: a file in a folder, relative to it;
+``Path()`` if the path itself is none; None if there is nothing else."""
+CreateOutput = Callable[[Path, ExportRequest, bool], None]
+"""Creates an output at a destination; whether it may replace an export in the same format there."""
+
+
 @dataclass(frozen=True)
 class ExportFormat:
     """A format that `asem export` writes.
@@ -68,39 +86,60 @@ class ExportFormat:
         Value of ``--format``.
     suffixes
         Suffixes of destinations that choose it.
-    write
-        Writes an image to an empty folder; to a path that does not exist, where `is_file`.
-    find_foreign
-        Returns what is at a path and no export in this format: a file in a folder, relative to it;
-        ``Path()`` if the path itself is none; None if there is nothing else.
+    create
+        Creates the output: `create_folder`, `create_file`, or a function that resumes it.
     check
         Raises ValueError where the format cannot store the image, and logs a warning where it does
         not store it exactly.
-    is_file
-        Whether it is one file, not a folder.
     stores_position
         Whether it states the offset of the image. If not, the image is written on its original
         grid.
-    has_levels
-        Whether it is written with the pyramid of the image.
+    pyramid
+        Whether its coarser levels are copied from the image or computed again; None: it has none.
     is_compressed
         Whether its size on disk is not known in advance.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    write: Callable[[Path, ExportRequest], None]
-    find_foreign: Callable[[Path], Path | None]
+    create: CreateOutput
     check: Callable[[ExportRequest], None] = lambda request: None
-    is_file: bool = False
     stores_position: bool = False
-    has_levels: bool = False
+    pyramid: Literal["copied", "computed"] | None = None
     is_compressed: bool = False
 
-    @property
-    def output_kind(self) -> OutputKind:
-        """What ``--overwrite`` replaces: an export in this format, without other files."""
-        return OutputKind("an export", self.find_foreign, is_file=self.is_file)
+
+def create_folder(write: WriteOutput, find_foreign: FindForeign) -> CreateOutput:
+    """Return a function that writes a folder, which gets its name when it is complete."""
+    kind = OutputKind("an export", find_foreign)
+
+    def create(destination: Path, request: ExportRequest, overwrite: bool) -> None:
+        with replace_folder(destination, _check_output(kind, destination, overwrite)) as folder:
+            write(folder, request)
+            check_not_replaced([request.volume])
+
+    return create
+
+
+def create_file(write: WriteOutput, find_foreign: FindForeign) -> CreateOutput:
+    """Return a function that writes one file, which gets its name when it is complete."""
+    kind = OutputKind("an export", find_foreign, is_file=True)
+
+    def create(destination: Path, request: ExportRequest, overwrite: bool) -> None:
+        check = _check_output(kind, destination, overwrite)
+        with replace_file_from_folder(destination, check) as (folder, publish):
+            file = folder / destination.name
+            write(file, request)
+            check_not_replaced([request.volume])
+            publish(file)
+
+    return create
+
+
+def _check_output(kind: OutputKind, destination: Path, overwrite: bool) -> DeletionCheck:
+    """Check a destination; return the check of what is replaced there."""
+    check_output_path(destination)
+    return partial(kind.check_replaceable, overwrite=overwrite)
 
 
 def check_dtype(request: ExportRequest, format_name: str, allowed: tuple[str, ...]) -> None:

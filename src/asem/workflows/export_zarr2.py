@@ -14,7 +14,7 @@ from asem.workflows.export_levels import (
     find_foreign_in,
     update_document,
 )
-from asem.workflows.export_request import ExportFormat, ExportRequest
+from asem.workflows.export_request import ExportFormat, ExportRequest, create_folder
 
 NAME = "ome-zarr-0.4"
 CHUNK: IntZYX = (64, 128, 128)
@@ -76,9 +76,8 @@ def _find_foreign(folder: Path) -> Path | None:
 ZARR2 = ExportFormat(
     NAME,
     (),
-    write_zarr2,
-    _find_foreign,
+    create_folder(write_zarr2, _find_foreign),
     stores_position=True,
-    has_levels=True,
+    pyramid="copied",
     is_compressed=True,
 )

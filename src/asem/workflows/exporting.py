@@ -9,24 +9,17 @@
 
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from asem.blocks.output_nesting import check_output_path
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.system.folder_replacement import replace_file_from_folder, replace_folder
 from asem.system.resources import check_free_disk, check_free_memory
-from asem.volume import tiff_sources
-from asem.volume.address import Address, AddressLike, local_paths
-from asem.volume.formats.detect import open_source_image
-from asem.volume.replaced_inputs import check_not_replaced
-from asem.volume.roi import per_axis
-from asem.volume.sources import open_volume
+from asem.volume.address import Address, AddressLike
+from asem.volume.sources import open_levels, open_volume
 from asem.volume.volume import Volume, ZeroArray, format_nm
-from asem.workflows import export_image
+from asem.workflows.export_image import OME_ZARR
 from asem.workflows.export_mrc import MRC
 from asem.workflows.export_n5 import N5
-from asem.workflows.export_planes import BIGTIFF, PNG_PLANES, write_tiff_planes
+from asem.workflows.export_planes import BIGTIFF, PNG_PLANES, TIFF_PLANES
 from asem.workflows.export_precomputed import PRECOMPUTED
 from asem.workflows.export_request import ExportFormat, ExportRequest
 from asem.workflows.export_zarr2 import ZARR2
@@ -90,30 +83,15 @@ def export_volume(
     """
     chosen = choose_format(destination, format_name)
     request = _make_request(source, chosen, like, progress)
-    if chosen is None:
-        sources = local_paths(source)
-        export_image.export_image(destination, request, sources=sources, overwrite=overwrite)
-        return request.canvas.shape[0]
     chosen.check(request)
     _warn_of_lost_position(chosen, request.canvas)
     _check_free_space(chosen, request, destination)
-    check_output_path(destination)
-    check = partial(chosen.output_kind.check_replaceable, overwrite=overwrite)
-    if chosen.is_file:
-        with replace_file_from_folder(destination, check) as (folder, publish):
-            file = folder / destination.name
-            chosen.write(file, request)
-            check_not_replaced([request.volume])
-            publish(file)
-    else:
-        with replace_folder(destination, check) as folder:
-            chosen.write(folder, request)
-            check_not_replaced([request.volume])
+    chosen.create(destination, request, overwrite)
     return request.canvas.shape[0]
 
 
-def choose_format(destination: Path, format_name: str | None) -> ExportFormat | None:
-    """Return the format of an export; None: an OME-NGFF 0.5 image.
+def choose_format(destination: Path, format_name: str | None) -> ExportFormat:
+    """Return the format of an export, by its name or by the suffix of the destination.
 
     Raises
     ------
@@ -122,35 +100,30 @@ def choose_format(destination: Path, format_name: str | None) -> ExportFormat | 
     """
     suffix = destination.suffix.lower()
     if format_name is None:
-        if suffix in export_image.SUFFIXES:
-            return None
         return next((form for form in FORMATS if suffix in form.suffixes), TIFF_PLANES)
-    if format_name == export_image.NAME:
-        return None
     by_name = {form.name: form for form in FORMATS}
     if format_name not in by_name:
-        allowed = ", ".join((*by_name, export_image.NAME))
-        raise ValueError(f"there is no format {format_name}; allowed: {allowed}")
+        raise ValueError(f"there is no format {format_name}; allowed: {', '.join(by_name)}")
     return by_name[format_name]
 
 
 def _make_request(
-    source: AddressLike, form: ExportFormat | None, like: AddressLike | None, progress: Progress
+    source: AddressLike, form: ExportFormat, like: AddressLike | None, progress: Progress
 ) -> ExportRequest:
     """Open an image and choose the grid to be written."""
-    volume = open_volume(source)
-    name = _name_of(source)
-    if like is not None and (form is None or form.has_levels):
+    if like is not None and form.pyramid is not None:
         raise ValueError(
             "--like is for planes, bigtiff and mrc; other formats store the position of the image"
         )
-    levels = _open_levels(source, volume) if form is not None and form.has_levels else (volume,)
+    levels = open_levels(source) if form.pyramid == "copied" else (open_volume(source),)
+    volume, address = levels[0], Address.parse(source)
+    request = ExportRequest(address, _name_of(address), volume, volume, levels, progress)
     if like is not None:
         reference = open_volume(like)
         volume.roi_of(reference)  # raises for another voxel size or a shift by part of a voxel
         volume = replace(volume, stated_grid=reference.original_grid)
-    elif form is None or form.stores_position:
-        return ExportRequest(name, volume, volume, levels, progress)
+    elif form.stores_position:
+        return request
     canvas = volume.with_array(
         ZeroArray(volume.original_grid.shape, volume.dtype),
         offset_nm=volume.original_grid.origin_nm,
@@ -158,28 +131,11 @@ def _make_request(
         name=f"the original grid of {like or source}",
     )
     canvas.overlap_with(volume)  # raises where the grid has no voxel of the volume
-    return ExportRequest(name, volume, canvas, levels, progress)
+    return replace(request, volume=volume, canvas=canvas)
 
 
-def _open_levels(source: AddressLike, volume: Volume) -> tuple[Volume, ...]:
-    """Return the levels of an image as volumes, the finest first."""
-    image = open_source_image(Address.parse(source), kind=volume.kind)
-    coarser = [
-        Volume(
-            level.array,
-            per_axis(lambda size: size or 0.0, level.voxel_size),
-            level.offset_nm or (0.0, 0.0, 0.0),
-            kind=volume.kind,
-            name=f"{volume.name}#{number}",
-        )
-        for number, level in enumerate(image.levels[1:], 1)
-    ]
-    return (volume, *coarser)
-
-
-def _name_of(source: AddressLike) -> str:
+def _name_of(address: Address) -> str:
     """Return the start of the file names of planes."""
-    address = Address.parse(source)
     is_folder = not address.is_remote and not address.dataset
     return address.path.resolve().name if is_folder else address.name
 
@@ -201,7 +157,7 @@ def _check_free_space(form: ExportFormat, request: ExportRequest, destination: P
     canvas, folder = request.canvas, destination.absolute().parent
     depth, height, width = canvas.shape
     plane_bytes = height * width * canvas.dtype.itemsize
-    if not form.has_levels:
+    if form.pyramid is None:
         check_free_memory(PLANES_IN_MEMORY * plane_bytes, f"a plane of {height} x {width} pixels")
     total_bytes = depth * (plane_bytes + PLANE_OVERHEAD_BYTES)
     if form.is_compressed:
@@ -210,18 +166,4 @@ def _check_free_space(form: ExportFormat, request: ExportRequest, destination: P
     check_free_disk(folder, total_bytes, what)
 
 
-def _find_foreign(folder: Path) -> Path | None:
-    """Return an entry that is not an exported plane; ``Path()`` if no entry is one."""
-    entries = list(folder.iterdir()) if folder.is_dir() else []
-    others = [
-        Path(entry.name)
-        for entry in entries
-        if entry.is_symlink() or not tiff_sources.is_exported_plane(entry)
-    ]
-    if len(others) == len(entries):
-        return Path()
-    return next(iter(others), None)
-
-
-TIFF_PLANES = ExportFormat("tiff", (), write_tiff_planes, _find_foreign)
-FORMATS = (TIFF_PLANES, PNG_PLANES, BIGTIFF, ZARR2, N5, PRECOMPUTED, MRC)
+FORMATS = (TIFF_PLANES, PNG_PLANES, BIGTIFF, ZARR2, N5, PRECOMPUTED, MRC, OME_ZARR)

@@ -48,17 +48,18 @@ def count_ids(
     image = open_source_image(address, options, "labels")
     if image.kind == "image":
         raise ValueError(f"{address} is an image; --count is for labels")
-    stored, stated = image.levels[0].array, image.label_values or LabelValues()
+    array, stated = image.levels[0].array, image.label_values or LabelValues()
     view = view_as_labels(
-        stored, str(address), background=stated.background, unlabelled=stated.unlabelled
+        array, str(address), background=stated.background, unlabelled=stated.unlabelled
     )
     labels = Volume(view, (1.0, 1.0, 1.0))
     counts: Counter[int] = Counter()
     done = 0
-    for block in split_into_slabs(labels.roi, labels.with_array(stored)):
+    for block in split_into_slabs(labels.roi, labels):
         values, numbers = np.unique(labels.read(block), return_counts=True)
-        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
-        if len(counts) > MAX_IDS:
+        if len(values) <= MAX_IDS:  # more would need much memory as integers of Python
+            counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
+        if max(len(values), len(counts)) > MAX_IDS:
             raise ValueError(f"{address} has more than {MAX_IDS} ids, too many to be listed")
         done += block.size
         progress("ids", done, labels.roi.size)

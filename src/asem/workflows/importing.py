@@ -1,49 +1,34 @@
 """Import TIFF stacks and other sources as OME-Zarr images."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from asem.blocks.block_results import BlockResults
 from asem.blocks.destination import check_destination
 from asem.blocks.executors import SERIAL_EXECUTOR, Executor
-from asem.blocks.output_image import OutputImage, create_image
-from asem.blocks.output_ownership import JOURNAL_FOLDER
+from asem.blocks.output_image import create_image
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX, check_numbers, shorten
-from asem.image.labels import unlabelled_id
 from asem.volume import ngff
 from asem.volume.address import Address, AddressLike, local_paths
-from asem.volume.band_reading import BandArray
-from asem.volume.block_grid import split_into_blocks
-from asem.volume.contrast import count_values
 from asem.volume.formats.detect import open_source_image
-from asem.volume.formats.source_image import DEFAULT_SOURCE_OPTIONS, SourceOptions
-from asem.volume.id_selection import IdSelection
-from asem.volume.label_views import check_ids
-from asem.volume.roi import IntZYX, Roi, negate, parse_roi
-from asem.volume.sources import open_source
-from asem.volume.volume import Volume, VolumeKind
-from asem.volume.zarr_arrays import DTYPES, SHARD, WriteFuture, ZarrArray
-from asem.workflows.grey_histogram import (
-    check_finite,
-    has_exact_histogram,
-    measure_histogram,
-    sum_value_counts,
+from asem.volume.formats.source_image import (
+    DEFAULT_SOURCE_OPTIONS,
+    SourceImage,
+    SourceOptions,
 )
-from asem.workflows.label_checks import inspect_labels, split_into_slabs
-from asem.workflows.label_conversion import LabelConversion
-from asem.workflows.label_ids import UnlabelledOption, stored_dtype
-from asem.workflows.slab_buffer import check_slab_fits, open_slab_buffer
-
-MAX_BAND_BYTES = 2**27
-"""Written at a time, and read at a time where some rows of planes can be read."""
-MAX_IN_MEMORY_SLAB_BYTES = 2**30
-"""Where planes are decoded as a whole, larger slabs are read into a memory-mapped file."""
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import check_ids, unlabelled_id
+from asem.volume.roi import Roi, parse_roi
+from asem.volume.sources import make_source_volume
+from asem.volume.volume import Volume, VolumeKind, check_geometry
+from asem.volume.zarr_arrays import DTYPES
+from asem.workflows.import_copy import copy_voxels
+from asem.workflows.label_checks import inspect_labels
+from asem.workflows.label_ids import LabelConversion, UnlabelledOption, stored_dtype
+from asem.workflows.slab_buffer import check_slab_fits
 
 
 @dataclass(frozen=True)
@@ -87,8 +72,9 @@ def import_volume(
     """Store a stack as an OME-NGFF image with its pyramid (paper, Data preprocessing, 1 and 2).
 
     Each plane is read once for the copy: band by band where the file allows it, else slab by slab.
-    Labels are read and checked once more before anything is written; for a crop of an image,
-    contrast window and padding are measured from all planes of the source.
+    Labels are read and checked once more before anything is written. For a crop of a local image,
+    contrast window and padding are measured from all planes of the source; for a crop of a URL, or
+    with a given window, from the voxels of the crop.
 
     ::
 
@@ -126,19 +112,21 @@ def import_volume(
         The source cannot be read, or its files changed after they were opened.
     """
     _check_options(options)
+    check_geometry(voxel_size, offset_nm, kind)
     source = Address.parse(source)
-    volume = open_source(
-        source,
+    image = replace(open_source_image(source, options.source_options, kind), address=source)
+    volume = make_source_volume(
+        image,
         voxel_size=voxel_size,
         offset_nm=offset_nm,
         kind=kind,
-        options=options.source_options,
+        override=options.source_options.voxel_size_override,
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled
-    check_slab_fits(volume, part, destination, max_in_memory_bytes=MAX_IN_MEMORY_SLAB_BYTES)
+    check_slab_fits(volume, part, destination)
     if volume.kind == "labels":
-        unlabelled = _resolve_unlabelled(source, volume, options)
+        unlabelled = _resolve_unlabelled(image, volume, options)
         dtype = stored_dtype(volume.dtype, unlabelled)
         check_no_window(options.window, volume)
         check_destination(destination, local_paths(source), overwrite=overwrite)
@@ -162,7 +150,9 @@ def import_volume(
     ) as output:
         if counts is not None:
             output.provenance["voxels"] = counts.to_dict()
-        _copy_voxels(output, volume, part, LabelConversion(dtype, unlabelled, options.ids))
+        convert = LabelConversion(dtype, unlabelled, options.ids)
+        is_cheap = not source.is_remote and options.window is None
+        copy_voxels(output, volume, part, convert, measures_source=is_cheap and part != volume.roi)
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)
@@ -178,31 +168,18 @@ def _check_options(options: ImportOptions) -> None:
 
 
 def _resolve_unlabelled(
-    source: Address, volume: Volume, options: ImportOptions
+    image: SourceImage, volume: Volume, options: ImportOptions
 ) -> UnlabelledOption:
-    """Replace ``"auto"`` by the largest value where the source is an image of labels."""
-    image = open_source_image(source, kind="labels")
+    """Replace ``"auto"`` by the largest value where the metadata state that it means unlabelled.
+
+    `inspect_labels` then does not check for a mask.
+    """
     if options.unlabelled == "auto":
-        is_stated = image.kind == "labels" or image.label_values is not None
+        is_stated = image.is_label_image or image.label_values is not None
         return unlabelled_id(volume.dtype) if is_stated else "auto"
     if image.label_values is not None:
-        raise ValueError(f"{source} states its unlabelled value; leave out --unlabelled")
+        raise ValueError(f"{image.address} states its unlabelled value; leave out --unlabelled")
     return options.unlabelled
-
-
-def _copy_voxels(output: OutputImage, volume: Volume, part: Roi, convert: LabelConversion) -> None:
-    """Copy a box of a volume to an output; measure contrast window and padding of an image."""
-    value_counts = _make_copy_counts(output, volume, part)
-    folder = output.path / JOURNAL_FOLDER
-    copy = _CopyBlock(volume, part.offset, output.array, folder, value_counts, convert)
-    blocks = copy.split_into_blocks(output.volume.roi)
-    largest = max(block.size for block in blocks) * volume.dtype.itemsize
-    output.run(
-        copy, blocks, stage="import", block_bytes=min(2 * largest, 2 * MAX_IN_MEMORY_SLAB_BYTES)
-    )
-    if volume.kind == "image" and volume.window is None:
-        window, padding = _measure_grey_values(output, volume, part, value_counts, blocks)
-        output.volume = replace(output.volume, window=window, padding=padding)
 
 
 def _request(volume: Volume, part: Roi, options: ImportOptions) -> dict[str, Any]:
@@ -243,84 +220,3 @@ def check_no_window(window: tuple[float, float] | None, volume: Volume) -> None:
     if window is not None:
         what = "labels" if volume.kind == "labels" else "8-bit, which is always 0 to 255"
         raise ValueError(f"{volume.name} is {what}; --window is for 16-bit and float images")
-
-
-def _make_copy_counts(output: OutputImage, source: Volume, part: Roi) -> BlockResults | None:
-    """Return block results for grey values counted during the copy; None where that is too little.
-
-    That is: for labels, a known window, bins wider than one grey value, or a crop.
-    """
-    needs_window = source.kind == "image" and source.window is None
-    is_exact = has_exact_histogram(source.dtype)
-    is_whole = part == source.roi
-    return output.block_results("copied") if needs_window and is_exact and is_whole else None
-
-
-def _measure_grey_values(
-    output: OutputImage,
-    source: Volume,
-    part: Roi,
-    value_counts: BlockResults | None,
-    blocks: Sequence[Roi],
-) -> tuple[tuple[float, float], tuple[float, ...]]:
-    """Measure contrast window and padding of the whole source, also for a crop."""
-    if value_counts is not None:
-        histogram = sum_value_counts(value_counts, blocks, source.dtype)
-    elif part == source.roi:
-        histogram = measure_histogram(output, output.volume, output.write_blocks())
-    else:
-        histogram = measure_histogram(output, source, list(split_into_slabs(source.roi, source)))
-    window = (0.0, 255.0) if source.dtype == np.uint8 else histogram.window()
-    return window, histogram.find_padding()
-
-
-@dataclass(frozen=True)
-class _CopyBlock:
-    """Copy blocks of a source to an array; boxes are in voxels of the array."""
-
-    source: Volume
-    offset: IntZYX
-    target: ZarrArray
-    buffer_folder: Path
-    value_counts: BlockResults | None
-    convert: LabelConversion
-
-    def split_into_blocks(self, roi: Roi) -> list[Roi]:
-        """Split into bands, or into slabs where planes are decoded as a whole."""
-        array = self.source.array
-        if isinstance(array, BandArray) and not array.can_read_rows:
-            return list(split_into_blocks(roi, (SHARD[0], *roi.shape[1:])))
-        return list(self._split_into_bands(roi))
-
-    def _split_into_bands(self, roi: Roi) -> Iterator[Roi]:
-        width = roi.shape[2]
-        shard_row_bytes = SHARD[0] * SHARD[1] * width * self.source.dtype.itemsize
-        return split_into_blocks(
-            roi, (SHARD[0], max(1, MAX_BAND_BYTES // shard_row_bytes) * SHARD[1], width)
-        )
-
-    def __call__(self, block: Roi) -> WriteFuture:
-        """Copy one block."""
-        box, array = block.shift(self.offset), self.source.array
-        is_large = block.size * self.source.dtype.itemsize > MAX_IN_MEMORY_SLAB_BYTES
-        if is_large and isinstance(array, BandArray) and not array.can_read_rows:
-            with open_slab_buffer(self.buffer_folder, block.shape, self.source.dtype) as slab:
-                array.read_into(slab, box.slices)
-                return self._write(block, slab)
-        return self._write(block, self.source.read(box))
-
-    def _write(self, block: Roi, voxels: npt.NDArray[Any]) -> WriteFuture:
-        """Write band by band, which limits memory for encoding; return the future of the last."""
-        if self.value_counts is not None:
-            self.value_counts.save(block, counts=count_values(voxels))
-        *bands, last = self._split_into_bands(block)
-        for band in bands:
-            self._write_band(band, block, voxels).result()
-        return self._write_band(last, block, voxels)
-
-    def _write_band(self, band: Roi, block: Roi, voxels: npt.NDArray[Any]) -> WriteFuture:
-        band_voxels = voxels[band.shift(negate(block.offset)).slices]
-        check_finite(band_voxels, self.source.name)
-        if self.source.kind == "labels":
-            band_voxels = self.convert(band_voxels)
-        return self.target.write(band.slices, band_voxels)

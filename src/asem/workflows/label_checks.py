@@ -10,25 +10,24 @@ import numpy.typing as npt
 
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import shorten
-from asem.image.labels import unlabelled_id
+from asem.volume.band_reading import chunk_of
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import count_values
 from asem.volume.id_selection import IdSelection
-from asem.volume.label_views import merge_selected
-from asem.volume.plane_stack import PlaneStack
+from asem.volume.label_views import check_are_ids, merge_selected, unlabelled_id
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import SHARD
 from asem.workflows.label_ids import (
+    LabelConversion,
     UnlabelledOption,
-    convert_to_ids,
     stored_dtype,
     unlabelled_value_of,
 )
 
 LOG = logging.getLogger(__name__)
 MAX_SLAB_BYTES = 2**28
-"""Bytes of TIFF planes that are read at a time."""
+"""Bytes that are read at a time, where chunks are not larger."""
 MAX_CLASSES = 16
 """Ids up to this may be classes, of which only some occur."""
 MIN_FOREGROUND_FRACTION = 0.01
@@ -109,13 +108,15 @@ def inspect_labels(
     unsigned = isinstance(unlabelled, int) and volume.dtype.kind == "u"
     if unsigned and unlabelled not in range(unlabelled_id(volume.dtype) + 1):
         raise ValueError(f"--unlabelled {shorten(unlabelled)} is no value of {volume.dtype}")
+    others = (unlabelled,) if isinstance(unlabelled, int) else ()
+    convert = LabelConversion(dtype, unlabelled, ids)
     done = 0
     for slab in split_into_slabs(roi, volume):
         voxels = volume.read(slab)
         done += slab.size
         progress("labels", done, roi.size)
-        _check_ids(voxels, slab, volume, dtype, unlabelled)
-        stored = convert_to_ids(voxels, dtype, unlabelled)
+        check_are_ids(voxels, slab.offset, volume.name, dtype=dtype, other_values=others)
+        stored = convert.to_ids(voxels)
         if ids is not None:
             is_present |= ids.find_present(stored)
             stored = merge_selected(stored, ids)
@@ -131,37 +132,15 @@ def inspect_labels(
 
 
 def split_into_slabs(roi: Roi, volume: Volume) -> Iterator[Roi]:
-    """Split a box into parts to read at a time: slabs of TIFF planes, or shards of arrays."""
-    if not isinstance(volume.array, PlaneStack):
-        return split_into_blocks(roi, SHARD)
-    plane_bytes = roi.shape[1] * roi.shape[2] * volume.dtype.itemsize
-    return split_into_blocks(roi, (max(1, MAX_SLAB_BYTES // plane_bytes), *roi.shape[1:]))
+    """Split a box into parts to read at a time, so that each chunk of the array is decoded once.
 
-
-def _check_ids(
-    voxels: npt.NDArray[Any],
-    slab: Roi,
-    volume: Volume,
-    dtype: np.dtype[Any],
-    unlabelled: UnlabelledOption,
-) -> None:
-    if voxels.dtype.kind == "u":
-        return
-    invalid = ~(voxels >= 0)  # NaN, too
-    if voxels.dtype.kind == "f":
-        invalid |= (voxels >= 2.0 ** (8 * dtype.itemsize)) | (voxels != np.floor(voxels))
-    if isinstance(unlabelled, int):
-        invalid &= voxels != unlabelled
-    if not invalid.any():
-        return
-    first = np.unravel_index(int(np.argmax(invalid)), invalid.shape)
-    value = voxels[first].item()
-    position = per_axis(lambda offset, index: int(offset + index), slab.offset, first)
-    advice = f"; if {value} is unlabelled, give --unlabelled {value}" if value == -1 else ""
-    raise ValueError(
-        f"{volume.name} is {volume.dtype} and holds {value} at (z, y, x) = {position}; labels are "
-        f"whole numbers from 0 to {unlabelled_id(dtype) - 1}{advice}"
-    )
+    These are shards, extended to whole chunks; where chunks are whole planes, slabs of some planes.
+    """
+    chunk = chunk_of(volume.array)
+    _, rows, columns = per_axis(lambda shard, size: -(-shard // size) * size, SHARD, chunk)
+    section = min(rows, roi.shape[1]) * min(columns, roi.shape[2]) * volume.dtype.itemsize
+    depth = max(1, min(SHARD[0], MAX_SLAB_BYTES // section) // chunk[0]) * chunk[0]
+    return split_into_blocks(roi, (depth, rows, columns))
 
 
 def _add_counts(ids: npt.NDArray[Any], counts: LabelCounts) -> None:

@@ -1,11 +1,13 @@
 """Convert imported labels to ids: their dtype, and the value that means unlabelled."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from asem.image.labels import unlabelled_id
+from asem.volume.id_selection import IdSelection
+from asem.volume.label_views import convert_to_ids, merge_selected, unlabelled_id
 
 UnlabelledOption = int | Literal["auto", "none"]
 """The value that means unlabelled; the maximum of an integer dtype; none."""
@@ -45,12 +47,28 @@ def unlabelled_value_of(dtype: np.dtype[Any], unlabelled: UnlabelledOption) -> i
     return int(np.iinfo(dtype).max) if unlabelled == "auto" and dtype.kind in "ui" else None
 
 
-def convert_to_ids(
-    voxels: npt.NDArray[Any], dtype: np.dtype[Any], unlabelled: UnlabelledOption
-) -> npt.NDArray[Any]:
-    """Convert voxels to ids of `dtype`, all of which it can represent; unlabelled: its maximum."""
-    ids = voxels.astype(dtype, copy=False)
-    value = unlabelled_value_of(voxels.dtype, unlabelled)
-    if value is None or value == unlabelled_id(dtype):
-        return ids
-    return np.where(voxels == value, dtype.type(unlabelled_id(dtype)), ids)
+@dataclass(frozen=True)
+class LabelConversion:
+    """Conversion of labels to stored ids.
+
+    Parameters
+    ----------
+    dtype
+        Unsigned dtype of all ids of the source.
+    unlabelled, ids
+        As in `asem.workflows.importing.ImportOptions`.
+    """
+
+    dtype: np.dtype[Any]
+    unlabelled: UnlabelledOption
+    ids: IdSelection | None
+
+    def __call__(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the stored ids."""
+        ids = self.to_ids(voxels)
+        return ids if self.ids is None else merge_selected(ids, self.ids)
+
+    def to_ids(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return all ids of the source; the largest of `dtype` is unlabelled."""
+        value = unlabelled_value_of(voxels.dtype, self.unlabelled)
+        return convert_to_ids(voxels, self.dtype, unlabelled=() if value is None else (value,))

@@ -12,15 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.system.resources import check_free_disk, check_free_memory
-from asem.volume.plane_stack import PlaneStack
+from asem.volume.band_reading import decodes_whole_planes
 from asem.volume.roi import IntZYX, Roi
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import SHARD
 
+MAX_IN_MEMORY_SLAB_BYTES = 2**30
+"""Where planes are decoded as a whole, larger slabs are read into a memory-mapped file."""
 
-def check_slab_fits(
-    volume: Volume, roi: Roi, destination: Path, *, max_in_memory_bytes: int
-) -> None:
+
+def in_memory_bytes(slab_bytes: int) -> int:
+    """Return how much memory a slab of planes uses; a large one is read into a buffer file."""
+    return min(slab_bytes, MAX_IN_MEMORY_SLAB_BYTES)
+
+
+def check_slab_fits(volume: Volume, roi: Roi, destination: Path) -> None:
     """Raise ValueError where what is read at a time fits neither into memory nor on the disk.
 
     Parameters
@@ -29,14 +35,12 @@ def check_slab_fits(
         Source of the import, and the box to read.
     destination
         The buffer file is in its folder.
-    max_in_memory_bytes
-        Larger slabs are read into a buffer file.
     """
     depth, height, width = roi.shape
     row_bytes = min(SHARD[0], depth) * width * volume.dtype.itemsize
     name = f"a slab of {volume.name} ({min(SHARD[0], depth)} x {height} x {width} voxels)"
-    if isinstance(volume.array, PlaneStack) and not volume.array.can_read_rows:
-        if row_bytes * height > max_in_memory_bytes:
+    if decodes_whole_planes(volume.array):
+        if row_bytes * height > MAX_IN_MEMORY_SLAB_BYTES:
             check_free_disk(destination.absolute().parent, row_bytes * height, name)
     else:
         rows = min(SHARD[1], height)

@@ -60,6 +60,9 @@ def test_setups_and_time_points(tmp_path, levels):
     with pytest.raises(ValueError, match=r"has the channels 0 \(name 0\), 1 \(name 1\)"):
         open_level(path)
     assert (open_level(path, channel="name 1").array[:, :, :] == levels[0] + 1).all()
+    assert main(["import", str(path), str(tmp_path / "out"), "--channel", "1"]) == 0
+    volume = ngff.open_image(tmp_path / "out")
+    assert (volume.read(volume.roi) == levels[0] + 1).all()
     write(path, levels, times=2)
     with pytest.raises(ValueError, match=r"a.h5 is a time series of 2 points; save one of them"):
         open_level(path)

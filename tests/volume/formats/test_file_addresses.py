@@ -12,7 +12,7 @@ import tifffile
 
 from asem.volume.address import Address
 from asem.volume.formats.detect import format_name, open_source_image
-from chunked import write_zarr
+from chunked import write_n5, write_zarr
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,51 @@ def test_a_dataset_in_no_hdf5_file(tmp_path):
 def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is nothing at .*a.h5:/raw"):
         open_source_image(Address.parse(f"{tmp_path}/a.h5:/raw"))
+
+
+@pytest.fixture(params=["notes", "[1, 2]", '{"n5": "2.0.0"}', None], ids=str)
+def write_other_file(request):
+    """Write a file or folder that has the name of a metadata document, but other content."""
+
+    def write(path):
+        path.mkdir() if request.param is None else path.write_text(request.param)
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["info", "attributes.json"])
+def test_a_file_beside_planes_may_have_the_name_of_a_document(tmp_path, write_other_file, name):
+    tifffile.imwrite(tmp_path / "p_0.tif", np.ones((4, 5), np.uint8))
+    write_other_file(tmp_path / name)
+    image = open_source_image(Address(str(tmp_path)))
+    assert (image.format, format_name(Address(str(tmp_path)))) == ("TIFF", "TIFF")
+    assert image.levels[0].array[:, :, :].tolist() == np.ones((1, 4, 5)).tolist()
+
+
+def test_a_plane_in_a_folder_of_chunks_is_ignored(tmp_path):
+    write_n5(tmp_path / "a", np.ones((4, 5, 6), np.uint8))
+    tifffile.imwrite(tmp_path / "a/thumbnail.tif", np.ones((4, 5), np.uint8))
+    assert open_source_image(Address(str(tmp_path / "a"))).format == "N5"
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("folder", ["", "a"])
+@pytest.mark.parametrize("name", ["info", "attributes.json"])
+def test_a_file_beside_zarr_may_have_the_name_of_a_document(
+    tmp_path, write_other_file, zarr_format, folder, name
+):
+    voxels = np.ones((4, 5, 6), np.uint8)
+    write_zarr(tmp_path / "a", voxels, {"resolution": [5, 4, 4]}, zarr_format=zarr_format)
+    write_other_file(tmp_path / folder / name)
+    image = open_source_image(Address(str(tmp_path / "a")))
+    assert (image.format, image.levels[0].voxel_size) == ("Zarr", (5.0, 4.0, 4.0))
+
+
+def test_a_group_above_an_array_that_is_damaged_is_no_image(tmp_path):
+    write_zarr(tmp_path / "a/b", np.ones((4, 5, 6), np.uint8), {"resolution": [5, 4, 4]})
+    (tmp_path / ".zattrs").write_text("notes")
+    (tmp_path / "a/.zattrs").write_text("notes")
+    assert open_source_image(Address(str(tmp_path / "a/b"))).levels[0].voxel_size == (5, 4, 4)
 
 
 def write_formats(folder):

@@ -10,7 +10,7 @@ from single_files import check_damaged, open_level
 
 
 def characters(value):
-    return np.array(list(str(value)), "S1")
+    return np.frombuffer(str(value).encode(), "S1")
 
 
 def write(path, levels, *, low=(10, 20, 30), high=(110, 120, 130), channels=1, times=1, unit="um"):
@@ -52,11 +52,19 @@ def test_levels_and_their_positions(tmp_path, levels):
     assert (open_level(f"{path}#1").array[:, :, :] == levels[1]).all()
 
 
+def test_unit_with_a_greek_letter(tmp_path, levels):
+    path = write(tmp_path / "a.ims", levels[:1], unit="µm")
+    assert open_level(path).voxel_size == (10_000, 5000, 4000)
+
+
 def test_channels(tmp_path, levels):
     path = write(tmp_path / "a.ims", levels[:1], channels=2)
     with pytest.raises(ValueError, match=r"a.ims has the channels 0 \(name 0\), 1 \(name 1\)"):
         open_level(path)
     assert (open_level(path, channel="name 1").array[:, :, :] == levels[0] + 1).all()
+    assert main(["import", str(path), str(tmp_path / "out"), "--channel", "1"]) == 0
+    volume = ngff.open_image(tmp_path / "out")
+    assert (volume.read(volume.roi) == levels[0] + 1).all()
 
 
 def test_what_cannot_be_read(tmp_path, levels):

@@ -119,6 +119,14 @@ def test_multiscales_of_the_group_place_an_array_without_attributes(tmp_path, vo
         open_source_image(Address(str(group), level=2))
 
 
+def test_a_level_outside_of_its_group_is_not_read(tmp_path, voxels):
+    write_n5(tmp_path / "secret/x", voxels)
+    listed = [{"path": "../secret/x"}]
+    add_attributes(tmp_path / "a/attributes.json", {"multiscales": [{"datasets": listed}]})
+    with pytest.raises(ValueError, match=r"a names '../secret/x', which is not a path below it"):
+        opened(tmp_path / "a")
+
+
 def test_pixel_resolution(tmp_path, voxels):
     attributes = {"pixelResolution": {"dimensions": [0.004, 0.004, 0.00524], "unit": "um"}}
     size, offset = placed(write_n5(tmp_path / "a", voxels, attributes))
@@ -126,6 +134,14 @@ def test_pixel_resolution(tmp_path, voxels):
     assert offset is None
     volume = open_source(tmp_path / "a", offset_nm=(1.0, 2.0, 3.0))
     assert volume.offset_nm == (1.0, 2.0, 3.0)
+
+
+def test_pixel_resolution_as_a_list_is_micrometres(tmp_path, voxels):
+    """n5-viewer (N5ExportMetadataReader): a list in each level, x the level's factors."""
+    attributes = {"pixelResolution": [0.004, 0.004, 0.00524], "downsamplingFactors": [2, 1, 1]}
+    size, offset = placed(write_n5(tmp_path / "a", voxels, attributes))
+    assert size == pytest.approx((5.24, 4.0, 8.0))
+    assert offset == pytest.approx((0.0, 0.0, 2.0))
 
 
 def test_pixel_resolution_without_unit_is_no_voxel_size(tmp_path, voxels):
@@ -161,6 +177,7 @@ def test_scales_of_the_group(tmp_path, voxels):
     write_n5(group / "s1", voxels)
     assert placed(group / "s1") == ((5.24, 8.0, 16.0), (0.0, 2.0, 6.0))
     assert opened(group).levels[1].voxel_size == (5.24, 8.0, 16.0)
+    assert open_source(group / "s1", offset_nm=(1.0, 2.0, 3.0)).offset_nm == (1.0, 2.0, 3.0)
 
 
 def test_own_pixel_resolution_is_not_scaled_by_the_group(tmp_path, voxels):
@@ -175,6 +192,14 @@ def test_offset_of_funlib_is_a_corner(tmp_path, voxels):
     attributes = {"resolution": [4, 4, 5], "offset": [12, 40, 500]}
     folder = write_n5(tmp_path / "a", voxels, attributes)
     assert placed(folder) == ((5.0, 4.0, 4.0), (502.5, 42.0, 14.0))
+
+
+@pytest.mark.parametrize("key", ["resolution", "voxel_size"])
+def test_missing_offset_of_funlib_is_a_corner_at_zero(tmp_path, voxels, key):
+    attributes = {key: [4, 4, 4], "downsamplingFactors": [2, 1, 1]}
+    folder = write_n5(tmp_path / "a", voxels, attributes)
+    assert placed(folder) == ((4.0, 4.0, 8.0), (2.0, 2.0, 4.0))
+    assert open_source(folder, offset_nm=(1.0, 2.0, 3.0)).offset_nm == (1.0, 2.0, 3.0)
 
 
 def test_recent_funlib_does_not_reverse(tmp_path, voxels):

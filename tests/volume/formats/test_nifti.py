@@ -70,6 +70,20 @@ def test_each_kind_of_file(tmp_path, rng, cls, name):
     assert level.voxel_size == pytest.approx((6.0, 5.0, 4.0))
 
 
+@pytest.mark.parametrize("slope", [1, 2])
+def test_decompressed_voxels_are_not_changed_by_scaling_or_a_reader(tmp_path, rng, slope):
+    voxels = rng.random(SHAPE).astype("f4")
+    image = nib.Nifti1Image(voxels.T, np.diag([4 * MM, 5 * MM, 6 * MM, 1]))
+    image.header.set_slope_inter(slope, 0)
+    image.to_filename(tmp_path / "a.nii.gz")
+    array = open_level(tmp_path / "a.nii.gz").array
+    expected = nib.load(tmp_path / "a.nii.gz").get_fdata().T.astype("f4")
+    for _ in range(2):
+        read = array[:, :, :]
+        assert np.array_equal(read, expected)
+        read[:] = -1
+
+
 @pytest.mark.parametrize(
     ("unit", "size"),
     [("meter", 4e9 * MM), ("mm", 4.0), ("micron", 4e3 * MM), ("", None)],

@@ -17,6 +17,7 @@ from asem.volume.address import Address
 from asem.volume.formats import listing, stores
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.listing import list_entries
+from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.sources import open_volume
 from asem.workflows.container import find_images
 from asem.workflows.describe import describe_volume
@@ -162,14 +163,22 @@ def test_only_the_needed_chunks_are_read(tmp_path, quick_retries, name, chunks):
         write_zarr(tmp_path / "a", voxels, chunk=64, zarr_format=form, compressors=None)
     with serve_files(tmp_path) as server:
         array = open_source_image(Address.parse(f"{server.url}/a")).levels[0].array
-        opening = len(server.requests)
-        assert opening <= 24
+        assert len(server.requests) <= 11
         server.requests.clear()
         server.sent = 0
         part = array[70:134, 60:124, 10:74]
         assert np.array_equal(part, voxels[70:134, 60:124, 10:74])
         assert len(server.requests) == chunks
         assert server.sent <= chunks * (64**3 + 100)
+
+
+def test_the_check_for_replacement_opens_the_image_once(tmp_path, voxels, quick_retries):
+    write_zarr(tmp_path / "a", voxels, FUNLIB)
+    with serve_files(tmp_path) as server:
+        volume = open_volume(f"{server.url}/a")
+        opening = len(server.requests)
+        check_not_replaced([volume])
+        assert len(server.requests) <= 2 * opening <= 22
 
 
 def test_only_the_needed_chunks_of_a_shard_are_read(tmp_path, quick_retries):
@@ -431,6 +440,20 @@ def test_consolidated_metadata_list_a_container(tmp_path, voxels, quick_retries)
     zarr.consolidate_metadata(str(tmp_path / "c.zarr"), zarr_format=2)
     with serve_files(tmp_path) as server:
         fails(f"{server.url}/c.zarr", f"images: raw, as in {server.url}/c.zarr/raw")
+
+
+def test_a_large_document_is_not_downloaded(tmp_path, monkeypatch, quick_retries):
+    monkeypatch.setattr(stores, "MAX_JSON_BYTES", 1000)
+    (tmp_path / "a").mkdir()
+    with serve_files(tmp_path) as server:
+        (tmp_path / "a/info").write_text('{"a": 1}' + " " * 992)
+        fails(f"{server.url}/a", "it holds info: name an image")
+        server.sent = 0
+        (tmp_path / "a/info").write_bytes(b" " * 10**6)
+        fails(f"{server.url}/a", "a/info is too large; at most 1000 bytes are read")
+        assert server.sent < 1000
+        server.ranges = False
+        fails(f"{server.url}/a", "a/info is too large; at most 1000 bytes are read")
 
 
 def test_damaged_files(tmp_path, voxels, quick_retries):

@@ -127,6 +127,12 @@ def test_funlib(tmp_path, voxels):
 def test_missing_offset_is_a_corner_at_zero(tmp_path, voxels):
     folder = write_zarr(tmp_path / "a", voxels, {"resolution": [5.24, 4, 4]})
     assert placed(folder) == ((5.24, 4.0, 4.0), (2.62, 2.0, 2.0))
+    assert open_source(folder).offset_nm == (2.62, 2.0, 2.0)
+    volume = open_source(folder, offset_nm=(1.0, 2.0, 3.0))
+    assert volume.offset_nm == (1.0, 2.0, 3.0)
+    folder = write_zarr(tmp_path / "b", voxels, {"resolution": [5.24, 4, 4], "offset": [0, 0, 0]})
+    with pytest.raises(ValueError, match="states its own offset; give none"):
+        open_source(folder, offset_nm=(1.0, 2.0, 3.0))
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 ::
 
     transform               {axes, scale, translate, units}; translate is the centre of voxel 0
-    voxel size and offset   lists along the spatial axes; offset is the corner of voxel 0
+    voxel size and offset   lists along the spatial axes; offset is the corner of voxel 0, and 0
+                            where it is missing beside `FUNLIB_KEYS`
 
-Used for Zarr arrays (funlib, gunpowder, daisy) and for N5 (COSEM, BigDataViewer, Paintera).
+Used for Zarr arrays and HDF5 datasets (funlib, gunpowder, daisy, CREMI) and for N5 (COSEM,
+BigDataViewer, Paintera).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -19,9 +21,12 @@ from asem.config import NmZYX, shorten
 from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
 from asem.volume.formats.chunked_array import ChunkedArray, make_chunked_array
-from asem.volume.formats.source_image import StatedVoxelSize
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.formats.source_image import SourceLevel, StatedVoxelSize
+from asem.volume.length_units import unit_nm
+from asem.volume.volume import ArrayLike
 
+FUNLIB_KEYS = ("voxel_size", "resolution")
+"""Voxel size in the attributes of funlib, gunpowder and CREMI."""
 AXES_BY_RANK = {3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of an array without names, in the order of numpy."""
 OTHER_AXIS_NAMES = {"time": "t", "channel": "c", "channels": "c"}
@@ -38,10 +43,17 @@ class Placement:
         nm; None where it is not stated.
     offset_nm
         World position of the centre of voxel (0, 0, 0), nm; None: not stated.
+    is_offset_assumed
+        As in `asem.volume.formats.source_image.SourceLevel`.
     """
 
     voxel_size: StatedVoxelSize = (None, None, None)
     offset_nm: NmZYX | None = None
+    is_offset_assumed: bool = False
+
+    def make_level(self, array: ArrayLike) -> SourceLevel:
+        """Return a level of a pyramid with this placement."""
+        return SourceLevel(array, self.voxel_size, self.offset_nm, self.is_offset_assumed)
 
 
 def name_axes(names: Any, shape: Sequence[int], address: Address) -> tuple[str, ...]:
@@ -133,18 +145,6 @@ def read_numbers(attributes: dict[str, Any], key: str, address: Address) -> list
     return [float(one) for one in numbers]
 
 
-def unit_nm(unit: Any) -> float | None:
-    """Return a unit of length in nm; None where it is not one.
-
-    Examples
-    --------
-    >>> unit_nm("µm"), unit_nm("nm"), unit_nm("pixel")
-    (1000.0, 1.0, None)
-    """
-    plain = str(unit).strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
-    return NGFF_UNITS_NM.get(plain)
-
-
 def place_by_transform(
     transform: dict[str, Any], axes: Sequence[str], address: Address
 ) -> Placement:
@@ -182,6 +182,31 @@ def read_voxel_size(
     if is_default and key == "voxel_size" and set(size) == {1.0}:
         return [], []
     return size, spread_units(units, len(size))
+
+
+def place_by_funlib(attributes: dict[str, Any], axes: Sequence[str], address: Address) -> Placement:
+    """Return the placement of `FUNLIB_KEYS` and ``offset``, the corner of the first voxel.
+
+    Parameters
+    ----------
+    attributes
+        Lists with an entry for each axis, or for each of z, y and x, in the order of `axes`.
+    axes
+        Names of the stored axes.
+    address
+        Of the array, for messages.
+    """
+    for key in FUNLIB_KEYS:
+        size, units = read_voxel_size(attributes, key, address)
+        if size:
+            break
+    else:
+        return Placement()
+    names = axes if len(size) == len(axes) else [name for name in axes if name in "zyx"]
+    corner = read_numbers(attributes, "offset", address)
+    centre = corner_to_centre(corner or [0.0] * len(size), size)
+    placement = place_axes(names, size, centre, units, address)
+    return replace(placement, is_offset_assumed=corner is None)
 
 
 def spread_units(units: Any, count: int) -> list[float | None]:

@@ -33,7 +33,7 @@ from asem.volume.formats.source_image import (
     SourceOptions,
     StatedVoxelSize,
 )
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.length_units import unit_nm
 from asem.volume.roi import per_axis
 
 NAME = "BigDataViewer HDF5"
@@ -95,7 +95,7 @@ def open_file(file: SingleFile, options: SourceOptions) -> SourceImage:
         steps = layout.steps[number] if number < len(layout.steps) else []
         levels.append(SourceLevel(array, *_place_level(size, offset_nm, number, steps)))
     files = [file.path, xml_path] if root is not None else [file.path]
-    identity = f"{identify_files(file.path, files)}, setup {setup}"
+    identity = identify_files(file.path, files)
     return SourceImage(Address(str(file.path)), NAME, tuple(levels), identity)
 
 
@@ -164,12 +164,11 @@ def _find_placement(
 ) -> tuple[StatedVoxelSize, NmZYX | None]:
     """Return voxel size and position of a setup; the position where no axis is rotated."""
     where = f".//ViewSetup[id='{setup}']/voxelSize"
-    unit = _find_text(root, f"{where}/unit").lower().replace("µ", "u").replace("μ", "u")
-    unit_nm = NGFF_UNITS_NM.get(unit)
+    factor = unit_nm(_find_text(root, f"{where}/unit"))
     edges = _numbers(_find_text(root, f"{where}/size"))
-    if root is None or unit_nm is None or len(edges) != 3 or not min(edges) > 0:
+    if root is None or factor is None or len(edges) != 3 or not min(edges) > 0:
         return (None, None, None), None
-    size = per_axis(lambda edge: edge * unit_nm, reversed(edges))
+    size = per_axis(lambda edge: edge * factor, reversed(edges))
     view = root.find(f".//ViewRegistration[@setup='{setup}']")
     transforms = [] if view is None else view.findall("ViewTransform/affine")
     affine = _numbers(transforms[0].text or "") if len(transforms) == 1 else []
@@ -178,7 +177,7 @@ def _find_placement(
     rows = np.array(affine).reshape(3, 4)
     if not np.allclose(rows[:, :3], np.diag(edges), rtol=1e-6, atol=0):
         return size, None
-    return size, per_axis(lambda position: float(position) * unit_nm, rows[::-1, 3].tolist())
+    return size, per_axis(lambda position: float(position) * factor, rows[::-1, 3].tolist())
 
 
 def _numbers(text: str) -> list[float]:

@@ -8,16 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore as ts
 
-from asem.system.resources import format_bytes, free_memory_bytes
 from asem.volume.address import Address
+from asem.volume.formats.chunk_limits import check_chunks
 from asem.volume.formats.stores import translate_error
-from asem.volume.roi import format_shape
-from asem.volume.zarr_arrays import (
-    CHUNK,
-    MAX_CHUNK_BYTES,
-    MAX_SMALL_CHUNKS,
-    MIN_CHUNK_VOXELS,
-)
 
 MAX_VOXELS = 10**16
 """Largest volume, voxels: ten times a mouse brain at 10 nm. A larger shape is damaged metadata."""
@@ -55,6 +48,12 @@ class ChunkedArray:
     def chunk(self) -> tuple[int, ...]:
         """Shape of a chunk, the smallest unit that is read, voxels."""
         return tuple(self.store.chunk_layout.read_chunk.shape)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Metadata of the whole stored array, as they were read when it was opened."""
+        metadata: dict[str, Any] = self.store.spec().to_json()["metadata"]
+        return metadata
 
     def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
         """Read a box.
@@ -114,15 +113,4 @@ def _check_array(array: ChunkedArray) -> None:
             f"{array.address} has shape {array.shape}, {prod(array.shape):.3g} voxels; at most "
             f"{MAX_VOXELS:.0e} are read, as its metadata seems to be damaged"
         )
-    size = prod(array.chunk) * array.dtype.itemsize
-    if size > max(MAX_CHUNK_BYTES, free_memory_bytes() // 4):
-        raise ValueError(
-            f"{array.address} has chunks of {format_shape(array.chunk)} voxels, "
-            f"{format_bytes(size)} each; save it in chunks of about {format_shape(CHUNK)}"
-        )
-    chunks = prod(-(-n // c) for n, c in zip(array.shape, array.chunk, strict=True))
-    if prod(array.chunk) < MIN_CHUNK_VOXELS and chunks > MAX_SMALL_CHUNKS:
-        raise ValueError(
-            f"{array.address} has {chunks} chunks of {format_shape(array.chunk)} voxels, too many "
-            f"to be read; save it in chunks of about {format_shape(CHUNK)}"
-        )
+    check_chunks(array.address, array.shape, array.chunk, array.dtype.itemsize)

@@ -7,28 +7,25 @@
     a folder of chunks       by its metadata documents        FOLDER_FORMATS; also remote
 """
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from asem.volume.address import Address
-from asem.volume.formats import (
-    hdf5,
-    mrc,
-    n5,
-    nifti,
-    ome_zarr,
-    png,
-    precomputed,
-    tiff,
-    zarr_array,
-)
+from asem.volume.formats import n5, ome_zarr, precomputed, zarr_array
 from asem.volume.formats.container import (
     UNFINISHED,
     ImageList,
     describe_container,
     list_images,
 )
-from asem.volume.formats.folder import DOCUMENT_NAMES, FolderMetadata, read_folder
+from asem.volume.formats.folder import (
+    OTHER_DOCUMENT_NAMES,
+    ZARR_DOCUMENT_NAMES,
+    FolderMetadata,
+    read_folder,
+)
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
     SourceImage,
@@ -36,11 +33,51 @@ from asem.volume.formats.source_image import (
 )
 from asem.volume.volume import VolumeKind
 
-FILE_FORMATS: tuple[ModuleType, ...] = (tiff, png, hdf5, mrc, nifti)
-"""Each has NAME, SUFFIXES (lower case) and open_path(path, options, kind); that of HDF5 also
-takes a dataset."""
-PLANE_FORMATS: tuple[ModuleType, ...] = (tiff, png)
-"""As `FILE_FORMATS`; open_path then takes a folder."""
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A format of files, whose module is imported when one of them is opened.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    module
+        In this package; has NAME and open_path(path, options, kind), that of HDF5 also takes a
+        dataset. Those of `PLANE_FORMATS` also take a folder.
+    suffixes
+        Ends of the names of its files, lower case.
+    """
+
+    name: str
+    module: str
+    suffixes: tuple[str, ...]
+
+    def load(self) -> ModuleType:
+        """Import the module, and with it the library of the format."""
+        return import_module(f"asem.volume.formats.{self.module}")
+
+
+TIFF = FileFormat("TIFF", "tiff", (".tif", ".tiff"))
+PNG = FileFormat("PNG", "png", (".png",))
+HDF5 = FileFormat("HDF5", "hdf5", (".h5", ".hdf5", ".hdf", ".ims"))
+MRC = FileFormat(
+    "MRC",
+    "mrc",
+    tuple(
+        plain + compression
+        for plain in (".mrc", ".map", ".rec", ".st", ".ali", ".mrcs", ".ccp4")
+        for compression in ("", ".gz", ".bz2")
+    ),
+)
+NIFTI = FileFormat(
+    "NIfTI",
+    "nifti",
+    (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".hdr.gz", ".img.gz"),
+)
+FILE_FORMATS = (TIFF, PNG, HDF5, MRC, NIFTI)
+PLANE_FORMATS = (TIFF, PNG)
+"""Formats with one file per plane."""
 FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, zarr_array, n5, precomputed)
 """Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
 recognizes a folder opens it."""
@@ -73,11 +110,10 @@ def open_source_image(
     """
     path = address.local_path
     _check_address(address)
-    if path is not None and (module := _find_file_format(path)):
-        if module is hdf5:
-            image = hdf5.open_path(path, options, kind, address.dataset)
-        else:
-            image = module.open_path(path, options, kind)
+    if path is not None and (file_format := _find_file_format(path)):
+        _check_inversion(path, file_format.name, options)
+        more = (address.dataset,) if file_format is HDF5 else ()
+        image = file_format.load().open_path(path, options, kind, *more)
     else:
         image = _open_folder(address, options, kind)
     selected: SourceImage = image.select_level(address.level)
@@ -87,10 +123,16 @@ def open_source_image(
 def format_name(address: Address) -> str:
     """Return the name of the format of an address; empty where it is not recognized."""
     path = address.local_path
-    if path is not None and path.exists() and (module := _find_file_format(path)):
-        return str(module.NAME)
+    if path is not None and path.exists() and (file_format := _find_file_format(path)):
+        return file_format.name
     module = _find_folder_format(read_folder(address))
     return str(module.NAME) if module else ""
+
+
+def is_of_planes(address: Address) -> bool:
+    """Return whether an address is a local file or folder of planes: TIFF or PNG."""
+    path = address.local_path
+    return path is not None and path.exists() and _find_file_format(path) in PLANE_FORMATS
 
 
 def find_images(address: Address) -> ImageList:
@@ -127,38 +169,54 @@ def _is_container(path: Path) -> bool:
     return path.is_dir() and not (path / UNFINISHED).exists()
 
 
-def _find_file_format(path: Path) -> ModuleType | None:
-    """Return the module of a file, or of a folder of planes."""
-    if path.is_dir():
-        if any((path / name).exists() for name in DOCUMENT_NAMES):
-            return None
-        suffixes = {entry.suffix.lower() for entry in path.iterdir()}
-        return next((m for m in PLANE_FORMATS if suffixes & set(m.SUFFIXES)), None)
-    return _find_suffix(path.name)
+def _find_file_format(path: Path) -> FileFormat | None:
+    """Return the format of a file, or of a folder of planes."""
+    if not path.is_dir():
+        return _find_suffix(path.name)
+    suffixes = {entry.suffix.lower() for entry in path.iterdir()}
+    found = next((one for one in PLANE_FORMATS if suffixes & set(one.suffixes)), None)
+    return None if found is None or _is_folder_of_chunks(path) else found
 
 
-def _find_suffix(name: str) -> ModuleType | None:
-    """Return the module of a file by the suffix of its name."""
-    return next((m for m in FILE_FORMATS if name.lower().endswith(tuple(m.SUFFIXES))), None)
+def _is_folder_of_chunks(path: Path) -> bool:
+    """Return whether a local folder has metadata of chunks; other files may have their names."""
+    if any((path / name).exists() for name in ZARR_DOCUMENT_NAMES):
+        return True
+    try:
+        folder = read_folder(Address(str(path)), OTHER_DOCUMENT_NAMES)
+    except (OSError, ValueError):
+        return False
+    return _find_folder_format(folder) is not None
+
+
+def _find_suffix(name: str) -> FileFormat | None:
+    """Return the format of a file by the suffix of its name."""
+    return next((one for one in FILE_FORMATS if name.lower().endswith(one.suffixes)), None)
 
 
 def _check_address(address: Address) -> None:
     """Raise an error where nothing exists, for a remote file, and for a dataset in no HDF5 file."""
-    path, module = address.local_path, _find_suffix(Address(address.location).name)
+    path, file_format = address.local_path, _find_suffix(Address(address.location).name)
     if path is not None and not path.exists():
         raise FileNotFoundError(f"there is nothing at {address}")
-    if path is None and module is not None:
+    if path is None and file_format is not None:
         raise ValueError(
-            f"{address} is a single file ({module.NAME}); copy it first, then open the copy"
+            f"{address} is a single file ({file_format.name}); copy it first, then open the copy"
         )
-    if address.dataset and module is not hdf5:
+    if address.dataset and file_format is not HDF5:
         raise ValueError(f"{address}: only HDF5 files have a dataset after ':'")
+
+
+def _check_inversion(location: Path | Address, name: str, options: SourceOptions) -> None:
+    if options.invert is not None and name != TIFF.name:
+        raise ValueError(f"{location} is {name}; --invert is for TIFF")
 
 
 def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:
     folder = read_folder(address)
     module = _find_folder_format(folder)
     if module is not None:
+        _check_inversion(folder.address, module.NAME, options)
         image: SourceImage = module.open_folder(folder, options, kind)
         return image
     if message := _describe_container(folder):

@@ -93,6 +93,8 @@ class FlatArray:
         self.file.check_unchanged()
         stored = self._read_decompressed(ranges) if self.file.compression else self._read(ranges)
         voxels = np.ascontiguousarray(stored.transpose(self.axes), self.dtype)
+        if not voxels.flags.writeable:  # a view of the decompressed voxels, which are cached
+            voxels = voxels.copy()
         if self.scale is not None:
             slope, intercept = self.scale
             voxels *= self.dtype.type(slope)

@@ -19,12 +19,11 @@ from asem.volume.formats.hdf5_file import (
 )
 from asem.volume.formats.hdf5_metadata import find_axes, find_placement, join_names
 from asem.volume.formats.single_file import SingleFile
-from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
+from asem.volume.formats.source_image import SourceImage, SourceOptions
 from asem.volume.roi import format_shape, per_axis
 from asem.volume.volume import VolumeKind
 
 NAME = "HDF5"
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".ims")
 MAX_LISTED = 10
 """Datasets that a message lists."""
 
@@ -39,7 +38,7 @@ def open_path(
     path
         The file.
     options
-        Channel, where there is an axis of channels; no inversion.
+        Channel, where there is an axis of channels.
     kind
         Not used: the file states none.
     dataset
@@ -52,8 +51,6 @@ def open_path(
         The file is damaged, the dataset does not exist, or is not given and there are several, or
         it cannot be read as a volume.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is HDF5; --invert is for TIFF")
     file = SingleFile.open(path)
     for layout in () if dataset else (imaris, bigdataviewer):
         if layout.is_format(file):
@@ -63,19 +60,18 @@ def open_path(
 
 
 def _open_dataset(file: SingleFile, info: DatasetInfo, channel: str | None) -> SourceImage:
-    name = f"{file.path}:{info.name}"
+    address = Address(str(file.path), info.name)
     check_dataset(file, info)
     try:
         letters = find_axes(info)
-        size, offset_nm = find_placement(info, letters)
     except ValueError as error:
-        raise ValueError(f"{name} {error}") from error
-    fixed = _select_entries(info, letters, channel, name)
+        raise ValueError(f"{address} {error}") from error
+    placement = find_placement(info, letters, address)
+    fixed = _select_entries(info, letters, channel, str(address))
     axes, dtype = per_axis(letters.index, "zyx"), bigdataviewer.unsigned_dtype(info)
     array = make_array(file, info, axes, fixed, dtype=dtype)
-    level = SourceLevel(array, size, offset_nm)
     identity = f"{identify_files(file.path, [file.path])}:{info.name}"
-    return SourceImage(Address(str(file.path), info.name), NAME, (level,), identity)
+    return SourceImage(address, NAME, (placement.make_level(array),), identity)
 
 
 def _select_entries(

@@ -8,15 +8,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from asem.system.resources import format_bytes, free_memory_bytes
+from asem.system.resources import format_bytes
+from asem.volume.formats.chunk_limits import check_chunks
 from asem.volume.formats.hdf5_file import DatasetInfo, open_hdf5
 from asem.volume.formats.single_file import SingleFile
 from asem.volume.roi import IntZYX, format_shape, per_axis
 from asem.volume.zarr_arrays import (
-    CHUNK,
-    MAX_CHUNK_BYTES,
-    MAX_SMALL_CHUNKS,
-    MIN_CHUNK_VOXELS,
     SHARD,
 )
 
@@ -142,20 +139,8 @@ def _check_sizes(name: str, info: DatasetInfo, dtype: np.dtype[Any], file_bytes:
             f"{name} states {format_shape(info.shape)} voxels, {format_bytes(size)}, but the file "
             f"has {format_bytes(file_bytes)}; it is truncated or damaged: copy it again"
         )
-    if info.chunk is None:
-        return
-    chunk_bytes = prod(info.chunk) * dtype.itemsize
-    if chunk_bytes > max(MAX_CHUNK_BYTES, free_memory_bytes() // 4):
-        raise ValueError(
-            f"{name} has chunks of {format_shape(info.chunk)} voxels, {format_bytes(chunk_bytes)} "
-            f"each; save it in chunks of about {format_shape(CHUNK)}"
-        )
-    chunks = prod(-(-n // c) for n, c in zip(info.shape, info.chunk, strict=True))
-    if prod(info.chunk) < MIN_CHUNK_VOXELS and chunks > MAX_SMALL_CHUNKS:
-        raise ValueError(
-            f"{name} has {chunks} chunks of {format_shape(info.chunk)} voxels, too many to be "
-            f"read; save it in chunks of about {format_shape(CHUNK)}"
-        )
+    if info.chunk is not None:
+        check_chunks(name, info.shape, info.chunk, dtype.itemsize)
 
 
 def make_array(

@@ -6,21 +6,22 @@
     axes, axis_names, axis labels  names of the axes
     element_size_um                Fiji, PlantSeg: (z, y, x), micrometres
     resolution, voxel_size         funlib, CREMI: along the axes of space, nm, or in `units`
-    offset                         as resolution; the corner of the first voxel
+    offset                         as these; the corner of the first voxel, 0 where it is missing
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from asem.config import NmZYX
 from asem.system.json_toml import parse_json
+from asem.volume.address import Address
+from asem.volume.formats.array_placement import FUNLIB_KEYS, Placement, place_by_funlib
 from asem.volume.formats.hdf5_file import DatasetInfo
 from asem.volume.formats.source_image import StatedVoxelSize
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.length_units import unit_nm
 from asem.volume.roi import per_axis
 
 AXES = {
@@ -29,14 +30,6 @@ AXES = {
 """Names of axes, lower case."""
 DEFAULT_ELEMENT_SIZE = [1.0, 1.0, 1.0]
 """Programs write this where the voxel size is not stated."""
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """Lengths along (z, y, x) in a unit; None: not stated."""
-
-    values: tuple[float | None, float | None, float | None]
-    units_nm: tuple[float | None, float | None, float | None]
 
 
 def find_axes(info: DatasetInfo) -> str:
@@ -81,8 +74,8 @@ def find_axes(info: DatasetInfo) -> str:
     )
 
 
-def find_placement(info: DatasetInfo, letters: str) -> tuple[StatedVoxelSize, NmZYX | None]:
-    """Return voxel size, nm along (z, y, x), and the position of the first voxel's centre, nm.
+def find_placement(info: DatasetInfo, letters: str, address: Address) -> Placement:
+    """Return voxel size and position.
 
     Parameters
     ----------
@@ -90,23 +83,23 @@ def find_placement(info: DatasetInfo, letters: str) -> tuple[StatedVoxelSize, Nm
         The dataset.
     letters
         Its axes (`find_axes`).
+    address
+        Of the dataset, for messages.
+
+    Raises
+    ------
+    ValueError
+        Attributes have another number of entries, or ``axis_units`` is damaged.
     """
-    unit_nm = _units_nm(info, letters)
-    edges = _along_zyx(info, "resolution", letters) or _along_zyx(info, "voxel_size", letters)
+    lists = {key: numbers for key in (*FUNLIB_KEYS, "offset") if (numbers := _numbers(info, key))}
+    placement = place_by_funlib({**lists, "units": _units(info)}, letters, address)
+    if placement.voxel_size != (None, None, None):
+        return placement
     elements = _numbers(info, "element_size_um")
-    if edges is not None:
-        size = _to_nm(edges, unit_nm)
-    elif len(elements) == 3 and elements != DEFAULT_ELEMENT_SIZE:
+    if len(elements) == 3 and elements != DEFAULT_ELEMENT_SIZE:
         z, y, x = elements
-        size = _to_nm((z, y, x), (1e3, 1e3, 1e3))
-    else:
-        size = _tag_steps(info)
-    corner = _along_zyx(info, "offset", letters)
-    if corner is None or None in size or None in unit_nm or edges is None:
-        return size, None
-    return size, per_axis(
-        lambda start, unit, edge: start * (unit or 0.0) + (edge or 0.0) / 2, corner, unit_nm, size
-    )
+        return Placement(_to_nm((z, y, x), (1e3, 1e3, 1e3)))
+    return Placement(_tag_steps(info, address))
 
 
 def _tags(info: DatasetInfo) -> list[dict[str, Any]]:
@@ -121,18 +114,18 @@ def _tag_names(info: DatasetInfo) -> list[str]:
     return [str(tag.get("key", "?")) for tag in _tags(info)]
 
 
-def _tag_steps(info: DatasetInfo) -> StatedVoxelSize:
+def _tag_steps(info: DatasetInfo, address: Address) -> StatedVoxelSize:
     """Return the voxel size of axistags with axis_units (ilastik 1.4.1 and later)."""
     text = _text(info.attributes.get("axis_units"))
-    units = parse_json(text, source="axis_units") if text else {}
+    units = parse_json(text, source=f"{address}: axis_units") if text else {}
     steps = {str(tag.get("key")): tag.get("resolution") for tag in _tags(info)}
     if not isinstance(units, dict):
         return (None, None, None)
-    unit_nm = per_axis(lambda axis: NGFF_UNITS_NM.get(str(units.get(axis, "")).lower()), "zyx")
+    units_nm = per_axis(lambda axis: unit_nm(units.get(axis)), "zyx")
     edges = per_axis(
         lambda axis: float(step) if isinstance(step := steps.get(axis), int | float) else 0.0, "zyx"
     )
-    return _to_nm(edges, unit_nm)
+    return _to_nm(edges, units_nm)
 
 
 def _named_axes(info: DatasetInfo) -> list[list[str]]:
@@ -143,28 +136,10 @@ def _named_axes(info: DatasetInfo) -> list[list[str]]:
     ]
 
 
-def _along_zyx(info: DatasetInfo, name: str, letters: str) -> NmZYX | None:
-    """Return an attribute of one number per axis of space, or per axis, along (z, y, x)."""
-    numbers = _numbers(info, name)
-    space = [letter for letter in letters if letter in "zyx"]
-    names = space if len(numbers) == 3 else list(letters)
-    if len(numbers) != len(names):
-        return None
-    return per_axis(lambda axis: numbers[names.index(axis)], "zyx")
-
-
-def _units_nm(info: DatasetInfo, letters: str) -> StatedVoxelSize:
-    """Return the units of `resolution` and `offset`: nm where none is stated."""
+def _units(info: DatasetInfo) -> str | list[str]:
+    """Return the units of each axis, or of all; empty where they are not stated."""
     units = _texts(info.attributes.get("units"))
-    if not units:
-        return (1.0, 1.0, 1.0)
-    space = [letter for letter in letters if letter in "zyx"]
-    names = space if len(units) == 3 else list(letters)
-    if len(units) == 1:
-        units = units * len(names)
-    if len(units) != len(names):
-        return (None, None, None)
-    return per_axis(lambda axis: NGFF_UNITS_NM.get(units[names.index(axis)].lower()), "zyx")
+    return units if len(units) > 1 else "".join(units)
 
 
 def _to_nm(edges: NmZYX, units_nm: StatedVoxelSize) -> StatedVoxelSize:
@@ -196,7 +171,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray) and value.dtype.kind in "SU" and value.dtype.itemsize <= 4:
-        return "".join(_text(one) for one in value.ravel().tolist())
+        characters = value.ravel().tolist()  # of UTF-8, each may be a part of a letter
+        return _text(b"".join(characters)) if value.dtype.kind == "S" else "".join(characters)
     return value if isinstance(value, str) else ""
 
 

@@ -35,7 +35,7 @@ from asem.volume.formats.source_image import (
     SourceOptions,
     StatedVoxelSize,
 )
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.length_units import unit_nm
 from asem.volume.roi import IntZYX, per_axis
 
 NAME = "Imaris"
@@ -107,7 +107,7 @@ def open_file(file: SingleFile, options: SourceOptions) -> SourceImage:
         size, offset_nm = _find_placement(layout.image, shape)
         array = make_array(file, info, (0, 1, 2), {}, shape=shape)
         levels.append(SourceLevel(array, size, offset_nm))
-    identity = f"{identify_files(file.path, [file.path])}, channel {channel}"
+    identity = identify_files(file.path, [file.path])
     return SourceImage(Address(str(file.path)), NAME, tuple(levels), identity)
 
 
@@ -165,14 +165,14 @@ def _find_shape(attributes: dict[str, Any], info: DatasetInfo, file: SingleFile)
 
 def _find_placement(image: dict[str, Any], shape: IntZYX) -> tuple[StatedVoxelSize, NmZYX | None]:
     """Return voxel size and position of the first voxel's centre; the borders are stated."""
-    unit = NGFF_UNITS_NM.get((read_characters(image, "Unit") or "um").lower())
+    factor = unit_nm(read_characters(image, "Unit") or "um")
     low = per_axis(lambda axis: _number(image, f"ExtMin{AXIS_NUMBERS[axis]}"), "zyx")
     high = per_axis(lambda axis: _number(image, f"ExtMax{AXIS_NUMBERS[axis]}"), "zyx")
     lengths = per_axis(lambda a, b: b - a, low, high)
-    if unit is None or not all(length > 0 for length in lengths):  # NaN, too
+    if factor is None or not all(length > 0 for length in lengths):  # NaN, too
         return (None, None, None), None
-    size = per_axis(lambda length, n: length * unit / n, lengths, shape)
-    return size, per_axis(lambda start, edge: start * unit + edge / 2, low, size)
+    size = per_axis(lambda length, n: length * factor / n, lengths, shape)
+    return size, per_axis(lambda start, edge: start * factor + edge / 2, low, size)
 
 
 def _number(attributes: dict[str, Any], name: str) -> float:

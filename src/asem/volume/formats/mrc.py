@@ -21,7 +21,7 @@ from asem.provenance import identify_files
 from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
 from asem.volume.formats.flat_array import FlatArray
-from asem.volume.formats.single_file import COMPRESSIONS, SingleFile
+from asem.volume.formats.single_file import SingleFile
 from asem.volume.formats.source_image import (
     SourceImage,
     SourceLevel,
@@ -34,11 +34,6 @@ from asem.volume.volume import VolumeKind
 
 LOG = logging.getLogger(__name__)
 NAME = "MRC"
-_PLAIN_SUFFIXES = (".mrc", ".map", ".rec", ".st", ".ali", ".mrcs", ".ccp4")
-SUFFIXES = (
-    *_PLAIN_SUFFIXES,
-    *(plain + suffix for plain in _PLAIN_SUFFIXES for suffix in COMPRESSIONS),
-)
 DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", 101: "u1"}
 """By mode; 101 has 4 bits."""
 OTHER_MODES = {3: "complex integers", 4: "complex numbers", 16: "RGB colours"}
@@ -63,7 +58,7 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     path
         The file.
     options
-        There is one channel, and no inversion.
+        There is one channel.
     kind
         Not used: the file states none.
 
@@ -72,8 +67,6 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     ValueError
         It is no MRC file, damaged, or its mode or axes are not supported.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is MRC; --invert is for TIFF")
     if options.channel is not None:
         select_channel([0], (), options.channel, str(path))
     file = SingleFile.open(path)

@@ -6,16 +6,18 @@ of precedence (names as in ``attributes.json``)::
     transform                        COSEM, of the array, or of the group in multiscales;
                                      by the names of its axes; translate is a centre
     pixelResolution, resolution      of the array, else of the group above it; x the level's
-                                     downsamplingFactors, or the group's scales
+                                     downsamplingFactors, or the group's scales; a list without
+                                     unit in pixelResolution is micrometres (n5-viewer)
     voxel_size, axis_names           funlib from 0.5 on, in the order (z, y, x)
-    offset                           funlib: the corner of voxel 0; Paintera: its centre
+    offset                           funlib: the corner of voxel 0, which is 0 where it is missing
+                                     beside resolution or voxel_size; Paintera: its centre
 
 A level that is downsampled by f begins (f - 1) / 2 voxels of the finest level later.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asem.provenance import identify_files
@@ -29,12 +31,12 @@ from asem.volume.formats.array_placement import (
     read_numbers,
     read_voxel_size,
     select_volume,
-    unit_nm,
 )
 from asem.volume.formats.folder import FolderMetadata
 from asem.volume.formats.label_attributes import find_kind, read_label_values
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
 from asem.volume.formats.stores import digest_documents, open_store, read_optional_document
+from asem.volume.length_units import unit_nm
 from asem.volume.volume import VolumeKind
 
 NAME = "N5"
@@ -76,7 +78,7 @@ def open_folder(
     folder
         Of the array or group.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; not used.
 
@@ -85,8 +87,6 @@ def open_folder(
     ValueError
         The attributes are invalid, or the array is not a volume.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
     arrays = _read_arrays(folder)
     levels = tuple(_open_level(array, options.channel) for array in arrays)
     stated, dtype = [arrays[0].attributes, arrays[0].group], levels[0].array.dtype
@@ -176,7 +176,7 @@ def _open_level(array: _Array, channel: str | None) -> SourceLevel:
     axes = name_axes(_listed_axes(array), store.shape[::-1], array.address)
     placement = _place(array, axes)
     voxels = select_volume(array.address, store, axes[::-1], channel=channel)
-    return SourceLevel(voxels, placement.voxel_size, placement.offset_nm)
+    return placement.make_level(voxels)
 
 
 def _find_transform(array: _Array) -> Attributes | None:
@@ -223,8 +223,9 @@ def _place(array: _Array, axes: Sequence[str]) -> Placement:
     factors = _read_factors(array, owner, len(base))
     scale = [size * factor for size, factor in zip(base, factors, strict=True)]
     shift = [size * (factor - 1) / 2 for size, factor in zip(base, factors, strict=True)]
-    centre = _read_centre(array, owner, scale, shift)
-    return place_axes(names, scale, centre, units, array.address)
+    centre, is_assumed = _read_centre(array, owner, scale, shift)
+    placement = place_axes(names, scale, centre, units, array.address)
+    return replace(placement, is_offset_assumed=is_assumed)
 
 
 def _read_voxel_size(
@@ -235,6 +236,9 @@ def _read_voxel_size(
     if isinstance(pixels, dict):
         size = (read_numbers(pixels, "dimensions", address) or [])[::-1]
         return size, [unit_nm(pixels.get("unit"))] * len(size)
+    if isinstance(pixels, list):
+        size = (read_numbers(attributes, "pixelResolution", address) or [])[::-1]
+        return size, [unit_nm("um")] * len(size)
     if "resolution" in attributes:
         size, units = read_voxel_size(attributes, "resolution", address)
         return size[::-1], units[::-1]
@@ -264,14 +268,20 @@ def _read_factors(array: _Array, owner: Attributes, count: int) -> list[float]:
 
 def _read_centre(
     array: _Array, owner: Attributes, scale: list[float], shift: list[float]
-) -> list[float] | None:
-    """Return the centre of the first voxel in the order of numpy; None: not stated."""
+) -> tuple[list[float] | None, bool]:
+    """Return the centre of the first voxel in the order of numpy, and whether it is assumed.
+
+    None: not stated. `owner` states the voxel size.
+    """
+    is_paintera = any(array.group.get(key) or array.attributes.get(key) for key in PAINTERA_KEYS)
     source = array.attributes if "offset" in array.attributes else owner
     offset = read_numbers(source, "offset", array.address)
     if offset is None:
-        return shift if any(shift) else None
+        if "pixelResolution" not in owner and not is_paintera:
+            return corner_to_centre([0.0] * len(scale), scale), True
+        return (shift, True) if any(shift) else (None, False)
     if "voxel_size" not in source:
         offset = offset[::-1]
-    if any(array.group.get(key) or array.attributes.get(key) for key in PAINTERA_KEYS):
-        return [start + step for start, step in zip(offset, shift, strict=False)]
-    return corner_to_centre(offset, scale)
+    if is_paintera:
+        return [start + step for start, step in zip(offset, shift, strict=False)], False
+    return corner_to_centre(offset, scale), False

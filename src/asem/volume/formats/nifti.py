@@ -38,7 +38,6 @@ from asem.volume.volume import VolumeKind
 
 LOG = logging.getLogger(__name__)
 NAME = "NIfTI"
-SUFFIXES = (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".img", ".hdr.gz", ".img.gz")
 HEADERS = {
     (348, b"n+1"): nib.Nifti1Header,
     (348, b"ni1"): nib.Nifti1Header,
@@ -79,7 +78,7 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     path
         The file; of a pair, either one.
     options
-        Channel, for files with several; no inversion.
+        Channel, for files with several.
     kind
         Labels must not be scaled.
 
@@ -89,8 +88,6 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
         It is no NIfTI file, damaged, a time series, rotated, or of a datatype that is not
         supported.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is NIfTI; --invert is for TIFF")
     header_file, image_file = _find_files(path)
     header = _read_header(header_file)
     placement = _find_placement(header, path)

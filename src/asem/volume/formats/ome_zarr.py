@@ -22,11 +22,12 @@ from asem.volume import ngff
 from asem.volume.address import Address
 from asem.volume.channel_selection import select_channel
 from asem.volume.formats.array_placement import select_volume
+from asem.volume.formats.chunked_array import ChunkedArray
 from asem.volume.formats.folder import FolderMetadata
 from asem.volume.formats.label_attributes import find_kind, read_label_values
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
 from asem.volume.formats.stores import open_store
-from asem.volume.length_units import NGFF_UNITS_NM
+from asem.volume.length_units import unit_nm
 from asem.volume.roi import per_axis
 from asem.volume.volume import VolumeKind
 
@@ -50,7 +51,7 @@ def open_folder(
     folder
         The image group.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; the metadata may state another.
 
@@ -60,8 +61,6 @@ def open_folder(
         The metadata is invalid, an axis is missing, there are several time points, or several
         channels and none is selected.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is OME-Zarr; --invert is for TIFF")
     attributes, driver = _find_metadata(folder)
     metadata = attributes["ome"] if driver == "zarr3" else attributes
     image = _validate(metadata, folder.address, driver)
@@ -82,10 +81,11 @@ def open_folder(
         folder.address,
         NAME,
         levels,
-        folder.identity(),
+        _identify(folder, multiscale, arrays),
         kind="labels" if "image-label" in metadata else stated,
         label_values=read_label_values(folder.address, dtype, [attributes]),
         channel_names=tuple(names) if "c" in axes else (),
+        is_label_image="image-label" in metadata,
     )
     source = f"{folder.address}/zarr.json, 'asem'"
     own = attributes.get("asem", {}) if driver == "zarr3" else {}
@@ -109,19 +109,21 @@ def _open_local_folder(
     """Open a local image of 0.5 with the axes (z, y, x)."""
     if channel is not None:
         select_channel([0], _channel_names(attributes["ome"]), channel, str(folder.address))
-    image = _open_local_image(ngff.read_image_metadata(folder.address.path))
+    image = _open_local_image(folder, ngff.read_image_metadata(folder.address.path))
     dtype = image.levels[0].array.dtype
     values = read_label_values(folder.address, dtype, [attributes])
     stated = find_kind(folder.address, dtype, [attributes]) if values else None
     return replace(image, label_values=values, kind=image.kind or stated)
 
 
-def _open_local_image(metadata: ngff.ImageMetadata) -> SourceImage:
+def _open_local_image(folder: FolderMetadata, metadata: ngff.ImageMetadata) -> SourceImage:
     """Open an image as asem writes it: its files are checked, and it may have asem's metadata."""
-    levels = _make_levels(ngff.open_levels(metadata), metadata.ome.multiscales[0], ["z", "y", "x"])
+    multiscale = metadata.ome.multiscales[0]
+    levels = _make_levels(ngff.open_levels(metadata), multiscale, ["z", "y", "x"])
     address = Address(str(metadata.path))
     kind: VolumeKind | None = "labels" if metadata.kind == "labels" else None
-    image = SourceImage(address, NAME, levels, metadata.identity, kind=kind)
+    identity = _identify(folder, multiscale)
+    image = SourceImage(address, NAME, levels, identity, kind=kind, is_label_image=kind is not None)
     return _with_asem_metadata(image, metadata.asem_metadata)
 
 
@@ -131,11 +133,22 @@ def _with_asem_metadata(image: SourceImage, own: ngff.AsemMetadata) -> SourceIma
         image,
         identity=own.uuid or image.identity,
         kind=own.kind or image.kind,
+        is_label_image=own.kind == "labels" if own.kind else image.is_label_image,
         stated_grid=own.original,
         window=own.window,
         padding=own.padding,
         made_by=own.made_by,
     )
+
+
+def _identify(
+    folder: FolderMetadata, multiscale: Multiscale, arrays: Sequence[ChunkedArray] = ()
+) -> str:
+    """Return an identity of the group and all its arrays; `arrays`: opened, if it is remote."""
+    document = ".zarray" if isinstance(multiscale, v04.Multiscale) else "zarr.json"
+    paths = [f"{dataset.path}/{document}" for dataset in multiscale.datasets]
+    metadata: list[Any] = [array.metadata for array in arrays] or [None] * len(paths)
+    return folder.identity(dict(zip(paths, metadata, strict=True)))
 
 
 def _make_levels(
@@ -195,7 +208,7 @@ def _channel_names(metadata: dict[str, Any]) -> list[str]:
 
 def _open_level(
     address: Address, driver: str, axes: list[str], names: list[str], channel: str | None
-) -> Any:
+) -> ChunkedArray:
     """Open the array of one level; select its channel and drop time."""
     store = open_store(address, driver)
     if store.rank != len(axes):
@@ -210,7 +223,7 @@ def _placement(
 ) -> tuple[Any, NmZYX | None]:
     """Return voxel size and offset of a level, nm; None where an axis has no unit of length."""
     order = [axes.index(name) for name in "zyx"]
-    units = [NGFF_UNITS_NM.get(getattr(multiscale.axes[i], "unit", None) or "") for i in order]
+    units = [unit_nm(getattr(multiscale.axes[i], "unit", None)) for i in order]
     size, offset = np.ones(len(axes)), np.zeros(len(axes))
     with np.errstate(all="ignore"):  # `Volume` raises where a value is not finite
         for step in (*transformations, *(multiscale.coordinateTransformations or ())):

@@ -5,11 +5,10 @@ from pathlib import Path
 from asem.provenance import identify_files
 from asem.volume.address import Address
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
-from asem.volume.png_planes import PNG_SUFFIXES, open_png
+from asem.volume.png_planes import open_png
 from asem.volume.volume import VolumeKind
 
 NAME = "PNG"
-SUFFIXES = PNG_SUFFIXES
 
 
 def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:
@@ -18,10 +17,8 @@ def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> So
     Raises
     ------
     ValueError
-        As `asem.volume.png_planes.open_png` raises; or inversion is requested.
+        As `asem.volume.png_planes.open_png` raises.
     """
-    if options.invert is not None:
-        raise ValueError(f"{path} is PNG; --invert is for TIFF")
     stack = open_png(path, as_labels=kind == "labels", channel=options.channel)
     identity = identify_files(path, [plane.path for plane in stack.planes])
     return SourceImage(Address(str(path)), NAME, (SourceLevel(stack, stack.voxel_size),), identity)

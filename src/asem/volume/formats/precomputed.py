@@ -62,7 +62,7 @@ def open_folder(
     folder
         The folder of ``info``.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; ``type`` of the volume states it.
 
@@ -72,8 +72,6 @@ def open_folder(
         ``info`` is invalid or describes meshes, skeletons or annotations; or there are several
         channels and none is selected.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
     info = folder.get("info")
     _check_is_volume(info, folder.address)
     placements = [_placement(scale, folder.address) for scale in info["scales"]]

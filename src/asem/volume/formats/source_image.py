@@ -45,11 +45,15 @@ class SourceLevel:
         nm along (z, y, x); None where the source states none.
     offset_nm
         World position of the centre of voxel (0, 0, 0), nm; None: not stated.
+    is_offset_assumed
+        Whether `offset_nm` is the convention of the format for an offset that is not stated;
+        another one may then be given.
     """
 
     array: ArrayLike
     voxel_size: StatedVoxelSize
     offset_nm: NmZYX | None = None
+    is_offset_assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,9 @@ class SourceImage:
     label_values
         Values of background and unlabelled voxels in labels; None: not stated. The arrays of
         `levels` hold these values as they are stored.
+    is_label_image
+        Whether OME-NGFF's or asem's metadata state labels, in which the largest value of the dtype
+        means unlabelled; False where the kind is inferred from the path or from other attributes.
     """
 
     address: Address
@@ -106,6 +113,7 @@ class SourceImage:
     padding: tuple[float, ...] = ()
     made_by: dict[str, Any] | None = None
     label_values: LabelValues | None = None
+    is_label_image: bool = False
 
     def select_level(self, number: int | None) -> Self:
         """Return the image without the levels that are finer than `number`.

@@ -74,8 +74,6 @@ def read_document(address: Address) -> dict[str, Any] | None:
     content = read_bytes(address)
     if content is None or (address.is_remote and content.lstrip()[:1] == b"<"):
         return None
-    if len(content) > MAX_JSON_BYTES:
-        raise ValueError(f"{address} has {len(content)} bytes; at most {MAX_JSON_BYTES} are read")
     document = parse_json(content, source=str(address))
     if not isinstance(document, dict):
         raise ValueError(f"{address} is not a JSON object")
@@ -100,19 +98,13 @@ def read_bytes(address: Address) -> bytes | None:
     ------
     OSError
         It cannot be read.
+    ValueError
+        It has more than `MAX_JSON_BYTES`.
     """
-    if not address.is_remote:
-        return _read_local(address)
-    base, key = address.parent(), address.location.rpartition("/")[2]
-    try:
-        result = _open_kvstore(_store_key(base)).read(key).result(timeout=READ_SECONDS)
-    except ValueError as error:
-        raise translate_error(error, address) from error
-    except TimeoutError as error:
-        raise OSError(
-            f"{address}: the server does not send it within {READ_SECONDS:g} s"
-        ) from error
-    return bytes(result.value) if result.state == "value" else None
+    content = _read_remote(address) if address.is_remote else _read_local(address)
+    if content is not None and len(content) > MAX_JSON_BYTES:
+        raise _too_large(address)
+    return content
 
 
 def open_store(address: Address, driver: str, **spec: Any) -> Any:
@@ -193,7 +185,47 @@ def digest_documents(address: Address, documents: list[Any]) -> str:
     return f"{address} (metadata {hashlib.sha256(content).hexdigest()[:16]})"
 
 
+def _too_large(address: Address) -> ValueError:
+    return ValueError(f"{address} is too large; at most {MAX_JSON_BYTES} bytes are read")
+
+
+def _read_remote(address: Address) -> bytes | None:
+    """Read an object; one byte after the limit is requested first, which must not exist."""
+    base, key = address.parent(), address.location.rpartition("/")[2]
+    try:
+        store = _open_kvstore(_store_key(base))
+        state = _find_state(store, key)
+        result = store.read(key).result(timeout=READ_SECONDS) if state == "small" else None
+    except ValueError as error:
+        raise translate_error(error, address) from error
+    except TimeoutError as error:
+        raise OSError(
+            f"{address}: the server does not send it within {READ_SECONDS:g} s"
+        ) from error
+    if state == "large":
+        raise _too_large(address)
+    return bytes(result.value) if result is not None and result.state == "value" else None
+
+
+def _find_state(store: Any, key: str) -> str:
+    """Return whether an object is ``"missing"``, ``"small"`` or ``"large"``.
+
+    tensorstore fails where an object ends within a range, so that the limit cannot be one. A server
+    that ignores ranges sends the whole object.
+    """
+    last = slice(MAX_JSON_BYTES, MAX_JSON_BYTES + 1)
+    try:
+        state: str = store.read(key, byte_range=last).result(timeout=READ_SECONDS).state
+    except ValueError as error:
+        if re.match("OUT_OF_RANGE|FAILED_PRECONDITION", str(error)):
+            return "small"
+        raise
+    return "large" if state == "value" else state
+
+
 def _read_local(address: Address) -> bytes | None:
+    if address.path.is_dir():
+        return None
     try:
         with open_regular_file(address.path) as file:
             return file.read(MAX_JSON_BYTES + 1)

@@ -10,7 +10,6 @@ from asem.volume.tiff_stack import TiffOptions
 from asem.volume.volume import VolumeKind
 
 NAME = "TIFF"
-SUFFIXES = tiff_sources.TIFF_SUFFIXES
 
 
 def open_path(path: Path, options: SourceOptions, kind: VolumeKind | None) -> SourceImage:

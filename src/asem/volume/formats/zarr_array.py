@@ -20,22 +20,18 @@ from asem.volume.address import Address
 from asem.volume.formats import ome_zarr
 from asem.volume.formats.array_placement import (
     Placement,
-    corner_to_centre,
     name_axes,
-    place_axes,
+    place_by_funlib,
     place_by_transform,
-    read_numbers,
-    read_voxel_size,
     select_volume,
 )
 from asem.volume.formats.folder import FolderMetadata, read_folder
 from asem.volume.formats.label_attributes import find_kind, read_label_values
-from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
+from asem.volume.formats.source_image import SourceImage, SourceOptions
 from asem.volume.formats.stores import open_store
 from asem.volume.volume import VolumeKind
 
 NAME = "Zarr"
-VOXEL_SIZE_KEYS = ("voxel_size", "resolution")
 AXIS_NAME_KEYS = ("axis_names", "_ARRAY_DIMENSIONS")
 GROUPS_ABOVE = 2
 """Groups above an array in which the image of a level is searched."""
@@ -56,7 +52,7 @@ def open_folder(
     folder
         Of the array.
     options
-        Channel; inversion is not allowed.
+        Channel.
     kind
         Requested kind; the attributes may state another.
 
@@ -65,12 +61,10 @@ def open_folder(
     ValueError
         The metadata is invalid, the codec is unknown, or the array is not a volume.
     """
-    if options.invert is not None:
-        raise ValueError(f"{folder.address} is {NAME}; --invert is for TIFF")
-    if image := _open_level_of_image(folder.address, options, kind):
+    driver = _find_driver(folder)
+    if image := _open_level_of_image(folder.address, driver, options, kind):
         return image
     _check_finished(folder.address)
-    driver = _find_driver(folder)
     store = open_store(folder.address, driver)
     attributes = _read_attributes(folder, driver)
     axes = name_axes(_listed_axes(folder, attributes), store.shape, folder.address)
@@ -79,7 +73,7 @@ def open_folder(
     return SourceImage(
         folder.address,
         NAME,
-        (SourceLevel(array, placement.voxel_size, placement.offset_nm),),
+        (placement.make_level(array),),
         folder.identity(),
         kind=find_kind(folder.address, array.dtype, [attributes]),
         label_values=read_label_values(folder.address, array.dtype, [attributes]),
@@ -94,17 +88,21 @@ def _find_driver(folder: FolderMetadata) -> str:
 
 
 def _open_level_of_image(
-    address: Address, options: SourceOptions, kind: VolumeKind | None
+    address: Address, driver: str, options: SourceOptions, kind: VolumeKind | None
 ) -> SourceImage | None:
-    """Open an array as the level of an OME-NGFF image; None where it is none."""
+    """Open an array as the level of an OME-NGFF image; None where it is none.
+
+    A group above that cannot be read is no image: it may be another program's, or denied.
+    """
     above, path = address, ""
+    document = "zarr.json" if driver == "zarr3" else ".zattrs"
     for _ in range(GROUPS_ABOVE):
         path = f"{above.name}/{path}" if path else above.name
         above = above.parent()
         try:
-            group = read_folder(above)
-        except PermissionError:
-            return None
+            group = read_folder(above, [document])
+        except (PermissionError, ValueError):
+            continue
         if ome_zarr.is_format(group):
             number = ome_zarr.find_level(group, path)
             if number is None:
@@ -141,12 +139,4 @@ def _place(attributes: dict[str, Any], axes: Sequence[str], address: Address) ->
     transform = attributes.get("transform")
     if isinstance(transform, dict):
         return place_by_transform(transform, axes, address)
-    for key in VOXEL_SIZE_KEYS:
-        size, units = read_voxel_size(attributes, key, address)
-        if size:
-            break
-    else:
-        return Placement()
-    names = axes if len(size) == len(axes) else [name for name in axes if name in "zyx"]
-    corner = read_numbers(attributes, "offset", address) or [0.0] * len(size)
-    return place_axes(names, size, corner_to_centre(corner, size), units, address)
+    return place_by_funlib(attributes, axes, address)
