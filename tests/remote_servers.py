@@ -28,6 +28,8 @@ class FileServer:
         Number of requests that fail with status 500 before it works.
     hangs
         Whether it never answers.
+    page
+        Answer, with status 200, where there is no file; None: status 404.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class FileServer:
     status: int | None = None
     failures: int = 0
     hangs: bool = False
+    page: bytes | None = None
     url: str = ""
     requests: list[str] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
@@ -51,6 +54,13 @@ class FileServer:
             handler.send_error(500)
             return
         file = self.folder / handler.path.partition("?")[0].lstrip("/")
+        if not self.status and not file.is_file() and self.page is not None:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(self.page)))
+            handler.end_headers()
+            if handler.command == "GET":
+                handler.wfile.write(self.page)
+            return
         if self.status or not file.is_file():
             handler.send_error(self.status or 404)
             return

@@ -38,6 +38,17 @@ def test_a_file_is_found_by_its_whole_name(tmp_path, monkeypatch):
     assert Address.parse("other#2") == Address("other", "", 2)
 
 
+def test_an_empty_address_is_not_this_folder():
+    with pytest.raises(ValueError, match=r"the address is empty; give a path or a URL, \. for"):
+        Address.parse("")
+    assert Address.parse(".") == Address(".")
+
+
+def test_below_the_root():
+    assert Address("/").join("data", "raw") == Address("/data/raw")
+    assert Address("/").join() == Address("/")
+
+
 def test_the_path_of_a_url_is_decoded_once():
     """Encoded characters are of the name of a file; they state no level and no dataset."""
     for text, location in {

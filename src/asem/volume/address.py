@@ -66,11 +66,13 @@ class Address:
         Raises
         ------
         ValueError
-            The scheme is not allowed, the bucket or host is missing, the URL contains
+            It is empty, the scheme is not allowed, the bucket or host is missing, the URL contains
             credentials or a query, which the message does not repeat, or it has one slash.
         """
         if isinstance(text, Address):
             return text
+        if text == "":
+            raise ValueError("the address is empty; give a path or a URL, . for this folder")
         scheme = _SCHEME.match(text) if isinstance(text, str) else None
         if scheme is None and _exists(text):
             return cls(str(Path(text)))
@@ -137,8 +139,7 @@ class Address:
         for part in parts:
             if part.startswith("/") or ".." in part.split("/"):
                 raise ValueError(f"{self} names {shorten(part)}, which is not a path below it")
-        below = "/".join((self.location.rstrip("/") or "/", *parts))
-        return Address(below)
+        return Address("/".join((self.location.rstrip("/"), *parts)) or "/")
 
     def parent(self) -> "Address":
         """Return the address of the folder that contains this one; of the root: itself."""

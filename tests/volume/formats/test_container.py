@@ -95,6 +95,14 @@ def test_what_cannot_be_an_image_is_not_listed(tmp_path, voxels):
     assert find_images(tmp_path) == [Address(f"{tmp_path}/{name}") for name in ("good", "link")]
 
 
+def test_a_pipe_behind_links_is_not_opened(tmp_path):
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe/zarr.json")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/back").symlink_to(tmp_path)
+    assert f"{tmp_path}/links is no OME-NGFF 0.5 image" in message(tmp_path / "links")
+
+
 def test_a_list_that_ends_at_a_limit(tmp_path, voxels, monkeypatch, caplog):
     for number in range(4):
         write_zarr(tmp_path / f"{number}", voxels)

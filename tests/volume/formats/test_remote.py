@@ -4,7 +4,9 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import zarr
 
 from asem.cli import main
 from asem.volume.address import Address
-from asem.volume.formats import stores
+from asem.volume.formats import listing, stores
 from asem.volume.formats.detect import open_source_image
 from asem.volume.formats.listing import list_entries
 from asem.volume.replaced_inputs import check_not_replaced
@@ -255,6 +257,25 @@ def test_a_failure_while_reading(web):
         array[:, :, :]
 
 
+@pytest.mark.parametrize("path", ["cell.n5/em/s0", "zarr2.zarr/volumes/raw", "v05.zarr"])
+def test_a_page_in_html_instead_of_what_is_missing(web, voxels, path):
+    """Web applications answer with their start page, and status 200, to each path."""
+    web.page = b"\n<!DOCTYPE html><html>Welcome</html>"
+    check_image(f"{web.url}/{path}", voxels, PATHS[path])
+    fails(f"{web.url}/nothing.zarr", f"there is no image at {web.url}/nothing.zarr")
+
+
+def test_a_redirection(web):
+    web.status = 302
+    fails(f"{web.url}/v05.zarr", "the server redirects; give the address that a browser shows")
+
+
+def test_a_document_without_end(web, monkeypatch):
+    monkeypatch.setattr(stores, "READ_SECONDS", 0.2)
+    web.hangs = True
+    fails(f"{web.url}/v05.zarr", "the server does not send it within 0.2 s")
+
+
 def test_no_server(quick_retries):
     fails("http://127.0.0.1:9/a.zarr", "the server cannot be reached")
 
@@ -365,6 +386,42 @@ def test_info_lists_a_container_in_a_bucket(s3, capsys):
     out = capsys.readouterr().out
     assert f"{s3}/cell.n5/em" in out
     assert "N5, 40 x 36 x 33 voxels, 5.24 x 4 x 4 nm, uint16" in out
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 200 " + b"x" * 70_000])
+def test_a_list_that_is_no_http(web, monkeypatch, answer):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+    missing = type(web).respond
+
+    def respond(state, handler):
+        if "list-type" in handler.path:
+            handler.wfile.write(answer)
+        else:
+            missing(state, handler)
+
+    monkeypatch.setattr(type(web), "respond", respond)
+    fails("s3://microscopy/nothing", "there is no image at s3://microscopy/nothing")
+
+
+def test_a_list_that_is_sent_byte_by_byte(web, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+    monkeypatch.setattr(listing, "TIMEOUT_S", 0.5)
+
+    def respond(state, handler):
+        if "list-type" not in handler.path:
+            handler.send_error(404)
+            return
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(100):
+                handler.wfile.write(b" ")
+                time.sleep(0.1)
+
+    monkeypatch.setattr(type(web), "respond", respond)
+    start = time.monotonic()
+    assert list_entries(Address.parse("s3://microscopy/nothing")) == ([], True)
+    assert time.monotonic() - start < 8
 
 
 def test_a_container_is_listed_with_credentials(s3, monkeypatch):

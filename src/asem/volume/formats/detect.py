@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from asem.volume import ngff
 from asem.volume.address import Address
 from asem.volume.formats import n5, ome_zarr, precomputed, zarr_array
 from asem.volume.formats.container import (
@@ -223,7 +222,7 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
     if message := _describe_container(folder):
         raise ValueError(message)
     if not address.is_remote:
-        raise ValueError(ngff.describe_non_image(address.path))
+        raise ValueError(_describe_non_image(address.path))
     if not folder.documents:
         raise FileNotFoundError(f"there is no image at {address}")
     found = ", ".join(folder.documents)
@@ -232,6 +231,12 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
 
 def _find_folder_format(folder: FolderMetadata) -> ModuleType | None:
     return next((module for module in FOLDER_FORMATS if module.is_format(folder)), None)
+
+
+def _describe_non_image(path: Path) -> str:
+    if (path / UNFINISHED).exists():
+        return f"{path} is unfinished; run the same command again to resume"
+    return f"{path} is no OME-NGFF 0.5 image and holds no TIFF plane (*.tif, *.tiff)"
 
 
 def _describe_container(folder: FolderMetadata) -> str:

@@ -3,7 +3,10 @@
 import html
 import os
 import re
+import time
+from http.client import HTTPException
 from itertools import islice
+from typing import IO
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urlencode
 from urllib.request import urlopen
@@ -17,6 +20,7 @@ MAX_ENTRIES = 1000
 MAX_READ_ENTRIES = 100_000
 """Names in a local folder that are read to sort them."""
 MAX_PAGE_BYTES = 2**22
+PART_BYTES = 2**16
 TIMEOUT_S = 10.0
 _HIDDEN = re.compile(r"\.|.*[\x00-\x1f\x7f\ud800-\udfff]", flags=re.DOTALL)
 """Names that are not listed: hidden, of several lines, or not UTF-8."""
@@ -53,6 +57,17 @@ def _list_remote(address: Address) -> list[str]:
     return []
 
 
+def _read_page(response: IO[bytes]) -> bytes:
+    """Read for a limited time: a server may send a page byte by byte, without end."""
+    end, page = time.monotonic() + TIMEOUT_S, b""
+    while len(page) < MAX_PAGE_BYTES and time.monotonic() < end:
+        part = response.read1(PART_BYTES)  # type: ignore[attr-defined]
+        if not part:
+            break
+        page += part
+    return page
+
+
 def _list_s3(address: Address) -> list[str]:
     bucket, _, path = address.location.partition("://")[2].partition("/")
     prefix = f"{path}/" if path else ""
@@ -60,8 +75,8 @@ def _list_s3(address: Address) -> list[str]:
     url = f"{s3_endpoint(bucket)}/?{urlencode(query, quote_via=quote)}"
     try:
         with urlopen(url, timeout=TIMEOUT_S) as response:
-            page = response.read(MAX_PAGE_BYTES).decode(errors="replace")
-    except (URLError, OSError, ValueError):
+            page = _read_page(response).decode(errors="replace")
+    except (URLError, HTTPException, OSError, ValueError):
         return []
     found = (unquote(html.unescape(match)) for match in _PREFIX.findall(page))
     names = (one.removeprefix(prefix).rstrip("/") for one in found)

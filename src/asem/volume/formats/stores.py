@@ -34,12 +34,15 @@ for _name, _value in CURL_LIMITS.items():
     os.environ.setdefault(_name, _value)
 RETRIES = {"max_retries": 4, "initial_delay": "500ms", "max_delay": "8s"}
 """Repetition of requests that failed for a temporary reason."""
+READ_SECONDS = 90.0
+"""Time for a whole document, with repetitions; a server may send it byte by byte, without end."""
 MAX_REASON_CHARACTERS = 300
 """Characters of a message of tensorstore that are repeated."""
 LOCAL_REASONS = ((r"PERMISSION_DENIED", "access is denied"),)
 REMOTE_REASONS = (
     (r"HTTP code 401", "access is denied (HTTP 401)"),
     (r"PERMISSION_DENIED|HTTP code 403|AccessDenied", "access is denied (HTTP 403)"),
+    (r"HTTP code 3\d\d", "the server redirects; give the address that a browser shows then"),
     (r"UNAUTHENTICATED", "access needs credentials"),
     (r"timed? ?out|DEADLINE_EXCEEDED", "the server does not answer in time"),
     (r"Could not (resolve|connect)", "the server cannot be reached"),
@@ -59,6 +62,8 @@ REMOTE_REASONS = (
 def read_document(address: Address) -> dict[str, Any] | None:
     """Read a JSON object; return None where nothing exists at the address.
 
+    Many web servers answer with a page in HTML, and status 200, where nothing exists.
+
     Raises
     ------
     OSError
@@ -67,7 +72,7 @@ def read_document(address: Address) -> dict[str, Any] | None:
         It is not JSON, not an object, nested too deeply or too large.
     """
     content = read_bytes(address)
-    if content is None:
+    if content is None or (address.is_remote and content.lstrip()[:1] == b"<"):
         return None
     document = parse_json(content, source=str(address))
     if not isinstance(document, dict):
@@ -190,9 +195,13 @@ def _read_remote(address: Address) -> bytes | None:
     try:
         store = _open_kvstore(_store_key(base))
         state = _find_state(store, key)
-        result = store.read(key).result() if state == "small" else None
+        result = store.read(key).result(timeout=READ_SECONDS) if state == "small" else None
     except ValueError as error:
         raise translate_error(error, address) from error
+    except TimeoutError as error:
+        raise OSError(
+            f"{address}: the server does not send it within {READ_SECONDS:g} s"
+        ) from error
     if state == "large":
         raise _too_large(address)
     return bytes(result.value) if result is not None and result.state == "value" else None
@@ -206,7 +215,7 @@ def _find_state(store: Any, key: str) -> str:
     """
     last = slice(MAX_JSON_BYTES, MAX_JSON_BYTES + 1)
     try:
-        state: str = store.read(key, byte_range=last).result().state
+        state: str = store.read(key, byte_range=last).result(timeout=READ_SECONDS).state
     except ValueError as error:
         if re.match("OUT_OF_RANGE|FAILED_PRECONDITION", str(error)):
             return "small"
