@@ -118,9 +118,9 @@ def asem(tmp_path_factory):
 def demo(asem, tmp_path_factory):
     """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py).
 
-    A third of the usual iterations, since the training takes most of the time.
+    Half of the usual iterations, since the training takes most of the time.
     """
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    done = asem("demo", folder, "--iterations", "100")
+    done = asem("demo", folder, "--iterations", "150")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

@@ -41,7 +41,7 @@ def demo(
     directory
         Folder to create; report.html in it shows the result.
     iterations
-        Iterations of the training; 100 check an installation in a third of the time.
+        Iterations of the training; 150 check an installation in half of the time.
     overwrite
         Replace the demo in DIRECTORY.
     """
