@@ -24,6 +24,7 @@ from suite import (
     pytest_make_collect_report,
     pytest_runtest_makereport,
     pytest_runtest_setup,
+    pytest_sessionstart,
     pytest_xdist_make_scheduler,
 )
 
@@ -37,6 +38,7 @@ __all__ = [  # hooks
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_sessionstart",
     "pytest_xdist_make_scheduler",
 ]
 

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import signal
 from collections import OrderedDict
 
 import pytest
@@ -74,6 +75,14 @@ def pytest_collection_modifyitems(items):
     """Begin with what takes longest, so that no worker is left with it at the end."""
     first = {name: number for number, name in enumerate([DEMO, *SLOW])}
     items.sort(key=lambda item: first.get(scope_of(item.nodeid), len(first)))
+
+
+def pytest_sessionstart():
+    """Restore the signals that a shell's `nohup` or `&` has set to be ignored; tests send them."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            is_ctrl_c = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
 
 
 def pytest_collection_finish():
