@@ -470,4 +470,5 @@ def test_damaged_files(tmp_path, voxels, quick_retries):
 
 
 def test_client_of_the_fixture_is_local(bucket):
-    assert make_client(bucket).list_buckets()["Buckets"][0]["Name"] == "microscopy"
+    names = {one["Name"] for one in make_client(bucket).list_buckets()["Buckets"]}
+    assert "microscopy" in names  # the server has those of other tests, too
