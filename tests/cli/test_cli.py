@@ -132,7 +132,7 @@ def test_help_and_version(asem):
         (["predict", "a", "b", "c", "--roi", "0:9", ":", "5:"], ["commas, --roi 0:9,:,5:"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:9,:,:"], ["leaves the volume"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--roi", "0:x,:,:"], ["is no ROI"]),
-        (["import", "{empty}", "{tmp}/a", *SIZE], ["holds no TIFF plane"]),
+        (["import", "{empty}", "{tmp}/a", *SIZE], ["is no image in a format"]),
         (["import", "{planes}", "{tmp}/a", "--voxel-size", "nan"], ["--voxel-size nan"]),
         (["import", "{planes}", "{tmp}/a", *SIZE, "--offset-nm", "-inf"], ["--offset-nm -inf"]),
         (["demo", "{planes}"], ["exists already"]),

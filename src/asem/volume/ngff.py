@@ -36,6 +36,8 @@ from asem.volume.zarr_arrays import DTYPES, ZarrArray, open_array
 
 NGFF_UNITS = ("angstrom", "nanometer", "micrometer", "millimeter")
 """Units of axes that can be read."""
+UNFINISHED = Path(".asem", "journal.jsonl")
+"""File of an output that is not finished."""
 GROUP_LOCK_NAME = ".asem.lock"
 """Lock file in a group while its metadata is updated."""
 MAX_LIST_ENTRIES, MAX_PADDING_VALUES = 256, 256
@@ -297,17 +299,10 @@ def check_list_lengths(metadata: Any, path: object) -> None:
 
 
 def describe_non_image(path: Path) -> str:
-    """Return what `path` is instead of an image, for a message."""
-    if (path / ".asem" / "journal.jsonl").exists():
+    """Return what a path is instead of an image, for a message."""
+    if (path / UNFINISHED).exists():
         return f"{path} is unfinished; run the same command again to resume"
-    # Images are one level down (raw), two (labels/mito) or three (predictions/run/probability).
-    patterns = (f"{'*/' * depth}zarr.json" for depth in (1, 2, 3))
-    groups = [file.parent for pattern in patterns for file in path.glob(pattern)]
-    images = sorted(str(group) for group in groups if is_image(group))
-    if images:
-        names = ", ".join(images[:5]) + (", ..." if len(images) > 5 else "")
-        return f"{path} is a container; name one of its images: {names}"
-    return f"{path} is no OME-NGFF 0.5 image and holds no TIFF plane (*.tif, *.tiff)"
+    return f"{path} is no image in a format that asem reads (docs/formats.md)"
 
 
 def _unit_nm(unit: str | None, path: Path) -> float:

@@ -33,16 +33,10 @@ def check_not_replaced(volumes: Iterable[Volume | None]) -> None:
 
 
 def _is_replaced(volume: Volume) -> bool:
-    address = Address.parse(volume.name)
+    address, options = Address.parse(volume.name), SourceOptions(channel=volume.channel)
     try:
-        return not is_of_planes(address) and _read_identity(address, volume) != volume.identity
+        if is_of_planes(address):
+            return False
+        return open_source_image(address, options, volume.kind).identity != volume.identity
     except (OSError, ValueError):
         return True
-
-
-def _read_identity(address: Address, volume: Volume) -> str:
-    try:
-        return open_source_image(address, kind=volume.kind).identity
-    except ValueError:  # several channels, on which the identity does not depend
-        first = SourceOptions(channel="0")
-        return open_source_image(address, first, volume.kind).identity

@@ -183,7 +183,7 @@ def open_source(
         voxel_size=voxel_size,
         offset_nm=offset_nm,
         kind=kind,
-        override=options.voxel_size_override,
+        options=options,
     )
 
 
@@ -193,7 +193,7 @@ def make_source_volume(
     voxel_size: NmZYX | None = None,
     offset_nm: NmZYX | None = None,
     kind: VolumeKind | None = None,
-    override: bool = False,
+    options: SourceOptions = DEFAULT_SOURCE_OPTIONS,
 ) -> Volume:
     """Return the volume of an opened image; parameters and errors as those of `open_source`.
 
@@ -201,22 +201,23 @@ def make_source_volume(
     ----------
     image
         Its address is the one that was given.
-    voxel_size, offset_nm, kind
+    voxel_size, offset_nm, kind, options
         As given.
-    override
-        Whether `voxel_size` replaces a different one in the source.
     """
     level, name = image.levels[0], str(image.address)
     states_offset = level.offset_nm is not None and not level.is_offset_assumed
     if states_offset and offset_nm is not None:
         raise ValueError(f"{name} states its own offset; give none")
-    size = resolve_voxel_size(name, level.voxel_size, voxel_size, override=override)
+    size = resolve_voxel_size(
+        name, level.voxel_size, voxel_size, override=options.voxel_size_override
+    )
     stated = per_axis(lambda own, given: given if own is None else own, level.voxel_size, size)
     resolved_kind = kind or image.kind or "image"
     view = view_as_image(level.array)  # `asem import` converts ids itself
     if resolved_kind == "labels" and image.label_values is not None:
         view = _view_as_labels(image, name)
     volume = _make_volume(image, stated, resolved_kind, view, offset_nm=offset_nm)
+    volume = replace(volume, channel=options.channel)
     if not same_voxel_size(size, stated):
         volume = with_voxel_size(volume, size)
     warn_about_voxel_size(size, name)

@@ -98,6 +98,8 @@ class Volume:
         Grey values of padding, as around planes that were shifted for alignment.
     identity
         Identity of the content: a UUID, or path, size and mtime.
+    channel
+        Number or name of the channel of a source with several.
     name
         Name in messages, usually the path.
     """
@@ -110,6 +112,7 @@ class Volume:
     window: tuple[float, float] | None = None
     padding: tuple[float, ...] = ()
     identity: str = ""
+    channel: str | None = None
     name: str = "volume"
 
     def __post_init__(self) -> None:

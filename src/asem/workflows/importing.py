@@ -120,7 +120,7 @@ def import_volume(
         voxel_size=voxel_size,
         offset_nm=offset_nm,
         kind=kind,
-        override=options.source_options.voxel_size_override,
+        options=options.source_options,
     )
     part = parse_roi(roi, volume.shape) if roi else volume.roi
     dtype, counts, unlabelled = volume.dtype, None, options.unlabelled

@@ -63,6 +63,10 @@ def test_setups_and_time_points(tmp_path, levels):
     assert main(["import", str(path), str(tmp_path / "out"), "--channel", "1"]) == 0
     volume = ngff.open_image(tmp_path / "out")
     assert (volume.read(volume.roi) == levels[0] + 1).all()
+    with h5py.File(path, "a") as file:  # the first that is left is no channel 0
+        del file["t00000/s00"], file["s00"]
+    words = ["import", str(path), str(tmp_path / "again"), "--channel", "1"]
+    assert main(words) == 0
     write(path, levels, times=2)
     with pytest.raises(ValueError, match=r"a.h5 is a time series of 2 points; save one of them"):
         open_level(path)

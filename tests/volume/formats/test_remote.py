@@ -22,7 +22,7 @@ from asem.volume.sources import open_volume
 from asem.workflows.container import find_images
 from asem.workflows.describe import describe_volume
 from chunked import add_attributes, write_n5, write_zarr
-from remote_servers import make_client, serve_files, serve_s3, upload
+from remote_servers import serve_files, serve_s3, upload
 
 TRANSFORM = {
     "axes": ["z", "y", "x"], "units": ["nm"] * 3, "scale": [5.24, 4.0, 4.0],
@@ -467,8 +467,3 @@ def test_damaged_files(tmp_path, voxels, quick_retries):
         with pytest.raises(ValueError, match=r"/a cannot be read: ") as error:
             array[:8, :8, :8]
         assert "\n" not in str(error.value)
-
-
-def test_client_of_the_fixture_is_local(bucket):
-    names = {one["Name"] for one in make_client(bucket).list_buckets()["Buckets"]}
-    assert "microscopy" in names  # the server has those of other tests, too

@@ -21,6 +21,7 @@ from asem.volume.address import Address
 from asem.volume.formats.folder import DOCUMENT_NAMES, FolderMetadata
 from asem.volume.formats.listing import list_entries
 from asem.volume.formats.stores import read_optional_document
+from asem.volume.ngff import UNFINISHED
 
 MAX_DEPTH, MAX_FOLDERS, MAX_SECONDS = 5, 1000, 20.0
 """Limits of a search: folders below the container, folders read, and time."""
@@ -32,8 +33,6 @@ MAX_PATH_CHARACTERS = 1000
 """Longest path in consolidated metadata."""
 CONSOLIDATED = ".zmetadata"
 """Document of Zarr 2 with the metadata of all groups and arrays below."""
-UNFINISHED = Path(".asem", "journal.jsonl")
-"""File of an output that is not finished."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -153,7 +152,7 @@ def _is_unfinished(path: Path | None) -> bool:
 
 def _list_consolidated(folder: FolderMetadata) -> list[str]:
     """Return the paths of images in consolidated metadata of Zarr; empty where there are none."""
-    if not folder.address.is_remote:  # the folders are the truth
+    if not folder.address.is_remote:  # its folders are searched
         return []
     consolidated = folder.get("zarr.json").get("consolidated_metadata")
     if isinstance(consolidated, dict):

@@ -12,10 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from asem.volume import ngff
 from asem.volume.address import Address
 from asem.volume.formats import n5, ome_zarr, precomputed, zarr_array
 from asem.volume.formats.container import (
-    UNFINISHED,
     ImageList,
     describe_container,
     list_images,
@@ -166,7 +166,7 @@ def _is_image(address: Address) -> bool:
 
 def _is_container(path: Path) -> bool:
     """Return whether a path is a folder, and no unfinished output."""
-    return path.is_dir() and not (path / UNFINISHED).exists()
+    return path.is_dir() and not (path / ngff.UNFINISHED).exists()
 
 
 def _find_file_format(path: Path) -> FileFormat | None:
@@ -219,10 +219,12 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
         _check_inversion(folder.address, module.NAME, options)
         image: SourceImage = module.open_folder(folder, options, kind)
         return image
-    if message := _describe_container(folder):
+    path = address.local_path
+    is_searched = path is None or _is_container(path)
+    if is_searched and (message := describe_container(folder, _is_image)):
         raise ValueError(message)
-    if not address.is_remote:
-        raise ValueError(_describe_non_image(address.path))
+    if path is not None:
+        raise ValueError(ngff.describe_non_image(path))
     if not folder.documents:
         raise FileNotFoundError(f"there is no image at {address}")
     found = ", ".join(folder.documents)
@@ -231,19 +233,3 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
 
 def _find_folder_format(folder: FolderMetadata) -> ModuleType | None:
     return next((module for module in FOLDER_FORMATS if module.is_format(folder)), None)
-
-
-def _describe_non_image(path: Path) -> str:
-    if (path / UNFINISHED).exists():
-        return f"{path} is unfinished; run the same command again to resume"
-    return f"{path} is no OME-NGFF 0.5 image and holds no TIFF plane (*.tif, *.tiff)"
-
-
-def _describe_container(folder: FolderMetadata) -> str:
-    """Return a message about the images in a folder; empty where none are found."""
-    path = folder.address.local_path
-    return (
-        ""
-        if path is not None and not _is_container(path)
-        else (describe_container(folder, _is_image))
-    )
