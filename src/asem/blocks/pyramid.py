@@ -9,11 +9,12 @@ import numpy as np
 
 from asem.blocks.executors import BlockFunction
 from asem.volume.block_grid import split_into_blocks
+from asem.volume.chunk_limits import CHUNK
 from asem.volume.downsample import downsample
 from asem.volume.pyramid_levels import PyramidLevel
 from asem.volume.roi import Roi, negate, per_axis
 from asem.volume.volume import VolumeKind
-from asem.volume.zarr_arrays import CHUNK, SHARD, WriteFuture, ZarrArray
+from asem.volume.zarr_arrays import SHARD, WriteFuture, ZarrArray
 
 
 class RunBlocks(Protocol):

@@ -133,6 +133,21 @@ def open_regular_file(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
+def write_new_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file in a folder that is not published yet; delete it if that fails.
+
+    Raises
+    ------
+    OSError
+        For instance, the disk is full. The message names the file.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_private_file(path: Path, text: str) -> None:
     """Write a new file that only this user can read; delete it where writing fails.
 

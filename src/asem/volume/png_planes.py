@@ -21,6 +21,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from asem.system.files import write_new_file
 from asem.system.resources import check_free_memory
 from asem.volume.channel_selection import select_channel
 from asem.volume.plane_order import list_plane_files, sort_planes
@@ -188,11 +189,7 @@ def write_png_plane(
         For instance, the disk is full. The message names the file.
     """
     encoded = add_header_chunks(bytes(imagecodecs.png_encode(plane)), voxel_size_yx)
-    try:
-        path.write_bytes(encoded)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    write_new_file(path, encoded)
 
 
 def is_exported_png(path: Path) -> bool:

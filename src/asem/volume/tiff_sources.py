@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import tifffile
 
+from asem.system.files import write_new_file
 from asem.volume.channel_selection import select_channel_planes
 from asem.volume.plane_order import list_plane_files, sort_planes
 from asem.volume.plane_stack import PlaneStack
@@ -243,13 +244,7 @@ def write_plane(path: Path, plane: npt.NDArray[Any], voxel_size_yx: tuple[float,
         software=SOFTWARE_TAG,
         metadata=None,
     )
-    file = path.open("wb")
-    try:
-        with file:
-            file.write(encoded.getbuffer())
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    write_new_file(path, encoded.getbuffer())
 
 
 def is_exported_plane(path: Path) -> bool:

@@ -13,7 +13,7 @@ import tensorstore as ts
 
 from asem.system.files import check_utf8_path
 from asem.system.json_toml import read_json
-from asem.system.resources import format_bytes, free_memory_bytes
+from asem.volume.chunk_limits import CHUNK, check_chunks
 from asem.volume.pyramid_levels import PyramidLevel
 from asem.volume.roi import IntZYX, format_shape
 from asem.volume.shard_files import ShardFiles, index_bounds
@@ -22,19 +22,12 @@ DTYPES = (
     "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32",
     "float64",
 )  # fmt: skip
-CHUNK: IntZYX = (64, 64, 64)
 SHARD: IntZYX = (256, 256, 256)
-MAX_CHUNK_BYTES = 2**31
-"""Largest chunk, bytes, as a chunk is decoded as a whole and usual compressors allow no more; or a
-quarter of the free memory, where that is more."""
 MAX_CHUNKS_PER_SHARD = 2**24
 """Largest number of chunks per shard, whose index, 16 bytes per chunk, is read as a whole."""
 MAX_OVERHEAD_BYTES = 2**12
 """Bytes of a chunk or an index beyond twice its voxels; a larger file is not a shard and is not
 read."""
-MIN_CHUNK_VOXELS, MAX_SMALL_CHUNKS = 64, 2**20
-"""Chunks of fewer voxels are small; an array may have this many of them, since each is looked
-up."""
 
 
 class WriteFuture(Protocol):
@@ -189,17 +182,8 @@ def _shard_files(
 
 def _check_chunk_sizes(array: "ZarrArray") -> None:
     """Raise ValueError where reading a voxel needs too much memory, or too many files."""
-    chunk, shard = prod(array.chunk), prod(array.shard)
-    size = chunk * array.dtype.itemsize
-    if size > max(MAX_CHUNK_BYTES, free_memory_bytes() // 4):
-        raise ValueError(
-            f"{array.path} has chunks of {format_shape(array.chunk)} voxels, "
-            f"{format_bytes(size)} each; save it in chunks of about {format_shape(CHUNK)}"
-        )
-    chunks = prod(-(-n // c) for n, c in zip(array.shape, array.chunk, strict=True))
-    if shard // chunk > MAX_CHUNKS_PER_SHARD or (
-        chunk < MIN_CHUNK_VOXELS and chunks > MAX_SMALL_CHUNKS
-    ):
+    check_chunks(array.path, array.shape, array.chunk, array.dtype.itemsize)
+    if prod(array.shard) // prod(array.chunk) > MAX_CHUNKS_PER_SHARD:
         raise ValueError(
             f"{array.path} has chunks of {format_shape(array.chunk)} voxels in files of "
             f"{format_shape(array.shard)}, too many to be read; save it in chunks of about "

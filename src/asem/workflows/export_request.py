@@ -16,9 +16,9 @@ from asem.system.overwrite_policy import OutputKind
 from asem.system.path_replacement import DeletionCheck
 from asem.volume.address import Address
 from asem.volume.block_grid import split_into_blocks
+from asem.volume.chunk_limits import CHUNK
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.volume import Volume
-from asem.volume.zarr_arrays import CHUNK
 
 MAX_SLAB_BYTES = 2**29
 """Bytes read at a time: some planes, at most those of one chunk."""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from asem.cli import main
-from asem.volume import ngff
-from asem.volume.formats import chunk_limits, hdf5_array
+from asem.volume import chunk_limits, ngff
+from asem.volume.formats import hdf5_array
 from asem.workflows import import_copy, slab_buffer
 from single_files import check_changed, check_damaged, open_level, read_all
 

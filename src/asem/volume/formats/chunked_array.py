@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorstore as ts
 
 from asem.volume.address import Address
-from asem.volume.formats.chunk_limits import check_chunks
+from asem.volume.chunk_limits import check_chunks
 from asem.volume.formats.stores import translate_error
 
 MAX_VOXELS = 10**16

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.system.resources import format_bytes
-from asem.volume.formats.chunk_limits import check_chunks
+from asem.volume.chunk_limits import check_chunks
 from asem.volume.formats.hdf5_file import DatasetInfo, open_hdf5
 from asem.volume.formats.single_file import SingleFile
 from asem.volume.roi import IntZYX, format_shape, per_axis

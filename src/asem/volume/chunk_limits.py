@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from math import prod
 
 from asem.system.resources import format_bytes, free_memory_bytes
-from asem.volume.roi import format_shape
-from asem.volume.zarr_arrays import (
-    CHUNK,
-    MAX_CHUNK_BYTES,
-    MAX_SMALL_CHUNKS,
-    MIN_CHUNK_VOXELS,
-)
+from asem.volume.roi import IntZYX, format_shape
+
+CHUNK: IntZYX = (64, 64, 64)
+"""Chunks that asem writes, and recommends."""
+MAX_CHUNK_BYTES = 2**31
+"""Largest chunk, bytes, as a chunk is decoded as a whole and usual compressors allow no more; or a
+quarter of the free memory, where that is more."""
+MIN_CHUNK_VOXELS, MAX_SMALL_CHUNKS = 64, 2**20
+"""Chunks of fewer voxels are small; an array may have this many of them, since each is looked
+up."""
 
 
 def check_chunks(name: object, shape: Sequence[int], chunk: Sequence[int], itemsize: int) -> None:
