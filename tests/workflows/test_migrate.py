@@ -478,7 +478,7 @@ def test_the_output_replaces_only_migrated_files(tmp_path):
     migrate_file(file, out=out, overwrite=True)
     assert out.read_text() == text
     out.write_text("mine = 1")
-    with pytest.raises(FileExistsError, match="no file of asem migrate"):
+    with pytest.raises(FileExistsError, match="is not a migrated file of asem"):
         migrate_file(file, out=out, overwrite=True)
     assert out.read_text() == "mine = 1"
     with pytest.raises(ValueError, match=r"ends in \.toml"):

@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 from asem import __version__
 from asem.annotate.graphcut import GraphCutConfig
-from asem.blocks.output_nesting import check_not_within_output
+from asem.blocks.output_nesting import check_output_path
 from asem.config import shorten
-from asem.system.atomic_rename import check_not_link, rename_no_replace
-from asem.system.files import check_utf8_path, open_regular_file, replace_file
+from asem.system.atomic_rename import rename_no_replace
+from asem.system.files import open_regular_file, replace_file
 from asem.system.json_toml import MAX_TOML_BYTES
+from asem.system.overwrite_policy import OutputKind
 from asem.system.toml_text import TomlTable, format_toml
 from asem.system.yaml_files import read_yaml
 from asem.training.config import TrainConfig
@@ -257,19 +258,22 @@ def _validate(text: str, kind: str, path: Path, file: Path) -> None:
 
 def _check_destination(out: Path, *, overwrite: bool) -> None:
     """Raise FileExistsError where `out` may not be written."""
-    check_utf8_path(out)
     if out.suffix != ".toml":
         raise ValueError(f"--out {out}: give a name that ends in .toml")
-    check_not_link(out)
-    check_not_within_output(out)
-    if not out.exists():
-        return
-    if not overwrite:
-        raise FileExistsError(f"{out} exists already; give --overwrite to replace it")
-    with open_regular_file(out) as existing:
+    check_output_path(out)
+    MIGRATED_FILE.check_replaceable(out, overwrite=overwrite)
+
+
+def _find_foreign(path: Path) -> Path | None:
+    """Return ``Path()`` where a path is no migrated file."""
+    if not path.is_file():
+        return Path()
+    with open_regular_file(path) as existing:
         first = existing.readline(MAX_TOML_BYTES)
-    if not first.startswith(f"# {HEADER}".encode()):
-        raise FileExistsError(f"{out} is no file of asem migrate and is not replaced; move it away")
+    return None if first.startswith(f"# {HEADER}".encode()) else Path()
+
+
+MIGRATED_FILE = OutputKind("a migrated file", _find_foreign, is_file=True)
 
 
 def _write(out: Path, text: str, *, overwrite: bool) -> None:
