@@ -35,6 +35,8 @@ from asem.workflows.prediction_inputs import PredictionInputs
 
 CHECKPOINTS = "models/pretrained_checkpoints"
 """Folder of the checkpoints in the bucket."""
+MAX_CHECKPOINT_BYTES, DOWNLOAD_SECONDS = 2**32, 3600.0
+"""Limits of the download of a checkpoint, which has the state of the optimizer, too."""
 
 
 def write_data_config(options: argparse.Namespace, structure: str) -> Path:
@@ -59,7 +61,11 @@ def convert_published_model(model: PublishedModel, bucket: Address, folder: Path
     name = f"model_checkpoint_{model.number}_{model.structure}_{model.preparation}.pt"
     file, converted = folder / name, folder / f"{model.structure}_{model.number}"
     if not file.exists():
-        content = read_bytes(bucket.join(CHECKPOINTS, name))
+        content = read_bytes(
+            bucket.join(CHECKPOINTS, name),
+            max_bytes=MAX_CHECKPOINT_BYTES,
+            timeout_s=DOWNLOAD_SECONDS,
+        )
         if content is None:
             raise FileNotFoundError(f"there is nothing at {bucket.join(CHECKPOINTS, name)}")
         with replace_file(file) as opened:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asem.cli import main
-from asem.volume import chunk_limits, ngff
+from asem.volume import band_reading, chunk_limits, ngff
 from asem.volume.formats import hdf5_array
 from asem.workflows import import_copy, slab_buffer
 from single_files import check_changed, check_damaged, open_level, read_all
@@ -328,6 +328,7 @@ def test_chunks_of_whole_planes_are_decoded_once(path, rng, tmp_path, monkeypatc
     assert not open_level(path).array.can_read_rows
     monkeypatch.setattr(import_copy, "MAX_BAND_BYTES", 1)
     monkeypatch.setattr(slab_buffer, "MAX_IN_MEMORY_SLAB_BYTES", 1000)  # a buffer file
+    monkeypatch.setattr(band_reading, "MAX_PIECE_BYTES", 1)
     boxes, read = [], hdf5_array.Hdf5Array.__getitem__
     monkeypatch.setattr(
         hdf5_array.Hdf5Array, "__getitem__", lambda *args: boxes.append(args[1]) or read(*args)

@@ -456,6 +456,16 @@ def test_a_large_document_is_not_downloaded(tmp_path, monkeypatch, quick_retries
         fails(f"{server.url}/a", "a/info is too large; at most 1000 bytes are read")
 
 
+def test_a_checkpoint_is_larger_than_a_document(tmp_path, monkeypatch, quick_retries):
+    monkeypatch.setattr(stores, "MAX_JSON_BYTES", 1000)
+    content = bytes(range(256)) * 40
+    (tmp_path / "model.pt").write_bytes(content)
+    with serve_files(tmp_path) as server:
+        for address in (f"{server.url}/model.pt", str(tmp_path / "model.pt")):
+            read = stores.read_bytes(Address.parse(address), max_bytes=2**20, timeout_s=60)
+            assert read == content
+
+
 def test_damaged_files(tmp_path, voxels, quick_retries):
     folder = write_zarr(tmp_path / "a", voxels, FUNLIB)
     with serve_files(tmp_path) as server:

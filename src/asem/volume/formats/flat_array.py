@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.system.files import open_regular_file
+from asem.volume.band_reading import Slices
 from asem.volume.formats.single_file import SingleFile
 from asem.volume.roi import IntZYX, per_axis
 
 NARROW_ROW_FACTOR = 4
 """A row is read in part where the box covers less than this fraction of it."""
-Slices = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

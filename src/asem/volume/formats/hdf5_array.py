@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.system.resources import format_bytes
+from asem.volume.band_reading import Slices, read_in_pieces
 from asem.volume.chunk_limits import check_chunks
 from asem.volume.formats.hdf5_file import DatasetInfo, open_hdf5
 from asem.volume.formats.single_file import SingleFile
 from asem.volume.roi import IntZYX, format_shape, per_axis
-from asem.volume.zarr_arrays import (
-    SHARD,
-)
+from asem.volume.zarr_arrays import SHARD
 
 DTYPES = tuple(np.dtype(name) for name in (
     "bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16",
@@ -26,7 +25,6 @@ MAX_SPARSE_FACTOR = 10**4
 MAX_SPARSE_BYTES = 2**36
 """Chunks of one value, or without data, need almost no space; a volume of this size may have
 nothing else."""
-Slices = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -88,13 +86,7 @@ class Hdf5Array:
 
     def read_into(self, out: npt.NDArray[Any], index: Slices) -> None:
         """Read a box into an array of its shape, some planes at a time."""
-        start, stop, _ = index[0].indices(self.shape[0])
-        depth = self.chunk[0] if self.chunk is not None else SHARD[0]
-        first = start
-        while first < stop:
-            last = min(stop, (first // depth + 1) * depth)
-            out[first - start : last - start] = self[slice(first, last), index[1], index[2]]
-            first = last
+        read_in_pieces(self, out, index)
 
 
 def _open_dataset(file: h5py.File, name: str) -> h5py.Dataset:

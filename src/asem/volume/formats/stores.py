@@ -71,7 +71,7 @@ def read_document(address: Address) -> dict[str, Any] | None:
     ValueError
         It is not JSON, not an object, nested too deeply or too large.
     """
-    content = read_bytes(address)
+    content = read_bytes(address, max_bytes=MAX_JSON_BYTES, timeout_s=READ_SECONDS)
     if content is None or (address.is_remote and content.lstrip()[:1] == b"<"):
         return None
     document = parse_json(content, source=str(address))
@@ -91,19 +91,31 @@ def read_optional_document(address: Address) -> dict[str, Any]:
         return {}
 
 
-def read_bytes(address: Address) -> bytes | None:
+def read_bytes(address: Address, *, max_bytes: int, timeout_s: float) -> bytes | None:
     """Read a whole file or object; return None where it is missing.
+
+    Parameters
+    ----------
+    address
+        The file or object.
+    max_bytes
+        Largest size.
+    timeout_s
+        Time for the whole of a remote object, with repetitions.
 
     Raises
     ------
     OSError
-        It cannot be read.
+        It cannot be read, or not in time.
     ValueError
-        It has more than `MAX_JSON_BYTES`.
+        It has more than `max_bytes`.
     """
-    content = _read_remote(address) if address.is_remote else _read_local(address)
-    if content is not None and len(content) > MAX_JSON_BYTES:
-        raise _too_large(address)
+    if address.is_remote:
+        content = _read_remote(address, max_bytes, timeout_s)
+    else:
+        content = _read_local(address, max_bytes)
+    if content is not None and len(content) > max_bytes:
+        raise _too_large(address, max_bytes)
     return content
 
 
@@ -185,35 +197,33 @@ def digest_documents(address: Address, documents: list[Any]) -> str:
     return f"{address} (metadata {hashlib.sha256(content).hexdigest()[:16]})"
 
 
-def _too_large(address: Address) -> ValueError:
-    return ValueError(f"{address} is too large; at most {MAX_JSON_BYTES} bytes are read")
+def _too_large(address: Address, max_bytes: int) -> ValueError:
+    return ValueError(f"{address} is too large; at most {max_bytes} bytes are read")
 
 
-def _read_remote(address: Address) -> bytes | None:
+def _read_remote(address: Address, max_bytes: int, timeout_s: float) -> bytes | None:
     """Read an object; one byte after the limit is requested first, which must not exist."""
     base, key = address.parent(), address.location.rpartition("/")[2]
     try:
         store = _open_kvstore(_store_key(base))
-        state = _find_state(store, key)
-        result = store.read(key).result(timeout=READ_SECONDS) if state == "small" else None
+        state = _find_state(store, key, max_bytes)
+        result = store.read(key).result(timeout=timeout_s) if state == "small" else None
     except ValueError as error:
         raise translate_error(error, address) from error
     except TimeoutError as error:
-        raise OSError(
-            f"{address}: the server does not send it within {READ_SECONDS:g} s"
-        ) from error
+        raise OSError(f"{address}: the server does not send it within {timeout_s:g} s") from error
     if state == "large":
-        raise _too_large(address)
+        raise _too_large(address, max_bytes)
     return bytes(result.value) if result is not None and result.state == "value" else None
 
 
-def _find_state(store: Any, key: str) -> str:
+def _find_state(store: Any, key: str, max_bytes: int) -> str:
     """Return whether an object is ``"missing"``, ``"small"`` or ``"large"``.
 
     tensorstore fails where an object ends within a range, so that the limit cannot be one. A server
     that ignores ranges sends the whole object.
     """
-    last = slice(MAX_JSON_BYTES, MAX_JSON_BYTES + 1)
+    last = slice(max_bytes, max_bytes + 1)
     try:
         state: str = store.read(key, byte_range=last).result(timeout=READ_SECONDS).state
     except ValueError as error:
@@ -223,12 +233,12 @@ def _find_state(store: Any, key: str) -> str:
     return "large" if state == "value" else state
 
 
-def _read_local(address: Address) -> bytes | None:
+def _read_local(address: Address, max_bytes: int) -> bytes | None:
     if address.path.is_dir():
         return None
     try:
         with open_regular_file(address.path) as file:
-            return file.read(MAX_JSON_BYTES + 1)
+            return file.read(max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
