@@ -7,6 +7,7 @@ import typing
 from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401 (fonts it cannot read within a limit miss in its cache)
 from pydantic import BaseModel
 
 NUMBERS = (

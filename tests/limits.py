@@ -27,6 +27,8 @@ def run_limited(words, log):
 def _run(words, folder, log):
     os.chdir(folder)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    import matplotlib.font_manager  # noqa: F401 (fonts it cannot read now are missing from its cache)
+
     from asem.cli import main
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])
