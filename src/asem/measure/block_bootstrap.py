@@ -86,7 +86,7 @@ def bootstrap_interval(
 
 def ratio(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Divide; NaN where the whole is 0."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0))
 
 
 def f1_of(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -34,7 +34,8 @@ def average_precision(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     precision = np.divide(hits, predicted, out=np.zeros(hits.shape), where=predicted > 0)
     positives = hits[..., -1]
     area = (found * precision).sum(axis=-1)
-    return np.divide(area, positives, out=np.full(positives.shape, np.nan), where=positives > 0)
+    undefined = np.full(positives.shape, np.nan)
+    return np.asarray(np.divide(area, positives, out=undefined, where=positives > 0))
 
 
 def precision_recall_curve(values: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:

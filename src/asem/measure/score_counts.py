@@ -88,9 +88,8 @@ class CubeGrid:
     def find(self, voxels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
         """Return the numbers of the cubes of voxels, (n, 3), in the voxels of the box's array."""
         index = (voxels - np.array(self.roi.offset)) // np.array(self.edge)
-        return np.ravel_multi_index((index[:, 0], index[:, 1], index[:, 2]), self.shape).astype(
-            np.int64
-        )
+        numbers = np.ravel_multi_index((index[:, 0], index[:, 1], index[:, 2]), self.shape)
+        return np.asarray(numbers, np.int64)
 
 
 def count_scored_voxels(
