@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asem.cli.streams import escape_control_characters
@@ -81,8 +81,13 @@ def print_result(result: dict[str, Any], *, as_json: bool) -> None:
     as_json
         Print one line of JSON.
     """
-    lines = map(escape_control_characters, format_result(result))
-    sys.stdout.write((to_json(result) if as_json else "\n".join(lines)) + "\n")
+    print_lines(format_result(result), result, as_json=as_json)
+
+
+def print_lines(lines: Sequence[str], result: dict[str, Any], *, as_json: bool) -> None:
+    """Print lines on stdout, or the result as one line of JSON."""
+    text = "\n".join(map(escape_control_characters, lines))
+    sys.stdout.write((to_json(result) if as_json else text) + "\n")
 
 
 def format_result(result: Mapping[str, Any]) -> list[str]:

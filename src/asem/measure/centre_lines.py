@@ -23,8 +23,8 @@ from asem.volume.roi import IntZYX, per_axis
 
 MIN_COVERED = 0.5
 """Fraction of a centre line that must be covered."""
-MAX_BOX_VOXELS = 2**27
-"""Objects of a larger bounding box have no centre line; such objects are not thin annotations."""
+MAX_BOX_VOXELS = 2**25
+"""Objects of a larger bounding box are not scored: they are no small, thin structures."""
 
 
 def find_centre_line(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -134,10 +134,8 @@ def score_lines(
     precision, recall = (
         part / whole if whole else None for part, whole in zip(found, counted, strict=True)
     )
-    both = precision is not None and recall is not None
-    f1 = None
-    if both and precision is not None and recall is not None:
-        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    total = (precision or 0.0) + (recall or 0.0)
+    f1 = 2 * (precision or 0.0) * (recall or 0.0) / total if total else 0.0
     return {
         "distance_nm": distance_nm,
         "predicted_objects": counted[0],
@@ -146,5 +144,5 @@ def score_lines(
         "truth_found": found[1],
         "precision": precision,
         "recall": recall,
-        "f1": f1,
+        "f1": f1 if any(counted) else None,
     }
