@@ -6,11 +6,12 @@ Does not import torch (commands start faster).
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from asem.config import MAX_COUNT, Config, VoxelSize, check_exists
+from asem.config import MAX_COUNT, Config, VoxelSize, check_exists, shorten
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
+from asem.model.run_metrics import POOLED
 from asem.model.voxel_size_range import VoxelSizeRange, check_voxel_size_range
 from asem.structures import Structure, find_preset, load_structure
 from asem.training.losses import find_loss
@@ -26,6 +27,8 @@ MAX_AUGMENT_LENGTH_NM = 1e6
 """Limit of augmentation lengths: the edge of a patch of 2,048 voxels of 488 nm."""
 MAX_AUGMENT_LENGTH_PATCHES = 8
 """Limit of augmentation lengths, in patches; with larger ones a patch contains no structures."""
+MAX_NAME = 80
+"""Characters of the name of a validation region."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 StructurePreset = Annotated[
     Structure, BeforeValidator(lambda x: find_preset(x) if isinstance(x, str) else x)
@@ -130,6 +133,23 @@ class TrainingRegion(Config):
     background. None: all ids are the structure."""
 
 
+def _check_region_name(name: str) -> str:
+    if not name.isprintable() or not 1 <= len(name.strip()) <= MAX_NAME or name == POOLED:
+        raise ValueError(
+            f"{shorten(name)}: give 1 to {MAX_NAME} printable characters, other than "
+            f"{POOLED!r}, the name of all regions together"
+        )
+    return name
+
+
+class ValidationRegion(TrainingRegion):
+    """Labelled part of a volume on which the network is validated."""
+
+    name: Annotated[str, AfterValidator(_check_region_name)] | None = None
+    """Name in the table and the curves of the metrics; None: the end of the path of raw
+    (`asem.training.region_names`)."""
+
+
 class TrainConfig(Config):
     """Content of a training file; paths are relative to it.
 
@@ -154,7 +174,7 @@ class TrainConfig(Config):
     resample: bool = True
     """False: data of another voxel size is an error."""
     train: tuple[TrainingRegion, ...] = Field(min_length=1)
-    validation: tuple[TrainingRegion, ...] = ()
+    validation: tuple[ValidationRegion, ...] = ()
     iterations: Count = 100_000
     validate_every: Count = 1_000
     """Iterations between two validations, each with a checkpoint."""

@@ -94,7 +94,7 @@ def _find_differences(
 ) -> list[str]:
     """Return the keys in which two runs differ: settings, data, or the resolved precision.
 
-    Data are compared by identity and checkpoints by hash, not by their paths.
+    Data are compared by identity and checkpoints by hash, not by their paths or names.
     """
     paths = {"raw", "labels", "mask"}
 
@@ -114,7 +114,7 @@ def _find_differences(
                     "device": True,
                     "precision": True,
                     "train": {"__all__": paths},
-                    "validation": {"__all__": paths},
+                    "validation": {"__all__": {*paths, "name"}},
                 }
             )
         )
