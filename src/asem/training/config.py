@@ -6,18 +6,17 @@ Does not import torch (commands start faster).
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from asem.config import MAX_COUNT, Config, VoxelSize, check_exists, shorten
+from asem.config import MAX_COUNT, Config, VoxelSize, check_exists
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
-from asem.model.run_metrics import POOLED
 from asem.model.voxel_size_range import VoxelSizeRange, check_voxel_size_range
 from asem.structures import Structure, find_preset, load_structure
 from asem.training.losses import find_loss
 from asem.training.recipes import ResolvedSettings, complete_settings
-from asem.volume.address import Address, local_paths
-from asem.volume.id_selection import IdSelection
+from asem.training.region_config import TrainingRegion, check_names
+from asem.volume.address import local_paths
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -27,8 +26,6 @@ MAX_AUGMENT_LENGTH_NM = 1e6
 """Limit of augmentation lengths: the edge of a patch of 2,048 voxels of 488 nm."""
 MAX_AUGMENT_LENGTH_PATCHES = 8
 """Limit of augmentation lengths, in patches; with larger ones a patch contains no structures."""
-MAX_NAME = 80
-"""Characters of the name of a validation region."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 StructurePreset = Annotated[
     Structure, BeforeValidator(lambda x: find_preset(x) if isinstance(x, str) else x)
@@ -119,37 +116,6 @@ class AugmentConfig(Config):
         return cls(**{**disabled, **changes})
 
 
-class TrainingRegion(Config):
-    """Labelled part of a volume; raw, labels and mask are paths or URLs."""
-
-    raw: Address
-    labels: Address
-    roi: str | None = None
-    """z0:z1,y0:y1,x0:x1 in voxels of raw; None: where there are labels."""
-    mask: Address | None = None
-    """Mask of the specimen; voxels outside are ignored."""
-    ids: IdSelection | None = None
-    """Ids of labels that are the structure, for instance [3, 4, 5] or "3-5"; other ids are
-    background. None: all ids are the structure."""
-
-
-def _check_region_name(name: str) -> str:
-    if not name.isprintable() or not 1 <= len(name.strip()) <= MAX_NAME or name == POOLED:
-        raise ValueError(
-            f"{shorten(name)}: give 1 to {MAX_NAME} printable characters, other than "
-            f"{POOLED!r}, the name of all regions together"
-        )
-    return name
-
-
-class ValidationRegion(TrainingRegion):
-    """Labelled part of a volume on which the network is validated."""
-
-    name: Annotated[str, AfterValidator(_check_region_name)] | None = None
-    """Name in the table and the curves of the metrics; None: the end of the path of raw
-    (`asem.training.region_names`)."""
-
-
 class TrainConfig(Config):
     """Content of a training file; paths are relative to it.
 
@@ -174,7 +140,7 @@ class TrainConfig(Config):
     resample: bool = True
     """False: data of another voxel size is an error."""
     train: tuple[TrainingRegion, ...] = Field(min_length=1)
-    validation: tuple[ValidationRegion, ...] = ()
+    validation: tuple[TrainingRegion, ...] = ()
     iterations: Count = 100_000
     validate_every: Count = 1_000
     """Iterations between two validations, each with a checkpoint."""
@@ -226,6 +192,7 @@ class TrainConfig(Config):
                 f"{self.devices * self.accumulate}"
             )
         self._check_augment_lengths()
+        check_names(self.validation)
         return self
 
     def _check_augment_lengths(self) -> None:

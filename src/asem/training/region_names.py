@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from asem.model.run_metrics import POOLED
-from asem.training.config import ValidationRegion
+from asem.training.region_config import TrainingRegion
 
 
-def name_regions(regions: Sequence[ValidationRegion]) -> list[str]:
+def name_regions(regions: Sequence[TrainingRegion]) -> list[str]:
     """Return a unique, printable name of each region.
 
     It is the `name` of the region if the training file states one. Otherwise it is the end of the
@@ -16,7 +16,7 @@ def name_regions(regions: Sequence[ValidationRegion]) -> list[str]:
     Examples
     --------
     >>> paths = ("data/a/cell.zarr/raw", "data/b/cell.zarr/raw", "data/b/cell.zarr/raw")
-    >>> name_regions([ValidationRegion(raw=path, labels="labels") for path in paths])
+    >>> name_regions([TrainingRegion(raw=path, labels="labels") for path in paths])
     ['a/cell.zarr/raw', 'b/cell.zarr/raw', 'b/cell.zarr/raw 2']
     """
     given = {region.name for region in regions if region.name is not None}
@@ -51,7 +51,7 @@ def _shorten_paths(paths: Sequence[str]) -> list[str]:
     ends, more = list(paths), 0
     while more <= max(map(len, parts), default=0):
         pairs = zip(parts, lengths, strict=True)
-        ends = ["/".join(one[-(length + more) :]) for one, length in pairs]
+        ends = ["/".join(one[-(length + more) :]) or "/" for one, length in pairs]
         if len(set(ends)) == len(set(paths)):
             break
         more += 1

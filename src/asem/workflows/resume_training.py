@@ -96,7 +96,7 @@ def _find_differences(
 
     Data are compared by identity and checkpoints by hash, not by their paths or names.
     """
-    paths = {"raw", "labels", "mask"}
+    names = {"raw", "labels", "mask", "name"}
 
     def settings(info: CheckpointInfo) -> dict[str, Any]:
         own: dict[str, Any] = json.loads(
@@ -113,8 +113,8 @@ def _find_differences(
                 exclude={
                     "device": True,
                     "precision": True,
-                    "train": {"__all__": paths},
-                    "validation": {"__all__": {*paths, "name"}},
+                    "train": {"__all__": names},
+                    "validation": {"__all__": names},
                 }
             )
         )
