@@ -72,11 +72,13 @@ class ResultsFolder(BlockOutput):
     def write_table(self, name: str, frame: pd.DataFrame, descriptions: Mapping[str, str]) -> None:
         """Write ``name.csv`` and ``name.parquet`` (`asem.tables.write_table`)."""
         self.columns[name] = dict(descriptions)
+        provenance = make_provenance(self.command, self.request, **self.provenance)
+        del provenance["finished"]  # the same input and settings give the same bytes
         write_table(
             self.path / name,
             frame,
             descriptions,
-            make_provenance(self.command, self.request, **self.provenance),
+            provenance,
             check_before_publish=self.journal.check_ownership,
         )
 
@@ -111,7 +113,7 @@ def create_results(
     roi
         Extent of the blocks, voxels.
     files
-        Names of all files that this command may write; ``*`` stands for any letters and digits.
+        Names of all files that this command may write; ``*`` matches letters and digits.
         Only a folder without other files is replaced.
     command, request
         Command and settings that produce the results; a run resumes only a folder of equal request.
@@ -127,7 +129,7 @@ def create_results(
     FileExistsError
         `path` is a finished folder or has other content, or is a symbolic link.
     NoResultsError
-        The body raised it; a folder that this call made is deleted.
+        The body raised it, before it wrote a file; folders that this call made are deleted.
     OSError
         The folder was deleted or restarted, or an input replaced, while it was being written.
     """
@@ -137,7 +139,7 @@ def create_results(
         check_not_locked(path)
         kind.check_deletable(path)
     name, path = str(path), path.resolve()  # workers may have another working directory
-    existed = path.exists()
+    new_folders = [folder for folder in (path, *path.parents) if not folder.exists()]
     lock = lock_destination(
         path, lambda: _check_replaces(path, kind, overwrite=overwrite), kind.check_deletable
     )
@@ -158,8 +160,8 @@ def create_results(
             yield output
         except NoResultsError:
             delete_journal(path)
-            if not existed:
-                path.rmdir()
+            for folder in new_folders:
+                folder.rmdir()
             raise
         check_not_replaced(inputs)
         provenance = make_provenance(command, request, **output.provenance)
