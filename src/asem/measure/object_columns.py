@@ -25,7 +25,7 @@ from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
 from asem.image.labels import is_foreground
 from asem.system.npz import ArraySpec
-from asem.volume.roi import Roi
+from asem.volume.roi import IntZYX, Roi
 
 ID = "id"
 """Column of the ids, uint64."""
@@ -75,6 +75,12 @@ class BlockObjects:
         row_of_value = np.where(present, np.cumsum(present) - 1, np.count_nonzero(present))
         run_lengths = np.diff(starts, append=flat.size)
         return cls(values[present], np.repeat(row_of_value[run_values], run_lengths))
+
+    def numbers(self, shape: IntZYX) -> npt.NDArray[np.uint32]:
+        """Return the row of each voxel's object plus 1, 0 where there is none, as an image."""
+        numbers = (self.rows + 1).astype(np.uint32)
+        numbers[numbers == len(self.ids) + 1] = 0
+        return numbers.reshape(shape)
 
     def count(self) -> npt.NDArray[np.int64]:
         """Return the voxels of each object, (n,)."""
