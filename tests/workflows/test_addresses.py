@@ -11,8 +11,9 @@ import tifffile
 
 from asem.cli import main
 from asem.structures import PRESETS
-from asem.training.config import TrainConfig, TrainingRegion
+from asem.training.config import TrainConfig
 from asem.training.labelled_regions import load_region
+from asem.training.region_config import TrainingRegion
 from asem.training.targets import FOREGROUND
 from asem.volume.id_selection import IdSelection
 from asem.volume.sources import open_volume
