@@ -15,6 +15,7 @@ LOADED = [
     "asem.workflows.instances",
     "asem.workflows.labels",
     "asem.workflows.mask",
+    "asem.workflows.measure",
     "asem.workflows.segment",
 ]
 FORKS = multiprocessing.get_context("forkserver")

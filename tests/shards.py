@@ -2,7 +2,7 @@
 
 import math
 
-from asem.blocks import output_image, pyramid
+from asem.blocks import block_output, output_image, pyramid
 from asem.image import clahe
 from asem.volume import pyramid_levels, zarr_arrays
 from asem.workflows import import_copy
@@ -15,7 +15,7 @@ def small_shards(edge, patch=setattr):
     """
     shard = (edge,) * 3 if isinstance(edge, int) else edge
     edge, chunk = shard[0], tuple(length // 2 for length in shard)
-    for module in (zarr_arrays, output_image, pyramid, import_copy):
+    for module in (zarr_arrays, block_output, output_image, pyramid, import_copy):
         patch(module, "SHARD", shard)
     for module in (zarr_arrays, pyramid):
         patch(module, "CHUNK", chunk)

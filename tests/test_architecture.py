@@ -35,6 +35,7 @@ TORCH_FREE = {
     "config_errors",
     "structures",
     "system",
+    "tables",
     "provenance",
     "volume",
     "blocks",

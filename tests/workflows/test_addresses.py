@@ -26,6 +26,7 @@ from asem.workflows.importing import ImportOptions, import_volume
 from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
+from asem.workflows.measure import measure_instances
 from asem.workflows.predict import predict_inputs, predict_volume
 from asem.workflows.prediction_inputs import PredictionInputs
 from asem.workflows.segment import segment_volume
@@ -41,6 +42,7 @@ VERBS = {
     "segment": lambda raw, labels, out: segment_volume(raw, out, mask=labels),
     "labels": lambda raw, labels, out: label_volume(labels, out, PRESETS["mito"]),
     "instances": lambda raw, labels, out: label_instances(labels, out),
+    "measure": lambda raw, labels, out: measure_instances(labels, out, raw=raw),
     "graphcut": lambda raw, labels, out: graphcut_volume(raw, labels, out),
 }
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "zone": ["labels", "annotation", "a", "--structure", "s.toml", "--exclusion-zone", "out"],
     "instances": ["instances", "annotation", "out", "--min-size", "5"],
     "segment": ["segment", "raw8", "out", "--min-size", "9"],
+    "measure": ["measure", "annotation", "--out", "out", "--raw", "raw"],
 }
 
 
@@ -60,8 +61,10 @@ def inputs(tmp_path_factory):
 
 
 def levels(image):
-    """All files of the arrays of an image."""
-    files = [path for path in image.rglob("*") if path.is_file() and path.parent != image]
+    """All files of the arrays of an image, or all tables of results."""
+    files = [path for path in image.rglob("*") if path.is_file() and path.suffix != ".json"]
+    files += list(image.glob("*/zarr.json"))
+    assert files
     return {str(path.relative_to(image)): path.read_bytes() for path in files}
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "a converted model": "models convert m.pt OUT --published 1847",
     "a demo": "demo OUT",
     "a table": "instances labels new --sizes OUT",
+    "results": "measure labels --out OUT",
 }
 
 

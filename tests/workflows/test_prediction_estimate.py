@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from asem.blocks.block_output import write_blocks
 from asem.blocks.executors import SERIAL_EXECUTOR
-from asem.blocks.output_image import write_blocks
 from asem.cli import main
 from asem.model.block_prediction import find_required_raw, find_sample_box, plan_box_tiles
 from asem.model.receptive_field import count_flops

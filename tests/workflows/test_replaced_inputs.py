@@ -16,6 +16,7 @@ from asem.workflows.importing import import_volume
 from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
+from asem.workflows.measure import measure_instances
 from asem.workflows.predict import predict_volume
 
 RAW, LABELS, OUT = Path("raw"), Path("mito"), Path("out")
@@ -54,6 +55,7 @@ COMMANDS = {
         lambda _, progress: label_volume(LABELS, OUT, PRESETS["er"], progress=progress),
     ),
     "instances": (LABELS, lambda _, progress: label_instances(LABELS, OUT, progress=progress)),
+    "measure": (LABELS, lambda _, progress: measure_instances(LABELS, OUT, progress=progress)),
     "evaluate": (LABELS, lambda _, progress: evaluate_volume(LABELS, LABELS, progress=progress)),
     "predict": (
         RAW,
@@ -69,4 +71,5 @@ def test_what_was_read_of_two_images_is_not_finished(inputs, name, deleted):
     with pytest.raises(OSError, match=f"{image} was replaced, moved or deleted while it was read"):
         command(inputs, replacing(image, deleted=deleted))
     assert not ngff.is_image(OUT)
+    assert not (OUT / "provenance.json").exists()
     assert name != "export" or not OUT.exists()

@@ -1,8 +1,8 @@
 """Create an OME-NGFF image, write it block by block and finish it with pyramid and metadata."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,108 +10,45 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asem.blocks.block_results import BlockResults
+from asem.blocks.block_output import BlockOutput
 from asem.blocks.destination import IMAGE, check_destination, check_replaces_image, is_image_entry
-from asem.blocks.executors import SERIAL_EXECUTOR, BlockFunction, Executor
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.journal import Journal
 from asem.blocks.output_lock import delete_journal, lock_destination
 from asem.blocks.output_ownership import JOURNAL_FOLDER
 from asem.blocks.pyramid import build_pyramid
-from asem.blocks.run_blocks import Progress, no_progress, run_blocks
+from asem.blocks.run_blocks import Progress, no_progress
 from asem.provenance import make_provenance
 from asem.system.folder_replacement import recover_leftovers
 from asem.system.nofollow_files import check_no_links
 from asem.system.overwrite_policy import exists_error
 from asem.system.resources import check_free_disk
 from asem.volume import ngff
-from asem.volume.block_grid import check_block_count, split_into_blocks
+from asem.volume.block_grid import check_block_count
 from asem.volume.pyramid_levels import PyramidLevel, plan_pyramid
 from asem.volume.replaced_inputs import check_not_replaced
-from asem.volume.roi import IntZYX, Roi, format_shape, per_axis
+from asem.volume.roi import IntZYX, Roi, format_shape
 from asem.volume.volume import Volume
-from asem.volume.zarr_arrays import SHARD, WriteFuture, ZarrArray, create_level, create_scratch
+from asem.volume.zarr_arrays import SHARD, WriteFuture, ZarrArray, create_level
 
 MAX_COMPRESSION_RATIO = 1000
 """Maximum expected ratio of the size of the voxels of an image to its size on disk."""
 
 
-@dataclass
-class OutputImage:
+@dataclass(kw_only=True)
+class OutputImage(BlockOutput):
     """An image that is being written, made by `create_image`.
 
     Parameters
     ----------
-    path
-        The image group.
     volume
         The image as a readable volume. Its window may be set before the end.
     array
         Its finest level. Functions that run in other processes contain this array, not the output.
-    journal
-        Journal of its finished blocks.
-    executor, progress
-        Executor of its blocks, and progress callback.
-    provenance
-        Further facts stored in the metadata; callers add entries.
     """
 
-    path: Path
     volume: Volume
     array: ZarrArray
-    journal: Journal
-    executor: Executor = SERIAL_EXECUTOR
-    progress: Progress = no_progress
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def run(
-        self,
-        block_function: BlockFunction,
-        blocks: Iterable[Roi],
-        *,
-        stage: str,
-        block_bytes: int = 0,
-    ) -> None:
-        """Call `block_function` for the blocks that are not done (`run_blocks`)."""
-        run_blocks(
-            block_function,
-            blocks,
-            self.journal,
-            stage=stage,
-            executor=self.executor,
-            block_bytes=block_bytes,
-            progress=self.progress,
-        )
-
-    def store_block_results(
-        self,
-        measure: Callable[[Roi], Mapping[str, npt.NDArray[Any]]],
-        blocks: Iterable[Roi],
-        *,
-        stage: str,
-        block_bytes: int = 0,
-    ) -> BlockResults:
-        """Store the arrays that `measure` returns for each block that is not done.
-
-        Parameters
-        ----------
-        measure
-            Returns named arrays; runs in other processes, so that it can be pickled.
-        blocks
-            The order does not matter.
-        stage
-            Name for the journal and the progress, and of the results.
-        block_bytes
-            Memory of one block.
-
-        Returns
-        -------
-        BlockResults
-            The arrays of all blocks, also of those that an interrupted run measured.
-        """
-        results = self.block_results(stage)
-        store = partial(_store_result, measure=measure, results=results)
-        self.run(store, blocks, stage=stage, block_bytes=block_bytes)
-        return results
 
     def fill(
         self,
@@ -140,49 +77,17 @@ class OutputImage:
         largest = max(block.grow(halo).size for block in blocks)
         self.run(write, blocks, stage=stage, block_bytes=largest * voxel_bytes)
 
-    def write_blocks(self, shards_per_axis: int = 1) -> list[Roi]:
-        """Return the blocks of the image (`write_blocks`)."""
-        return write_blocks(self.volume.roi, shards_per_axis)
-
-    def scratch_array(
-        self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, chunk: tuple[int, ...]
-    ) -> ZarrArray:
-        """Create (or open) a scratch array, deleted when the image is finished."""
-        path, check = self.path / JOURNAL_FOLDER / name, self.journal.ownership_check
-        return create_scratch(path, shape, dtype, chunk, check_ownership=check)
-
     def scratch_volume(self, name: str, dtype: npt.DTypeLike) -> ZarrArray:
         """Create (or open) a scratch array with the shape of the finest level, but of `dtype`."""
         level = PyramidLevel(name, self.volume.shape, (1, 1, 1), self.volume.voxel_size, (0, 0, 0))
         folder, check = self.path / JOURNAL_FOLDER, self.journal.ownership_check
         return create_level(folder, level, np.dtype(dtype), is_labels=True, check_ownership=check)
 
-    def block_results(self, name: str) -> BlockResults:
-        """Return a store of block results, deleted when the image is finished."""
-        return BlockResults(self.path / JOURNAL_FOLDER / name, self.journal.ownership_check)
-
-
-def write_blocks(roi: Roi, shards_per_axis: int = 1) -> list[Roi]:
-    """Return the blocks of an image, `shards_per_axis` shards along each axis.
-
-    No two blocks share a file.
-    """
-    return list(split_into_blocks(roi, per_axis(lambda size: shards_per_axis * size, SHARD)))
-
 
 def _write_block(
     block: Roi, *, read: Callable[[Roi], npt.NDArray[Any]], target: ZarrArray
 ) -> WriteFuture:
     return target.write(block.slices, read(block).astype(target.dtype, copy=False))
-
-
-def _store_result(
-    block: Roi,
-    *,
-    measure: Callable[[Roi], Mapping[str, npt.NDArray[Any]]],
-    results: BlockResults,
-) -> None:
-    results.save(block, **measure(block))
 
 
 @contextmanager
@@ -249,7 +154,15 @@ def create_image(
         }
         arrays = [create_level(path, level, template.dtype, **options) for level in plan]
         volume = replace(template, array=arrays[0], name=name)
-        output = OutputImage(path, volume, arrays[0], record, executor, progress)
+        output = OutputImage(
+            path=path,
+            roi=volume.roi,
+            journal=record,
+            executor=executor,
+            progress=progress,
+            volume=volume,
+            array=arrays[0],
+        )
         yield output
         check_not_replaced(inputs)
         record.check_ownership()

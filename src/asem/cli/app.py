@@ -19,7 +19,7 @@ from asem.cli.error_reports import (
     format_traceback,
 )
 from asem.cli.info import info
-from asem.cli.measure import instances
+from asem.cli.measure import instances, measure
 from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
 from asem.cli.predict import evaluate, predict, segment
@@ -52,7 +52,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "segment": segment,
         "evaluate": evaluate,
     },
-    "Measure": {"instances": instances},
+    "Measure": {"instances": instances, "measure": measure},
 }
 """The groups of ``asem --help``, and their subcommands."""
 

@@ -1,10 +1,11 @@
-"""Commands that measure segmentations: instances."""
+"""Commands that measure segmentations: instances, measure."""
 
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
     Flag,
     ImageAddress,
+    OptionalAddress,
     OptionalOutput,
     OutputOptions,
     OutputPath,
@@ -56,4 +57,42 @@ def instances(
         )
     objects = describe_volume(destination)["made_by"]["facts"]["objects"]
     result = {"instances": str(destination), "objects": objects, "shape": list(volume.shape)}
+    print_result(result, as_json=output_options.json)
+
+
+def measure(
+    instances: ImageAddress,
+    /,
+    *,
+    out: OutputPath,
+    raw: OptionalAddress = None,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Measure the objects of instances: volume, position, axes, grey values; a row for each.
+
+    Parameters
+    ----------
+    instances
+        Label image with an id per object, path or URL; for instance the output of asem instances.
+    out
+        Folder to write: objects.csv, objects.parquet, and provenance.json, which describes the
+        columns.
+    raw
+        Image, path or URL; adds mean and standard deviation of the grey values.
+    overwrite
+        Replace earlier results in the folder.
+    """
+    from asem.workflows.measure import measure_instances
+
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        result = measure_instances(
+            instances,
+            out,
+            raw=raw,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
     print_result(result, as_json=output_options.json)

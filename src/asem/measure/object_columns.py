@@ -21,8 +21,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
-from asem.blocks.output_image import OutputImage
 from asem.image.labels import is_foreground
 from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi
@@ -99,7 +99,7 @@ class BlockObjects:
 
 
 def measure_objects(
-    output: OutputImage,
+    output: BlockOutput,
     measure_block: BlockMeasurement,
     reductions: Mapping[str, Reduction],
     *,

@@ -1,0 +1,118 @@
+"""Tables: CSV and Parquet in one call, with the unit in each column's name, and their provenance.
+
+::
+
+    out/objects.csv          for spreadsheets: 7 significant digits, UTF-8
+    out/objects.parquet      for programs: exact, with dtypes, descriptions and units
+    out/provenance.json      what made the tables, and what each column is; written last
+
+Both files of a table have the same columns and rows; an empty cell of the CSV file is a null of the
+Parquet file.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asem.system.nofollow_files import replace_file_nofollow
+
+UNITS = {
+    "_nm": "nm",
+    "_nm2": "nm²",
+    "_nm3": "nm³",
+    "_um": "µm",
+    "_um2": "µm²",
+    "_um3": "µm³",
+    "_deg": "degrees",
+    "_s": "s",
+}
+"""Suffix of a column's name, and its unit; other columns have no unit."""
+CSV_FLOAT_FORMAT = "%.7g"
+PROVENANCE_FILE = "provenance.json"
+
+
+def find_unit(column: str) -> str:
+    """Return the unit that the name of a column ends in; empty if it has none.
+
+    Examples
+    --------
+    >>> find_unit("volume_um3"), find_unit("sphericity")
+    ('µm³', '')
+    """
+    return next((unit for suffix, unit in UNITS.items() if column.endswith(suffix)), "")
+
+
+def write_table(
+    stem: Path,
+    frame: pd.DataFrame,
+    descriptions: Mapping[str, str],
+    provenance: Mapping[str, Any],
+    *,
+    check_before_publish: Callable[[], None] | None = None,
+) -> None:
+    """Write a table as CSV and Parquet, replacing both files.
+
+    Parameters
+    ----------
+    stem
+        Path without suffix; its folder exists.
+    frame
+        The rows; its index is not written.
+    descriptions
+        What each column is; exactly the columns of `frame`.
+    provenance
+        What made the table, as JSON values; stored in the metadata of the Parquet file.
+    check_before_publish
+        Called before each file appears; raises if it may not.
+
+    Raises
+    ------
+    ValueError
+        A column has no description, or a description no column.
+    OSError
+        A file cannot be written, or is a symbolic link.
+    """
+    if list(descriptions) != list(frame.columns):
+        unmatched = sorted(set(descriptions) ^ set(frame.columns)) or "in another order"
+        raise ValueError(f"columns and their descriptions differ: {unmatched}")
+    with replace_file_nofollow(stem.with_suffix(".csv"), check_before_publish) as file:
+        text = frame.to_csv(index=False, float_format=CSV_FLOAT_FORMAT, lineterminator="\n")
+        file.write(text.encode())
+    with replace_file_nofollow(stem.with_suffix(".parquet"), check_before_publish) as file:
+        pq.write_table(_describe_columns(frame, descriptions, provenance), file)
+
+
+def _describe_columns(
+    frame: pd.DataFrame, descriptions: Mapping[str, str], provenance: Mapping[str, Any]
+) -> pa.Table:
+    """Convert a frame to Arrow, with descriptions and units as metadata of its columns."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    fields = [
+        field.with_metadata(
+            {"description": descriptions[field.name], "unit": find_unit(field.name)}
+        )
+        for field in table.schema
+    ]
+    metadata = dict(table.schema.metadata or {}) | {b"asem": json.dumps(provenance).encode()}
+    return table.cast(pa.schema(fields, metadata=metadata))
+
+
+def read_table(stem: Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote, from its Parquet file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There is none, or it is damaged.
+    """
+    path = stem.with_suffix(".parquet")
+    try:
+        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        return frame
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
