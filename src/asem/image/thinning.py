@@ -8,13 +8,12 @@
     # # # # # # # # # #        . . . . . . . . . .
     # # # # # # # # # #        . . . . . . . . . .
 
-Voxels are removed one by one, those nearest to the background first, if that changes neither the
-parts of the object nor its holes (distance-ordered homotopic thinning: Pudney, Computer Vision and
-Image Understanding 1998; simple points: Bertrand and Malandain, Pattern Recognition Letters 1994).
-Each one is checked again when its turn comes, so that objects two voxels thick do not vanish
-(scikit-image's `skeletonize` deletes them, its issue 3757), and each voxel is visited a few times,
-not once per layer of the object. Distances in nm keep the lines in the centre also where voxels are
-anisotropic.
+Voxels are removed one by one, those nearest to the background first, where that changes neither the
+parts of the object nor its tunnels: distance-ordered homotopic thinning (Pudney, Computer Vision
+and Image Understanding 1998). Each voxel is checked when it is removed, so that objects two voxels
+thick remain (scikit-image's `skeletonize` deletes them, its issue 3757), and it is visited a few
+times, not once per layer of the object. The lines are in the centre also where voxels are
+anisotropic, since the distances are nm.
 """
 
 import numpy as np
@@ -22,34 +21,31 @@ import numpy.typing as npt
 from numba import njit
 
 from asem.config import NmZYX
+from asem.image.simple_points import is_simple, neighbour_offsets, read_neighbours, touches_face
 
 MAX_END_SLOPE = 0.45
-"""Ends of lines are kept where the distance to the background increases by less than this on the
-way into the object. It is 0 along a tube, 0.7 from an edge, and 1 from a rough surface."""
+"""Ends of lines remain where the distance to the background increases by less than this, in nm per
+nm, on the way into the object: 0 along a tube, 0.6 to 0.7 from a corner or edge, 1 from a rough
+surface."""
+MIN_SLOPE_VOXELS = 4
+"""Shortest way over which the increase is measured, voxels."""
 BINS_PER_VOXEL = 4
-"""Steps of the distance per voxel edge, in the order of removal."""
-NEIGHBOURS = 0o777777777 & ~(1 << 13)
-"""Bits of the 26 neighbours: bit 9 z + 3 y + x, each 0 to 2; the centre is bit 13."""
-FACES = 1 << 4 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 16 | 1 << 22
-"""Bits of the 6 neighbours."""
-CORNERS = 1 << 0 | 1 << 2 | 1 << 6 | 1 << 8 | 1 << 18 | 1 << 20 | 1 << 24 | 1 << 26
-"""Bits of the 8 neighbours through corners."""
-X_LOW, Y_LOW = 0o111111111, 0o007007007
-"""Bits of the neighbours with x = 0, and with y = 0."""
+"""Steps of the distance in the order of removal, per edge of a voxel."""
 
 
 def thin_to_lines(
     mask: npt.NDArray[np.bool_], distance: npt.NDArray[np.float32], voxel_size: NmZYX
 ) -> npt.NDArray[np.bool_]:
-    """Thin an object to lines one voxel wide, with the same parts and tunnels.
+    """Thin an object to lines one voxel wide, which have the same parts and tunnels.
 
-    Objects are connected through faces, edges and corners (26 neighbours), the background through
-    faces (6). A ball becomes one voxel. Cavities must be filled: a line cannot surround them.
+    Objects are connected through faces, edges and corners (26 neighbours). A ball becomes one
+    voxel. Lines end about a radius before the surface.
 
     Parameters
     ----------
     mask
-        Shape (z, y, x); its outermost voxels are background.
+        The object, shape (z, y, x): no background is enclosed by it, since no line could be, and
+        the outermost voxels are background. At most 2^31 voxels.
     distance
         Distance of each voxel to the background, nm.
     voxel_size
@@ -58,7 +54,7 @@ def thin_to_lines(
     Returns
     -------
     ndarray
-        The lines, shape of `mask`.
+        The voxels of the lines, shape of `mask`.
 
     Examples
     --------
@@ -69,25 +65,25 @@ def thin_to_lines(
     """
     state = np.ascontiguousarray(mask).astype(np.uint8)
     size = np.array(voxel_size, np.float64)
-    bins = np.int64(distance.max(initial=0) * BINS_PER_VOXEL / size.min()) + 2
-    _thin(state.ravel(), np.ascontiguousarray(distance).ravel(), mask.shape, size, bins)
-    return state.astype(np.bool_)
+    order = (np.ascontiguousarray(distance) * (BINS_PER_VOXEL / size.min())).astype(np.int32)
+    _remove_voxels(state.ravel(), order.ravel(), distance.ravel(), mask.shape, size)
+    return state.view(np.bool_)
 
 
 @njit(cache=True, nogil=True)
-def _thin(state, distance, shape, size, bins):  # type: ignore[no-untyped-def]
-    """Remove voxels from `state`: 0 background, 1 object, 2 object in the queue.
+def _remove_voxels(state, order, distance, shape, size):  # type: ignore[no-untyped-def]
+    """Remove voxels from `state`: 0 background, 1 object; 3 object in the queue, meanwhile.
 
-    The queue is a linked list for each bin of the distance, first in first out.
+    The queue has a linked list for each value of `order`, first in, first out.
     """
-    offsets, lengths = _neighbour_offsets(shape, size)
+    offsets, lengths = neighbour_offsets(shape), _neighbour_distances(size)
+    bins = order.max() + 1
     first, last = np.full(bins, -1, np.int32), np.full(bins, -1, np.int32)
     following = np.full(len(state), -1, np.int32)
-    per_nm = BINS_PER_VOXEL / size.min()
     for v in range(len(state)):
-        if state[v] and ~_read_neighbours(state, v, offsets) & FACES:
-            _push(first, last, following, v, np.int64(distance[v] * per_nm))
-            state[v] = 2
+        if state[v] and touches_face(state, v, offsets, 0):
+            _append(first, last, following, v, order[v])
+            state[v] = 3
     current = 0
     while current < bins:
         v = first[current]
@@ -96,38 +92,34 @@ def _thin(state, distance, shape, size, bins):  # type: ignore[no-untyped-def]
             continue
         first[current] = following[v]
         state[v] = 1
-        neighbours = _read_neighbours(state, v, offsets)
-        if not _is_simple(neighbours):
+        neighbours = read_neighbours(state, v, offsets)
+        if not is_simple(neighbours):
             continue
-        is_end = neighbours & (neighbours - 1) == 0
-        if is_end and _slope(state, distance, v, offsets, lengths, size) < MAX_END_SLOPE:
+        has_one_neighbour = neighbours & (neighbours - 1) == 0
+        if has_one_neighbour and _slope(distance, v, offsets, lengths, size) < MAX_END_SLOPE:
             continue
         state[v] = 0
         for n in range(26):
             u = v + offsets[n]
             if state[u] == 1:
-                state[u] = 2
-                bin_of_u = max(current, np.int64(distance[u] * per_nm))
-                _push(first, last, following, u, bin_of_u)
-    return
+                state[u] = 3
+                _append(first, last, following, u, max(current, order[u]))
 
 
 @njit(cache=True, nogil=True)
-def _neighbour_offsets(shape, size):  # type: ignore[no-untyped-def]
-    """Return the index offsets of the 26 neighbours in the order of their bits, and distances."""
-    offsets, lengths = np.empty(26, np.int64), np.empty(26, np.float64)
-    n = 0
-    for bit in range(27):
-        if bit != 13:
-            z, y, x = bit // 9 - 1, bit // 3 % 3 - 1, bit % 3 - 1
-            offsets[n] = (z * shape[1] + y) * shape[2] + x
-            lengths[n] = np.sqrt((z * size[0]) ** 2 + (y * size[1]) ** 2 + (x * size[2]) ** 2)
-            n += 1
-    return offsets, lengths
+def _neighbour_distances(size):  # type: ignore[no-untyped-def]
+    """Return the distances of the 26 neighbours, nm."""
+    lengths = np.empty(26, np.float64)
+    for n in range(26):
+        bit = n + (n >= 13)
+        z, y, x = bit // 9 - 1, bit // 3 % 3 - 1, bit % 3 - 1
+        lengths[n] = np.sqrt((z * size[0]) ** 2 + (y * size[1]) ** 2 + (x * size[2]) ** 2)
+    return lengths
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _push(first, last, following, v, number):  # type: ignore[no-untyped-def]
+def _append(first, last, following, v, number):  # type: ignore[no-untyped-def]
+    """Append a voxel to the list of a number."""
     following[v] = -1
     if first[number] < 0:
         first[number] = v
@@ -136,66 +128,16 @@ def _push(first, last, following, v, number):  # type: ignore[no-untyped-def]
     last[number] = v
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _read_neighbours(state, v, offsets):  # type: ignore[no-untyped-def]
-    """Return the bits of the neighbours of voxel v that are objects."""
-    bits = np.int64(0)
-    for n in range(26):
-        if state[v + offsets[n]]:
-            bits |= np.int64(1) << (n + (n > 12))
-    return bits
-
-
 @njit(cache=True, nogil=True)
-def _is_simple(neighbours):  # type: ignore[no-untyped-def]
-    """Return whether a voxel can be removed: its object has one part around it, and so has the
-    background that touches its faces."""
-    if neighbours == 0 or neighbours & FACES == FACES:
-        return False
-    part = neighbours & -neighbours
-    while True:
-        grown = _dilate(part) & neighbours
-        if grown == part:
-            break
-        part = grown
-    if part != neighbours:
-        return False
-    background = ~neighbours & NEIGHBOURS & ~CORNERS
-    faces = background & FACES
-    part = faces & -faces
-    while True:
-        grown = _dilate_faces(part) & background
-        if grown == part:
-            break
-        part = grown
-    return part & FACES == faces
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _dilate(bits):  # type: ignore[no-untyped-def]
-    """Add the 26 neighbours of each bit of a 3 x 3 x 3 box."""
-    bits |= (bits & ~(X_LOW << 2)) << 1 | (bits & ~X_LOW) >> 1
-    bits |= (bits & ~(Y_LOW << 6)) << 3 | (bits & ~Y_LOW) >> 3
-    return (bits | bits << 9 | bits >> 9) & 0o777777777
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _dilate_faces(bits):  # type: ignore[no-untyped-def]
-    """Add the 6 neighbours of each bit of a 3 x 3 x 3 box."""
-    x = (bits & ~(X_LOW << 2)) << 1 | (bits & ~X_LOW) >> 1
-    y = (bits & ~(Y_LOW << 6)) << 3 | (bits & ~Y_LOW) >> 3
-    return (bits | x | y | bits << 9 | bits >> 9) & 0o777777777
-
-
-@njit(cache=True, nogil=True)
-def _slope(state, distance, v, offsets, lengths, size):  # type: ignore[no-untyped-def]
+def _slope(distance, v, offsets, lengths, size):  # type: ignore[no-untyped-def]
     """Return the increase of the distance per nm on the steepest way from a voxel.
 
-    The way is as long as two voxels and half of the distance at its start.
+    The way is `MIN_SLOPE_VOXELS` and half of the distance at its end; it is shorter where the
+    distance has its maximum.
     """
-    reach = 4 * size.max() + 0.5 * distance[v]
     u, travelled = v, 0.0
-    while travelled < reach:
+    least = MIN_SLOPE_VOXELS * size.max()
+    while travelled < least + 0.5 * distance[u]:
         best, steepest = -1, 0.0
         for n in range(26):
             slope = (distance[u + offsets[n]] - distance[u]) / lengths[n]
@@ -205,4 +147,4 @@ def _slope(state, distance, v, offsets, lengths, size):  # type: ignore[no-untyp
             break
         u += offsets[best]
         travelled += lengths[best]
-    return (distance[u] - distance[v]) / max(travelled, reach)
+    return (distance[u] - distance[v]) / max(travelled, least)
