@@ -82,8 +82,9 @@ def _remove_voxels(state, order, distance, shape, size):  # type: ignore[no-unty
     following = np.full(len(state), -1, np.int32)
     for v in range(len(state)):
         if state[v] and touches_face(state, v, offsets, 0):
-            _append(first, last, following, v, order[v])
-            state[v] = 3
+            if is_simple(read_neighbours(state, v, offsets)):  # of a sheet: from its rim inwards
+                _append(first, last, following, v, order[v])
+                state[v] = 3
     current = 0
     while current < bins:
         v = first[current]
