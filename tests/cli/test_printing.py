@@ -288,6 +288,9 @@ def test_results_are_tables_with_units():
     assert "my_cell.zarr/p" in rows[("my_cell.zarr/p",)]
     assert rows[("tile",)] == "tile 104 voxels"
     assert rows[("host",)] == "host 996 MiB"
+    assert format_result({"all": scores, "exclusion_zone": None, "zone": None})[2:] == [
+        "exclusion zone  -"
+    ]
 
 
 def test_errors_of_the_system_have_no_number(monkeypatch, capsys):

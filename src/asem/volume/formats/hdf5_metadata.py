@@ -18,7 +18,12 @@ import numpy as np
 from asem.config import NmZYX
 from asem.system.json_toml import parse_json
 from asem.volume.address import Address
-from asem.volume.formats.array_placement import FUNLIB_KEYS, Placement, place_by_funlib
+from asem.volume.formats.array_placement import (
+    FUNLIB_KEYS,
+    Placement,
+    have_colours_last,
+    place_by_funlib,
+)
 from asem.volume.formats.hdf5_file import DatasetInfo
 from asem.volume.formats.source_image import StatedVoxelSize
 from asem.volume.length_units import unit_nm
@@ -36,7 +41,8 @@ def find_axes(info: DatasetInfo) -> str:
     """Return the letters of the stored axes: z, y, x, and c and t.
 
     Where the names are not stated, three axes are (z, y, x); axes of one entry are dropped before
-    them (written as t); with a voxel size of three entries, the first of four axes is c.
+    them (written as t); with a voxel size of three entries, the first of four axes is c, or the
+    last one if it has at most 4 entries.
 
     Raises
     ------
@@ -67,7 +73,7 @@ def find_axes(info: DatasetInfo) -> str:
         space = iter("zyx")
         return "".join("t" if axis in single else next(space) for axis in range(rank))
     if rank == 4 and len(_numbers(info, "resolution") or _numbers(info, "voxel_size")) == 3:
-        return "czyx"
+        return "zyxc" if have_colours_last(info.shape) else "czyx"
     raise ValueError(
         f"has shape {info.shape} and no names of its axes (axistags, axes); save a volume with "
         "three axes (z, y, x), and colours as grey values"
