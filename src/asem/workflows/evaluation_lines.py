@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.measure_blocks import Arrays
-from asem.measure.centre_lines import (
+from asem.measure.centre_line_coverage import (
     MAX_BOX_VOXELS,
     count_covered,
     find_centre_line,
@@ -48,7 +48,7 @@ class LineCounts:
         Voxels of each centre line that are covered, and that are scored; int64, (n,); 0 for objects
         that do not count, or whose bounding box is too large.
     too_large
-        Number of objects of more than `asem.measure.centre_lines.MAX_BOX_VOXELS`.
+        Number of objects of more than `asem.measure.centre_line_coverage.MAX_BOX_VOXELS`.
     """
 
     covered: npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from asem.measure.block_bootstrap import (
     iou_of,
 )
 from asem.measure.boundary_distance import DistanceBins, summarize_distances
-from asem.measure.centre_lines import score_lines
+from asem.measure.centre_line_coverage import score_lines
 from asem.measure.object_overlap import ObjectOverlap, ObjectTable
 from asem.measure.object_scores import (
     IOU_THRESHOLDS,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asem.measure.centre_lines import (
+from asem.measure.centre_line_coverage import (
     count_covered,
     find_centre_line,
     line_halo,
