@@ -10,7 +10,7 @@ from asem.volume.address import Address
 REGIONS = {"exclusion_zone": "outside the exclusion zone", "all": "all voxels"}
 FIRST_NAME = "prediction"
 """Name of the prediction that is an argument, beside those of ``--prediction``."""
-BASIC = ("exclusion_zone", "all", "zone", "out")
+BASIC = ("exclusion_zone", "all", "zone")
 """Keys that are printed as by other commands."""
 Table = list[list[str]]
 
@@ -53,7 +53,7 @@ def format_evaluation(result: Mapping[str, Any]) -> list[str]:
     """Return the lines that are printed: tables of scores, with 3 digits and units."""
     if "predictions" in result:
         return _compare(result)
-    lines = format_result({key: value for key, value in result.items() if key in BASIC})
+    lines = format_result({key: result[key] for key in BASIC if result[key] or key == "zone"})
     for table in (
         _average_precision(result),
         _intervals(result),
@@ -63,7 +63,7 @@ def format_evaluation(result: Mapping[str, Any]) -> list[str]:
     ):
         if table:
             lines += ["", *_align(table)]
-    return lines
+    return [*lines, "", *format_result({"out": result["out"]})] if "out" in result else lines
 
 
 def _align(rows: Table) -> list[str]:
@@ -130,7 +130,7 @@ def _objects(result: Mapping[str, Any]) -> Table:
         return []
     keys = {"precision": "precision", "recall": "recall", "f1": "F1", "pq": "PQ", "sq": "SQ"}
     title = (
-        f"objects: {objects['truth_objects']:,} in the labels, "
+        f"objects: {objects['truth_objects']:,} in the truth, "
         f"{objects['predicted_objects']:,} predicted"
     )
     rows = [[title], ["", *keys.values(), "found", "missed", "false"]]
@@ -165,8 +165,8 @@ def _boundary(result: Mapping[str, Any]) -> Table:
     header = ["", "mean", "median", "95 %", f"beyond {boundary['max_nm']:g} nm"]
     rows = [["distances of boundaries"], header]
     for key, title in (
-        ("prediction_to_truth", "prediction to labels"),
-        ("truth_to_prediction", "labels to prediction"),
+        ("prediction_to_truth", "prediction to truth"),
+        ("truth_to_prediction", "truth to prediction"),
     ):
         rows.append(_distances(title, boundary[key], "percentile_95_nm"))
     return [*rows, _distances("both; 95 %: Hausdorff", boundary, "hausdorff_95_nm")]

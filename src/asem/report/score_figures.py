@@ -78,14 +78,14 @@ def plot_precision_recall(
     curves: Mapping[str, Mapping[str, Mapping[str, npt.NDArray[np.float64]]]],
     titles: Mapping[str, str],
 ) -> Figure:
-    """Plot precision over recall for all thresholds, with lines of equal F1.
+    """Plot precision over recall for all thresholds, with a point at 0.5, and lines of equal F1.
 
     Parameters
     ----------
     curves
         By prediction and region, columns of `asem.measure.precision_recall`.
     titles
-        Titles of the regions, in the order of the panels. The point is the threshold 0.5.
+        Titles of the regions, in the order of the panels.
     """
     regions = [key for key in titles if any(key in found for found in curves.values())]
     figure = Figure(figsize=(3.6 * len(regions) + 0.4, 3.6), dpi=120, layout="constrained")
@@ -99,9 +99,10 @@ def plot_precision_recall(
             at_half = int(np.searchsorted(columns["threshold"], 0.5))
             if at_half < len(columns["threshold"]):
                 point = columns["recall"][at_half], columns["precision"][at_half]
-                axes.plot(*point, color=colour, marker="o", markersize=5, clip_on=False)
+                axes.plot(*point, color=colour, marker="o", markersize=5)
+        axes.plot([], [], "o", color=GREY, markersize=5, label="threshold 0.5")
         _set_axes(axes, "recall", "precision")
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
         axes.set_title(titles[region], loc="left", fontsize=9)
     _add_legend(figure.axes[0], "lower left")
     return figure
@@ -194,8 +195,15 @@ def _draw_f1_lines(axes: Axes) -> None:
     for f1 in F1_LINES:
         recall = np.linspace(f1 / (2 - f1), 1, 100)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="0.85", linewidth=0.8, zorder=0)
-        end = f1 / (2 - f1)
-        axes.annotate(
-            f"F1 {f1:g}", (1, end), color=GREY, fontsize=6, ha="right", va="bottom", xytext=(-1, 1),
-            textcoords="offset points",
-        )  # fmt: skip
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(
+            f1,
+            f1,
+            f"F1 {f1:g}",
+            color=GREY,
+            fontsize=6,
+            ha="center",
+            va="center",
+            zorder=0,
+            bbox=box,
+        )
