@@ -135,6 +135,29 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(cell, run, tmp_path):
     assert columns(run) == columns(tmp_path / "run")
 
 
+def test_a_killed_run_with_several_regions_ends_with_the_same_table(cell, tmp_path):
+    """Names may change: those of the last training file are in all rows."""
+    head, _, table = (cell / "train.toml").read_text().partition("[[validation]]")
+    second = table.replace(":,:,48:", ":20,:,60:")
+
+    def write(name):
+        text = f"{head}[[validation]]{table}[[validation]]{second}name = {json.dumps(name)}\n"
+        (cell / "several.toml").write_text(text.replace("iterations = 6", "iterations = 9"))
+        return cell / "several.toml"
+
+    train_model(write("naïve, cell"), out=tmp_path / "whole")
+    with pytest.raises(Stop):
+        train_model(write("first name"), out=tmp_path / "run", progress=stop)
+    assert [row.split(",")[1] for row in columns(tmp_path / "run")[1:]] == [
+        "pooled",
+        "cell.zarr/raw",
+        "first name",
+    ]
+    train_model(write("naïve, cell"), out=tmp_path / "run")
+    assert columns(tmp_path / "run") == columns(tmp_path / "whole")
+    assert len(columns(tmp_path / "run")) == 1 + 3 * 3
+
+
 def test_a_resumed_run_in_bf16_gives_the_same_result(cell, tmp_path):
     text = (cell / "train.toml").read_text().replace('precision = "32"', 'precision = "bf16"')
     (cell / "bf16.toml").write_text(text)

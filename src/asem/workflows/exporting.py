@@ -15,7 +15,8 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume.address import Address, AddressLike
 from asem.volume.sources import open_levels, open_volume
-from asem.volume.volume import Volume, ZeroArray, format_nm
+from asem.volume.volume import Volume, format_nm
+from asem.volume.zero_array import ZeroArray
 from asem.workflows.export_image import OME_ZARR
 from asem.workflows.export_mrc import MRC
 from asem.workflows.export_n5 import N5

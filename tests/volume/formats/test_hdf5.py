@@ -108,6 +108,14 @@ def test_threads(path, voxels):
             (6, 5000, 4),
             None,
         ),
+        (
+            {
+                "axistags": tags("zyx", (10**400, float("inf"), 4)),
+                "axis_units": '{"z": "nm", "y": "nm", "x": "nm"}',
+            },
+            (None, None, 4),
+            None,
+        ),
         ({"resolution": "text", "axes": 5, "units": 3}, (None, None, None), None),
     ],
 )
