@@ -6,9 +6,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from asem.blocks.block_results import BlockResults
+from asem.image.component_records import _measure_components
 from asem.image.components import (
     _measure_block,
-    _measure_components,
+    label_components,
     merge_components,
     relabel_block,
 )
@@ -126,3 +127,8 @@ def test_records_that_do_not_fit_are_damage(tmp_path, change):
     found.save(blocks[0], **arrays)
     with pytest.raises(OSError, match=r"0_0_0\.npz is damaged; give --overwrite to restart"):
         merge_components(found, blocks, labels.shape)
+
+
+def test_ids_of_64_bits():
+    labels = np.array([[[2**63, 2**63, 3, 0, 2**64 - 1]]], np.uint64)
+    assert label_components(labels).tolist() == [[[1, 1, 2, 0, 3]]]

@@ -11,6 +11,7 @@ from asem.image.morphology import (
     binary_erosion,
     binary_opening,
     dilate_labels,
+    dilation_steps,
     radii_in_voxels,
     warn_zero_radius,
     zone_radii_in_voxels,
@@ -69,6 +70,27 @@ def test_far_reaching_elements_do_not_overflow():
     source[..., 150] = True
     assert binary_dilation(source, (31, 37, 41), "ball").sum() == 83
     assert binary_dilation(source, (101, 103, 107), "ball").sum() == 215
+
+
+ascending_radii = st.lists(radii_3d, min_size=1, max_size=4).map(
+    lambda several: [tuple(r) for r in np.maximum.accumulate(several, axis=0).tolist()]
+)
+equal_radii = st.lists(st.integers(0, 6), min_size=1, max_size=5).map(
+    lambda widths: [(width,) * 3 for width in sorted(widths)]
+)
+
+
+@given(arrays(bool, small), ascending_radii | equal_radii, st.sampled_from(["diamond", "ball"]))
+def test_steps_are_the_first_of_several_dilations(mask, radii, shape):
+    steps = dilation_steps(mask, radii, shape)
+    for index, radius in enumerate(radii):
+        assert ((steps <= index) == binary_dilation(mask, radius, shape)).all()
+    assert steps.max() <= len(radii)
+
+
+def test_more_steps_than_an_index_can_number():
+    with pytest.raises(ValueError, match="251 dilations; at most 250 are allowed"):
+        dilation_steps(np.ones((1, 1, 1), bool), [(1, 1, 1)] * 251)
 
 
 def nearest(labels, radii, unknown, distance):

@@ -3,24 +3,8 @@ import base64
 import numpy as np
 import pytest
 
-from asem.report.figures import encode_png_data_url, plot_loss_curves, plot_overlay
+from asem.report.figures import encode_png_data_url, plot_overlay
 from asem.report.html_report import ReportFigure, write_html_report
-
-ROWS = [
-    {"iteration": 1, "train_loss": 2.0, "validation_loss": 2.5, "f1": None},
-    {"iteration": 2, "train_loss": 1.0, "validation_loss": 1.5, "f1": 0.5},
-]
-
-
-def test_curves_hold_the_rows():
-    left, right = plot_loss_curves(ROWS).axes
-    assert [line.get_ydata().tolist() for line in left.lines] == [[2.0, 1.0], [2.5, 1.5]]
-    assert [line.get_xydata().tolist() for line in right.lines] == [[[2.0, 0.5]]]
-
-
-def test_a_run_without_validation_has_curves():
-    rows = [{"iteration": 1, "train_loss": 2.0, "validation_loss": None, "f1": None}]
-    assert len(plot_loss_curves(rows).axes[0].lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from asem.training.config import (
     OptimizerConfig,
     SamplingConfig,
     TrainConfig,
-    TrainingRegion,
     training_config_of,
 )
 from asem.training.recipes import OPTIMIZER_DEFAULTS, RECIPES, merge_settings
+from asem.training.region_config import TrainingRegion
 
 REGIONS = {"train": [{"raw": "r", "labels": "l"}]}
 BASE = {"structure": "mito", "voxel_size": (5, 5, 5), **REGIONS}

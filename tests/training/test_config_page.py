@@ -7,10 +7,11 @@ import pytest
 from asem.config_errors import describe_field
 from asem.model.config import ModelConfig
 from asem.model.unet import context, lattice
-from asem.training.config import RECIPE_TABLES, TrainConfig, TrainingRegion
+from asem.training.config import RECIPE_TABLES, TrainConfig
 from asem.training.memory_check import min_training_bytes
 from asem.training.patch_sampling import patch_output_edge
 from asem.training.recipes import FINETUNE_RECIPES
+from asem.training.region_config import TrainingRegion
 
 PAGE = (Path(__file__).parents[2] / "docs/training.md").read_text()
 BASE = {"structure": "mito", "voxel_size": (5, 5, 5), "train": [{"raw": "r", "labels": "l"}]}

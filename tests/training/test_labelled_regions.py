@@ -5,7 +5,7 @@ import tifffile
 import torch
 
 from asem.model.config import ModelConfig
-from asem.training.config import AugmentConfig, TrainConfig, TrainingRegion
+from asem.training.config import AugmentConfig, TrainConfig
 from asem.training.labelled_regions import (
     cache_regions,
     cache_regions_as_uint8,
@@ -18,6 +18,7 @@ from asem.training.patch_extraction import (
     make_patch_extractor,
 )
 from asem.training.patch_sampling import PatchSampler
+from asem.training.region_config import TrainingRegion
 from asem.training.targets import FOREGROUND, UNLABELLED
 from asem.volume.roi import Roi
 from asem.workflows.importing import import_volume

@@ -6,8 +6,9 @@ import torch
 from asem.cli import main
 from asem.model.config import ModelConfig
 from asem.model.unet import UNet
-from asem.training.config import AugmentConfig, TrainConfig, TrainingRegion
+from asem.training.config import AugmentConfig, TrainConfig
 from asem.training.memory_check import check_training_memory, min_training_bytes
+from asem.training.region_config import TrainingRegion
 
 REGIONS = (TrainingRegion(raw="raw", labels="labels"),)
 

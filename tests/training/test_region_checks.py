@@ -5,9 +5,10 @@ import pytest
 import tifffile
 
 from asem.model.config import ModelConfig
-from asem.training.config import TrainConfig, TrainingRegion
+from asem.training.config import TrainConfig
 from asem.training.labelled_regions import load_region
 from asem.training.region_checks import check_regions, count_shared_voxels
+from asem.training.region_config import TrainingRegion
 from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
 

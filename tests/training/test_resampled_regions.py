@@ -7,8 +7,9 @@ import pytest
 import tifffile
 
 from asem.model.config import ModelConfig
-from asem.training.config import TrainConfig, TrainingRegion
+from asem.training.config import TrainConfig
 from asem.training.labelled_regions import load_region
+from asem.training.region_config import TrainingRegion
 from asem.training.targets import FOREGROUND
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.inference import NetworkRunner
+from asem.model.run_metrics import MetricsRow, RegionScores
 from asem.model.unet import UNet
 from asem.training import training_checkpoint
 from asem.training.config import OptimizerConfig, TrainConfig
@@ -102,9 +104,13 @@ def test_a_run_has_its_parts(run):
     document = json.loads((run / "run.json").read_text())
     assert (document["state"], document["iteration"]) == ("finished", 6)
     assert document["best"] in (3, 6)
-    header, *rows = (run / "metrics.csv").read_text().splitlines()
-    assert header == "iteration,train_loss,validation_loss,precision,recall,f1,seconds"
-    assert [row.split(",")[0] for row in rows] == ["3", "6"]
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["iteration"], row["region"]) for row in rows] == [
+        (iteration, region) for iteration in "36" for region in ("pooled", "cell.zarr/raw")
+    ]
+    for row in document["metrics"]:
+        assert row["regions"][0]["f1"] == row["f1"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(cell, run, tmp_path):
@@ -419,7 +425,7 @@ def test_compiled_training_gives_the_same_loss(cell, tmp_path, run):
     )
     train_model(cell / "compiled.toml", out=tmp_path / "run")
     rows = [checkpoint.read_run_state(folder).metrics[-1] for folder in (run, tmp_path / "run")]
-    assert rows[0]["train_loss"] == pytest.approx(rows[1]["train_loss"], rel=0.05)
+    assert rows[0].train_loss == pytest.approx(rows[1].train_loss, rel=0.05)
 
 
 def test_fine_tuning_starts_from_the_weights_of_a_run(cell, run, tmp_path):
@@ -542,8 +548,9 @@ def test_mlflow_logs_a_training(curves, cell, tmp_path):
     (logged,) = client.search_runs([experiment.experiment_id])
     assert logged.info.status == "FINISHED"
     assert logged.data.params["training.optimizer.learning_rate"] == "0.01"
-    history = client.get_metric_history(logged.info.run_id, "train_loss")
-    assert [metric.step for metric in history] == [3, 6]
+    for key in ("train_loss", "validation/f1/cell.zarr_raw"):
+        history = client.get_metric_history(logged.info.run_id, key)
+        assert [metric.step for metric in history] == [3, 6]
     names = {entry.path for entry in client.list_artifacts(logged.info.run_id)}
     assert names == {"curves.png", "metrics.csv", "checkpoint"}
 
@@ -686,9 +693,9 @@ def test_training_lowers_the_loss(cell, tmp_path):
     (cell / "learn.toml").write_text(text)
     train_model(cell / "learn.toml", out=tmp_path / "run")
     rows = checkpoint.read_run_state(tmp_path / "run").metrics
-    losses = [row["train_loss"] for row in rows]
+    losses = [row.train_loss for row in rows]
     assert losses[2] < losses[1] < losses[0]
-    assert rows[-1]["f1"] > 0.6
+    assert rows[-1].f1 > 0.6
 
 
 def test_the_validation_score_equals_that_of_evaluate(cell, run, tmp_path):
@@ -696,23 +703,34 @@ def test_the_validation_score_equals_that_of_evaluate(cell, run, tmp_path):
     config = TrainConfig.from_toml(cell / "train.toml")
     region = load_region(config.validation[0], config)
     runner = NetworkRunner(net, torch.device("cpu"), "32")
-    row = validate(runner, [region], config)
+    row, _ = validate(runner, [region], config)
     predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", roi=":,:,48:", precision="32")
     import_volume(cell / "cell.zarr/labels/mito", tmp_path / "labels", roi=":,:,48:")
     scores = evaluate_volume(tmp_path / "p", tmp_path / "labels", structure_name="mito")
     keys = ("precision", "recall", "f1")
     zoned, whole = ([scores[part][key] for key in keys] for part in ("exclusion_zone", "all"))
-    assert [row[key] for key in keys] == pytest.approx(zoned, abs=1e-4)
+    assert [getattr(row, key) for key in keys] == pytest.approx(zoned, abs=1e-4)
     assert zoned != pytest.approx(whole, abs=1e-3)
-    assert np.isfinite(row["validation_loss"])
+    assert np.isfinite(row.validation_loss)
     assert info.iteration in (3, 6)
+
+
+def metrics_row(iteration, *, loss=None, f1=None, regions=()):
+    return MetricsRow(
+        iteration=iteration,
+        train_loss=1,
+        validation_loss=loss,
+        f1=f1,
+        seconds=1,
+        regions=tuple(
+            RegionScores(region=name, **scores) for name, scores in dict(regions).items()
+        ),
+    )
 
 
 def test_the_best_checkpoint(tmp_path):
     def best(*scores):
-        rows = [
-            {"iteration": 10 * n, "f1": f1, "validation_loss": f1} for n, f1 in enumerate(scores, 1)
-        ]
+        rows = [metrics_row(10 * n, loss=f1, f1=f1) for n, f1 in enumerate(scores, 1)]
         return TrainingRun(tmp_path, TINY, INFO, metrics=rows).best
 
     assert best(0.1, 0.5, 0.5, 0.2) == 20
@@ -723,17 +741,36 @@ def test_the_best_checkpoint(tmp_path):
 
 def test_of_a_fit_regime_the_middle_is_best(tmp_path):
     losses = [9, 5, 3, 1, 1, 1, 1, 1, 3, 6]
-    rows = [
-        {"iteration": n, "f1": n / 100, "validation_loss": loss} for n, loss in enumerate(losses, 1)
-    ]
+    rows = [metrics_row(n, loss=loss, f1=n / 100) for n, loss in enumerate(losses, 1)]
     run = TrainingRun(tmp_path, TINY, INFO, metrics=rows)
     run.save("finished")
     state = checkpoint.read_run_state(tmp_path)
     assert (state.best, state.first_fit) == (6, 4)
 
 
+def test_scores_of_single_regions_change_neither_the_fit_regime_nor_the_best(tmp_path):
+    losses = [9, 5, 3, 1, 1, 1, 1, 1, 3, 6]
+
+    def choose(pooled, alone):
+        rows = [
+            metrics_row(
+                n,
+                loss=one,
+                f1=one / 10,
+                regions={"a": {"validation_loss": other, "f1": other / 10}, "b": {}},
+            )
+            for n, (one, other) in enumerate(zip(pooled, alone, strict=True), 1)
+        ]
+        run = TrainingRun(tmp_path, TINY, INFO, metrics=rows)
+        return run.fit_regime, run.best
+
+    assert choose(losses, losses[::-1]) == choose(losses, losses)
+    assert choose(losses, losses) != choose(losses[::-1], losses)
+    assert choose([3, 2, 4], [9, 8, 7]) == (None, 3)
+
+
 def test_fine_tuning_without_validation_uses_the_checkpoint_at_half(tmp_path):
-    rows = [{"iteration": n, "f1": None, "validation_loss": None} for n in (30, 60, 90, 100)]
+    rows = [metrics_row(n) for n in (30, 60, 90, 100)]
     config = TINY.model_copy(update={"iterations": 100})
     tuned = INFO.model_copy(update={"started_from": "somewhere"})
     assert TrainingRun(tmp_path, config, tuned, metrics=rows).best == 30

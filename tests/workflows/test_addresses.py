@@ -11,8 +11,9 @@ import tifffile
 
 from asem.cli import main
 from asem.structures import PRESETS
-from asem.training.config import TrainConfig, TrainingRegion
+from asem.training.config import TrainConfig
 from asem.training.labelled_regions import load_region
+from asem.training.region_config import TrainingRegion
 from asem.training.targets import FOREGROUND
 from asem.volume.id_selection import IdSelection
 from asem.volume.sources import open_volume
@@ -26,7 +27,6 @@ from asem.workflows.importing import ImportOptions, import_volume
 from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
-from asem.workflows.measure import measure_instances
 from asem.workflows.predict import predict_inputs, predict_volume
 from asem.workflows.prediction_inputs import PredictionInputs
 from asem.workflows.segment import segment_volume
@@ -42,7 +42,6 @@ VERBS = {
     "segment": lambda raw, labels, out: segment_volume(raw, out, mask=labels),
     "labels": lambda raw, labels, out: label_volume(labels, out, PRESETS["mito"]),
     "instances": lambda raw, labels, out: label_instances(labels, out),
-    "measure": lambda raw, labels, out: measure_instances(labels, out, raw=raw),
     "graphcut": lambda raw, labels, out: graphcut_volume(raw, labels, out),
 }
 

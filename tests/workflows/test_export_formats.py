@@ -228,6 +228,15 @@ def test_mrc(make, tmp_path, caplog, dtype):
     )
 
 
+def test_unlabelled_voxels_stay_unlabelled_in_mrc(tmp_path, caplog):
+    labels = np.array([[[0, 1, 254, 255]]], np.uint8)
+    make_image(tmp_path / "raw", labels, kind="labels")
+    export_volume(tmp_path / "raw", tmp_path / "out.mrc")
+    expected = np.array([[[0, 1, 254, 65535]]], np.uint16)
+    assert_same(tmp_path / "out.mrc", expected, kind="labels", tolerance=1e-6)
+    assert "stored as uint16, unlabelled voxels as 65535" in caplog.text
+
+
 def test_mrc_states_a_lost_digit_of_the_offset(make, tmp_path, caplog):
     make("int16", shape=(2, 3, 4), offset_nm=(1e7 + 0.123, 0.0, 0.0))
     export_volume(tmp_path / "raw", tmp_path / "out.mrc")

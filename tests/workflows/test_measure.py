@@ -15,6 +15,7 @@ from asem.measure.object_table import OBJECT_COLUMNS
 from asem.tables import read_table
 from asem.workflows.importing import import_volume
 from asem.workflows.measure import measure_instances
+from remote_servers import serve_files
 from shards import small_shards
 
 SHAPE = (37, 45, 53)
@@ -76,6 +77,16 @@ def test_blocks_and_workers_change_no_bit(folder, monkeypatch):
         content = (folder / "out" / name).read_bytes()
         assert (folder / "dask" / name).read_bytes() == content
         assert (folder / "whole" / name).read_bytes() == content
+
+
+def test_images_from_a_url(folder):
+    content = measured(folder, "out")
+    with serve_files(folder) as server:
+        instances, raw = f"{server.url}/instances", f"{server.url}/raw"
+        measure_instances(instances, folder / "remote", raw=raw)
+    pd.testing.assert_frame_equal(
+        read_table(folder / "remote/objects").set_index("object_id"), content
+    )
 
 
 def test_without_raw_there_are_no_grey_values(folder):

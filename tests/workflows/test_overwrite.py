@@ -17,7 +17,7 @@ COMMANDS = {
     "a converted model": "models convert m.pt OUT --published 1847",
     "a demo": "demo OUT",
     "a table": "instances labels new --sizes OUT",
-    "results": "measure labels --out OUT",
+    "a results folder": "measure labels --out OUT",
 }
 
 
@@ -88,7 +88,9 @@ def test_outputs_of_other_kinds_are_not_replaced(folder, refused):
         assert f"model exists already and is not {kind} of asem" in refused(kind, "model")
 
 
-@pytest.mark.parametrize("kind", ["an image", "a run", "an export", "a converted model"])
+@pytest.mark.parametrize(
+    "kind", ["an image", "a run", "an export", "a converted model", "a results folder"]
+)
 def test_an_output_with_a_foreign_file_is_never_replaced(folder, run, refused, capsys, kind):
     if kind == "a run":
         shutil.copytree(run, folder / "OUT")

@@ -114,8 +114,8 @@ def _run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         without = " without --overwrite" if "--overwrite" in arguments else ""
         _print_stderr(
-            f"asem: interrupted; run the same command again{without} to resume (demo, evaluate "
-            "and export restart)"
+            f"asem: interrupted; run the same command again{without} to resume (demo, export, and "
+            "evaluate without --out restart)"
         )
         return exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for any input

@@ -3,13 +3,20 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asem.cli.streams import escape_control_characters
 
 SCORES = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU"}
 """Keys of scores, and the titles of their columns."""
+REGION_SCORES = {
+    "validation_loss": "loss",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+}
+"""Keys of scores of a validation region, and the titles of their columns."""
 SCORED = {"exclusion_zone": "outside the exclusion zone", "all": "all voxels"}
 """Keys of tables of scores, and the titles of their rows."""
 LABELS = {
@@ -81,8 +88,13 @@ def print_result(result: dict[str, Any], *, as_json: bool) -> None:
     as_json
         Print one line of JSON.
     """
-    lines = map(escape_control_characters, format_result(result))
-    sys.stdout.write((to_json(result) if as_json else "\n".join(lines)) + "\n")
+    print_lines(format_result(result), result, as_json=as_json)
+
+
+def print_lines(lines: Sequence[str], result: dict[str, Any], *, as_json: bool) -> None:
+    """Print lines on stdout, or the result as one line of JSON."""
+    text = "\n".join(map(escape_control_characters, lines))
+    sys.stdout.write((to_json(result) if as_json else text) + "\n")
 
 
 def format_result(result: Mapping[str, Any]) -> list[str]:
@@ -126,7 +138,9 @@ def _rows(
 ) -> Iterator[tuple[str, str]]:
     for key, value in result.items():
         unit = UNITS.get(key) or _suffix(key)[1] or parent_unit
-        if key in LISTED_TABLES:
+        if key == "regions":
+            yield from _region_table(value, indent)
+        elif key in LISTED_TABLES:
             for table in value:
                 yield from _rows({f"{_label(key)} ": table}, indent)
         elif isinstance(value, Mapping) and value:
@@ -135,6 +149,18 @@ def _rows(
         else:
             axes = " (z, y, x)" if _is_triple(value) else ""
             yield f"{indent}{_label(key)}{axes}", _with_unit(key, value, unit)
+
+
+def _region_table(regions: Sequence[Mapping[str, Any]], indent: str) -> Iterator[tuple[str, str]]:
+    """Yield a line of titles, then one for the scores of each validation region."""
+    if not regions:
+        return
+    titles = "".join(f"{title:>11}" for title in (*REGION_SCORES.values(), "voxels"))
+    yield f"{indent}validation regions", titles.removeprefix("  ")
+    for row in regions:
+        cells = "".join(f"{_score(row[key]):>11}" for key in REGION_SCORES)
+        voxels = _value(row["voxels"], 0, "")
+        yield f"{indent}  {row['region']}", f"{cells}{voxels:>11}".removeprefix("  ")
 
 
 def _label(key: str) -> str:

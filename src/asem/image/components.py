@@ -11,7 +11,7 @@ replaced by values of their objects (an id, or 0 to remove them). Memory: a few 
 component, and the faces that are not yet merged.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from numba import njit
 
 from asem.blocks.block_results import BlockResults
 from asem.blocks.output_image import OutputImage
+from asem.image.component_records import component_specs, is_component_record, record_components
 from asem.image.lookup_table import apply_lookup_table
 from asem.system.npz import ArraySpec
 from asem.volume.roi import IntZYX, Roi
@@ -49,6 +50,8 @@ def label_components(
     """
     # cc3d numbers components in memory order; C order makes the numbers reproducible.
     ordered = np.ascontiguousarray(labels)
+    if ordered.dtype == np.uint64:  # cc3d raises OverflowError for values from 2^63 on
+        ordered = ordered.view(np.int64)
     return np.asarray(cc3d.connected_components(ordered, connectivity=connectivity))
 
 
@@ -157,44 +160,54 @@ def _measure_block(
     """Label a block and return the record of its components."""
     labels = read_block(block)
     components = label_components(labels)
-    sizes, first = _measure_components(
-        components, int(components.max(initial=0)), block.offset, shape
-    )
-    faces = {
-        f"face{axis}{end}": np.ascontiguousarray(np.moveaxis(components, axis, 0)[end])
-        for axis in range(3)
-        for end in (0, -1)
-    }
-    first_index = np.unravel_index(_to_block_indices(first, block, shape), block.shape)
-    further = features(block, components) if features else {}
-    record = {"sizes": sizes, "first": first, "label": labels[first_index]}
-    return record | faces | further
+    record = record_components(labels, components, block, shape)
+    return record | features(block, components) if features else record
 
 
-def _to_block_indices(
-    first: npt.NDArray[np.int64], block: Roi, shape: IntZYX
-) -> npt.NDArray[np.intp]:
-    """Convert indices into the raveled volume to indices into the raveled block."""
-    in_volume = np.array(np.unravel_index(first, shape)).reshape(3, -1)
-    in_block = in_volume - np.array(block.offset)[:, None]
-    return np.asarray(np.ravel_multi_index((in_block[0], in_block[1], in_block[2]), block.shape))
+class ComponentMerger:
+    """Merges the components of blocks that touch through a face and have one label.
 
+    Parameters
+    ----------
+    end
+        End of the box that the blocks cover, voxels.
+    """
 
-@njit(cache=True)
-def _measure_components(components, count, offset, shape):  # type: ignore[no-untyped-def]
-    """Count the voxels of each component and find its first one in the volume."""
-    sizes = np.zeros(count, np.int64)
-    first = np.zeros(count, np.int64)
-    for i in range(components.shape[0]):
-        for j in range(components.shape[1]):
-            row = (np.int64(offset[0] + i) * shape[1] + offset[1] + j) * shape[2] + offset[2]
-            for k in range(components.shape[2]):
-                component = components[i, j, k]
-                if component:
-                    if sizes[component - 1] == 0:
-                        first[component - 1] = row + k
-                    sizes[component - 1] += 1
-    return sizes, first
+    def __init__(self, end: IntZYX) -> None:
+        empty = np.zeros(0, np.int64)
+        self.end, self.count = end, 0
+        self._slices: dict[Roi, slice] = {}
+        self._sizes, self._first_voxels = [empty], [empty]
+        self._pairs = [np.zeros((2, 0), np.int64)]
+        self._pending_faces: dict[tuple[int, IntZYX], tuple[int, Any, Any]] = {}
+
+    def add(self, block: Roi, record: Mapping[str, npt.NDArray[Any]]) -> slice:
+        """Add a block, in (z, y, x) order; return the slice of its components among all."""
+        start, label = self.count, record["label"]
+        for axis in range(3):
+            before = self._pending_faces.pop((axis, block.offset), None)
+            if before is not None:
+                after = (start, record[f"face{axis}0"], label)
+                self._pairs.append(_find_touching_pairs(before, after))
+            if block.end[axis] == self.end[axis]:
+                continue
+            z, y, x = (block.end[a] if a == axis else block.offset[a] for a in range(3))
+            self._pending_faces[axis, (z, y, x)] = (start, record[f"face{axis}-1"], label)
+        self.count += len(record["sizes"])
+        self._slices[block] = slice(start, self.count)
+        self._sizes.append(record["sizes"])
+        self._first_voxels.append(record["first"])
+        return self._slices[block]
+
+    def merge(self) -> MergedObjects:
+        """Return the objects of all blocks that were added."""
+        parent = np.arange(self.count)
+        _union_find(parent, np.concatenate(self._pairs, axis=1))
+        roots, object_of = np.unique(parent, return_inverse=True)
+        totals, firsts = np.zeros(len(roots), np.int64), np.full(len(roots), np.iinfo(np.int64).max)
+        np.add.at(totals, object_of, np.concatenate(self._sizes))
+        np.minimum.at(firsts, object_of, np.concatenate(self._first_voxels))
+        return MergedObjects(self._slices, object_of, totals, firsts)
 
 
 def merge_components(
@@ -211,47 +224,13 @@ def merge_components(
     shape
         Of the volume.
     """
-    slices, sizes, first_voxels, pairs, start = {}, [], [], [], 0
-    pending_faces: dict[tuple[int, IntZYX], tuple[int, Any, Any]] = {}
+    merger = ComponentMerger(shape)
     for block in blocks:
-        record = _load_record(block_results, block)
-        for axis in range(3):
-            before = pending_faces.pop((axis, block.offset), None)
-            if before is not None:
-                after = (start, record[f"face{axis}0"], record["label"])
-                pairs.append(_find_touching_pairs(before, after))
-            if block.end[axis] == shape[axis]:
-                continue
-            z, y, x = (block.end[a] if a == axis else block.offset[a] for a in range(3))
-            pending_faces[axis, (z, y, x)] = (start, record[f"face{axis}-1"], record["label"])
-        slices[block] = slice(start, start + len(record["sizes"]))
-        sizes.append(record["sizes"])
-        first_voxels.append(record["first"])
-        start += len(record["sizes"])
-    empty = np.zeros(0, np.int64)
-    parent = np.arange(start)
-    _union_find(parent, np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1))
-    roots, object_of = np.unique(parent, return_inverse=True)
-    totals, firsts = np.zeros(len(roots), np.int64), np.full(len(roots), np.iinfo(np.int64).max)
-    np.add.at(totals, object_of, np.concatenate([empty, *sizes]))
-    np.minimum.at(firsts, object_of, np.concatenate([empty, *first_voxels]))
-    return MergedObjects(slices, object_of, totals, firsts)
-
-
-def _load_record(records: BlockResults, block: Roi) -> dict[str, npt.NDArray[Any]]:
-    """Load the record of a block; raise OSError where its arrays are inconsistent."""
-    specs = {name: ArraySpec("int64", (None,)) for name in ("sizes", "first")}
-    specs["label"] = ArraySpec("iu", (None,))
-    for axis in range(3):
-        face = block.shape[:axis] + block.shape[axis + 1 :]
-        specs |= {f"face{axis}{end}": ArraySpec("iu", face) for end in (0, -1)}
-    record = records.load(block, **specs)
-    count = len(record["sizes"])
-    faces = [values for name, values in record.items() if name.startswith("face")]
-    is_consistent = count == len(record["first"]) == len(record["label"])
-    if not is_consistent or any(face.min() < 0 or face.max() > count for face in faces):
-        raise records.make_damage_error(block)
-    return record
+        record = block_results.load(block, **component_specs(block))
+        if not is_component_record(record):
+            raise block_results.make_damage_error(block)
+        merger.add(block, record)
+    return merger.merge()
 
 
 def _find_touching_pairs(

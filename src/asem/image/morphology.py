@@ -13,6 +13,7 @@ erodes nor dilates, as in scikit-image. Along an axis of radius 0 the element is
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,8 @@ RELATIVE_TOLERANCE = 1e-6
 MAX_RADIUS = 1000
 """Voxels: distances, up to the square of the least common multiple of the radii, fit into 64-bit
 integers. The run time is proportional to the radius along each axis."""
+MAX_STEPS = 250
+"""Dilations of `dilation_steps`, whose indices are uint8."""
 Mask = npt.NDArray[np.bool_]
 ElementShape = Literal["diamond", "ball"]
 
@@ -119,6 +122,57 @@ def binary_dilation(mask: Mask, radii: IntZYX, shape: ElementShape = "diamond") 
     for axis, cost in enumerate(costs):
         distance = _propagate_distance(distance, cost, axis)
     return distance <= limit
+
+
+def dilation_steps(
+    mask: Mask, radii: Sequence[IntZYX], shape: ElementShape = "diamond"
+) -> npt.NDArray[np.uint8]:
+    """Return for each voxel the index of the first of several dilations that contains it.
+
+    ::
+
+        mask             . . . . # # . . .
+        radii 1, 2       2 2 1 0 0 0 0 1 2        2: in none of both
+
+    Parameters
+    ----------
+    mask
+        Shape (z, y, x).
+    radii
+        Of elements, each of which contains the one before, in voxels; at most `MAX_STEPS`. Where
+        each is equal along all axes, the distances are computed once, else once for each.
+    shape
+        ``"diamond"`` or ``"ball"``.
+
+    Returns
+    -------
+    ndarray
+        Index in `radii`; their number where no dilation contains the voxel.
+
+    Examples
+    --------
+    >>> mask = np.array([[[0, 0, 0, 0, 1, 1, 0]]], bool)
+    >>> dilation_steps(mask, [(0, 0, 1), (1, 1, 2)]).tolist()
+    [[[2, 2, 1, 0, 0, 0, 0]]]
+    """
+    if len(radii) > MAX_STEPS:
+        raise ValueError(f"{len(radii)} dilations; at most {MAX_STEPS} are allowed")
+    steps = np.full(mask.shape, len(radii), np.uint8)
+    if not mask.any() or not radii:
+        return steps
+    if len(radii) > 1 and all(len(set(radius)) == 1 for radius in radii):
+        limit, costs = _step_costs(radii[-1], shape)
+        distance = _initial_distance(~mask, limit, costs[0].dtype)
+        for axis, cost in enumerate(costs):
+            distance = _propagate_distance(distance, cost, axis)
+        limits = [radius[0] ** (1 if shape == "diamond" else 2) for radius in radii]
+        first = np.searchsorted(limits, np.arange(limit + 2)).astype(np.uint8)
+        return np.asarray(first[np.minimum(distance, limit + 1)])
+    for index in range(len(radii) - 1, -1, -1):
+        if index == len(radii) - 1 or radii[index] != radii[index + 1]:
+            dilated = binary_dilation(mask, radii[index], shape)
+        steps[dilated] = index
+    return steps
 
 
 def binary_erosion(mask: Mask, radii: IntZYX, shape: ElementShape = "ball") -> Mask:

@@ -5,7 +5,7 @@
     surface    .--------------------------.
               /    x                       \
     skeleton |       x o   o o   o o         |      x: removed, the radius increases to o
-              \          o     o     o      /
+              \\          o     o     o      /
     result   |-------------------------------|      smooth, straight over about a radius at its ends
 
 Digital lines are longer than what they approximate, by 8 to 15 % in most directions, and thinning
@@ -128,14 +128,20 @@ def extend_end(
         The line and one more point, (n + 1, 3).
     """
     arc_length = measure_arc_length(points[::-1])
-    inner = points[::-1][np.searchsorted(arc_length, min(DIRECTION_RADII * radius_nm, arc_length[-1]))]
+    inner = points[::-1][
+        np.searchsorted(arc_length, min(DIRECTION_RADII * radius_nm, arc_length[-1]))
+    ]
     direction = (points[-1] - inner) / np.linalg.norm(points[-1] - inner)
     length = measure_to_surface(points[-1], direction, radius_nm, mask, voxel_size)
     return np.concatenate([points, [points[-1] + length * direction]])
 
 
 def measure_to_surface(
-    start: Points, direction: Points, radius_nm: float, mask: npt.NDArray[np.bool_], voxel_size: NmZYX
+    start: Points,
+    direction: Points,
+    radius_nm: float,
+    mask: npt.NDArray[np.bool_],
+    voxel_size: NmZYX,
 ) -> float:
     """Return the mean distance from a point to the surface along parallel rays, nm.
 
@@ -154,7 +160,9 @@ def measure_to_surface(
     across = np.cross(direction, helper)
     across /= np.linalg.norm(across)
     angles = 2 * np.pi * np.arange(RAYS) / RAYS
-    circle = np.outer(np.cos(angles), across) + np.outer(np.sin(angles), np.cross(direction, across))
+    circle = np.outer(np.cos(angles), across) + np.outer(
+        np.sin(angles), np.cross(direction, across)
+    )
     starts = np.concatenate([[start], start + RAY_DISTANCE * radius_nm * circle])
     step = min(voxel_size) / STEPS_PER_RAY_VOXEL
     return float(_follow_rays(mask, starts, direction, np.array(voxel_size), step).mean())

@@ -1,5 +1,8 @@
 """Measure objects: a function of one block returns columns, and columns of all blocks are merged.
 
+Rows belong to objects, or to pairs of objects: those with equal keys (`ID`, or `ID` and `OTHER_ID`)
+are merged.
+
 ::
 
     x         0 1 2   3 4 5      columns    of A         of B         merged
@@ -25,17 +28,19 @@ from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
 from asem.image.labels import is_foreground
 from asem.system.npz import ArraySpec
-from asem.volume.roi import Roi
+from asem.volume.roi import IntZYX, Roi
 
 ID = "id"
 """Column of the ids, uint64."""
+OTHER_ID = "other_id"
+"""Column of the ids of the other objects of pairs, uint64."""
 MEASURED_VOXEL_BYTES = 40
 """Memory of each voxel of a block in `BlockObjects`, bytes: up to 8 each for labels, their objects
 and an image, and for copies."""
 MIN_MERGED_ROWS = 2**20
 """Rows of blocks are merged when they are at least so many, which limits memory."""
 Columns = dict[str, npt.NDArray[Any]]
-"""Columns of equal length, one row per object: `ID`, others int64 or float64."""
+"""Columns of equal length, one row per object or pair: keys uint64, others int64 or float64."""
 BlockMeasurement = Callable[[Roi], Mapping[str, npt.NDArray[Any]]]
 """Returns the columns of the objects of a block. Must be picklable: other processes call it."""
 Reduction = Literal["sum", "min", "max"]
@@ -76,6 +81,12 @@ class BlockObjects:
         run_lengths = np.diff(starts, append=flat.size)
         return cls(values[present], np.repeat(row_of_value[run_values], run_lengths))
 
+    def numbers(self, shape: IntZYX) -> npt.NDArray[np.uint32]:
+        """Return the row of each voxel's object plus 1, 0 where there is none, as an image."""
+        numbers = (self.rows + 1).astype(np.uint32)
+        numbers[numbers == len(self.ids) + 1] = 0
+        return numbers.reshape(shape)
+
     def count(self) -> npt.NDArray[np.int64]:
         """Return the voxels of each object, (n,)."""
         counts = np.bincount(self.rows, minlength=len(self.ids) + 1)
@@ -104,6 +115,7 @@ def measure_objects(
     reductions: Mapping[str, Reduction],
     *,
     stage: str,
+    keys: Sequence[str] = (ID,),
     voxel_bytes: int = MEASURED_VOXEL_BYTES,
 ) -> Columns:
     """Measure the objects of all blocks, and merge the rows of each object.
@@ -115,18 +127,20 @@ def measure_objects(
     output
         Runs the blocks and stores their columns.
     measure_block
-        Returns the column `ID` and those that `reductions` names, integers or floats, (n,).
+        Returns the columns of `keys` and those that `reductions` names, integers or floats, (n,).
     reductions
         How to merge each column: ``"sum"`` (of integers: below 2^63), ``"min"`` or ``"max"``.
     stage
         Name in the journal, the progress and the results.
+    keys
+        `ID`, or `ID` and `OTHER_ID` for pairs.
     voxel_bytes
         Memory of each voxel of a block, in bytes.
 
     Returns
     -------
     dict
-        Columns with one row per object, in the order of the ids.
+        Columns with one row per object or pair, in the order of the keys.
 
     Raises
     ------
@@ -135,24 +149,27 @@ def measure_objects(
     """
     blocks = output.write_blocks()
     results = output.store_block_results(
-        partial(_measure_block, measure_block=measure_block, names=tuple(reductions)),
+        partial(
+            _measure_block, measure_block=measure_block, keys=tuple(keys), names=tuple(reductions)
+        ),
         blocks,
         stage=stage,
         block_bytes=voxel_bytes * max(block.size for block in blocks),
     )
-    return merge_columns(
-        (_load_columns(results, block, reductions) for block in blocks), reductions
-    )
+    parts = (_load_columns(results, block, keys, reductions) for block in blocks)
+    return merge_columns(parts, reductions, keys)
 
 
-def _measure_block(block: Roi, *, measure_block: BlockMeasurement, names: Sequence[str]) -> Columns:
+def _measure_block(
+    block: Roi, *, measure_block: BlockMeasurement, keys: Sequence[str], names: Sequence[str]
+) -> Columns:
     """Measure a block; convert its columns to the stored dtypes."""
     columns = measure_block(block)
-    if set(columns) != {ID, *names}:
-        given, needed = (", ".join(sorted(group)) for group in (columns, {ID, *names}))
+    if set(columns) != {*keys, *names}:
+        given, needed = (", ".join(sorted(group)) for group in (columns, {*keys, *names}))
         raise ValueError(f"the measurement returned the columns {given}, not {needed}")
     stored = {name: _to_64_bits(columns[name], name) for name in names}
-    return {ID: columns[ID].astype(np.uint64), **stored}
+    return {**{key: columns[key].astype(np.uint64) for key in keys}, **stored}
 
 
 def _to_64_bits(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
@@ -163,17 +180,22 @@ def _to_64_bits(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     return values.astype(dtype, copy=False)
 
 
-def _load_columns(results: BlockResults, block: Roi, names: Iterable[str]) -> Columns:
+def _load_columns(
+    results: BlockResults, block: Roi, keys: Iterable[str], names: Iterable[str]
+) -> Columns:
     """Load the columns of a block; raise OSError where they differ in length."""
-    specs = {name: ArraySpec("fi", (None,)) for name in names}
-    columns = results.load(block, **{ID: ArraySpec("uint64", (None,))}, **specs)
+    specs = {name: ArraySpec("uint64", (None,)) for name in keys}
+    specs |= {name: ArraySpec("fi", (None,)) for name in names}
+    columns = results.load(block, **specs)
     if len({len(values) for values in columns.values()}) > 1:
         raise results.make_damage_error(block)
     return columns
 
 
-def merge_columns(parts: Iterable[Columns], reductions: Mapping[str, Reduction]) -> Columns:
-    """Merge the rows with equal ids.
+def merge_columns(
+    parts: Iterable[Columns], reductions: Mapping[str, Reduction], keys: Sequence[str] = (ID,)
+) -> Columns:
+    """Merge the rows with equal keys.
 
     Memory: the merged rows, and once more as many, or `MIN_MERGED_ROWS`.
 
@@ -183,6 +205,8 @@ def merge_columns(parts: Iterable[Columns], reductions: Mapping[str, Reduction])
         At least one; their order determines that of sums.
     reductions
         How to merge each column.
+    keys
+        Columns of ids.
 
     Examples
     --------
@@ -195,24 +219,37 @@ def merge_columns(parts: Iterable[Columns], reductions: Mapping[str, Reduction])
     rows, limit = 0, MIN_MERGED_ROWS
     for part in parts:
         pending.append(part)
-        rows += len(part[ID])
+        rows += len(part[keys[0]])
         if rows >= limit:
-            pending = [_merge_rows(pending, reductions)]
-            rows = len(pending[0][ID])
+            pending = [_merge_rows(pending, reductions, keys)]
+            rows = len(pending[0][keys[0]])
             limit = max(MIN_MERGED_ROWS, 2 * rows)
-    return _merge_rows(pending, reductions)
+    return _merge_rows(pending, reductions, keys)
 
 
-def _merge_rows(parts: Sequence[Columns], reductions: Mapping[str, Reduction]) -> Columns:
-    ids, rows = np.unique(np.concatenate([part[ID] for part in parts]), return_inverse=True)
-    merged = {ID: ids}
+def _merge_rows(
+    parts: Sequence[Columns], reductions: Mapping[str, Reduction], keys: Sequence[str]
+) -> Columns:
+    merged, rows = _find_distinct({key: np.concatenate([p[key] for p in parts]) for key in keys})
+    count = len(merged[keys[0]])
     for name, reduction in reductions.items():
         dtypes = {part[name].dtype.name for part in parts}
         if len(dtypes) > 1:
             raise ValueError(f"{name} is {' and '.join(sorted(dtypes))} in different blocks")
         values = np.concatenate([part[name] for part in parts])
-        merged[name] = _reduce_rows(reduction, rows, values, len(ids))
+        merged[name] = _reduce_rows(reduction, rows, values, count)
     return merged
+
+
+def _find_distinct(keys: Columns) -> tuple[Columns, npt.NDArray[np.intp]]:
+    """Return the distinct rows of key columns, sorted, and for each row its position in them."""
+    order = np.lexsort(list(keys.values())[::-1])
+    is_first = np.ones(len(order), bool)
+    ordered = [values[order] for values in keys.values()]
+    is_first[1:] = np.logical_or.reduce([values[1:] != values[:-1] for values in ordered])
+    rows = np.empty(len(order), np.intp)
+    rows[order] = np.cumsum(is_first) - 1
+    return dict(zip(keys, (values[is_first] for values in ordered), strict=True)), rows
 
 
 def _reduce_rows(

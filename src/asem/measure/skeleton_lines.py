@@ -119,9 +119,7 @@ def trace_lines(
     return lines, node_radii
 
 
-def _find_neighbours(
-    voxels: npt.NDArray[np.intp], shape: tuple[int, ...]
-) -> npt.NDArray[np.int64]:
+def _find_neighbours(voxels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Return the pairs of 26-neighbours among voxels, rows of `voxels`, (2, m)."""
     strides = np.array([shape[1] * shape[2], shape[2], 1])
     pairs = []

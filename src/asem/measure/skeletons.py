@@ -130,7 +130,9 @@ def _covariance(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDArray[n
     result = np.zeros((3, 3))
     for a, b in ((0, 1), (0, 2), (1, 2)):
         counts = mask.sum(axis=3 - a - b, dtype=np.float64)
-        i, j = (np.arange(n) * voxel_size[axis] for n, axis in zip(counts.shape, (a, b), strict=True))
+        i, j = (
+            np.arange(n) * voxel_size[axis] for n, axis in zip(counts.shape, (a, b), strict=True)
+        )
         total, along_i, along_j = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
         i, j = i - along_i @ i / total, j - along_j @ j / total
         result[a, a], result[b, b] = along_i @ i**2 / total, along_j @ j**2 / total

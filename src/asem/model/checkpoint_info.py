@@ -6,6 +6,7 @@ from pydantic import Field
 
 from asem.config import MAX_COUNT, Config, VoxelSize
 from asem.model.config import ModelConfig
+from asem.model.run_metrics import MetricsRow
 from asem.model.voxel_size_range import VoxelSizeRange
 
 PatchDevice = Literal["processor", "device"]
@@ -73,5 +74,5 @@ class RunState(Config):
     """Where patches are cut; a resumed run cuts there, too, so that the noise is the same."""
     checkpoint: CheckpointInfo
     """Metadata of its last checkpoint; but for the iteration it is that of all."""
-    metrics: tuple[dict[str, Any], ...]
-    """One row per validation, as in `metrics.csv`."""
+    metrics: tuple[MetricsRow, ...]
+    """One row per validation."""

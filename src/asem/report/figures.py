@@ -1,8 +1,7 @@
-"""Figures: loss curves, and raw, labels and prediction side by side."""
+"""Figures of planes: raw, labels and prediction side by side."""
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,53 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-LABEL_COLOUR, PREDICTION_COLOUR, FIT_COLOUR = "#00a5e3", "#ff7f2a", "#e8f3dc"
-
-
-def plot_loss_curves(
-    rows: Sequence[dict[str, Any]],
-    *,
-    fit_regime: tuple[int, int] | None = None,
-    best_iteration: int | None = None,
-) -> Figure:
-    """Plot training and validation loss, and F1, over the iterations.
-
-    Parameters
-    ----------
-    rows
-        The metrics of a run (`metrics.csv`); F1 and validation loss may be None.
-    fit_regime
-        First and last iteration of the fit regime, shaded in the plot.
-    best_iteration
-        Iteration of the best checkpoint, a dashed line in the plot.
-    """
-    figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for key, colour, label in (
-        ("train_loss", PREDICTION_COLOUR, "training"),
-        ("validation_loss", LABEL_COLOUR, "validation"),
-    ):
-        _plot_curve(left, rows, key, colour=colour, label=label)
-    left.set(xlabel="iteration", ylabel="loss", yscale="log")
-    _plot_curve(right, rows, "f1", colour=LABEL_COLOUR, label="validation")
-    right.set(xlabel="iteration", ylabel="F1 outside the exclusion zone", ylim=(0, 1))
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        if fit_regime is not None:
-            axes.axvspan(*fit_regime, color=FIT_COLOUR, zorder=0, label="fit regime")
-        if best_iteration is not None:
-            axes.axvline(best_iteration, color="0.4", linewidth=1, linestyle="--", label="best")
-    left.legend(frameon=False, fontsize=8)
-    return figure
-
-
-def _plot_curve(
-    axes: Axes, rows: Sequence[dict[str, Any]], key: str, *, colour: str, label: str
-) -> None:
-    points = [(row["iteration"], row[key]) for row in rows if row[key] is not None]
-    if points:
-        x, y = zip(*points, strict=True)
-        axes.plot(x, y, color=colour, label=label, marker="o", markersize=3)
+LABEL_COLOUR, PREDICTION_COLOUR = "#00a5e3", "#ff7f2a"
 
 
 def plot_overlay(

@@ -15,8 +15,8 @@ from asem.model.voxel_size_range import VoxelSizeRange, check_voxel_size_range
 from asem.structures import Structure, find_preset, load_structure
 from asem.training.losses import find_loss
 from asem.training.recipes import ResolvedSettings, complete_settings
-from asem.volume.address import Address, local_paths
-from asem.volume.id_selection import IdSelection
+from asem.training.region_config import TrainingRegion, check_names
+from asem.volume.address import local_paths
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -116,20 +116,6 @@ class AugmentConfig(Config):
         return cls(**{**disabled, **changes})
 
 
-class TrainingRegion(Config):
-    """Labelled part of a volume; raw, labels and mask are paths or URLs."""
-
-    raw: Address
-    labels: Address
-    roi: str | None = None
-    """z0:z1,y0:y1,x0:x1 in voxels of raw; None: where there are labels."""
-    mask: Address | None = None
-    """Mask of the specimen; voxels outside are ignored."""
-    ids: IdSelection | None = None
-    """Ids of labels that are the structure, for instance [3, 4, 5] or "3-5"; other ids are
-    background. None: all ids are the structure."""
-
-
 class TrainConfig(Config):
     """Content of a training file; paths are relative to it.
 
@@ -206,6 +192,7 @@ class TrainConfig(Config):
                 f"{self.devices * self.accumulate}"
             )
         self._check_augment_lengths()
+        check_names(self.validation)
         return self
 
     def _check_augment_lengths(self) -> None:

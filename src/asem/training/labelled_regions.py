@@ -12,7 +12,8 @@ from asem.config import NmZYX
 from asem.image.common_roi import find_common_roi
 from asem.model.voxel_size_range import network_voxel_size
 from asem.system.resources import free_memory_bytes
-from asem.training.config import TrainConfig, TrainingRegion
+from asem.training.config import TrainConfig
+from asem.training.region_config import TrainingRegion
 from asem.training.targets import READ_BLOCK, TargetArray, TargetCodes, find_labelled_box
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import contrast_window_of, scale_to_unit
@@ -147,7 +148,7 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
         labelled,
         tuple(f"{volume.name}: {volume.identity}" for volume in sources),
         foreground,
-        f"{fine.name} with {labels.name}{within}",
+        f"{region.name}, " * (region.name is not None) + f"{fine.name} with {labels.name}{within}",
     )
 
 

@@ -58,7 +58,7 @@ def min_training_bytes(config: TrainConfig, bytes_per_value: int) -> int:
 
     Examples
     --------
-    >>> from asem.training.config import TrainingRegion
+    >>> from asem.training.region_config import TrainingRegion
     >>> regions = (TrainingRegion(raw="raw", labels="labels"),)
     >>> paper = TrainConfig(structure="mito", voxel_size=(5, 5, 5), train=regions, recipe="paper")
     >>> round(min_training_bytes(paper, bytes_per_value=4) / 1e9, 1)

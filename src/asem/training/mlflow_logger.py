@@ -2,14 +2,23 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from asem.model.checkpoint import checkpoint_folder
+from asem.model.run_metrics import MetricsRow
 from asem.system.nofollow_files import replace_file_nofollow
-from asem.training.metrics_logger import CURVES_FILE, METRICS_FILE, MetricsLogger
+from asem.training.metrics_logger import (
+    CURVES_FILE,
+    METRICS_FILE,
+    MetricsLogger,
+    pooled_scalars,
+    region_scalars,
+)
+from asem.training.region_names import make_unique
 from asem.training.training_run import TrainingRun
 
 LOG = logging.getLogger(__name__)
@@ -19,6 +28,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # without it, MLflow 
 MLFLOW_RUN_FILE = "mlflow_run.txt"
 MAX_PARAMETER_CHARACTERS = 500
 """Maximum length of a parameter; older MLflow versions reject longer ones."""
+MAX_REGION_IN_KEY = 200
+"""Maximum length of a region in the key of a metric, which MLflow limits to 250 characters."""
+_NOT_IN_METRIC_KEY = re.compile(r"[^\w. -]|^\.+")
+"""Characters that MLflow rejects; slashes, and dots at the start, could make it another path."""
 
 
 def check_mlflow(address: str) -> None:
@@ -57,6 +70,17 @@ def _mlflow_errors() -> tuple[type[Exception], ...]:
     return MlflowException, OSError, ImportError, ValueError
 
 
+def make_metric_names(regions: Sequence[str]) -> list[str]:
+    """Return names of regions that MLflow accepts in the key of a metric.
+
+    Examples
+    --------
+    >>> make_metric_names(["cell1.zarr/raw", "cell, 2", "cell: 2"])
+    ['cell1.zarr_raw', 'cell_ 2', 'cell_ 2 2']
+    """
+    return make_unique(_NOT_IN_METRIC_KEY.sub("_", name)[:MAX_REGION_IN_KEY] for name in regions)
+
+
 @contextmanager
 def open_mlflow_logger(address: str, run: TrainingRun) -> Iterator[MetricsLogger]:
     """Start an MLflow run, or resume that of a resumed training.
@@ -77,11 +101,12 @@ def open_mlflow_logger(address: str, run: TrainingRun) -> Iterator[MetricsLogger
         client = _client(address)
         run_id = _start_or_resume_run(client, run, artifacts)
 
-    def log_metrics(rows: Sequence[dict[str, Any]]) -> None:
+    def log_metrics(rows: Sequence[MetricsRow]) -> None:
+        row = rows[-1]
+        names = make_metric_names([scores.region for scores in row.regions])
         with _warn_on_mlflow_error():
-            for key, value in rows[-1].items():
-                if value is not None:
-                    client.log_metric(run_id, key, value, step=rows[-1]["iteration"])
+            for key, value in {**pooled_scalars(row), **region_scalars(row, names)}.items():
+                client.log_metric(run_id, key, value, step=row.iteration)
 
     state = "KILLED"
     try:

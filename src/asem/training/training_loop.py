@@ -14,6 +14,7 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.model import checkpoint
 from asem.model.device import can_compile
 from asem.model.inference import NetworkRunner
+from asem.model.run_metrics import MetricsRow, RegionScores, ValidationScores
 from asem.model.unet import UNet, initialize_weights
 from asem.system.compiler_caches import set_inductor_cache
 from asem.training import training_checkpoint
@@ -24,11 +25,11 @@ from asem.training.labelled_regions import LabelledRegion
 from asem.training.losses import Loss, find_loss
 from asem.training.metrics_logger import MetricsLogger, open_metrics_loggers
 from asem.training.optimizer import ExponentialMovingAverage, learning_rate, make_optimizer
+from asem.training.region_names import name_regions
 from asem.training.training_run import TrainingRun
 from asem.training.validation import validate
 
 LOG = logging.getLogger(__name__)
-NO_SCORES = dict.fromkeys(("validation_loss", "precision", "recall", "f1"))
 LOSS_READ_INTERVAL = {"cpu": 1, "cuda": 16}
 """Iterations between two checks of losses and stop signals. Each check synchronizes with the GPU;
 in between, steps are queued while it computes."""
@@ -195,10 +196,22 @@ def _validate_and_record(
     """Validate, and add a row to the metrics."""
     config = trainer.config
     runner = NetworkRunner(trainer.ema.net, trainer.fabric.device, config.precision)
-    scores = validate(runner, validation, config) if validation else NO_SCORES
+    pooled, by_region = ValidationScores(), list[ValidationScores]()
+    if validation:
+        pooled, by_region = validate(runner, validation, config)
+    names = name_regions(config.validation)
     total, count = run.losses
-    mean_loss = {"iteration": run.iteration, "train_loss": total / count}
-    run.metrics.append({**mean_loss, **scores, "seconds": round(run.seconds, 1)})
+    row = MetricsRow(
+        iteration=run.iteration,
+        train_loss=total / count,
+        **pooled.model_dump(),
+        seconds=round(run.seconds, 1),
+        regions=tuple(
+            RegionScores(region=name, **scores.model_dump())
+            for name, scores in zip(names, by_region, strict=True)
+        ),
+    )
+    run.metrics.append(row)
     run.losses = 0.0, 0
 
 

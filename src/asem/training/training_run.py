@@ -4,17 +4,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from asem import __version__
 from asem.config import shorten
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo, PatchDevice, RunState
 from asem.model.device import describe_device, resolve_device, resolve_precision
+from asem.model.run_metrics import MetricsRow
 from asem.system.folder_replacement import delete_atomically
 from asem.training import training_checkpoint
 from asem.training.config import TrainConfig
 from asem.training.fit_regime import FitRegime, find_fit_regime
+from asem.training.region_names import name_regions
 
 
 @dataclass
@@ -44,7 +46,7 @@ class TrainingRun:
     folder: Path
     config: TrainConfig
     info: CheckpointInfo
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[MetricsRow] = field(default_factory=list)
     losses: tuple[float, int] = (0.0, 0)
     seconds: float = 0.0
     went_back_to: int | None = None
@@ -80,22 +82,24 @@ class TrainingRun:
     def needs_validation(self) -> bool:
         """Whether a validation is due after the last iteration and not done."""
         return self.is_checkpoint_due and not any(
-            row["iteration"] == self.iteration for row in self.metrics
+            row.iteration == self.iteration for row in self.metrics
         )
 
     @property
     def fit_regime(self) -> FitRegime | None:
-        """The fit regime, from the validation losses; None if there is none."""
-        scored = [row for row in self.metrics if row["validation_loss"] is not None]
-        return find_fit_regime(
-            [row["iteration"] for row in scored], [row["validation_loss"] for row in scored]
-        )
+        """The fit regime, from the pooled validation losses; None if there is none."""
+        losses = {
+            row.iteration: row.validation_loss
+            for row in self.metrics
+            if row.validation_loss is not None
+        }
+        return find_fit_regime(list(losses), list(losses.values()))
 
     @property
     def best(self) -> int | None:
         """Iteration of the checkpoint to use: the middle of the fit regime.
 
-        Without a fit regime: the first of the highest validation F1. Without validation: the last,
+        Without a fit regime: the first of the highest pooled F1. Without validation: the last,
         or for a fine-tuning the one at half of the iterations, to avoid over-fitting (the paper
         uses 5,000 to 10,000 of at most 15,000).
         """
@@ -103,10 +107,10 @@ class TrainingRun:
             return self.fit_regime.middle
         if not self.metrics:
             return None
-        scored = [row for row in self.metrics if row["f1"] is not None]
-        if scored:
-            return int(max(scored, key=lambda row: float(row["f1"]))["iteration"])
-        done = [int(row["iteration"]) for row in self.metrics]
+        scores = {row.iteration: row.f1 for row in self.metrics if row.f1 is not None}
+        if scores:
+            return max(scores, key=lambda iteration: scores[iteration])
+        done = [row.iteration for row in self.metrics]
         if self.info.started_from is None:
             return done[-1]
         half = self.config.iterations / 2
@@ -130,7 +134,8 @@ class TrainingRun:
 
     def resume_from(self, state: RunState) -> None:
         """Restore the state of a stopped run of the same folder."""
-        self.metrics = list(state.metrics)
+        names = name_regions(self.config.validation)  # paths of moved data may have changed
+        self.metrics = [row.rename_regions(names) for row in state.metrics]
         self.losses, self.seconds = state.losses, state.seconds
         self.went_back_to, self.cut_on = state.went_back_to, state.cut_on
         self.info = self.info.model_copy(update={"iteration": state.iteration})
@@ -151,7 +156,7 @@ class TrainingRun:
         if self.went_back_to == iteration:
             return
         existing = checkpoint.list_checkpoint_iterations(self.folder)
-        validated = [int(row["iteration"]) for row in self.metrics if row["iteration"] in existing]
+        validated = [row.iteration for row in self.metrics if row.iteration in existing]
         if iteration not in validated:
             raise ValueError(
                 f"{self.folder} has no validated checkpoint of iteration {shorten(iteration)}; "
@@ -164,8 +169,8 @@ class TrainingRun:
         ]
         for folder in later_folders:
             checkpoint.check_only_checkpoint_files(folder)
-        self.metrics = [row for row in self.metrics if row["iteration"] <= iteration]
-        self.losses, self.seconds = (0.0, 0), float(self.metrics[-1]["seconds"])
+        self.metrics = [row for row in self.metrics if row.iteration <= iteration]
+        self.losses, self.seconds = (0.0, 0), self.metrics[-1].seconds
         self.info = self.info.model_copy(update={"iteration": iteration})
         self.went_back_to = iteration
         self.save("running")

@@ -1,7 +1,9 @@
 """Validate during training: loss and scores on held-out regions."""
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from asem.image.morphology import zone_radii_in_voxels
 from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
 from asem.model.config import ModelConfig
 from asem.model.inference import NetworkRunner
+from asem.model.run_metrics import ValidationScores
 from asem.model.tiling import default_tile, input_roi, plan_tiles
 from asem.model.unet import context, context_behind, lattice
 from asem.training.config import TrainConfig
@@ -21,12 +24,44 @@ from asem.training.targets import FOREGROUND, OUTSIDE
 from asem.volume.contrast import scale_to_unit
 from asem.volume.roi import IntZYX, Roi, negate
 
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class _ScoreSums:
+    """Sums over tiles, from which the scores of their voxels are computed."""
+
+    counts: ConfusionCounts = field(default_factory=ConfusionCounts)
+    loss: float = 0.0
+    """Of the losses of tiles, each times its labelled voxels."""
+    labelled_voxels: int = 0
+
+    def add(self, counts: ConfusionCounts, loss: float, labelled_voxels: int) -> None:
+        """Add a tile."""
+        self.counts += counts
+        self.loss += loss * labelled_voxels
+        self.labelled_voxels += labelled_voxels
+
+    def scores(self) -> ValidationScores:
+        """Return the scores of all tiles together."""
+        loss, scores = self.loss / self.labelled_voxels, self.counts.scores()
+        return ValidationScores(
+            validation_loss=loss if math.isfinite(loss) else None,
+            precision=scores["precision"],
+            recall=scores["recall"],
+            f1=scores["f1"],
+            true_positives=self.counts.true_positives,
+            false_positives=self.counts.false_positives,
+            false_negatives=self.counts.false_negatives,
+            voxels=self.counts.scored_voxels,
+        )
+
 
 def validate(
     runner: NetworkRunner,
     regions: Sequence[LabelledRegion],
     config: TrainConfig,
-) -> dict[str, Any]:
+) -> tuple[ValidationScores, list[ValidationScores]]:
     """Predict regions tile by tile and score them outside the structure's exclusion zone.
 
     Parameters
@@ -40,13 +75,14 @@ def validate(
 
     Returns
     -------
-    dict
-        ``validation_loss`` (of tiles, averaged by their labelled voxels), ``precision``,
-        ``recall``, ``f1``.
+    pooled : ValidationScores
+        Of the voxels of all regions together: a large region counts for more than a small one.
+    by_region : list of ValidationScores
+        Of each region alone.
     """
     structure, loss_function = config.structure, find_loss(config.loss)
-    counts, loss_sum, weight_sum = ConfusionCounts(), 0.0, 0
-    for region in regions:
+    pooled, by_region = _ScoreSums(), [_ScoreSums() for _ in regions]
+    for region, sums in zip(regions, by_region, strict=True):
         widths = structure.zone_out_nm, structure.zone_in_nm
         outside, inside = (zone_radii_in_voxels(width, region.raw.voxel_size) for width in widths)
         halo = zone_halo(outside, inside)
@@ -59,19 +95,16 @@ def validate(
             zone, codes = exclusion_zone(padded, outside, inside)[inner], padded[inner]
             target = torch.from_numpy(np.ascontiguousarray(codes))[None].to(logits.device)
             labelled = target < OUTSIDE
-            weight = int(labelled.sum())
             with torch.inference_mode():
                 loss = loss_function(logits[None], (target == FOREGROUND).long(), labelled)
-            loss_sum, weight_sum = loss_sum + float(loss) * weight, weight_sum + weight
+            tile_loss, weight = float(loss), int(labelled.sum())
             predicted = (logits[1] >= logits[0]).cpu().numpy()
-            counts += count_confusion(predicted, codes == FOREGROUND, (codes < OUTSIDE) & ~zone)
-    scores = counts.scores()
-    return {
-        "validation_loss": loss_sum / weight_sum,
-        "precision": scores["precision"],
-        "recall": scores["recall"],
-        "f1": scores["f1"],
-    }
+            counts = count_confusion(predicted, codes == FOREGROUND, (codes < OUTSIDE) & ~zone)
+            for total in (pooled, sums):
+                total.add(counts, tile_loss, weight)
+        if not math.isfinite(sums.loss):
+            LOG.warning("the validation loss of %s is %s, not a number", region.name, sums.loss)
+    return pooled.scores(), [sums.scores() for sums in by_region]
 
 
 def validation_margin(config: ModelConfig) -> IntZYX:

@@ -14,8 +14,9 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import MAX_COUNT, NmZYX, shorten
 from asem.model.checkpoint import read_run_state
 from asem.phantom.synthetic_cell import make_synthetic_cell
-from asem.report.figures import encode_png_data_url, plot_loss_curves, plot_overlay
+from asem.report.figures import encode_png_data_url, plot_overlay
 from asem.report.html_report import ReportFigure, write_html_report
+from asem.report.loss_curves import plot_loss_curves
 from asem.system.nofollow_files import replace_file_nofollow
 from asem.volume.roi import IntZYX, Roi, parse_roi, per_axis
 from asem.volume.sources import open_volume

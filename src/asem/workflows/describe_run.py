@@ -6,6 +6,7 @@ from typing import Any
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.training.config import training_config_of
+from asem.training.region_names import name_regions
 
 TRAINING_KEYS = ("recipe", "loss", "patch", "batch", "validate_every")
 """Settings of the training file that the description of a run repeats."""
@@ -25,9 +26,9 @@ def describe_run(path: Path) -> dict[str, Any]:
         ``state`` (finished or unfinished), ``resumes_at`` (the iteration at which the same `asem
         train` continues an unfinished run), ``iteration`` (done) and ``planned_iterations``;
         ``structure``, ``voxel_size`` and further settings of the network and its training;
-        ``best_checkpoint`` and ``last_checkpoint`` (the metrics of their validation, None before
-        the first one); ``checkpoints`` (their iterations); ``train`` and ``validation`` (raw,
-        labels, roi and mask of each region).
+        ``best_checkpoint`` and ``last_checkpoint`` (the metrics of their validation, pooled and of
+        each region; None before the first one); ``checkpoints`` (their iterations); ``train`` and
+        ``validation`` (raw, labels, roi, mask and ids of each region, name of a validation region).
 
     Raises
     ------
@@ -38,7 +39,7 @@ def describe_run(path: Path) -> dict[str, Any]:
     source = f"{path / checkpoint.RUN_FILE}, 'training'"
     config = training_config_of(state.checkpoint, source=source)
     is_finished = state.state == "finished"
-    rows = {row["iteration"]: row for row in state.metrics}
+    rows = {row.iteration: row.describe() for row in state.metrics}
     return {
         "run": str(path),
         "state": "finished" if is_finished else "unfinished",
@@ -48,12 +49,15 @@ def describe_run(path: Path) -> dict[str, Any]:
         **_describe_network(state.checkpoint),
         **{key: getattr(config, key) for key in TRAINING_KEYS},
         "seconds": state.seconds,
-        "best_checkpoint": rows.get(state.best),
-        "last_checkpoint": state.metrics[-1] if state.metrics else None,
+        "best_checkpoint": None if state.best is None else rows.get(state.best),
+        "last_checkpoint": next(reversed(rows.values()), None),
         "first_fit": state.first_fit,
         "checkpoints": checkpoint.list_checkpoint_iterations(path),
         "train": [region.model_dump(mode="json") for region in config.train],
-        "validation": [region.model_dump(mode="json") for region in config.validation],
+        "validation": [
+            {"name": name, **region.model_dump(mode="json", exclude={"name"})}
+            for name, region in zip(name_regions(config.validation), config.validation, strict=True)
+        ],
     }
 
 

@@ -94,9 +94,9 @@ def _find_differences(
 ) -> list[str]:
     """Return the keys in which two runs differ: settings, data, or the resolved precision.
 
-    Data are compared by identity and checkpoints by hash, not by their paths.
+    Data are compared by identity and checkpoints by hash, not by their paths or names.
     """
-    paths = {"raw", "labels", "mask"}
+    names = {"raw", "labels", "mask", "name"}
 
     def settings(info: CheckpointInfo) -> dict[str, Any]:
         own: dict[str, Any] = json.loads(
@@ -113,8 +113,8 @@ def _find_differences(
                 exclude={
                     "device": True,
                     "precision": True,
-                    "train": {"__all__": paths},
-                    "validation": {"__all__": paths},
+                    "train": {"__all__": names},
+                    "validation": {"__all__": names},
                 }
             )
         )

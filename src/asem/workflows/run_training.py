@@ -13,7 +13,7 @@ from asem.blocks.run_blocks import Progress
 from asem.image.labels import warn_zero_zone_width
 from asem.model import checkpoint
 from asem.model.device import advise_out_of_memory
-from asem.report.figures import plot_loss_curves
+from asem.report.loss_curves import plot_loss_curves
 from asem.system.malloc_settings import retain_freed_memory
 from asem.system.nofollow_files import check_no_links, replace_file_nofollow
 from asem.training.augmentation import max_source_half_extent
@@ -144,13 +144,13 @@ def run_training(
             _save_curves(run)
             run.save("finished")
             delete_journal(folder)
-    best_row = next(row for row in run.metrics if row["iteration"] == run.best)
+    best_row = next(row for row in run.metrics if row.iteration == run.best)
     return {
         "run": str(folder),
         "iteration": run.iteration,
         "best": run.best,
         "first_fit": run.fit_regime and run.fit_regime.first,
-        "metrics": best_row,
+        "metrics": best_row.describe(),
     }
 
 
