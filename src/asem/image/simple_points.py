@@ -71,21 +71,28 @@ def count_bits(bits):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def is_simple(neighbours):  # type: ignore[no-untyped-def]
     """Return whether a voxel with these object neighbours is simple; an isolated one is not."""
-    if neighbours == 0 or neighbours & FACES == FACES:
+    if neighbours == 0:
         return False
     part, grown = np.int64(0), neighbours & -neighbours
     while grown != part:
         part = grown
         grown = _dilate(part) & neighbours
-    if part != neighbours:
-        return False
+    return part == neighbours and has_one_background(neighbours)
+
+
+@njit(cache=True, nogil=True)
+def has_one_background(neighbours):  # type: ignore[no-untyped-def]
+    """Return whether the background that touches the faces of a voxel has one part.
+
+    It has none inside of an object, and two in a sheet.
+    """
     background = ~neighbours & FACES_AND_EDGES
     faces = background & FACES
     part, grown = np.int64(0), faces & -faces
     while grown != part:
         part = grown
         grown = _dilate_faces(part) & background
-    return part & FACES == faces
+    return faces != 0 and part & FACES == faces
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -74,37 +74,80 @@ def thin_to_lines(
 def _remove_voxels(state, order, distance, shape, size):  # type: ignore[no-untyped-def]
     """Remove voxels from `state`: 0 background, 1 object; 3 object in the queue, meanwhile.
 
-    The queue has a linked list for each value of `order`, first in, first out.
+    The queue has a linked list for each value of `order`. Each list is a layer: of its voxels, those
+    that are simple are removed, from one of six directions after the other, so that a sheet is
+    removed from its rim inwards, also where it is two voxels thick.
     """
     offsets, lengths = neighbour_offsets(shape), _neighbour_distances(size)
-    bins = order.max() + 1
-    first, last = np.full(bins, -1, np.int32), np.full(bins, -1, np.int32)
+    first = np.full(order.max() + 1, -1, np.int32)
     following = np.full(len(state), -1, np.int32)
     for v in range(len(state)):
         if state[v] and touches_face(state, v, offsets, 0):
-            if is_simple(read_neighbours(state, v, offsets)):  # of a sheet: from its rim inwards
-                _append(first, last, following, v, order[v])
-                state[v] = 3
+            _push(first, following, v, order[v])
+            state[v] = 3
     current = 0
-    while current < bins:
-        v = first[current]
-        if v < 0:
+    while current < len(first):
+        if first[current] < 0:
             current += 1
             continue
-        first[current] = following[v]
-        state[v] = 1
-        neighbours = read_neighbours(state, v, offsets)
-        if not is_simple(neighbours):
-            continue
-        has_one_neighbour = neighbours & (neighbours - 1) == 0
-        if has_one_neighbour and _slope(distance, v, offsets, lengths, size) < MAX_END_SLOPE:
-            continue
-        state[v] = 0
-        for n in range(26):
-            u = v + offsets[n]
-            if state[u] == 1:
-                state[u] = 3
-                _append(first, last, following, u, max(current, order[u]))
+        layer = _take_layer(first, following, current)
+        for face in (4, 21, 10, 15, 12, 13):
+            exposed = _find_simple(layer, state, offsets, face)
+            for i in exposed:
+                v = layer[i]
+                neighbours = read_neighbours(state, v, offsets)
+                if not is_simple(neighbours) or _is_end(neighbours, distance, v, offsets, lengths, size):
+                    continue
+                state[v], layer[i] = 0, -1
+                for n in range(26):
+                    u = v + offsets[n]
+                    if state[u] == 1:
+                        state[u] = 3
+                        _push(first, following, u, max(current, order[u]))
+        for v in layer:
+            if v >= 0:
+                neighbours = read_neighbours(state, v, offsets)
+                state[v] = 1
+                if is_simple(neighbours) and not _is_end(neighbours, distance, v, offsets, lengths, size):
+                    state[v] = 3
+                    _push(first, following, v, current)
+
+
+@njit(cache=True, nogil=True)
+def _take_layer(first, following, current):  # type: ignore[no-untyped-def]
+    v, count = first[current], 0
+    while v >= 0:
+        count += 1
+        v = following[v]
+    layer = np.empty(count, np.int32)
+    v = first[current]
+    for i in range(count):
+        layer[i] = v
+        v = following[v]
+    first[current] = -1
+    return layer
+
+
+@njit(cache=True, nogil=True)
+def _find_simple(layer, state, offsets, face):  # type: ignore[no-untyped-def]
+    """Return the places in a layer of the simple voxels that touch the background at a face."""
+    found = np.empty(len(layer), np.int32)
+    count = 0
+    for i in range(len(layer)):
+        v = layer[i]
+        if v >= 0 and not state[v + offsets[face]]:
+            if is_simple(read_neighbours(state, v, offsets)):
+                found[count] = i
+                count += 1
+    return found[:count]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_end(neighbours, distance, v, offsets, lengths, size):  # type: ignore[no-untyped-def]
+    """Return whether a voxel is an end that remains."""
+    if neighbours & (neighbours - 1):
+        return False
+    return _slope(distance, v, offsets, lengths, size) < MAX_END_SLOPE
 
 
 @njit(cache=True, nogil=True)
@@ -119,14 +162,10 @@ def _neighbour_distances(size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _append(first, last, following, v, number):  # type: ignore[no-untyped-def]
-    """Append a voxel to the list of a number."""
-    following[v] = -1
-    if first[number] < 0:
-        first[number] = v
-    else:
-        following[last[number]] = v
-    last[number] = v
+def _push(first, following, v, number):  # type: ignore[no-untyped-def]
+    """Insert a voxel into the list of a number."""
+    following[v] = first[number]
+    first[number] = v
 
 
 @njit(cache=True, nogil=True)
