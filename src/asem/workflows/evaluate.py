@@ -28,6 +28,7 @@ from asem.volume.label_views import select_ids
 from asem.volume.replaced_inputs import check_not_replaced
 from asem.volume.roi import Roi, negate, parse_roi
 from asem.volume.sources import open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 from asem.workflows.probability_check import FOREGROUND_UINT8, check_probability
 
@@ -77,7 +78,9 @@ def evaluate_volume(
         ``exclusion_zone`` (scores outside of the zone; None without one) and ``all``, each with
         precision, recall, f1, iou and voxels; and ``zone``, widths and shape of the zone.
     """
-    predicted, truth = open_volume(prediction), select_ids(open_labels(labels), ids)
+    predicted, opened = open_volume(prediction), open_labels(labels)
+    warn_of_grey_values(opened)
+    truth = select_ids(opened, ids)
     widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
     sample = open_volume(mask) if mask else None
     common = find_common_roi(predicted, truth)
