@@ -30,6 +30,7 @@ from asem.measure.object_table import (
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi, negate
 from asem.volume.sources import check_is_image, open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 
 OBJECTS = "objects"
@@ -76,6 +77,7 @@ def measure_instances(
         There are no objects, `instances` is an image, or an image has another voxel size.
     """
     labels = open_labels(instances)
+    warn_of_grey_values(labels)
     grey = None if raw is None else open_volume(raw)
     if grey is not None:
         check_is_image(grey)
