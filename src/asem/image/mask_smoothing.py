@@ -85,9 +85,9 @@ def _fill_pits(state, shape):  # type: ignore[no-untyped-def]
     offsets = neighbour_offsets(shape)
     pits = [0 for _ in range(0)]
     for v in range(offsets[25], len(state) - offsets[25]):
-        if not state[v] and touches_face(state, v, offsets, 1):
-            if count_bits(read_neighbours(state, v, offsets)) >= 14:
-                pits.append(v)
+        is_outside = not state[v] and touches_face(state, v, offsets, 1)
+        if is_outside and count_bits(read_neighbours(state, v, offsets)) > 13:
+            pits.append(v)
     for v in pits:
         state[v] = 1
 

@@ -52,10 +52,10 @@ def read_neighbours(state, v, offsets):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, inline="always")
 def touches_face(state, v, offsets, value):  # type: ignore[no-untyped-def]
     """Return whether a neighbour of voxel v through a face is object (1) or background (0)."""
+    found = False
     for n in (4, 10, 12, 13, 15, 21):
-        if (state[v + offsets[n]] != 0) == (value != 0):
-            return True
-    return False
+        found |= (state[v + offsets[n]] != 0) == (value != 0)
+    return found
 
 
 @njit(cache=True, nogil=True, inline="always")
