@@ -334,6 +334,24 @@ def test_a_suffix_chooses_the_format(make, tmp_path, monkeypatch, capsys):
     assert mrcfile.validate("e.n5")
 
 
+@pytest.mark.parametrize("name", ["out.h5", "out.nii.gz", "out.PNG", "out.jpg"])
+def test_a_suffix_that_is_not_written_is_no_folder_of_planes(make, tmp_path, capsys, name):
+    make("uint8", shape=(2, 3, 4))
+    assert main(["export", str(tmp_path / "raw"), str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert f"no file with the suffix .{name.lower().rpartition('.')[2]} is written" in error
+    assert main(["export", str(tmp_path / "raw"), str(tmp_path / name), "--format", "tiff"]) == 0
+
+
+def test_an_export_in_another_format_is_not_replaced(make, tmp_path, monkeypatch, capsys):
+    make("uint8", shape=(2, 3, 4))
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "raw", "out.n5"]) == 0
+    assert main(["export", "raw", "out.n5", "--format", "precomputed", "--overwrite"]) == 2
+    error = capsys.readouterr().err
+    assert "out.n5 exists already and is not a precomputed export of asem" in error
+
+
 OUTPUTS = [
     "out.n5", "out.precomputed", "out.mrc", "out.tif", "png:out", "ome-zarr-0.4:out", "out.zarr",
 ]  # fmt: skip

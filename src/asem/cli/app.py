@@ -10,7 +10,8 @@ from rich.logging import RichHandler
 
 from asem import __version__
 from asem.cli.annotate import annotate, graphcut, labels
-from asem.cli.data import clahe, demo, export, import_image, mask
+from asem.cli.data import clahe, export, import_image, mask
+from asem.cli.demo import demo
 from asem.cli.error_reports import (
     error_line,
     find_comma_advice,

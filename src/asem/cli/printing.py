@@ -107,7 +107,12 @@ def format_result(result: Mapping[str, Any]) -> list[str]:
     voxel size (z, y, x)  5.24 x 4 x 4 nm
     """
     scores = {key: value for key, value in result.items() if _are_scores(value)}
-    rows = list(_rows({key: value for key, value in result.items() if key not in scores}))
+    others = {
+        key: value
+        for key, value in result.items()
+        if key not in scores and not (key in SCORED and value is None)
+    }
+    rows = list(_rows(others))
     width = max((len(label) for label, _ in rows), default=0)
     lines = [f"{label:{width}}  {value}".rstrip() for label, value in rows]
     return [*_score_table(scores), *lines]

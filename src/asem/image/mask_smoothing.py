@@ -8,6 +8,7 @@ from numba import njit
 from asem.image.simple_points import (
     NEIGHBOURS,
     count_bits,
+    has_one_background,
     is_simple,
     neighbour_offsets,
     read_neighbours,
@@ -48,7 +49,7 @@ def smooth_surface(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     voxel of the object is removed if fewer than half are, except where the object is thin
     (`CORE_DISTANCE`). Pits and tunnels one voxel wide are closed, and small loops on the surface
     are cut. If that would cut off a part (`MIN_PART_VOXELS`), such as a thin branch, only voxels
-    that connect nothing are removed.
+    that connect nothing are removed. Thin sheets are not pierced.
 
     ::
 
@@ -65,10 +66,10 @@ def smooth_surface(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     _fill_pits(filled.ravel(), mask.shape)
     bumps = _find_bumps(filled.ravel(), mask.shape)
     smooth = filled.copy()
-    smooth.ravel()[bumps] = 0
+    _remove(smooth.ravel(), bumps, mask.shape, may_cut=True)
     if _count_parts(smooth) > _count_parts(filled):
         smooth = filled
-        _remove_simple(smooth.ravel(), bumps, mask.shape)
+        _remove(smooth.ravel(), bumps, mask.shape, may_cut=False)
     return smooth.view(np.bool_)
 
 
@@ -84,9 +85,9 @@ def _fill_pits(state, shape):  # type: ignore[no-untyped-def]
     offsets = neighbour_offsets(shape)
     pits = [0 for _ in range(0)]
     for v in range(offsets[25], len(state) - offsets[25]):
-        if not state[v] and touches_face(state, v, offsets, 1):
-            if count_bits(read_neighbours(state, v, offsets)) >= 14:
-                pits.append(v)
+        is_outside = not state[v] and touches_face(state, v, offsets, 1)
+        if is_outside and count_bits(read_neighbours(state, v, offsets)) > 13:
+            pits.append(v)
     for v in pits:
         state[v] = 1
 
@@ -105,11 +106,12 @@ def _find_bumps(state, shape):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _remove_simple(state, voxels, shape):  # type: ignore[no-untyped-def]
-    """Remove voxels, one after the other, where that does not change the topology."""
+def _remove(state, voxels, shape, may_cut):  # type: ignore[no-untyped-def]
+    """Remove voxels, one after the other, but pierce no sheet and, unless allowed, cut no line."""
     offsets = neighbour_offsets(shape)
     for v in voxels:
-        if is_simple(read_neighbours(state, v, offsets)):
+        neighbours = read_neighbours(state, v, offsets)
+        if has_one_background(neighbours) and (may_cut or is_simple(neighbours)):
             state[v] = 0
 
 

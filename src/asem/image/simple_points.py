@@ -52,10 +52,10 @@ def read_neighbours(state, v, offsets):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, inline="always")
 def touches_face(state, v, offsets, value):  # type: ignore[no-untyped-def]
     """Return whether a neighbour of voxel v through a face is object (1) or background (0)."""
+    found = False
     for n in (4, 10, 12, 13, 15, 21):
-        if (state[v + offsets[n]] != 0) == (value != 0):
-            return True
-    return False
+        found |= (state[v + offsets[n]] != 0) == (value != 0)
+    return found
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -71,21 +71,28 @@ def count_bits(bits):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def is_simple(neighbours):  # type: ignore[no-untyped-def]
     """Return whether a voxel with these object neighbours is simple; an isolated one is not."""
-    if neighbours == 0 or neighbours & FACES == FACES:
+    if neighbours == 0:
         return False
     part, grown = np.int64(0), neighbours & -neighbours
     while grown != part:
         part = grown
         grown = _dilate(part) & neighbours
-    if part != neighbours:
-        return False
+    return part == neighbours and has_one_background(neighbours)
+
+
+@njit(cache=True, nogil=True)
+def has_one_background(neighbours):  # type: ignore[no-untyped-def]
+    """Return whether the background that touches the faces of a voxel has one part.
+
+    It has none inside of an object, and two in a sheet.
+    """
     background = ~neighbours & FACES_AND_EDGES
     faces = background & FACES
     part, grown = np.int64(0), faces & -faces
     while grown != part:
         part = grown
         grown = _dilate_faces(part) & background
-    return part & FACES == faces
+    return faces != 0 and part & FACES == faces
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -74,37 +74,96 @@ def thin_to_lines(
 def _remove_voxels(state, order, distance, shape, size):  # type: ignore[no-untyped-def]
     """Remove voxels from `state`: 0 background, 1 object; 3 object in the queue, meanwhile.
 
-    The queue has a linked list for each value of `order`, first in, first out.
+    The queue has a linked list for each value of `order`: `first`, and `following` each voxel. Each
+    list is a layer of the object, which is removed from one of six directions after the other, so
+    that a sheet shrinks from its rim inwards, also where it is two voxels thick.
     """
-    offsets, lengths = neighbour_offsets(shape), _neighbour_distances(size)
-    bins = order.max() + 1
-    first, last = np.full(bins, -1, np.int32), np.full(bins, -1, np.int32)
-    following = np.full(len(state), -1, np.int32)
+    offsets = neighbour_offsets(shape)
+    geometry = (distance, offsets, _neighbour_distances(size), size)
+    first = np.full(order.max() + 1, -1, np.int32)
+    queue = (first, np.full(len(state), -1, np.int32), order)
     for v in range(len(state)):
         if state[v] and touches_face(state, v, offsets, 0):
-            if is_simple(read_neighbours(state, v, offsets)):  # of a sheet: from its rim inwards
-                _append(first, last, following, v, order[v])
-                state[v] = 3
+            _push(state, queue, v, 0)
     current = 0
-    while current < bins:
-        v = first[current]
-        if v < 0:
+    while current < len(first):
+        if first[current] < 0:
             current += 1
             continue
-        first[current] = following[v]
-        state[v] = 1
-        neighbours = read_neighbours(state, v, offsets)
-        if not is_simple(neighbours):
+        layer = _take_layer(queue, current)
+        for face in (4, 21, 10, 15, 12, 13):
+            exposed = _find_simple(layer, state, offsets, face)
+            _remove_simple(layer, exposed, state, queue, current, geometry)
+        for v in layer:
+            if v >= 0:
+                state[v] = 1
+                if _is_removable(state, v, geometry):
+                    _push(state, queue, v, current)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _push(state, queue, v, current):  # type: ignore[no-untyped-def]
+    """Insert a voxel into the list of its order, or into that of `current` if it is later."""
+    first, following, order = queue
+    number = max(current, order[v])
+    following[v] = first[number]
+    first[number] = v
+    state[v] = 3
+
+
+@njit(cache=True, nogil=True)
+def _take_layer(queue, current):  # type: ignore[no-untyped-def]
+    """Empty a list; return its voxels."""
+    first, following, _ = queue
+    v, count = first[current], 0
+    while v >= 0:
+        count += 1
+        v = following[v]
+    layer = np.empty(count, np.int32)
+    v, first[current] = first[current], -1
+    for i in range(count):
+        layer[i] = v
+        v = following[v]
+    return layer
+
+
+@njit(cache=True, nogil=True)
+def _find_simple(layer, state, offsets, face):  # type: ignore[no-untyped-def]
+    """Return the places in a layer of the simple voxels that touch the background at a face."""
+    found = np.empty(len(layer), np.int32)
+    count = 0
+    for i in range(len(layer)):
+        v = layer[i]
+        is_exposed = v >= 0 and not state[v + offsets[face]]
+        if is_exposed and is_simple(read_neighbours(state, v, offsets)):
+            found[count] = i
+            count += 1
+    return found[:count]
+
+
+@njit(cache=True, nogil=True)
+def _remove_simple(layer, places, state, queue, current, geometry):  # type: ignore[no-untyped-def]
+    """Remove the voxels at places of a layer that are still simple; put neighbours in the queue."""
+    offsets = geometry[1]
+    for i in places:
+        v = layer[i]
+        if not _is_removable(state, v, geometry):
             continue
-        has_one_neighbour = neighbours & (neighbours - 1) == 0
-        if has_one_neighbour and _slope(distance, v, offsets, lengths, size) < MAX_END_SLOPE:
-            continue
-        state[v] = 0
+        state[v], layer[i] = 0, -1
         for n in range(26):
             u = v + offsets[n]
             if state[u] == 1:
-                state[u] = 3
-                _append(first, last, following, u, max(current, order[u]))
+                _push(state, queue, u, current)
+
+
+@njit(cache=True, nogil=True)
+def _is_removable(state, v, geometry):  # type: ignore[no-untyped-def]
+    """Return whether a voxel is simple, and no end of a line that remains."""
+    neighbours = read_neighbours(state, v, geometry[1])
+    if not is_simple(neighbours):
+        return False
+    is_end = neighbours & (neighbours - 1) == 0
+    return not (is_end and _slope(v, geometry) < MAX_END_SLOPE)
 
 
 @njit(cache=True, nogil=True)
@@ -118,24 +177,14 @@ def _neighbour_distances(size):  # type: ignore[no-untyped-def]
     return lengths
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _append(first, last, following, v, number):  # type: ignore[no-untyped-def]
-    """Append a voxel to the list of a number."""
-    following[v] = -1
-    if first[number] < 0:
-        first[number] = v
-    else:
-        following[last[number]] = v
-    last[number] = v
-
-
 @njit(cache=True, nogil=True)
-def _slope(distance, v, offsets, lengths, size):  # type: ignore[no-untyped-def]
+def _slope(v, geometry):  # type: ignore[no-untyped-def]
     """Return the increase of the distance per nm on the steepest way from a voxel.
 
     The way is `MIN_SLOPE_VOXELS` and half of the distance at its end; it is shorter where the
     distance has its maximum.
     """
+    distance, offsets, lengths, size = geometry
     u, travelled = v, 0.0
     least = MIN_SLOPE_VOXELS * size.max()
     while travelled < least + 0.5 * distance[u]:

@@ -2,13 +2,14 @@
 
 ::
 
-    surface    .--------------------------.
-              /    x                       \
-    skeleton |       x o   o o   o o         |      x: removed, the radius increases to o
-              \\          o     o     o      /
-    result   |-------------------------------|      smooth, straight over about a radius at its ends
+    surface   .--------------------------.
+              |    x                     |
+    skeleton  |      x o   o o   o o     |     x: cut, since the radius still increases up to o
+              |          o     o     o   |
+    result    |--------------------------|     smooth, and straight over a radius at its ends
+              .--------------------------.
 
-Digital lines are longer than what they approximate, by 8 to 15 % in most directions, and thinning
+Digital lines are longer than what they approximate, by 8 to 15 % in most directions; thinning
 shortens them by about a radius at each end.
 """
 

@@ -119,8 +119,9 @@ class SkeletonGraph:
 
     def _detach(self, number: int) -> Line:
         line = self.lines.pop(number)
-        for node in {line.start, line.end} & self.lines_at.keys():
-            self.lines_at[node] = [n for n in self.lines_at[node] if n != number]
+        for node in (line.start, line.end):
+            if node in self.lines_at and node is not None:
+                self.lines_at[node] = [n for n in self.lines_at[node] if n != number]
         return line
 
 
@@ -159,7 +160,8 @@ def count_branch_points(graph: SkeletonGraph) -> int:
         return node
 
     for line in graph.lines.values():
-        if line.start is not None and line.end is not None:
-            if line.length_nm < max(graph.radii[line.start], graph.radii[line.end]):
-                group[root(line.start)] = root(line.end)
+        if line.start is None or line.end is None:
+            continue
+        if line.length_nm < max(graph.radii[line.start], graph.radii[line.end]):
+            group[root(line.start)] = root(line.end)
     return sum(node == root(node) for node in group)

@@ -148,31 +148,37 @@ def _trace_chains(
     pairs: npt.NDArray[np.int64], node_of: list[int]
 ) -> Iterator[tuple[list[int], int | None, int | None, bool]]:
     """Yield the voxels of each line, the branch points at its ends, and whether it is a ring."""
-    neighbours: list[list[int]] = [[] for _ in node_of]
-    for a, b in pairs.T.tolist():
-        neighbours[a].append(b)
-        neighbours[b].append(a)
+    neighbours = _list_neighbours(pairs, len(node_of))
     left = {v for v, node in enumerate(node_of) if node < 0}
-
-    def follow(voxel: int) -> list[int]:
-        chain = [voxel]
-        left.discard(voxel)
-        while onward := [u for u in neighbours[chain[-1]] if u in left]:
-            chain.append(onward[0])
-            left.discard(onward[0])
-        return chain
-
-    for v, node in enumerate(node_of):
-        for first in neighbours[v] if node >= 0 else ():
+    for v in (v for v, node in enumerate(node_of) if node >= 0):
+        for first in neighbours[v]:
             if first in left:
-                chain = follow(first)
+                chain = _follow(first, neighbours, left)
                 ends = [u for u in neighbours[chain[-1]] if node_of[u] >= 0]
                 if len(chain) == 1:
                     ends.remove(v)
-                yield chain, node, node_of[ends[0]] if ends else None, False
-    for v, around in enumerate(neighbours):
-        if v in left and len(around) < 2:
-            yield follow(v), None, None, False
+                yield chain, node_of[v], node_of[ends[0]] if ends else None, False
+    for v in (v for v, around in enumerate(neighbours) if len(around) < 2):
+        if v in left:
+            yield _follow(v, neighbours, left), None, None, False
     for v in range(len(node_of)):
         if v in left:
-            yield follow(v), None, None, True
+            yield _follow(v, neighbours, left), None, None, True
+
+
+def _list_neighbours(pairs: npt.NDArray[np.int64], count: int) -> list[list[int]]:
+    neighbours: list[list[int]] = [[] for _ in range(count)]
+    for a, b in pairs.T.tolist():
+        neighbours[a].append(b)
+        neighbours[b].append(a)
+    return neighbours
+
+
+def _follow(voxel: int, neighbours: list[list[int]], left: set[int]) -> list[int]:
+    """Return a voxel and those after it along its line; remove them from those that are left."""
+    chain = [voxel]
+    left.discard(voxel)
+    while onward := [u for u in neighbours[chain[-1]] if u in left]:
+        chain.append(onward[0])
+        left.discard(onward[0])
+    return chain

@@ -1,9 +1,9 @@
 """Length and branch points of the centre line of one object.
 
-The length of a tube is that of its axis from end to end: L of a cylinder or capsule of length L, all
-branches of a tree, 2 pi R of a ring. That of a compact object is its extent along its longest axis:
-the diameter of a ball. Of flat objects (cisternae) the centre line is not defined; they get one of
-the trees that connect their corners.
+The length of a tube is that of its axis from end to end: L of a cylinder or capsule of length L,
+all branches of a tree, 2 pi R of a ring. That of a compact object is its extent along its longest
+axis: the diameter of a ball. Of flat objects (cisternae) the centre line is not defined; they get
+a tree that reaches some of their corners.
 
 Steps: fill cavities and smooth the surface, thin to lines, remove spurs, cut the tips of lines that
 run into edges, smooth the lines, extend their ends to the surface.

@@ -20,6 +20,7 @@ from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import select_ids
 from asem.volume.roi import Roi, negate, parse_roi
 from asem.volume.sources import open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 from asem.workflows.probability_check import FOREGROUND_UINT8
 
@@ -217,7 +218,9 @@ def open_pairs(
                 f"--prediction {shorten(name, str)}=...: a name has 1 to 60 letters, digits or "
                 "characters of _.+-"
             )
-    truth = select_ids(open_labels(labels), options.ids)
+    opened = open_labels(labels)
+    warn_of_grey_values(opened)
+    truth = select_ids(opened, options.ids)
     sample = open_volume(options.mask) if options.mask else None
     pairs, common = [], truth.roi
     for index, (name, address) in enumerate(predictions.items()):

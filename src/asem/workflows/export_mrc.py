@@ -91,7 +91,7 @@ def _find_foreign(path: Path) -> Path | None:
 MRC = ExportFormat(
     "mrc",
     (".mrc", ".map", ".rec"),
-    create_file(write_mrc, _find_foreign),
+    create_file("an MRC export", write_mrc, _find_foreign),
     check=_check,
     stores_position=True,
 )
