@@ -106,7 +106,8 @@ def measure_instances(
 
 def _measure_voxels(output: ResultsFolder, labels: Volume, grey: Volume | None) -> Columns:
     """Return volume, position, extent, axes and grey values, which sums over voxels give, and the
-    length and branch points of the skeletons."""
+    length and branch points of the skeletons.
+    """
     reductions = dict(MOMENT_REDUCTIONS)
     if grey is not None:
         reductions |= GREY_REDUCTIONS if has_exact_sums(grey.dtype) else FLOAT_GREY_REDUCTIONS
