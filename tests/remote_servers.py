@@ -30,6 +30,9 @@ class FileServer:
         Whether it never answers.
     page
         Answer, with status 200, where there is no file; None: status 404.
+    gzip_folder
+        Start of the paths of files that are sent with the Content-Encoding gzip; the default is
+        the start of none.
     """
 
     folder: Path
@@ -38,12 +41,13 @@ class FileServer:
     failures: int = 0
     hangs: bool = False
     page: bytes | None = None
+    gzip_folder: str = "-"
     url: str = ""
     requests: list[str] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     sent: int = 0
 
-    def respond(self, handler):
+    def respond(self, handler):  # noqa: C901
         self.requests.append(handler.path)
         self.headers.append(str(handler.headers))
         if self.hangs:
@@ -80,6 +84,8 @@ class FileServer:
             handler.send_header("Content-Range", f"bytes {begin}-{end - 1}/{total}")
         handler.send_header("Content-Length", str(len(content)))
         handler.send_header("ETag", f'"{hash(content)}"')
+        if handler.path.startswith(self.gzip_folder):
+            handler.send_header("Content-Encoding", "gzip")
         handler.end_headers()
         if handler.command == "GET":
             self.sent += len(content)

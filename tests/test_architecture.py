@@ -148,3 +148,16 @@ def test_import_and_help_load_nothing_heavy(statement):
     code = f"{statement}\nimport sys\nsys.exit(str(sorted({heavy} & set(sys.modules))))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+def has_fastmath(source: str) -> bool:
+    """Return whether a decorator or call has the keyword `fastmath`."""
+    return any(
+        isinstance(n, ast.keyword) and n.arg == "fastmath" for n in ast.walk(ast.parse(source))
+    )
+
+
+def test_no_kernel_has_fastmath():
+    """Its rounding depends on inlining: compiled and loaded kernels give different last bits."""
+    assert has_fastmath("@njit(cache=True, fastmath=True)\ndef f(): pass")
+    assert not [path for path in SOURCE.rglob("*.py") if has_fastmath(path.read_text())]

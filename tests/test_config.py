@@ -23,6 +23,7 @@ class Outer(Config):
     number: int = Field(1, ge=1, le=8)
     seed: int = Field(0, ge=0)
     share: float = Field(0, ge=0, lt=1)
+    tile: int | None = Field(None, ge=8, le=64)
     lines: tuple[str, ...] = ()
     pair: tuple[float, float] = (0, 1)
 
@@ -62,6 +63,7 @@ def test_a_file_is_read(tmp_path):
         ("compile = 'aut'", r"give true, false or 'auto'; got 'aut'; did you mean 'auto'\?$"),
         ("number = 9", "'number': give a whole number from 1 to 8; got 9$"),
         ("seed = -1", "'seed': give a whole number of at least 0; got -1$"),
+        ("tile = 7", "'tile': give a whole number from 8 to 64; got 7$"),
         ("share = 1", "'share': give a number of at least 0, below 1; got 1$"),
         ("share = nan", "'share': give a number of at least 0, below 1; got nan$"),
         ("inner.learning_rate = 0", "give a number above 0, at most 1; got 0$"),

@@ -128,7 +128,10 @@ def _describe_type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         entries = (e.metadata if isinstance(e, FieldInfo) else [e] for e in parts[1:])
         return _describe_type(parts[0], [entry for group in entries for entry in group])
     if origin in (Union, types.UnionType):
-        texts = [_describe_type(part) for part in parts if part is not type(None)]
+        choices = [part for part in parts if part is not type(None)]
+        if len(choices) == 1:  # optional: the limits of the field are those of the value
+            return _describe_type(choices[0], metadata)
+        texts = map(_describe_type, choices)
         return _join_choices(texts).replace("true or false or", "true, false or")
     if origin is Literal:
         return _join_choices(map(repr, parts))

@@ -15,7 +15,8 @@ class Structure(Config):
     may be 0 voxels along an axis, a zone is at least 1 voxel along the finest axis.
 
     The presets have the paper's values (Data preprocessing, steps 4, 6 and 7), which it states in
-    voxels of 5 nm.
+    voxels of 5 nm. The distance to centre lines is not from the paper: it is the width of the zone
+    outside, by which a right prediction of a thin annotation may be thicker.
     """
 
     file_kind: ClassVar[str] = "structure file"
@@ -33,6 +34,9 @@ class Structure(Config):
     """Width of the exclusion zone outside an annotated border."""
     zone_in_nm: float = Field(0, ge=0)
     """Width of the exclusion zone inside an annotated border."""
+    centre_line_nm: float | None = Field(None, ge=0)
+    """For thin annotations: distance within which the centre line of an object counts as covered by
+    the prediction (`asem evaluate --objects`)."""
 
 
 PAPER_VOXEL_NM3 = 5.0**3
@@ -56,8 +60,8 @@ PRESETS = {
         Structure(
             name="er", largest_hole_nm3=20_000 * PAPER_VOXEL_NM3, zone_out_nm=5, zone_in_nm=5
         ),
-        Structure(name="npc", zone_out_nm=15, zone_in_nm=5),
-        Structure(name="ccp", zone_out_nm=15, zone_in_nm=5),
+        Structure(name="npc", zone_out_nm=15, zone_in_nm=5, centre_line_nm=15),
+        Structure(name="ccp", zone_out_nm=15, zone_in_nm=5, centre_line_nm=15),
     )
 }
 """Presets by name; another preset is one more entry here."""

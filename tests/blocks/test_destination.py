@@ -13,7 +13,8 @@ from asem.blocks.destination import check_destination
 from asem.blocks.output_image import create_image
 from asem.blocks.output_lock import is_empty_destination, lock_output
 from asem.volume import ngff
-from asem.volume.volume import Volume, ZeroArray
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 
 SHAPE = (3, 4, 90)
 TEMPLATE = Volume(ZeroArray(SHAPE, np.dtype(np.uint8)), (5.0, 5.0, 5.0), kind="labels")

@@ -16,7 +16,8 @@ from asem.blocks import output_image, output_lock
 from asem.blocks.output_image import create_image
 from asem.system.folder_replacement import recover_leftovers
 from asem.volume import ngff
-from asem.volume.volume import Volume, ZeroArray
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 
 SHAPE = (3, 4, 5)
 

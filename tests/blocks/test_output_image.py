@@ -10,7 +10,8 @@ from asem.blocks.run_blocks import run_blocks
 from asem.volume import ngff, zarr_arrays
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.downsample import downsample
-from asem.volume.volume import Volume, ZeroArray
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 
 SHAPE = (30, 300, 270)
 

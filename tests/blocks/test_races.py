@@ -12,8 +12,9 @@ from asem.blocks import output_image, output_lock
 from asem.blocks.journal import Journal
 from asem.blocks.output_image import create_image
 from asem.system.files import is_temporary_name
-from asem.volume import ngff
-from asem.volume.volume import Volume, ZeroArray
+from asem.volume import ngff, zarr_groups
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 
 ROUNDS, SHAPE = 25, (3, 4, 5)
 # Waits for the others at the start of each round, then writes the image of that round.
@@ -22,7 +23,8 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from asem.blocks.output_image import create_image
-from asem.volume.volume import ZeroArray, Volume
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 
 me, processes, rounds, overwrite = *map(int, sys.argv[1:4]), sys.argv[4] == "1"
 template = Volume(ZeroArray({shape}, np.dtype("uint8")), (5.0, 5.0, 5.0), kind="labels")
@@ -130,7 +132,8 @@ import numpy as np
 from asem.system import locks
 from asem.blocks import output_lock
 from asem.blocks.output_image import create_image
-from asem.volume.volume import ZeroArray, Volume
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 
 output_lock.LOCK_TIMEOUT_S = 60
 sleep = locks.time.sleep
@@ -264,14 +267,14 @@ def test_a_run_cannot_write_to_an_output_that_another_run_restarted(tmp_path, lo
 
 def test_an_output_that_is_lost_at_the_end_is_not_finished(tmp_path, monkeypatch):
     """Writing the groups above may take long; the last check of the image follows."""
-    image, write_groups = tmp_path / "cell.zarr/labels/mito", ngff._write_groups_above
+    image, write_groups = tmp_path / "cell.zarr/labels/mito", zarr_groups.write_groups_above
 
     def late(*words, **options):
         write_groups(*words, **options)
         shutil.rmtree(image)
         image.mkdir()
 
-    monkeypatch.setattr(ngff, "_write_groups_above", late)
+    monkeypatch.setattr(ngff, "write_groups_above", late)
     with pytest.raises(OSError, match=r"mito was deleted"), start(image) as output:
         write(output)
     assert list(image.iterdir()) == []

@@ -288,9 +288,27 @@ def test_results_are_tables_with_units():
     assert "my_cell.zarr/p" in rows[("my_cell.zarr/p",)]
     assert rows[("tile",)] == "tile 104 voxels"
     assert rows[("host",)] == "host 996 MiB"
+    assert format_result({"all": scores, "exclusion_zone": None, "zone": None})[2:] == [
+        "exclusion zone  -"
+    ]
 
 
 def test_errors_of_the_system_have_no_number(monkeypatch, capsys):
     fail_with(monkeypatch, FileNotFoundError(2, "No such file or directory", "a/b.json"))
     assert main(["info", "x"]) == 2
     assert capsys.readouterr().err == "asem: a/b.json: No such file or directory\n"
+
+
+def test_scores_of_regions_are_a_table():
+    scores = {"validation_loss": 0.25, "precision": 1.0, "recall": None, "f1": 0.5, "voxels": 12345}
+    rows = [
+        {"region": "a", **scores},
+        {"region": "naïve cell", **dict.fromkeys(scores)},
+    ]
+    lines = format_result({"metrics": {"f1": 0.5, "regions": rows}})
+    table = [re.split(" {2,}", line.strip()) for line in lines[-3:]]
+    assert table[0] == ["validation regions", "loss", "precision", "recall", "F1", "voxels"]
+    assert table[1] == ["a", "0.250", "1.000", "-", "0.500", "12,345"]
+    assert table[2] == ["naïve cell", *"-----"]
+    assert len({len(line) for line in lines[-3:]}) == 1
+    assert format_result({"regions": []}) == []

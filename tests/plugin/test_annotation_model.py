@@ -5,7 +5,7 @@ import numpy as np
 from asem.annotate.edits import Stroke
 from asem.plugin.cut_service import BoundaryOptions
 from asem.volume.sources import open_labels
-from asem.volume.volume import ZeroArray
+from asem.volume.zero_array import ZeroArray
 from asem.workflows.describe import describe_volume
 from strokes import BACKGROUND, FOREGROUND
 

@@ -127,6 +127,14 @@ def test_voxels_in_training_and_validation_are_counted(load, caplog, raw, labels
     assert held_out.name in record.message
 
 
+def test_voxels_in_two_validation_regions_are_warned_of(load, caplog):
+    trained = load("raw", "raw_labels", ":,:,:10")
+    first, second = (load("raw", "raw_labels", roi) for roi in (":,:,10:22", ":,:,20:"))
+    check_regions([trained], [first, load("other", "other_labels"), second])
+    (line,) = caplog.messages
+    assert f"{first.name} and {second.name} share {20 * 24 * 2} labelled voxels, which" in line
+
+
 def test_two_cells_at_one_position_share_nothing(load):
     assert count_shared_voxels(load("raw", "raw_labels"), load("other", "other_labels")) == 0
 

@@ -29,6 +29,8 @@ def names_of(*regions):
         (["c.zarr/raw", "d/c.zarr/raw"], ["c.zarr/raw", "d/c.zarr/raw"]),
         (["c.zarr/raw#1", "c.zarr/raw"], ["c.zarr/raw#1", "c.zarr/raw"]),
         (["/x/c.h5:/volumes/raw"], ["c.h5:/volumes/raw"]),
+        (["/x/c.zarr/volumes/raw_0.02"], ["c.zarr/volumes/raw_0.02"]),
+        (["/x/.hidden/c.n5#2"], ["c.n5#2"]),
         (["s3://bucket/cell.n5/em/s0"], ["cell.n5/em/s0"]),
         (["a.tif", "a.tif", "a.tif"], ["a.tif", "a.tif 2", "a.tif 3"]),
         (["pooled", ("b", "b.tif"), "b.tif"], ["pooled 2", "b.tif", "b.tif 2"]),

@@ -23,6 +23,10 @@ class Settings(Config):
         ("file:///data/c.h5:/em/raw%20a#1", ("/data/c.h5", "/em/raw a", 1)),
         ("s3://bucket/cell.n5/em/s0/", ("s3://bucket/cell.n5/em/s0", "", None)),
         ("HTTPS://host/cell.zarr#1", ("https://host/cell.zarr", "", 1)),
+        ("precomputed://gs://bucket/cell/em", ("gs://bucket/cell/em", "", None)),
+        ("zarr2://https://host/cell.zarr#1", ("https://host/cell.zarr", "", 1)),
+        ("s3://bucket/cell.zarr/|zarr3:", ("s3://bucket/cell.zarr", "", None)),
+        ("gs://bucket/em|neuroglancer-precomputed:", ("gs://bucket/em", "", None)),
     ],
 )
 def test_parts(text, parts):

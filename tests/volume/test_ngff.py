@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +6,12 @@ import pytest
 import yaozarrs
 
 from asem.blocks.output_image import create_image
-from asem.volume import ngff
+from asem.volume import ngff, zarr_groups
 from asem.volume.contrast import contrast_window_of
 from asem.volume.formats import folder
 from asem.volume.sources import open_volume
-from asem.volume.volume import OriginalGrid, Volume, ZeroArray
+from asem.volume.volume import OriginalGrid, Volume
+from asem.volume.zero_array import ZeroArray
 from asem.workflows.describe import describe_volume
 
 
@@ -166,58 +165,6 @@ def test_a_missing_array_is_named(tmp_path):
         ngff.open_image(path)
 
 
-LISTING = """
-import sys
-from pathlib import Path
-from pathlib import Path
-from asem.volume.ngff import _write_groups_above
-
-for number in range(int(sys.argv[2])):
-    meeting = Path(f"meeting/{number}")
-    meeting.mkdir(parents=True, exist_ok=True)
-    (meeting / sys.argv[1]).touch()
-    while len(list(meeting.iterdir())) < 4:
-        pass
-    try:
-        _write_groups_above(Path(f"round{number}.zarr/labels/{sys.argv[1]}"), labels=True)
-    except Exception as error:
-        print(repr(error), file=sys.stderr)
-"""
-
-
-def test_labels_that_are_made_at_once_are_all_listed(tmp_path):
-    names, rounds = ("a", "b", "c", "d"), 40
-    words = [[sys.executable, "-c", LISTING, name, str(rounds)] for name in names]
-    listing = [subprocess.Popen(each, cwd=tmp_path, stderr=subprocess.PIPE) for each in words]
-    faults = [process.communicate()[1].decode() for process in listing]
-    assert faults == [""] * 4
-    for number in range(rounds):
-        group = tmp_path / f"round{number}.zarr/labels"
-        assert json.loads((group / "zarr.json").read_text())["attributes"]["ome"] == {
-            "version": "0.5",
-            "labels": list(names),
-        }
-        assert [path.name for path in group.iterdir()] == ["zarr.json"]
-
-
-def test_what_another_program_wrote_in_a_group_stays(tmp_path):
-    group = tmp_path / "cell.zarr/labels"
-    group.mkdir(parents=True)
-    theirs = {"ome": {"version": "0.5", "labels": ["nuclei"], "more": 1}, "viewer": {"a": [2]}}
-    document = {"zarr_format": 3, "node_type": "group", "attributes": theirs, "extra": {"b": 3}}
-    (group / "zarr.json").write_text(json.dumps(document))
-    above = {**document, "attributes": {"theirs": True}}
-    (tmp_path / "cell.zarr/zarr.json").write_text(json.dumps(above))
-    ngff._write_groups_above(group / "mito", labels=True)
-    theirs["ome"]["labels"] = ["mito", "nuclei"]
-    assert json.loads((group / "zarr.json").read_text()) == document
-    assert json.loads((tmp_path / "cell.zarr/zarr.json").read_text()) == above
-    theirs["ome"]["labels"] = "mito"
-    (group / "zarr.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match=r"labels/zarr\.json is no Zarr metadata: labels must be"):
-        ngff._write_groups_above(group / "er", labels=True)
-
-
 def test_label_images_of_many_colours_are_opened(tmp_path):
     """Other programs list a colour for each object."""
     path = tmp_path / "labels"
@@ -241,7 +188,7 @@ def test_an_image_that_is_replaced_meanwhile_is_not_mixed(tmp_path, monkeypatch,
 
         return read_and_delete
 
-    monkeypatch.setattr(ngff, "read_json", read_once(ngff.read_json))
+    monkeypatch.setattr(zarr_groups, "read_json", read_once(zarr_groups.read_json))
     monkeypatch.setattr(folder, "read_document", read_once(folder.read_document))
     open_it(path)
     with pytest.raises(ValueError, match=r"is no image in a format|is a container; .*: 0, as in"):

@@ -16,7 +16,8 @@ from asem.cli import main
 from asem.volume import ngff, zarr_arrays
 from asem.volume.shard_files import ShardFiles, encode_shard_bitmap, index_bounds
 from asem.volume.sources import open_volume
-from asem.volume.volume import Volume, ZeroArray
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 from limits import run_limited
 from shards import small_shards
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.volume.sources import open_levels, open_source, open_volume
+from asem.volume.sources import open_labels, open_levels, open_source, open_volume
 from chunked import add_attributes, write_n5, write_zarr
 
 
@@ -103,3 +103,10 @@ def test_levels_are_those_of_their_own_addresses(tmp_path, rng, first):
             assert getattr(level, field) == getattr(alone, field)
     with pytest.raises(ValueError, match=r"it has 3 levels; the coarsest is #2"):
         open_levels(f"{group}#3")
+
+
+def test_labels_without_voxel_size_are_imported_as_labels(tmp_path):
+    write_zarr(tmp_path / "a", np.ones((3, 4, 5), np.uint8))
+    message = r"first import it: asem import .*a cell.zarr/labels/NAME --kind labels --voxel-size"
+    with pytest.raises(ValueError, match=message):
+        open_labels(tmp_path / "a")

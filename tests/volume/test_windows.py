@@ -10,8 +10,10 @@ import tifffile
 
 from asem.cli import main
 from asem.volume.contrast import scale_to_unit
+from asem.volume.contrast_limits import find_window_error
 from asem.volume.sources import open_volume
-from asem.volume.volume import Volume, ZeroArray, find_window_error
+from asem.volume.volume import Volume
+from asem.volume.zero_array import ZeroArray
 from asem.workflows.importing import import_volume
 
 HUGE = 1e308

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -49,9 +50,7 @@ def test_a_demo_is_replaced_only_with_overwrite(demo, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """A demo that takes seconds, and scores accordingly."""
+def shrink(monkeypatch):
     for name, value in SMALL.items():
         monkeypatch.setattr(demo_workflow, name, value)
     short = demo_workflow.TRAINING_TEMPLATE.replace("{iterations}", "2").replace(
@@ -61,14 +60,30 @@ def small(monkeypatch):
 
 
 @pytest.fixture
-def begun(small, tmp_path, monkeypatch):
+def small(monkeypatch):
+    """A demo that takes seconds, and scores accordingly."""
+    shrink(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
     """The folder of a demo that was interrupted after its stacks were written."""
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo_workflow, "import_volume", interrupt)
-    assert main(["demo", str(tmp_path / "p")]) == 130
+    folder = tmp_path_factory.mktemp("interrupted") / "p"
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        patch.setattr(demo_workflow, "import_volume", interrupt)
+        assert main(["demo", str(folder)]) == 130
+    return folder
+
+
+@pytest.fixture
+def begun(small, interrupted, tmp_path):
+    """A copy of the interrupted demo, which the test may change."""
+    shutil.copytree(interrupted, tmp_path / "p")
     return tmp_path / "p"
 
 

@@ -43,7 +43,11 @@ def test_a_finished_run(cell, run):
     assert region["raw"] == str(cell / "cell.zarr/raw")
     assert region["labels"] == str(cell / "cell.zarr/labels/mito")
     assert region["roi"] == ":,:,:48"
-    assert [region["roi"] for region in fields["validation"]] == [":,:,48:"]
+    (region,) = fields["validation"]
+    assert (region["roi"], region["name"]) == (":,:,48:", "cell.zarr/raw")
+    (scores,) = fields["best_checkpoint"]["regions"]
+    assert scores["region"] == region["name"]
+    assert scores["f1"] == fields["best_checkpoint"]["f1"]
     assert fields["network"]["features"] == 2
 
 
@@ -68,7 +72,8 @@ def test_info_prints_a_table_or_json(run, capsys):
     assert main(["info", str(run)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     for line in ("state finished", "structure mito", "voxel size (z, y, x) 10 x 10 x 10 nm",
-                 "[[train]]", "ROI :,:,:48", "[[validation]]", "checkpoints 3, 6"):  # fmt: skip
+                 "validation regions loss precision recall F1 voxels", "[[train]]",
+                 "ROI :,:,:48", "[[validation]]", "checkpoints 3, 6"):  # fmt: skip
         assert line in lines
 
 
@@ -87,6 +92,44 @@ def test_a_damaged_run_is_one_line(tmp_path, capsys):
     assert main(["info", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "key 'state' is missing; give 'running' or 'finished'" in line
+
+
+def change_metrics(run, folder, change):
+    """Write `run.json` of a run with other rows of metrics."""
+    document = json.loads((run / "run.json").read_text())
+    for row in document["metrics"]:
+        change(row)
+    (folder / "run.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.pop("train_loss"), "key 'metrics.0.train_loss' is missing; give a number"),
+        (lambda row: row.update(f1="high"), "'metrics.0.f1': give a number; got 'high'"),
+        (lambda row: row.update(recal=1), "unknown key 'metrics.0.recal'; did you mean 'recall'?"),
+        (
+            lambda row: row["regions"][0].pop("region"),
+            "key 'metrics.0.regions.0.region' is missing; give text in quotes",
+        ),
+    ],
+)
+def test_damaged_metrics_are_one_line(run, tmp_path, capsys, change, message):
+    change_metrics(run, tmp_path, change)
+    for words in (["info", tmp_path], ["train", run.parent / "train.toml", "--out", tmp_path]):
+        assert main(list(map(str, words))) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"asem: {tmp_path / 'run.json'}: ")
+        assert message in line
+
+
+def test_metrics_without_scores_of_regions_can_be_read(run, tmp_path):
+    """As runs of earlier versions have them."""
+    later = ("regions", "true_positives", "false_positives", "false_negatives", "voxels")
+    change_metrics(run, tmp_path, lambda row: [row.pop(key) for key in later])
+    before, fields = describe(run)["last_checkpoint"], describe(tmp_path)["last_checkpoint"]
+    assert fields == before | {"voxels": None, "regions": []}
+    assert main(["info", str(tmp_path)]) == 0
 
 
 def test_an_unfinished_run_is_named_when_it_is_used(unfinished, run, caplog):

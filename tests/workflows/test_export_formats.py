@@ -228,6 +228,15 @@ def test_mrc(make, tmp_path, caplog, dtype):
     )
 
 
+def test_unlabelled_voxels_stay_unlabelled_in_mrc(tmp_path, caplog):
+    labels = np.array([[[0, 1, 254, 255]]], np.uint8)
+    make_image(tmp_path / "raw", labels, kind="labels")
+    export_volume(tmp_path / "raw", tmp_path / "out.mrc")
+    expected = np.array([[[0, 1, 254, 65535]]], np.uint16)
+    assert_same(tmp_path / "out.mrc", expected, kind="labels", tolerance=1e-6)
+    assert "stored as uint16, unlabelled voxels as 65535" in caplog.text
+
+
 def test_mrc_states_a_lost_digit_of_the_offset(make, tmp_path, caplog):
     make("int16", shape=(2, 3, 4), offset_nm=(1e7 + 0.123, 0.0, 0.0))
     export_volume(tmp_path / "raw", tmp_path / "out.mrc")
@@ -323,6 +332,24 @@ def test_a_suffix_chooses_the_format(make, tmp_path, monkeypatch, capsys):
         assert json.loads(capsys.readouterr().out) == {kind: out, "planes": 2}
     assert main(["export", "raw", "e.n5", "--format", "mrc"]) == 0
     assert mrcfile.validate("e.n5")
+
+
+@pytest.mark.parametrize("name", ["out.h5", "out.nii.gz", "out.PNG", "out.jpg"])
+def test_a_suffix_that_is_not_written_is_no_folder_of_planes(make, tmp_path, capsys, name):
+    make("uint8", shape=(2, 3, 4))
+    assert main(["export", str(tmp_path / "raw"), str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert f"no file with the suffix .{name.lower().rpartition('.')[2]} is written" in error
+    assert main(["export", str(tmp_path / "raw"), str(tmp_path / name), "--format", "tiff"]) == 0
+
+
+def test_an_export_in_another_format_is_not_replaced(make, tmp_path, monkeypatch, capsys):
+    make("uint8", shape=(2, 3, 4))
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "raw", "out.n5"]) == 0
+    assert main(["export", "raw", "out.n5", "--format", "precomputed", "--overwrite"]) == 2
+    error = capsys.readouterr().err
+    assert "out.n5 exists already and is not a precomputed export of asem" in error
 
 
 OUTPUTS = [

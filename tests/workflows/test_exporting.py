@@ -105,7 +105,7 @@ def test_a_file_that_appears_meanwhile_stays(raw, tmp_path, monkeypatch, capsys,
     monkeypatch.setattr(tiff_sources, "write_plane", write_and_add)
     assert main([*words, "--overwrite"] if overwrite else words) == 2
     (line,) = capsys.readouterr().err.splitlines()[-1:]
-    assert ("holds more than an export" if overwrite else "exists already") in line
+    assert ("holds more than a TIFF export" if overwrite else "exists already") in line
     assert (tmp_path / "planes/thesis.txt").read_text() == "x"
     assert listed(tmp_path / "planes") == [*(PLANES if overwrite else []), "thesis.txt"]
     assert listed(tmp_path) == ["planes", "raw", "s.tif"]
@@ -126,7 +126,7 @@ def test_a_file_that_appears_at_the_last_moment_stays(raw, tmp_path, monkeypatch
 
     monkeypatch.setattr(tiff_sources, "is_exported_plane", check_and_add)
     assert main(["export", "raw", "planes", "--overwrite"]) == 2
-    assert "planes holds more than an export" in capsys.readouterr().err.splitlines()[-1]
+    assert "planes holds more than a TIFF export" in capsys.readouterr().err.splitlines()[-1]
     assert listed(tmp_path / "planes") == [*PLANES, "thesis.txt"]
     assert listed(tmp_path) == ["planes", "raw", "s.tif"]
 
@@ -210,7 +210,7 @@ def test_a_link_among_the_planes_is_not_deleted(raw, tmp_path, monkeypatch, caps
     assert main(["export", "raw", "planes"]) == 0
     (tmp_path / "planes/link.tif").symlink_to("raw_0000.tif")
     assert main(["export", "raw", "planes", "--overwrite"]) == 2
-    assert "holds more than an export (link.tif)" in capsys.readouterr().err
+    assert "holds more than a TIFF export (link.tif)" in capsys.readouterr().err
     assert listed(tmp_path / "planes") == ["link.tif", *PLANES]
 
 

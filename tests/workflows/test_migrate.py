@@ -407,6 +407,8 @@ def test_graph_cut_with_mixture_and_other_keys(tmp_path):
         ("use_gmm: 3", "'use_gmm' is 3; true or false"),
         ("coords: [1, 2, 3]", "'coords' is .*4 whole numbers"),
         ("coords: [1, 2, 3, -4]", "'coords' is .*at least 0"),
+        ("coords: [1, 2, 3, 0]", r"'coords' is \[1, 2, 3, 0\]; width and height are at least 1"),
+        ("coords: [0, 0, 3, 4]\nz_limits: [9, 9]", r"'z_limits' is \[9, 9\]; the second is larger"),
         ("data_path: x\ndelta: .nan", "likelihood"),
     ],
 )

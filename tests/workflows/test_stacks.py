@@ -152,11 +152,14 @@ def test_not_a_number_is_refused(tmp_path):
 def test_export_spares_the_microscopes_planes(tmp_path, stack):
     folder, _ = stack("uint8")
     import_volume(folder, tmp_path / "raw", voxel_size=SIZE, roi="2:,:,:")
-    with pytest.raises(FileExistsError, match="is not an export of asem; it is not"):
+    with pytest.raises(FileExistsError, match="is not a TIFF export of asem; it is not"):
         export_volume(tmp_path / "raw", folder, overwrite=True)
     (tmp_path / "link").symlink_to(tmp_path)
     for place in (tmp_path / "link", folder / "s7.tif"):
-        with pytest.raises(FileExistsError, match=r"is a symbolic link|is not an export"):
+        with pytest.raises(
+            FileExistsError,
+            match=r"is a symbolic link|is not a BigTIFF export|is not a TIFF export",
+        ):
             export_volume(tmp_path / "raw", place, overwrite=True)
 
 
@@ -176,7 +179,7 @@ def test_export_makes_no_half_folder_and_spares_others(tmp_path, stack):
         export_volume(tmp_path / "raw", tmp_path / "out")
     export_volume(tmp_path / "raw", tmp_path / "out", overwrite=True)
     (tmp_path / "out/notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"holds more than an export \(notes.txt\)"):
+    with pytest.raises(FileExistsError, match=r"holds more than a TIFF export \(notes.txt\)"):
         export_volume(tmp_path / "raw", tmp_path / "out", overwrite=True)
     with pytest.raises(RuntimeError, match="stop"):
         export_volume(tmp_path / "raw", tmp_path / "new", progress=stop)

@@ -25,6 +25,7 @@ from asem.system.folder_snapshot import find_foreign_file
 from asem.system.json_toml import parse_json, read_json
 from asem.system.overwrite_policy import OutputKind, exists_error
 from asem.volume import ngff
+from asem.volume.zarr_groups import check_groups_above
 
 TENSORSTORE_LOCK_SUFFIX = ".__lock"
 """Suffix of the temporary files of tensorstore."""
@@ -54,7 +55,7 @@ def check_destination(path: Path, sources: Sequence[Path], *, overwrite: bool) -
     check_utf8_path(path)
     if overwrite:
         check_not_link(path)
-    ngff.check_groups_above(path)
+    check_groups_above(path)
     if check_replaces_image(path, sources, overwrite=overwrite):
         check_not_locked(path)
         IMAGE.check_deletable(path)

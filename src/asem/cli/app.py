@@ -10,7 +10,8 @@ from rich.logging import RichHandler
 
 from asem import __version__
 from asem.cli.annotate import annotate, graphcut, labels
-from asem.cli.data import clahe, demo, export, import_image, mask
+from asem.cli.data import clahe, export, import_image, mask
+from asem.cli.demo import demo
 from asem.cli.error_reports import (
     error_line,
     find_comma_advice,
@@ -114,8 +115,8 @@ def _run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         without = " without --overwrite" if "--overwrite" in arguments else ""
         _print_stderr(
-            f"asem: interrupted; run the same command again{without} to resume (demo, evaluate "
-            "and export restart)"
+            f"asem: interrupted; run the same command again{without} to resume (demo, export, and "
+            "evaluate without --out restart)"
         )
         return exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for any input

@@ -8,6 +8,7 @@ from asem.cli.options import (
     IN_PROCESS,
     Flag,
     ImageAddress,
+    NamedPredictions,
     OptionalAddress,
     OptionalIds,
     OptionalOutput,
@@ -17,7 +18,7 @@ from asem.cli.options import (
     open_requested_executor,
     with_preset_names,
 )
-from asem.cli.printing import print_result
+from asem.cli.printing import print_lines, print_result
 from asem.cli.progress import show_progress
 
 
@@ -186,9 +187,10 @@ def segment(
 @with_preset_names
 def evaluate(
     prediction: ImageAddress,
-    labels: ImageAddress,
+    labels: OptionalAddress = None,
     /,
     *,
+    predictions: NamedPredictions = (),
     structure: str | None = None,
     zone_out_nm: float | None = None,
     zone_in_nm: float | None = None,
@@ -196,16 +198,30 @@ def evaluate(
     mask: OptionalAddress = None,
     roi: str | None = None,
     ids: OptionalIds = None,
+    objects: Flag = False,
+    boundary: Flag = False,
+    curves: Flag = False,
+    out: OptionalOutput = None,
+    curve_nm: float | None = None,
+    centre_line_nm: float | None = None,
+    max_distance_nm: float = 200,
+    cube_nm: float | None = None,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Score a prediction: precision, recall, F1 and IoU, with and without the exclusion zone.
+    """Score predictions: voxels, with and without the exclusion zone, objects and boundaries.
 
     Parameters
     ----------
     prediction
-        Segmentation, or probability (at least 0.5 is foreground); path or URL.
+        Segmentation, instances, or probability (at least 0.5 is foreground); path or URL.
     labels
-        Ground truth labels, path or URL; only the overlap with PREDICTION is scored.
+        Ground truth labels, path or URL; only the overlap with PREDICTION is scored. Where
+        predictions are named with --prediction, it may be the only argument.
+    predictions
+        NAME=PATH of one more prediction; give it several times to compare predictions, on the
+        voxels that all of them share.
     structure
         Preset of the exclusion zone: {PRESETS}, or a TOML file.
     zone_out_nm
@@ -218,23 +234,64 @@ def evaluate(
     mask
         Mask image, path or URL; voxels where it is 0 are not scored.
     roi
-        Score only these voxels of PREDICTION, z0:z1,y0:y1,x0:x1.
+        Score only these voxels of (the first) PREDICTION, z0:z1,y0:y1,x0:x1.
     ids
         Ids of LABELS that are the structure, for instance 3,5-7; others are background.
+    objects
+        Also score objects: precision, recall, panoptic quality, variation of information, splits.
+    boundary
+        Also measure the distances between the boundaries of prediction and labels.
+    curves
+        Also score over the width of the exclusion zone and the threshold of a probability.
+    out
+        Folder to write: tables (CSV, Parquet) and figures of all of these scores.
+    curve_nm
+        Largest width of the exclusion zone in the curve, nm; by default twice that of the zone.
+    centre_line_nm
+        Also score objects along their centre lines, covered within this distance, nm; by default
+        for the structures npc and ccp, within 15 nm.
+    max_distance_nm
+        Largest distance of boundaries that is measured, nm.
+    cube_nm
+        Edge of the cubes that the bootstrap of confidence intervals draws, nm; by default 1000, or
+        larger where there would be more than 1000 cubes.
+    overwrite
+        Replace earlier results in the folder.
     """
-    from asem.workflows.evaluate import evaluate_volume
+    from asem.cli.evaluation_table import format_evaluation, name_predictions
+    from asem.workflows.evaluate import evaluate_predictions
+    from asem.workflows.evaluation_inputs import SINGLE, EvaluationOptions
 
-    with show_progress() as report_progress:
-        result = evaluate_volume(
-            prediction,
-            labels,
-            structure_name=structure,
-            zone_out_nm=zone_out_nm,
-            zone_in_nm=zone_in_nm,
-            zone_shape=zone_shape,
-            mask=mask,
-            roi=roi,
-            ids=ids,
+    named, truth = name_predictions(prediction, labels, predictions, single=SINGLE)
+    if workers.scheduler is not None and out is None:
+        raise ValueError("--scheduler needs --out, a folder that all workers can write")
+    options = EvaluationOptions(
+        structure_name=structure,
+        zone_out_nm=zone_out_nm,
+        zone_in_nm=zone_in_nm,
+        zone_shape=zone_shape,
+        mask=mask,
+        roi=roi,
+        ids=ids,
+        objects=objects or out is not None or centre_line_nm is not None,
+        boundary=boundary or out is not None,
+        curves=curves or out is not None or curve_nm is not None,
+        max_width_nm=curve_nm,
+        centre_line_nm=centre_line_nm,
+        max_distance_nm=max_distance_nm,
+        cube_nm=cube_nm,
+    )
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        results = evaluate_predictions(
+            named,
+            truth,
+            options,
+            out=out,
+            overwrite=overwrite,
+            executor=executor,
             progress=report_progress,
         )
-    print_result(result, as_json=output_options.json)
+    result = results.get(SINGLE, {"predictions": results})
+    if out is not None:
+        result = {**result, "out": str(out)}
+    print_lines(format_evaluation(result), result, as_json=output_options.json)

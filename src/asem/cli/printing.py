@@ -88,8 +88,13 @@ def print_result(result: dict[str, Any], *, as_json: bool) -> None:
     as_json
         Print one line of JSON.
     """
-    lines = map(escape_control_characters, format_result(result))
-    sys.stdout.write((to_json(result) if as_json else "\n".join(lines)) + "\n")
+    print_lines(format_result(result), result, as_json=as_json)
+
+
+def print_lines(lines: Sequence[str], result: dict[str, Any], *, as_json: bool) -> None:
+    """Print lines on stdout, or the result as one line of JSON."""
+    text = "\n".join(map(escape_control_characters, lines))
+    sys.stdout.write((to_json(result) if as_json else text) + "\n")
 
 
 def format_result(result: Mapping[str, Any]) -> list[str]:
@@ -102,7 +107,12 @@ def format_result(result: Mapping[str, Any]) -> list[str]:
     voxel size (z, y, x)  5.24 x 4 x 4 nm
     """
     scores = {key: value for key, value in result.items() if _are_scores(value)}
-    rows = list(_rows({key: value for key, value in result.items() if key not in scores}))
+    others = {
+        key: value
+        for key, value in result.items()
+        if key not in scores and not (key in SCORED and value is None)
+    }
+    rows = list(_rows(others))
     width = max((len(label) for label, _ in rows), default=0)
     lines = [f"{label:{width}}  {value}".rstrip() for label, value in rows]
     return [*_score_table(scores), *lines]

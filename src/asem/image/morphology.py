@@ -160,14 +160,14 @@ def dilation_steps(
     steps = np.full(mask.shape, len(radii), np.uint8)
     if not mask.any() or not radii:
         return steps
-    if all(len(set(radius)) == 1 for radius in radii):
+    if len(radii) > 1 and all(len(set(radius)) == 1 for radius in radii):
         limit, costs = _step_costs(radii[-1], shape)
         distance = _initial_distance(~mask, limit, costs[0].dtype)
         for axis, cost in enumerate(costs):
             distance = _propagate_distance(distance, cost, axis)
         limits = [radius[0] ** (1 if shape == "diamond" else 2) for radius in radii]
         first = np.searchsorted(limits, np.arange(limit + 2)).astype(np.uint8)
-        return first[np.minimum(distance, limit + 1)]
+        return np.asarray(first[np.minimum(distance, limit + 1)])
     for index in range(len(radii) - 1, -1, -1):
         if index == len(radii) - 1 or radii[index] != radii[index + 1]:
             dilated = binary_dilation(mask, radii[index], shape)

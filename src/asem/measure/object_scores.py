@@ -85,6 +85,13 @@ class ScoredObjects:
             voxels[missed],
         )
 
+    @property
+    def predicted_counts(self) -> npt.NDArray[np.bool_]:
+        """Predicted objects that count: at least half is scored, or they match at 0.5; (n,)."""
+        counts = self.mostly_scored.copy()
+        counts[self.match(IOU_THRESHOLDS[0]).pairs[0]] = True
+        return counts
+
     def match(self, threshold: float) -> "Matches":
         """Match the pairs of an IoU above a threshold, which is at least 0.5."""
         assert threshold >= 0.5, "below, an object may have several matches"

@@ -28,6 +28,7 @@ OBJECT_COLUMNS: Mapping[str, str] = {
     "elongation": "axis_long_nm / axis_mid_nm; 1: not elongated",
     "skeleton_length_nm": "length of the centre line, with all branches",
     "branch_points": "branch points of the centre line",
+    "skeleton_voxel_size_nm": "voxel size at which the centre line was found, shortest edge",
     "mean_grey": "mean grey value",
     "sd_grey": "standard deviation of the grey values",
     "touches_border": "whether the object reaches the border of the volume: a part may be missing",

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
-from asem.image.labels import is_foreground, zone_halo
+from asem.image.labels import exclusion_zone, is_foreground, zone_halo
 from asem.image.morphology import (
     MAX_STEPS,
     ElementShape,
@@ -90,6 +90,9 @@ class ZoneSeries:
         ndarray
             Shape of the labels; the number of zones where none contains the voxel.
         """
+        if len(self.outside) == 1:
+            zone = exclusion_zone(labels, self.outside[0], self.inside[0], self.shape)
+            return (~zone).view(np.uint8)
         foreground = is_foreground(labels)
         from_objects = dilation_steps(foreground, self.outside, self.shape)
         from_background = dilation_steps(labels == 0, self.inside, self.shape)

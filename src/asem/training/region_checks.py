@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -19,8 +20,9 @@ COMPARED_EDGE = 64
 def check_regions(training: Sequence[LabelledRegion], validation: Sequence[LabelledRegion]) -> None:
     """Check that training regions have foreground; warn about regions that distort the scores.
 
-    Warnings are for regions of one class, and for voxels in both training and validation. A
-    training region without foreground is allowed with others: it provides background.
+    Warnings are for regions of one class, and for voxels in both training and validation, or in two
+    validation regions. A training region without foreground is allowed with others: it provides
+    background.
 
     Parameters
     ----------
@@ -52,6 +54,15 @@ def check_regions(training: Sequence[LabelledRegion], validation: Sequence[Label
     for trained in training:
         for held_out in validation:
             _warn_of_overlap(trained, held_out)
+    for one, other in combinations(validation, 2):
+        if shared := count_shared_voxels(one, other):
+            LOG.warning(
+                "[[validation]] %s and %s share %d labelled voxels, which count twice in the "
+                "pooled scores; choose regions that do not overlap (`roi`)",
+                one.name,
+                other.name,
+                shared,
+            )
 
 
 def _warn_of_one_class(region: LabelledRegion, table: str, consequence: str) -> None:

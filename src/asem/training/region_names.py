@@ -1,9 +1,14 @@
 """Names of validation regions, for tables, curves and loggers."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from asem.model.run_metrics import POOLED
 from asem.training.region_config import TrainingRegion
+
+SUFFIX = re.compile(r".\.[A-Za-z]\w*(:|#\d+)?$")
+"""End of the name of a file or container, not of ``raw_equalized_0.02``; ``:`` precedes a dataset,
+``#`` a level."""
 
 
 def name_regions(regions: Sequence[TrainingRegion]) -> list[str]:
@@ -60,4 +65,4 @@ def _shorten_paths(paths: Sequence[str]) -> list[str]:
 
 def _parts_from_last_suffix(parts: Sequence[str]) -> int:
     """Return the number of parts of a path from the last one with a suffix; without one, 1."""
-    return next((n for n, part in enumerate(reversed(parts), 1) if "." in part.strip(".")), 1)
+    return next((n for n, part in enumerate(reversed(parts), 1) if SUFFIX.search(part)), 1)

@@ -1,7 +1,9 @@
 """Extract a spatially transformed patch from a region in one pass, on the CPU.
 
 Coordinates are computed row by row and never stored, in small loops that the compiler vectorizes;
-the run time is that of the memory reads, four pairs of neighbours per voxel.
+the run time is that of the memory reads, four pairs of neighbours per voxel. No function has
+`fastmath`: how it rounds depends on what the compiler inlines where, so that the process that
+compiles the kernels would extract other patches than one that loads them from numba's cache.
 """
 
 import numpy as np
@@ -12,6 +14,8 @@ from asem.training.augmentation import SpatialTransform
 from asem.training.random_fields import NODE_SPACING, NodeField, interpolate_row_nodes
 from asem.volume.roi import per_axis
 
+SUM_UNITS = 4096
+"""Units of a grey value in sums."""
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 KernelInputs = tuple[
@@ -120,7 +124,7 @@ def _fill_source_positions(matrix, first, field, shifts, z, y, cells, nodes, row
             row[axis, x] += shifts[2][axis, x]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True)
 def _split_positions(row, start, whole, shape, voxel):  # type: ignore[no-untyped-def]
     """Split the positions from index `start` on into voxel indices and fractions.
 
@@ -171,7 +175,7 @@ def _warp_grey_kernel(voxels, whole, matrix, first, field, shifts, out, sums):  
         voxel = np.empty((3, width), np.int32)
         places = np.empty(width, np.int64)
         pairs = np.empty((4, width), np.uint16)
-        total = 0.0
+        total = np.int64(0)
         for y in range(out.shape[1]):
             _fill_source_positions(matrix, first, field, shifts, z, y, (0, cells), nodes, row)
             if _split_positions(row, 0, whole, voxels.shape, voxel):
@@ -180,7 +184,7 @@ def _warp_grey_kernel(voxels, whole, matrix, first, field, shifts, out, sums):  
             else:
                 _gather_reflected(voxels, whole, voxel, pairs)
             total += _interpolate_row(pairs, row, out[z, y])
-        sums[z] = total
+        sums[z] = total / (SUM_UNITS * 255)
 
 
 @njit(cache=True, nogil=True)
@@ -224,27 +228,31 @@ def _pack_bytes(low, high):  # type: ignore[no-untyped-def]
     return np.uint16(low) | np.uint16(np.uint16(high) << np.uint16(8))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True)
 def _interpolate_row(pairs, rest, out):  # type: ignore[no-untyped-def]
-    """Interpolate a row from its pairs; return the sum."""
+    """Interpolate a row from its pairs; return the sum of the grey values times `SUM_UNITS`.
+
+    The sum is one of integers, which the compiler may vectorize in any order.
+    """
     low, eight = np.int32(255), np.int32(8)
-    total = np.float32(0)
+    total = np.int64(0)
     for x in range(len(out)):
         a, b = np.int32(pairs[0, x]), np.int32(pairs[1, x])
         c, d = np.int32(pairs[2, x]), np.int32(pairs[3, x])
         near = _bilinear(a & low, a >> eight, b & low, b >> eight, rest[1, x], rest[2, x])
         far = _bilinear(c & low, c >> eight, d & low, d >> eight, rest[1, x], rest[2, x])
-        out[x] = _lerp(near, far, rest[0, x]) * np.float32(1 / 255)
-        total += out[x]
+        grey = _lerp(near, far, rest[0, x])
+        out[x] = grey * np.float32(1 / 255)
+        total += np.int32(grey * np.float32(SUM_UNITS))
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def _bilinear(v00, v01, v10, v11, ty, tx):  # type: ignore[no-untyped-def]
     return _lerp(_lerp(v00, v01, tx), _lerp(v10, v11, tx), ty)
 
 
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def _lerp(a, b, t):  # type: ignore[no-untyped-def]
     return np.float32(a) + (np.float32(b) - np.float32(a)) * t
 

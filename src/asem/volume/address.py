@@ -7,6 +7,9 @@
     s3://bucket/cell.n5/em/fibsem/s0       a URL: s3, gs, http, https
     cell.h5:/volumes/raw                   a dataset in an HDF5 file
     cell.zarr/raw#2                        level 2 of a pyramid; level 0 is the finest
+
+The format that neuroglancer adds to a URL (``precomputed://s3://...``, ``s3://...|zarr3:``) is left
+out: it is recognized.
 """
 
 import re
@@ -25,6 +28,12 @@ REMOTE_SCHEMES = ("s3", "gs", "http", "https")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ONE_SLASH = re.compile(r"(s3|gs|https?|file):/(?!/)", flags=re.IGNORECASE)
 """A URL that was converted to a `Path`, which merges slashes."""
+_NEUROGLANCER = re.compile(
+    r"(?:(?:precomputed|n5|zarr[23]?)://)?(?P<url>(?:s3|gs|https?)://.*?)"
+    r"(?:/?\|(?:neuroglancer-precomputed|n5|zarr[23]?):/?)?",
+    flags=re.IGNORECASE | re.DOTALL,
+)
+"""A URL with the format before or behind it, as in a source of neuroglancer."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LEVEL = re.compile(r"(.+)#(\d{1,3})", flags=re.DOTALL)
 _DATASET = re.compile(r"(.*?[^:/]):(/[^/].*)", flags=re.DOTALL)
@@ -47,6 +56,8 @@ class Address:
     --------
     >>> Address.parse("s3://bucket/cell.n5/em/s0/").name
     's0'
+    >>> str(Address.parse("precomputed://gs://bucket/image"))
+    'gs://bucket/image'
     >>> Address.parse("cell.h5:/volumes/raw").dataset
     '/volumes/raw'
     >>> str(Address.parse("cell.zarr/raw#2"))
@@ -73,6 +84,8 @@ class Address:
             return text
         if text == "":
             raise ValueError("the address is empty; give a path or a URL, . for this folder")
+        if isinstance(text, str) and (source := _NEUROGLANCER.fullmatch(text)):
+            text = source["url"]
         scheme = _SCHEME.match(text) if isinstance(text, str) else None
         if scheme is None and _exists(text):
             return cls(str(Path(text)))

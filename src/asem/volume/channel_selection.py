@@ -8,6 +8,8 @@ from asem.config import shorten
 from asem.volume.tiff_metadata import PlaneIndex, StackMetadata
 
 LOG = logging.getLogger(__name__)
+MAX_LISTED = 10
+"""Channels that a message lists."""
 PlaneT = TypeVar("PlaneT")
 
 
@@ -70,7 +72,10 @@ def select_channel(
     matches = by_number or [n for n, name in name_of.items() if channel == name]
     if len(matches) == 1:
         return matches[0]
-    listed = ", ".join(str(n) if str(n) == name else f"{n} ({name})" for n, name in name_of.items())
+    names_shown = [str(n) if str(n) == name else f"{n} ({name})" for n, name in name_of.items()]
+    listed = ", ".join(names_shown[:MAX_LISTED])
+    if len(names_shown) > MAX_LISTED:
+        listed += f" and {len(names_shown) - MAX_LISTED} more"
     missing = f"there is no channel {shorten(channel, str)}"
-    advice = "choose one with --channel" if channel is None else missing
-    raise ValueError(f"{source_name} has the channels {listed:.200}; {advice}")
+    advice = "choose one with --channel (asem import, asem info)" if channel is None else missing
+    raise ValueError(f"{source_name} has the channels {listed:.400}; {advice}")

@@ -249,6 +249,12 @@ class GreyHistogram:
                 padding.append(value)
         return tuple(padding)
 
+    @property
+    def constant(self) -> float | None:
+        """The grey value of all voxels; None where there are several."""
+        values = [value for value, count in self.candidate_counts.items() if count]
+        return values[0] if len(values) == 1 and not self.counts.any() else None
+
     def window(self) -> tuple[float, float]:
         """Return the contrast window of all voxels but padding."""
         counts, padding = self.counts.copy(), self.find_padding()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 UNITS_NM = {
     "pm": 1e-3, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "nanometer": 1.0, "nanometers": 1.0,
     "um": 1e3, "micron": 1e3, "microns": 1e3, "micrometer": 1e3, "micrometers": 1e3, "mm": 1e6,
@@ -32,3 +34,30 @@ def unit_nm(unit: Any) -> float | None:
     """
     plain = str(unit).strip().lower().replace("\u00b5", "u").replace("\u03bc", "u")
     return NGFF_UNITS_NM.get(plain)
+
+
+def float32_in_nm(length: float, unit_nm: float, *, parts: int = 1) -> float:
+    """Return a length in nm; one that was a float32 as its shortest decimal number.
+
+    Parameters
+    ----------
+    length
+        In the unit; finite. Other floats are not shortened.
+    unit_nm
+        The unit, nm.
+    parts
+        Number of equal parts, of which the length of one is returned.
+
+    Examples
+    --------
+    >>> float32_in_nm(float(np.float32(0.00524)), 1000.0)
+    5.24
+    >>> float32_in_nm(float(np.float32(3196.4)), 0.1, parts=61)
+    5.24
+    >>> float32_in_nm(12345.6789, 1000.0)
+    12345678.9
+    """
+    with np.errstate(over="ignore"):
+        single = np.float32(length)
+    decimal = float(str(single)) if float(single) == length else length
+    return float(f"{decimal * unit_nm / parts:.10g}")

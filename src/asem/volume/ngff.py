@@ -10,10 +10,9 @@
         mito/
 """
 
-import json
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,22 +23,18 @@ from yaozarrs import v05
 
 from asem.config import Config, NmZYX
 from asem.provenance import identify_files
-from asem.system.json_toml import read_json
-from asem.system.locks import exclusive_lock
-from asem.system.nofollow_files import check_no_links, replace_file_nofollow
 from asem.volume.length_units import UNITS_NM
 from asem.volume.pyramid_levels import PyramidLevel
 from asem.volume.roi import per_axis
 from asem.volume.shard_files import encode_shard_bitmap
 from asem.volume.volume import OriginalGrid, Volume, VolumeKind
 from asem.volume.zarr_arrays import DTYPES, ZarrArray, open_array
+from asem.volume.zarr_groups import read_group_attributes, write_group, write_groups_above
 
 NGFF_UNITS = ("angstrom", "nanometer", "micrometer", "millimeter")
 """Units of axes that can be read."""
 UNFINISHED = Path(".asem", "journal.jsonl")
 """File of an output that is not finished."""
-GROUP_LOCK_NAME = ".asem.lock"
-"""Lock file in a group while its metadata is updated."""
 MAX_LIST_ENTRIES, MAX_PADDING_VALUES = 256, 256
 """Largest numbers of entries of a list in metadata (levels, axes) and of grey values of padding:
 both are compared pairwise."""
@@ -92,9 +87,9 @@ def write_image_metadata(
         },
     )
     metadata = ome.model_dump(mode="json", by_alias=True, exclude_none=True)
-    _write_groups_above(image, labels=volume.kind == "labels")
+    write_groups_above(image, labels=volume.kind == "labels")
     attributes = {"ome": metadata, "asem": own.model_dump(mode="json")}
-    _write_group(image, {"attributes": attributes}, check_before_publish)
+    write_group(image, {"attributes": attributes}, check_before_publish)
 
 
 def _dataset(level: PyramidLevel) -> v05.Dataset:
@@ -118,95 +113,10 @@ def _omero(volume: Volume) -> v05.Omero | None:
     return v05.Omero(channels=[channel])
 
 
-def _write_group(
-    path: Path, document: Mapping[str, Any], check: Callable[[], None] | None = None
-) -> None:
-    document = {"zarr_format": 3, "node_type": "group", **document}
-    with replace_file_nofollow(path / "zarr.json", check) as file:
-        file.write(json.dumps(document, indent=1).encode())
-
-
-def check_groups_above(image: Path) -> None:
-    """Check that the metadata of an image's parent groups can be updated.
-
-    Raises
-    ------
-    ValueError, OSError
-        The metadata of a group is damaged or a symbolic link.
-    """
-    for parent in _groups_above(image):
-        check_no_links([parent / "zarr.json"])
-        _listed_labels(parent)
-
-
-def _groups_above(image: Path) -> list[Path]:
-    """Return the folders from the image's own up to the outermost `NAME.zarr`."""
-    parents = list(image.resolve().parents)
-    containers = [i for i, parent in enumerate(parents) if parent.suffix == ".zarr"]
-    return parents[: containers[-1] + 1] if containers else []
-
-
-def _write_groups_above(image: Path, *, labels: bool) -> None:
-    """Make the folders from `NAME.zarr` to the image Zarr groups, and list label images."""
-    image = image.resolve()
-    for parent in _groups_above(image):
-        lists_labels = labels and parent == image.parent and parent.name == "labels"
-        label = image.name if lists_labels else None
-        parent.mkdir(parents=True, exist_ok=True)
-        if not (parent / "zarr.json").exists() or label not in (None, *_listed_labels(parent)):
-            with exclusive_lock(parent / GROUP_LOCK_NAME):
-                _update_group(parent, label)
-
-
-def _update_group(group: Path, label: str | None) -> None:
-    """Make a group or add a label image to its list; metadata of other programs is retained."""
-    document = _read_group(group)
-    attributes = document.get("attributes", {})
-    if label is not None:
-        names = sorted({*_listed_labels(group), label})
-        ome = {"version": "0.5", **attributes.get("ome", {}), "labels": names}
-        attributes = {**attributes, "ome": ome}
-    if label is not None or not document:
-        _write_group(group, {**document, "attributes": attributes})
-
-
-def _listed_labels(group: Path) -> list[str]:
-    """Return the label images that a group lists."""
-    names = _read_attributes(group).get("ome", {}).get("labels", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{group / 'zarr.json'} is no Zarr metadata: labels must be names")
-    return names
-
-
-def _read_attributes(group: Path) -> dict[str, Any]:
-    """Return the attributes of a Zarr 3 group; empty where there is no group."""
-    attributes: dict[str, Any] = _read_group(group).get("attributes", {})
-    return attributes
-
-
-def _read_group(group: Path) -> dict[str, Any]:
-    """Return the metadata of a Zarr 3 group; empty where there is no group."""
-    path = group / "zarr.json"
-    try:
-        document = read_json(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    attributes = document.get("attributes", {})
-    kind, version = document.get("node_type", "group"), document.get("zarr_format", 3)
-    if (kind, version) != ("group", 3):
-        raise ValueError(
-            f"{path} is not the metadata of a Zarr 3 group: node_type {kind!r:.40}, "
-            f"zarr_format {version!r:.40}"
-        )
-    if not isinstance(attributes, dict) or not isinstance(attributes.get("ome", {}), dict):
-        raise ValueError(f"{path} is no Zarr metadata: attributes must be tables")
-    return document
-
-
 def is_image(path: Path) -> bool:
     """Return whether `path` is a finished NGFF image."""
     try:
-        return "multiscales" in _read_attributes(path).get("ome", {})
+        return "multiscales" in read_group_attributes(path).get("ome", {})
     except ValueError:
         return False
 
@@ -265,7 +175,7 @@ def read_image_metadata(path: Path) -> ImageMetadata:
     ValueError
         `path` is not a finished image; the message states what it is instead.
     """
-    attributes = _read_attributes(path)
+    attributes = read_group_attributes(path)
     if "multiscales" not in attributes.get("ome", {}):
         raise ValueError(describe_non_image(path))
     try:

@@ -124,9 +124,9 @@ def read_png_samples(header: PngHeader) -> npt.NDArray[Any]:
         content = file.read()
     try:
         pixels = imagecodecs.png_decode(_without_display_chunks(content, header))
+        samples: npt.NDArray[Any] = np.asarray(pixels).reshape(*header.shape, header.samples)
     except (imagecodecs.PngError, ValueError) as error:
         raise ValueError(f"{header.path} is damaged ({error}); copy it again") from error
-    samples: npt.NDArray[Any] = np.asarray(pixels).reshape(*header.shape, header.samples)
     if header.bits < 8:
         samples //= 255 // (2**header.bits - 1)  # libpng expands them to 0 to 255
     return samples

@@ -111,9 +111,11 @@ def _open_finest_level(image: SourceImage, address: Address, kind: VolumeKind | 
     size, array = image.levels[0].voxel_size, image.levels[0].array
     if None in size:
         stated = "" if size == (None,) * 3 else f" (it states {format_stated(size)})"
+        is_labels = (image.kind or kind) == "labels"
+        output = "cell.zarr/labels/NAME --kind labels" if is_labels else "cell.zarr/raw"
         raise ValueError(
             f"{address} ({image.format}) does not state its voxel size{stated}; first import it: "
-            f"asem import {address} cell.zarr/raw --voxel-size z,y,x"
+            f"asem import {address} {output} --voxel-size z,y,x"
         )
     if decodes_whole_planes(array):
         _warn_of_compressed_planes(str(address))

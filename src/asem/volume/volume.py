@@ -14,15 +14,14 @@ from asem.config import (
     check_numbers,
     shorten,
 )
+from asem.volume.contrast_limits import find_window_error
 from asem.volume.reflection import read_reflected
 from asem.volume.roi import IntZYX, Roi, negate, per_axis
+from asem.volume.zero_array import ZeroArray
 
 VolumeKind = Literal["image", "labels"]
 WHOLE_VOXEL_TOLERANCE = 0.01
 """Deviation of a shift between two volumes from an integer, voxels."""
-MAX_WINDOW_FACTOR = 255
-"""Widest contrast window in ranges of an integer dtype; a wider one maps all values to one of 255
-grey values."""
 
 
 class ArrayLike(Protocol):
@@ -38,19 +37,6 @@ class ArrayLike(Protocol):
 
     def __getitem__(self, index: tuple[slice, slice, slice], /) -> Any:
         """Return voxels that `numpy.asarray` converts."""
-
-
-@dataclass(frozen=True)
-class ZeroArray:
-    """Array of zeros that needs no memory: the template of an output."""
-
-    shape: IntZYX
-    dtype: np.dtype[Any]
-
-    def __getitem__(self, index: tuple[slice, slice, slice], /) -> npt.NDArray[Any]:
-        """Return zeros."""
-        sizes = (len(range(*s.indices(n))) for s, n in zip(index, self.shape, strict=True))
-        return np.zeros(tuple(sizes), self.dtype)
 
 
 @dataclass(frozen=True)
@@ -299,36 +285,6 @@ def check_geometry(voxel_size: object, offset_nm: object, kind: object) -> None:
             check_numbers(name, value, 3, "nm along (z, y, x)")
     if kind is not None and kind not in get_args(VolumeKind):
         raise ValueError(f"kind {shorten(kind)}: give 'image' or 'labels'")
-
-
-def find_window_error(window: tuple[float, float], dtype: np.dtype[Any]) -> str:
-    """Return why grey values of black and white are invalid, as text; empty where they are valid.
-
-    Where their difference overflows, vanishes or far exceeds the range of the dtype, the window
-    maps all voxels to black.
-
-    Examples
-    --------
-    >>> find_window_error((0, 1e308), np.dtype(np.uint16))
-    'is far wider than the values of uint16, 0 to 65535'
-    """
-    black, white = window
-    width = white - black
-    if not np.isfinite([black, white, width]).all():
-        return "is not finite"
-    if not black < white:
-        return "must start below its end"
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        low, high = int(info.min), int(info.max)
-        if white <= low or black > high:  # the window of a constant image may start at the highest
-            return f"holds no value of {dtype.name}, {low} to {high}"
-        if width > MAX_WINDOW_FACTOR * (high - low):
-            return f"is far wider than the values of {dtype.name}, {low} to {high}"
-    float_info = np.finfo(dtype if dtype.kind == "f" else np.float32)
-    if max(abs(black), abs(white), width) > float(float_info.max) or width < float(float_info.tiny):
-        return f"is too wide or too narrow for {dtype.name}"
-    return ""
 
 
 def same_voxel_size(a: NmZYX, b: NmZYX) -> bool:

@@ -1,37 +1,32 @@
-"""Score a prediction against labels, block by block."""
+"""Score predictions against labels, block by block (`asem evaluate`)."""
 
-import logging
-from dataclasses import dataclass
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor, SerialExecutor
+from asem.blocks.results_folder import ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.image.common_roi import find_common_roi
-from asem.image.labels import (
-    exclusion_zone,
-    is_foreground,
-    unlabelled_id,
-    warn_zero_zone_width,
-    zone_halo,
-)
-from asem.image.map_overlap import check_halo_memory, read_with_halo
-from asem.image.morphology import ElementShape, zone_radii_in_voxels
-from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
-from asem.structures import load_structure
-from asem.system.resources import free_memory_bytes
+from asem.image.morphology import ElementShape
 from asem.volume.address import AddressLike
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.id_selection import IdSelection
-from asem.volume.label_views import select_ids
 from asem.volume.replaced_inputs import check_not_replaced
-from asem.volume.roi import Roi, negate, parse_roi
-from asem.volume.sources import open_labels, open_volume
 from asem.volume.volume import Volume
-from asem.workflows.probability_check import FOREGROUND_UINT8, check_probability
+from asem.workflows.evaluation_inputs import (
+    SINGLE,
+    EvaluationOptions,
+    ScoredPair,
+    open_pairs,
+)
+from asem.workflows.evaluation_results import FILES, write_results
+from asem.workflows.evaluation_scores import Evaluation, evaluate_pair, plan_evaluation
+from asem.workflows.evaluation_stages import BlockRunner
+from asem.workflows.probability_check import check_probability
 
-LOG = logging.getLogger(__name__)
 BLOCK_SHAPE = (256, 256, 256)
 
 
@@ -75,96 +70,136 @@ def evaluate_volume(
     -------
     dict
         ``exclusion_zone`` (scores outside of the zone; None without one) and ``all``, each with
-        precision, recall, f1, iou and voxels; and ``zone``, widths and shape of the zone.
+        precision, recall, f1, iou and voxels; ``zone``, widths and shape of the zone; of a
+        probability also ``average_precision``, outside of the zone and of all voxels.
     """
-    predicted, truth = open_volume(prediction), select_ids(open_labels(labels), ids)
-    widths = _zone_widths(structure_name, zone_out_nm, zone_in_nm)
-    sample = open_volume(mask) if mask else None
-    common = find_common_roi(predicted, truth)
-    if sample is not None:
-        common = common.intersect(find_common_roi(predicted, sample))
-    if roi is not None:
-        common = common.intersect(parse_roi(roi, predicted.shape))
-    if common.size == 0:
-        raise ValueError("prediction, labels, mask and roi have no voxel in common")
-    if predicted.kind == "image":
-        check_probability(prediction, predicted, common, progress=progress)
-    if widths is not None:
-        warn_zero_zone_width(structure_name or "evaluate", *widths, predicted.voxel_size)
-        outside, inside = (zone_radii_in_voxels(width, predicted.voxel_size) for width in widths)
-        check_halo_memory(
-            truth, zone_halo(outside, inside), "the exclusion zone", free_memory_bytes()
-        )
-    scorer = _BlockScorer(predicted, truth, widths, zone_shape, sample)
-    outside_zone, total, done = ConfusionCounts(), ConfusionCounts(), 0
-    for block in split_into_blocks(common, BLOCK_SHAPE):
-        block_outside, block_total = scorer.count_block(block)
-        outside_zone, total = outside_zone + block_outside, total + block_total
-        done += block.size
-        progress("evaluate", done, common.size)
-    check_not_replaced([predicted, truth, sample])
-    if ids is not None and total.true_positives + total.false_negatives == 0:
-        LOG.warning("%s has no scored voxel with the ids %s", truth.name, ids)
-    zone = widths and {"out_nm": widths[0], "in_nm": widths[1], "shape": zone_shape}
-    return {
-        "exclusion_zone": outside_zone.scores() if widths else None,
-        "all": total.scores(),
-        "zone": zone,
+    options = EvaluationOptions(
+        structure_name=structure_name,
+        zone_out_nm=zone_out_nm,
+        zone_in_nm=zone_in_nm,
+        zone_shape=zone_shape,
+        mask=mask,
+        roi=roi,
+        ids=ids,
+    )
+    return evaluate_predictions({SINGLE: prediction}, labels, options, progress=progress)[SINGLE]
+
+
+def evaluate_predictions(
+    predictions: Mapping[str, AddressLike],
+    labels: AddressLike,
+    options: EvaluationOptions,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
+) -> dict[str, dict[str, Any]]:
+    """Score predictions on the voxels that all of them share with the labels (and the mask).
+
+    Parameters
+    ----------
+    predictions
+        Segmentations or probabilities, by name.
+    labels
+        Ground truth; unlabelled voxels (the maximum of the dtype) are not scored.
+    options
+        What is scored, and how.
+    out
+        Folder of tables and figures to write, which an interrupted run resumes; None: nothing is
+        written, and blocks are computed in this process, or by the workers in a temporary folder.
+    overwrite
+        Replace earlier results in `out`.
+    executor, progress
+        Executor of the blocks; progress callback.
+
+    Returns
+    -------
+    dict
+        Scores of each prediction, as JSON values: those of `evaluate_volume`, and where requested
+        ``zone_curve``, ``best_threshold``, ``objects``, ``centre_lines``, ``boundary`` and
+        ``intervals``.
+
+    Raises
+    ------
+    ValueError
+        An option or an input is invalid, there is no common voxel, or no object to be scored.
+    OSError
+        An input was replaced meanwhile, or `out` cannot be written.
+    """
+    pairs = open_pairs(predictions, labels, options)
+    plans = [plan_evaluation(pair, options) for pair in pairs]
+    for pair in pairs:
+        if pair.is_probability:
+            address = predictions[pair.name]
+            check_probability(address, pair.predicted, pair.roi, progress=progress)
+    inputs = [volume for pair in pairs for volume in pair.inputs]
+    request = _make_request(pairs, options)
+    with _open_output(
+        out,
+        pairs,
+        request=request,
+        inputs=inputs,
+        overwrite=overwrite,
+        executor=executor,
+        progress=progress,
+    ) as output:
+        evaluations: list[Evaluation] = []
+        for pair, plan in zip(pairs, plans, strict=True):
+            blocks = list(split_into_blocks(pair.roi, BLOCK_SHAPE))
+            runner = BlockRunner(pair, blocks, output, progress)
+            evaluations.append(evaluate_pair(runner, plan, options))
+        if output is not None and out is not None:
+            write_results(output, evaluations, pairs)
+    if output is None:
+        check_not_replaced(inputs)
+    return {evaluation.name: evaluation.result for evaluation in evaluations}
+
+
+def _make_request(pairs: list[ScoredPair], options: EvaluationOptions) -> dict[str, Any]:
+    """Return all that determines the scores, as JSON values."""
+    fields = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        if field.name not in {"mask", "structure_name"}
+    }
+    structure, mask = options.load_structure(), pairs[0].mask
+    return fields | {
+        "ids": None if options.ids is None else str(options.ids),
+        "structure": structure and structure.model_dump(mode="json"),
+        "predictions": {pair.name: pair.predicted.identity for pair in pairs},
+        "labels": pairs[0].labels.identity,
+        "mask": mask and mask.identity,
     }
 
 
-def _zone_widths(
-    name: str | None, out_nm: float | None, in_nm: float | None
-) -> tuple[float, float] | None:
-    if name is not None:
-        if out_nm is not None or in_nm is not None:
-            raise ValueError("give --structure, or --zone-out-nm and --zone-in-nm, not both")
-        preset = load_structure(name)
-        return preset.zone_out_nm, preset.zone_in_nm
-    if out_nm is None and in_nm is None:
-        return None
-    if out_nm is None or in_nm is None or not 0 <= min(out_nm, in_nm) <= max(out_nm, in_nm) < 1e6:
-        raise ValueError(
-            "give both --zone-out-nm and --zone-in-nm, each at least 0 nm and below 1e6 nm"
-        )
-    return out_nm, in_nm
-
-
-@dataclass(frozen=True)
-class _BlockScorer:
-    """Scores blocks of a prediction; boxes in voxels of the prediction."""
-
-    predicted: Volume
-    labels: Volume
-    zone_widths_nm: tuple[float, float] | None
-    zone_shape: ElementShape
-    mask: Volume | None
-
-    def count_block(self, block: Roi) -> tuple[ConfusionCounts, ConfusionCounts]:
-        """Return the confusion counts of a block, outside of the zone and of all voxels.
-
-        ::
-
-            read     |-- halo --|--- block ---|-- halo --|    of the labels, clipped to them
-        """
-        out_nm, in_nm = self.zone_widths_nm or (0.0, 0.0)
-        outside = zone_radii_in_voxels(out_nm, self.predicted.voxel_size)
-        inside = zone_radii_in_voxels(in_nm, self.predicted.voxel_size)
-        to_labels = negate(self.predicted.roi_of(self.labels).offset)
-        halo = zone_halo(outside, inside)
-        labels, core = read_with_halo(self.labels, block.shift(to_labels), halo)
-        labelled = is_foreground(labels[core])
-        scored = labels[core] != unlabelled_id(labels.dtype)
-        if self.mask is not None:
-            scored &= self.predicted.read_aligned(self.mask, block) != 0
-        predicted = _read_foreground(self.predicted, block)
-        total = count_confusion(predicted, labelled, scored)
-        if self.zone_widths_nm is None:
-            return total, total
-        zone = exclusion_zone(labels, outside, inside, self.zone_shape)[core]
-        return count_confusion(predicted, labelled, scored & ~zone), total
-
-
-def _read_foreground(volume: Volume, block: Roi) -> npt.NDArray[np.bool_]:
-    voxels = volume.read(block)
-    return is_foreground(voxels) if volume.kind == "labels" else voxels >= FOREGROUND_UINT8
+@contextmanager
+def _open_output(
+    out: Path | None,
+    pairs: list[ScoredPair],
+    *,
+    request: dict[str, Any],
+    inputs: list[Volume | None],
+    overwrite: bool,
+    executor: Executor,
+    progress: Progress,
+) -> Iterator[ResultsFolder | None]:
+    """Create the folder of results; a temporary one for workers; None for this process."""
+    if out is None and isinstance(executor, SerialExecutor):
+        yield None
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="asem-evaluate-") as temporary,
+        create_results(
+            Path(temporary, "results") if out is None else out,
+            pairs[0].roi,
+            files=FILES,
+            command="evaluate",
+            request=request,
+            inputs=inputs,
+            overwrite=overwrite,
+            executor=executor,
+            progress=progress,
+        ) as output,
+    ):
+        yield output

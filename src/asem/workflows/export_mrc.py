@@ -8,6 +8,7 @@ import mrcfile
 import numpy as np
 
 from asem.system.files import name_path_in_errors
+from asem.volume.label_views import convert_to_ids, unlabelled_id
 from asem.volume.length_units import UNITS_NM
 from asem.volume.roi import per_axis
 from asem.workflows.export_request import ExportFormat, ExportRequest, check_dtype, create_file
@@ -26,12 +27,17 @@ MAX_SHIFT_VOXELS = 1e-3
 
 def write_mrc(path: Path, request: ExportRequest) -> None:
     """Write the header, then a plane at a time."""
-    dtype = np.dtype(DTYPES[request.canvas.dtype.name]).newbyteorder("<")
-    header = _make_header(path, request, dtype)
+    dtype = np.dtype(DTYPES[request.canvas.dtype.name])
+    is_labels = request.volume.kind == "labels"
+    unlabelled = unlabelled_id(request.canvas.dtype) if is_labels else None
+    stored = dtype.newbyteorder("<")
+    header = _make_header(path, request, stored)
     with name_path_in_errors(path, path), path.open("wb") as file:
         file.write(header.tobytes())
         for plane in request.iterate_planes():
-            file.write(np.ascontiguousarray(plane, dtype).data)
+            if unlabelled is not None:
+                plane = convert_to_ids(plane, dtype, unlabelled=(unlabelled,))
+            file.write(np.ascontiguousarray(plane, stored).data)
 
 
 def _make_header(path: Path, request: ExportRequest, dtype: np.dtype[Any]) -> Any:
@@ -58,7 +64,11 @@ def _check(request: ExportRequest) -> None:
     if max(canvas.shape) > MAX_EDGE:
         raise ValueError(f"{name} has more than {MAX_EDGE} voxels along an axis, the most of MRC")
     if canvas.dtype == np.uint8:
-        LOG.warning("%s: MRC has no uint8; the same values are stored as uint16", name)
+        LOG.warning(
+            "%s: MRC has no uint8; the same values are stored as uint16%s",
+            name,
+            ", unlabelled voxels as 65535" if request.volume.kind == "labels" else "",
+        )
     error = per_axis(
         lambda offset, size: abs(float(np.float32(offset * 10)) / 10 - offset) / size,
         canvas.offset_nm,
@@ -81,7 +91,7 @@ def _find_foreign(path: Path) -> Path | None:
 MRC = ExportFormat(
     "mrc",
     (".mrc", ".map", ".rec"),
-    create_file(write_mrc, _find_foreign),
+    create_file("an MRC export", write_mrc, _find_foreign),
     check=_check,
     stores_position=True,
 )

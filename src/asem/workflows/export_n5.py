@@ -105,7 +105,7 @@ def _find_foreign(folder: Path) -> Path | None:
 N5 = ExportFormat(
     NAME,
     (".n5",),
-    create_folder(write_n5, _find_foreign),
+    create_folder("an N5 export", write_n5, _find_foreign),
     stores_position=True,
     pyramid="copied",
     is_compressed=True,

@@ -121,14 +121,18 @@ def _check_png(request: ExportRequest) -> None:
     check_dtype(request, "PNG", ("uint8", "uint16"))
 
 
-TIFF_PLANES = ExportFormat("tiff", (), create_folder(write_tiff_planes, _find_foreign_tiff))
+TIFF_PLANES = ExportFormat(
+    "tiff", (), create_folder("a TIFF export", write_tiff_planes, _find_foreign_tiff)
+)
 PNG_PLANES = ExportFormat(
     "png",
     (),
-    create_folder(write_png_planes, _find_foreign_png),
+    create_folder("a PNG export", write_png_planes, _find_foreign_png),
     check=_check_png,
     is_compressed=True,
 )
 BIGTIFF = ExportFormat(
-    "bigtiff", (".tif", ".tiff"), create_file(write_bigtiff, _find_foreign_bigtiff)
+    "bigtiff",
+    (".tif", ".tiff"),
+    create_file("a BigTIFF export", write_bigtiff, _find_foreign_bigtiff),
 )

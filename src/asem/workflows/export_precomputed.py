@@ -125,7 +125,7 @@ def _find_foreign(folder: Path) -> Path | None:
 PRECOMPUTED = ExportFormat(
     NAME,
     (".precomputed",),
-    create_folder(write_precomputed, _find_foreign),
+    create_folder("a precomputed export", write_precomputed, _find_foreign),
     check=_check,
     stores_position=True,
     pyramid="copied",

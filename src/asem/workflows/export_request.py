@@ -109,9 +109,12 @@ class ExportFormat:
     is_compressed: bool = False
 
 
-def create_folder(write: WriteOutput, find_foreign: FindForeign) -> CreateOutput:
-    """Return a function that writes a folder, which gets its name when it is complete."""
-    kind = OutputKind("an export", find_foreign)
+def create_folder(name: str, write: WriteOutput, find_foreign: FindForeign) -> CreateOutput:
+    """Return a function that writes a folder, which gets its name when it is complete.
+
+    `name` is that of the output with an article, for messages.
+    """
+    kind = OutputKind(name, find_foreign)
 
     def create(destination: Path, request: ExportRequest, overwrite: bool) -> None:
         with replace_folder(destination, _check_output(kind, destination, overwrite)) as folder:
@@ -121,9 +124,9 @@ def create_folder(write: WriteOutput, find_foreign: FindForeign) -> CreateOutput
     return create
 
 
-def create_file(write: WriteOutput, find_foreign: FindForeign) -> CreateOutput:
+def create_file(name: str, write: WriteOutput, find_foreign: FindForeign) -> CreateOutput:
     """Return a function that writes one file, which gets its name when it is complete."""
-    kind = OutputKind("an export", find_foreign, is_file=True)
+    kind = OutputKind(name, find_foreign, is_file=True)
 
     def create(destination: Path, request: ExportRequest, overwrite: bool) -> None:
         check = _check_output(kind, destination, overwrite)

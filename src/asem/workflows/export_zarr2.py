@@ -76,7 +76,7 @@ def _find_foreign(folder: Path) -> Path | None:
 ZARR2 = ExportFormat(
     NAME,
     (),
-    create_folder(write_zarr2, _find_foreign),
+    create_folder("an OME-Zarr 0.4 export", write_zarr2, _find_foreign),
     stores_position=True,
     pyramid="copied",
     is_compressed=True,

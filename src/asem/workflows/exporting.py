@@ -15,7 +15,8 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.system.resources import check_free_disk, check_free_memory
 from asem.volume.address import Address, AddressLike
 from asem.volume.sources import open_levels, open_volume
-from asem.volume.volume import Volume, ZeroArray, format_nm
+from asem.volume.volume import Volume, format_nm
+from asem.volume.zero_array import ZeroArray
 from asem.workflows.export_image import OME_ZARR
 from asem.workflows.export_mrc import MRC
 from asem.workflows.export_n5 import N5
@@ -29,6 +30,10 @@ PLANES_IN_MEMORY = 3
 """Read, placed on the original grid, and encoded."""
 PLANE_OVERHEAD_BYTES = 4096
 """Header of a plane, and the unused end of its last block on disk."""
+OTHER_SUFFIXES = (
+    ".h5", ".hdf5", ".hdf", ".ims", ".nii", ".gz", ".bz2", ".zip", ".png", ".jpg", ".jpeg", ".npy",
+)  # fmt: skip
+"""Suffixes of files, of which `asem export` would otherwise create a folder of TIFF planes."""
 MAX_COMPRESSION_RATIO = 1000
 """Maximum expected ratio of the size of the voxels of an image to its size on disk."""
 
@@ -96,10 +101,16 @@ def choose_format(destination: Path, format_name: str | None) -> ExportFormat:
     Raises
     ------
     ValueError
-        There is no format of this name.
+        There is no format of this name, or the suffix is that of a format that is not written.
     """
     suffix = destination.suffix.lower()
     if format_name is None:
+        if suffix in OTHER_SUFFIXES:
+            names = ", ".join(form.name for form in FORMATS)
+            raise ValueError(
+                f"{destination}: no file with the suffix {suffix} is written; give --format "
+                f"({names}), or a folder without suffix for TIFF planes"
+            )
         return next((form for form in FORMATS if suffix in form.suffixes), TIFF_PLANES)
     by_name = {form.name: form for form in FORMATS}
     if format_name not in by_name:

@@ -1,5 +1,6 @@
 """Copy the voxels of a source to an output; measure contrast window and padding of an image."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from asem.workflows.label_checks import split_into_slabs
 from asem.workflows.label_ids import LabelConversion
 from asem.workflows.slab_buffer import in_memory_bytes, open_slab_buffer
 
+LOG = logging.getLogger(__name__)
 MAX_BAND_BYTES = 2**27
 """Written at a time, and read at a time where some rows of planes can be read."""
 
@@ -65,6 +67,12 @@ def copy_voxels(
             histogram = measure_histogram(output, volume, slabs)
         else:
             histogram = measure_histogram(output, output.volume, output.write_blocks())
+        if histogram.constant is not None:
+            LOG.warning(
+                "%s: all voxels are %g; are chunks or planes missing?",
+                volume.name,
+                histogram.constant,
+            )
         window = (0.0, 255.0) if volume.dtype == np.uint8 else histogram.window()
         padding = histogram.find_padding()
         output.volume = replace(output.volume, window=window, padding=padding)

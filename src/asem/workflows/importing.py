@@ -23,6 +23,7 @@ from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import check_ids, unlabelled_id
 from asem.volume.roi import Roi, parse_roi
 from asem.volume.sources import make_source_volume
+from asem.volume.value_checks import warn_of_ids
 from asem.volume.volume import Volume, VolumeKind, check_geometry
 from asem.volume.zarr_arrays import DTYPES
 from asem.workflows.import_copy import copy_voxels
@@ -153,6 +154,8 @@ def import_volume(
         convert = LabelConversion(dtype, unlabelled, options.ids)
         is_cheap = not source.is_remote and options.window is None
         copy_voxels(output, volume, part, convert, measures_source=is_cheap and part != volume.roi)
+        if kind is None and image.kind is None:
+            warn_of_ids(replace(output.volume, name=volume.name))
         if options.window is not None:
             output.volume = replace(output.volume, window=options.window)
     return ngff.open_image(destination)

@@ -23,6 +23,7 @@ from asem.image.labels import id_dtype
 from asem.volume.address import AddressLike, local_paths
 from asem.volume.roi import Roi
 from asem.volume.sources import open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 
 SIZE_COLUMNS = ("id", "voxels", "volume_nm3")
@@ -66,6 +67,7 @@ def label_instances(
     """
     source = open_labels(segmentation)
     check_min_size(min_size)
+    warn_of_grey_values(source)
     table = None
     if size_table is not None:
         header = ",".join(SIZE_COLUMNS)

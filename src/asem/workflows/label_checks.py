@@ -16,6 +16,7 @@ from asem.volume.contrast import count_values
 from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import check_are_ids, merge_selected, unlabelled_id
 from asem.volume.roi import Roi, per_axis
+from asem.volume.value_checks import count_equal_neighbours
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import SHARD
 from asem.workflows.label_ids import (
@@ -160,22 +161,6 @@ def _add_counts(ids: npt.NDArray[Any], counts: LabelCounts) -> None:
     counts.background += background
     counts.unlabelled += unlabelled
     counts.foreground += ids.size - background - unlabelled
-
-
-def count_equal_neighbours(values: npt.NDArray[Any], ignored_value: int) -> tuple[int, int]:
-    """Count pairs of neighbours along x, and those of them that are equal.
-
-    Pairs with 0 or `ignored_value` do not count.
-
-    Examples
-    --------
-    >>> count_equal_neighbours(np.array([[[0, 3, 3, 4, 255]]], np.uint8), 255)
-    (2, 1)
-    """
-    is_id = (values != 0) & (values != ignored_value)
-    both = is_id[..., 1:] & is_id[..., :-1]
-    equal = values[..., 1:] == values[..., :-1]
-    return int(np.count_nonzero(both)), int(np.count_nonzero(both & equal))
 
 
 def _check_no_mask(volume: Volume, counts: LabelCounts, unlabelled: UnlabelledOption) -> None:

@@ -28,6 +28,7 @@ from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import select_ids
 from asem.volume.roi import IntZYX
 from asem.volume.sources import open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 
 
@@ -74,7 +75,9 @@ def label_volume(
     Volume
         The labels.
     """
-    annotation = select_ids(open_labels(source), ids)
+    opened = open_labels(source)
+    warn_of_grey_values(opened)
+    annotation = select_ids(opened, ids)
     request = {"labels": annotation.identity, "structure": structure.model_dump(mode="json")}
     if ids is not None:
         request["ids"] = str(ids)

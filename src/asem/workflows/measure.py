@@ -27,12 +27,16 @@ from asem.measure.object_table import (
     find_border_objects,
     make_object_table,
 )
+from asem.measure.skeleton_pass import measure_skeletons
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi, negate
 from asem.volume.sources import check_is_image, open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 
 OBJECTS = "objects"
+SUMS = "sums"
+"""Stage of the sums over voxels."""
 FILES = (f"{OBJECTS}.csv", f"{OBJECTS}.parquet")
 """Names of the files that `asem measure` writes."""
 
@@ -76,6 +80,7 @@ def measure_instances(
         There are no objects, `instances` is an image, or an image has another voxel size.
     """
     labels = open_labels(instances)
+    warn_of_grey_values(labels)
     grey = None if raw is None else open_volume(raw)
     if grey is not None:
         check_is_image(grey)
@@ -100,12 +105,13 @@ def measure_instances(
 
 
 def _measure_voxels(output: ResultsFolder, labels: Volume, grey: Volume | None) -> Columns:
-    """Return what sums over voxels give: volume, position, extent, axes, grey values."""
+    """Return volume, position, extent, axes and grey values, which sums over voxels give, and the
+    length and branch points of the skeletons."""
     reductions = dict(MOMENT_REDUCTIONS)
     if grey is not None:
         reductions |= GREY_REDUCTIONS if has_exact_sums(grey.dtype) else FLOAT_GREY_REDUCTIONS
     sums = measure_objects(
-        output, partial(_sum_block, labels=labels, grey=grey), reductions, stage="sums"
+        output, partial(_sum_block, labels=labels, grey=grey), reductions, stage=SUMS
     )
     if len(sums["id"]) == 0:
         raise NoResultsError(
@@ -114,6 +120,7 @@ def _measure_voxels(output: ResultsFolder, labels: Volume, grey: Volume | None) 
         )
     columns = {"id": sums["id"], **derive_geometry(sums, labels.voxel_size, labels.offset_nm)}
     columns |= find_border_objects(sums, labels.shape)
+    columns |= measure_skeletons(output, labels, sums, output.block_results(SUMS))
     return columns if grey is None else columns | derive_grey(sums)
 
 

@@ -91,9 +91,14 @@ def _describe_region(given: Mapping[str, Any], file: Path) -> list[MigrationNote
     rows = columns = z = ":"
     if coords:
         x, y, width, height = _integers("coords", coords, 4, file)
+        if not width or not height:
+            raise ValueError(f"{file}: 'coords' is {coords}; width and height are at least 1")
         rows, columns = f"{y}:{y + height}", f"{x}:{x + width}"
     if planes:
-        z = "{}:{}".format(*_integers("z_limits", planes, 2, file))
+        first, end = _integers("z_limits", planes, 2, file)
+        if first >= end:
+            raise ValueError(f"{file}: 'z_limits' is {planes}; the second is larger than the first")
+        z = f"{first}:{end}"
     key = ", ".join(key for key in ("coords", "z_limits") if given.get(key))
     value = [one for one in (coords, planes) if one]
     reason = "the region is an option of the command"

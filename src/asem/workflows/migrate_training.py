@@ -22,6 +22,7 @@ LABEL_VALUES = (
     "all values but 0 are the structure in the published pipeline; in asem the maximum of an "
     "integer type, such as 255, is unlabelled"
 )
+CHECK_LABELS = "asem info LABELS --count lists the values"
 WITHOUT_LABELS = "the published pipeline takes a dataset without labels as background"
 
 
@@ -78,12 +79,9 @@ def migrate_training(sources: TrainingSources, folders: DataFolders) -> Migrated
     size = listed[0].content.voxel_size
     structure = sources.structure or _find_structure(listed, sources)
     key, value = f"{listed[0].name}.labels", listed[0].content.labels
-    notes.append(MigrationNote(key, value, LABEL_VALUES, _CHECK_LABELS, kind="assumption"))
+    notes.append(MigrationNote(key, value, LABEL_VALUES, CHECK_LABELS, kind="assumption"))
     settings = _make_settings(structure, size, sources, notes)
     return MigratedFile("train", (*settings, *regions), tuple(notes))
-
-
-_CHECK_LABELS = "asem info LABELS --count lists the values"
 
 
 def _make_settings(

@@ -11,9 +11,9 @@ from asem.volume.contrast import BIN_COUNT, count_values
 from asem.volume.formats.detect import open_source_image
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image
+from asem.volume.value_checks import count_equal_neighbours
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import SHARD
-from asem.workflows.label_checks import count_equal_neighbours
 
 LOG = logging.getLogger(__name__)
 MAX_UINT8 = 255

@@ -88,6 +88,17 @@ def test_what_is_not_stated(tmp_path, levels, change, size):
     assert level.offset_nm is None
 
 
+@pytest.mark.parametrize("step", [0, -2, np.nan, np.inf])
+def test_a_level_with_steps_that_are_no_factors_has_no_voxel_size(tmp_path, levels, step):
+    path = write(tmp_path / "a.h5", levels)
+    with h5py.File(path, "a") as file:
+        file["s00/resolutions"][1, 1] = step
+    first, second = open_source_image(Address.parse(str(path))).levels
+    assert first.voxel_size == pytest.approx((6, 5, 4))
+    assert second.voxel_size == (None, None, None)
+    assert second.offset_nm is None
+
+
 def test_a_missing_and_a_damaged_xml_file(tmp_path, levels):
     path = write(tmp_path / "a.h5", levels)
     path.with_suffix(".xml").write_text("<SpimData>")

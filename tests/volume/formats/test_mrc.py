@@ -224,3 +224,11 @@ def test_a_bad_file_gives_one_line(tmp_path, capsys):
     assert main(["import", str(tmp_path / "a.mrc"), str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_decimal_voxel_sizes_have_no_rounding_of_float32(tmp_path):
+    path = write(tmp_path / "a.mrc", np.zeros((61, 4, 7), "i2"), voxel_size=(39.7, 41.0, 52.4))
+    patch(path, ORIGIN, 3970.1, 0.1, -524.4, form="f")
+    level = open_level(path)
+    assert level.voxel_size == (5.24, 4.1, 3.97)
+    assert level.offset_nm == (-52.44, 0.01, 397.01)

@@ -350,3 +350,17 @@ def test_attributes_that_are_no_json(tmp_path, voxels):
     (folder / "attributes.json").write_text(json.dumps([1]))
     with pytest.raises(ValueError, match=r"attributes.json is not a JSON object"):
         opened(folder)
+
+
+def test_compression_with_options_of_another_program(tmp_path, voxels):
+    """zarr-python 2 adds ``id`` and ``checksum`` to zstd."""
+    folder = write_n5(tmp_path / "a", voxels, compression="zstd")
+    document = json.loads((folder / "attributes.json").read_text())
+    document["compression"] |= {"id": "zstd", "checksum": False}
+    (folder / "attributes.json").write_text(json.dumps(document))
+    assert np.array_equal(read(folder), voxels)
+    document["compression"] = {"type": "lz4", "blockSize": 65536}
+    (folder / "attributes.json").write_text(json.dumps(document))
+    message = r"a is compressed with 'lz4'; raw, gzip, bzip2, xz, blosc, zstd can be read: write it"
+    with pytest.raises(ValueError, match=message):
+        opened(folder)

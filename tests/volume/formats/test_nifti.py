@@ -225,3 +225,15 @@ def test_a_bad_file_gives_one_line(tmp_path, capsys):
     (tmp_path / "a.nii.gz").write_bytes(b"no gzip")
     assert main(["import", str(tmp_path / "a.nii.gz"), str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("cls", [nib.Nifti1Image, nib.Nifti2Image])
+def test_decimal_lengths_have_no_rounding_of_float32(tmp_path, cls):
+    affine = np.diag([3.97e-3, 4.1e-3, 5.24e-3, 1])
+    affine[:3, 3] = 0.397, -0.0521, 123.456
+    image = cls(np.zeros(SHAPE, "u1").T, affine)
+    image.header.set_xyzt_units("micron")
+    image.to_filename(tmp_path / "a.nii")
+    level = open_level(tmp_path / "a.nii")
+    assert level.voxel_size == (5.24, 4.1, 3.97)
+    assert level.offset_nm == (123456.0, -52.1, 397.0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from asem.cli import main
+from asem.volume.png_file import read_png_header, read_png_samples
 from asem.volume.png_planes import open_png, write_png_plane
 from asem.volume.sources import open_source
 
@@ -172,6 +173,14 @@ def test_a_change_while_reading_is_named(tmp_path, voxels):
     (folder / "p_02.png").write_bytes(imagecodecs.png_encode(voxels[0]))
     with pytest.raises(ValueError, match=r"p_02\.png changed while it was read"):
         stack[(slice(None),) * 3]
+
+
+def test_a_plane_that_gets_another_shape_is_named(tmp_path, voxels):
+    folder = write_planes(tmp_path / "s", voxels)
+    header = read_png_header(folder / "p_02.png")
+    (folder / "p_02.png").write_bytes(imagecodecs.png_encode(voxels[0, :4]))
+    with pytest.raises(ValueError, match=r"p_02\.png is damaged .*; copy it again"):
+        read_png_samples(header)
 
 
 def assert_refused(path, capsys, message):

@@ -1,7 +1,9 @@
 """Neuroglancer precomputed volumes that tensorstore writes, read back with their positions."""
 
 import functools
+import gzip
 import json
+import subprocess
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,6 +13,7 @@ import tensorstore as ts
 
 from asem.cli import main
 from asem.volume.sources import open_labels, open_source, open_volume
+from remote_servers import serve_files
 
 SHAPE = (7, 5, 9)
 SHARDING = {
@@ -229,3 +232,45 @@ def test_inversion_is_for_tiff(tmp_path, voxels, capsys):
     folder = write_volume(tmp_path / "v", voxels)
     assert main(["import", str(folder), str(tmp_path / "out"), "--invert"]) == 2
     assert "--invert is for TIFF" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "advice"),
+    [(".gz", "decompress them with gunzip -r FOLDER/4_4_5.24, or"), (".br", "decompress them, or")],
+)
+def test_local_chunks_that_are_compressed_files_are_not_read_as_zeros(
+    tmp_path, voxels, capsys, suffix, advice
+):
+    folder = write_volume(tmp_path / "v", voxels)
+    for chunk in (folder / "4_4_5.24").iterdir():
+        content = gzip.compress(chunk.read_bytes())
+        chunk.rename(f"{chunk}{suffix}").write_bytes(content)
+    assert main(["info", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "has compressed chunks (" in error
+    assert advice.replace("FOLDER", str(folder)) in error
+    assert error.count("\n") == 1
+    if suffix == ".gz":
+        subprocess.run(["gunzip", "-r", str(folder / "4_4_5.24")], check=True)
+        volume = open_volume(folder)
+        np.testing.assert_array_equal(volume.read(volume.roi), voxels)
+
+
+def test_chunks_that_a_server_sends_compressed_are_read(tmp_path, voxels):
+    folder = write_volume(tmp_path / "v", voxels)
+    for chunk in (folder / "4_4_5.24").iterdir():
+        chunk.write_bytes(gzip.compress(chunk.read_bytes()))
+    with serve_files(tmp_path) as server:
+        server.gzip_folder = "/v/4_4_5.24/"
+        volume = open_volume(f"{server.url}/v")
+        np.testing.assert_array_equal(volume.read(volume.roi), voxels)
+
+
+def test_other_encodings_of_cloud_volume_are_named(tmp_path, voxels, capsys):
+    folder = write_volume(tmp_path / "v", voxels)
+    info = json.loads((folder / "info").read_text())
+    info["scales"][0]["encoding"] = "crackle"
+    (folder / "info").write_text(json.dumps(info))
+    assert main(["info", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "the encoding is 'crackle'; raw, png, jpeg, compressed_segmentation can be read" in error

@@ -431,7 +431,10 @@ def test_a_container_is_listed_with_credentials(s3, monkeypatch):
 
 
 def test_a_container_on_a_web_server(web):
-    fails(f"{web.url}/cell.n5", "is no image; it holds attributes.json: name an image")
+    fails(
+        f"{web.url}/cell.n5",
+        "is no image but a container (attributes.json), which the server does not list",
+    )
 
 
 def test_consolidated_metadata_list_a_container(tmp_path, voxels, quick_retries):
@@ -447,7 +450,9 @@ def test_a_large_document_is_not_downloaded(tmp_path, monkeypatch, quick_retries
     (tmp_path / "a").mkdir()
     with serve_files(tmp_path) as server:
         (tmp_path / "a/info").write_text('{"a": 1}' + " " * 992)
-        fails(f"{server.url}/a", "it holds info: name an image")
+        fails(
+            f"{server.url}/a", "is no image but a container (info), which the server does not list"
+        )
         server.sent = 0
         (tmp_path / "a/info").write_bytes(b" " * 10**6)
         fails(f"{server.url}/a", "a/info is too large; at most 1000 bytes are read")

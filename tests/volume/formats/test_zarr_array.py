@@ -340,3 +340,17 @@ def test_zarr_json_that_is_damaged(tmp_path, voxels):
     (folder / "zarr.json").write_text("{")
     with pytest.raises(ValueError, match=r"zarr.json is damaged"):
         opened(folder)
+
+
+def test_colours_as_the_last_axis(tmp_path, voxels):
+    stored = np.stack([voxels, 255 - voxels, voxels], axis=-1)
+    folder = write_zarr(tmp_path / "a", stored, {"resolution": [5, 4, 4]})
+    with pytest.raises(ValueError, match=r"has the channels 0, 1, 2; choose one with --channel"):
+        opened(folder)
+    assert np.array_equal(read(folder, channel="1"), 255 - voxels)
+
+
+def test_many_channels_are_counted(tmp_path):
+    folder = write_zarr(tmp_path / "a", np.zeros((61, 2, 3, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"channels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 51 more; "):
+        opened(folder)

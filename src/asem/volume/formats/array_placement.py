@@ -29,6 +29,8 @@ FUNLIB_KEYS = ("voxel_size", "resolution")
 """Voxel size in the attributes of funlib, gunpowder and CREMI."""
 AXES_BY_RANK = {3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of an array without names, in the order of numpy."""
+MAX_COLOURS = 4
+"""Largest number of channels that are taken as the last axis of an array without names."""
 OTHER_AXIS_NAMES = {"time": "t", "channel": "c", "channels": "c"}
 """Names of axes that are no single letter. funlib marks them with ``^``."""
 
@@ -63,7 +65,8 @@ def name_axes(names: Any, shape: Sequence[int], address: Address) -> tuple[str, 
     ----------
     names
         Names in the metadata, in the order of numpy. Where z, y and x are not among them, the axes
-        are (z, y, x), (c, z, y, x) or (t, c, z, y, x).
+        are (z, y, x), (c, z, y, x), (t, c, z, y, x), or (z, y, x, c) for colours
+        (`have_colours_last`).
     shape
         Of the array.
     address
@@ -84,7 +87,18 @@ def name_axes(names: Any, shape: Sequence[int], address: Address) -> tuple[str, 
             f"{address} has {len(shape)} axes, shape {tuple(shape)}; a volume has three (z, y, x), "
             "and may have c and t"
         )
-    return tuple(AXES_BY_RANK[len(shape)])
+    return tuple("zyxc" if have_colours_last(shape) else AXES_BY_RANK[len(shape)])
+
+
+def have_colours_last(shape: Sequence[int]) -> bool:
+    """Return whether the last of four axes has at most 4 entries, and the first has more.
+
+    Examples
+    --------
+    >>> have_colours_last((61, 83, 107, 3)), have_colours_last((2, 61, 83, 107))
+    (True, False)
+    """
+    return len(shape) == 4 and shape[-1] <= MAX_COLOURS < shape[0]
 
 
 def select_volume(

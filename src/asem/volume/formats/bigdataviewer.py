@@ -76,14 +76,14 @@ def open_file(file: SingleFile, options: SourceOptions) -> SourceImage:
         It or the XML file is damaged, it is a time series, or has several setups and none is
         selected.
     """
-    times = _read_layout(file, None).times
-    if len(times) > 1:
-        raise ValueError(f"{file.path} is a time series of {len(times)} points; save one of them")
-    setups = sorted(int(name[1:]) for name in _read_layout(file, None).setups)
+    names = _read_layout(file, None)
+    if (points := len(names.times)) > 1:
+        raise ValueError(f"{file.path} is a time series of {points} points; save one of them")
+    setups = sorted(int(name[1:]) for name in names.setups)
     xml_path = file.path.with_suffix(".xml")
     root = _read_xml(xml_path) if xml_path.exists() else None
-    names = {n: _find_text(root, f".//ViewSetup[id='{n}']/name") for n in setups}
-    ordered = [names.get(n, "") or str(n) for n in range(max(setups) + 1)]
+    titles = {n: _find_text(root, f".//ViewSetup[id='{n}']/name") for n in setups}
+    ordered = [titles.get(n) or str(n) for n in range(max(setups) + 1)]
     setup = select_channel(setups, ordered, options.channel, str(file.path))
     layout = _read_layout(file, setup)
     if not layout.levels:
@@ -135,7 +135,8 @@ def _place_level(
     if number == 0:
         return size, offset_nm
     z, y, x = size
-    if z is None or y is None or x is None or not steps or not min(steps) > 0:
+    is_stated = bool(steps) and all(0 < step < math.inf for step in steps)
+    if z is None or y is None or x is None or not is_stated:
         return (None, None, None), None
     edges = per_axis(lambda edge, step: edge * step, (z, y, x), steps)
     if offset_nm is None:

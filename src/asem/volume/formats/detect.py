@@ -15,6 +15,11 @@ from types import ModuleType
 from asem.volume import ngff
 from asem.volume.address import Address
 from asem.volume.formats import n5, ome_zarr, precomputed, zarr_array
+from asem.volume.formats.address_hints import (
+    find_image_above,
+    suggest_dataset,
+    suggest_suffix,
+)
 from asem.volume.formats.container import (
     ImageList,
     describe_container,
@@ -112,12 +117,29 @@ def open_source_image(
     _check_address(address)
     if path is not None and (file_format := _find_file_format(path)):
         _check_inversion(path, file_format.name, options)
-        more = (address.dataset,) if file_format is HDF5 else ()
-        image = file_format.load().open_path(path, options, kind, *more)
+        image = _open_path(path, address, file_format, options, kind)
     else:
         image = _open_folder(address, options, kind)
     selected: SourceImage = image.select_level(address.level)
     return selected
+
+
+def _open_path(
+    path: Path,
+    address: Address,
+    file_format: FileFormat,
+    options: SourceOptions,
+    kind: VolumeKind | None,
+) -> SourceImage:
+    """Open a file, or a folder of planes; an error states a wrong suffix."""
+    more = (address.dataset,) if file_format is HDF5 else ()
+    try:
+        image: SourceImage = file_format.load().open_path(path, options, kind, *more)
+    except ValueError as error:
+        if path.is_file() and (advice := suggest_suffix(path, file_format.name)):
+            raise ValueError(f"{path} is no {file_format.name} file; {advice}") from error
+        raise
+    return image
 
 
 def format_name(address: Address) -> str:
@@ -198,7 +220,8 @@ def _check_address(address: Address) -> None:
     """Raise an error where nothing exists, for a remote file, and for a dataset in no HDF5 file."""
     path, file_format = address.local_path, _find_suffix(Address(address.location).name)
     if path is not None and not path.exists():
-        raise FileNotFoundError(f"there is nothing at {address}")
+        advice = suggest_dataset(address, HDF5.suffixes)
+        raise FileNotFoundError(f"there is nothing at {address}{advice}")
     if path is None and file_format is not None:
         raise ValueError(
             f"{address} is a single file ({file_format.name}); copy it first, then open the copy"
@@ -223,12 +246,19 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
     is_searched = path is None or _is_container(path)
     if is_searched and (message := describe_container(folder, _is_image)):
         raise ValueError(message)
-    if path is not None:
-        raise ValueError(ngff.describe_non_image(path))
-    if not folder.documents:
-        raise FileNotFoundError(f"there is no image at {address}")
-    found = ", ".join(folder.documents)
-    raise ValueError(f"{address} is no image; it holds {found}: name an image in it")
+    if path is None and folder.documents:
+        found = ", ".join(folder.documents)
+        raise ValueError(
+            f"{address} is no image but a container ({found}), which the server does not list; add "
+            "the path of an image in it, for instance em/s0"
+        )
+    above = find_image_above(address, lambda one: _find_folder_format(one) is not None)
+    if path is None:
+        advice = f"; the image above it is {above}" if above else ""
+        raise FileNotFoundError(f"there is no image at {address}{advice}")
+    if above:
+        raise ValueError(f"{address} is a part of an image; name the image: {above}")
+    raise ValueError(ngff.describe_non_image(path))
 
 
 def _find_folder_format(folder: FolderMetadata) -> ModuleType | None:

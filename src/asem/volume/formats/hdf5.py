@@ -17,7 +17,7 @@ from asem.volume.formats.hdf5_file import (
     open_hdf5,
     read_info,
 )
-from asem.volume.formats.hdf5_metadata import find_axes, find_placement, join_names
+from asem.volume.formats.hdf5_metadata import find_axes, find_placement
 from asem.volume.formats.single_file import SingleFile
 from asem.volume.formats.source_image import SourceImage, SourceOptions
 from asem.volume.roi import format_shape, per_axis
@@ -126,6 +126,7 @@ def _read_volumes(file: SingleFile) -> list[DatasetInfo]:
 def _describe(infos: list[DatasetInfo]) -> str:
     texts = [
         f"{shorten(i.name, str)} ({format_shape(i.shape)}, {i.dtype and i.dtype.name})"
-        for i in infos
+        for i in infos[:MAX_LISTED]
     ]
-    return join_names(texts, MAX_LISTED) or "no volume"
+    more = f" and {len(infos) - MAX_LISTED} more" if len(infos) > MAX_LISTED else ""
+    return ", ".join(texts) + more or "no volume"

@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from asem.config import shorten
 from asem.volume.formats.hdf5_heaps import check_global_heaps
 from asem.volume.formats.single_file import SingleFile
 
@@ -95,6 +96,8 @@ def open_hdf5(file: SingleFile) -> Iterator[h5py.File]:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # an error of the system, not of the file
         reason = " ".join(str(error).split())[:MAX_REASON_CHARACTERS]
+        if "truncated file" in reason:
+            raise ValueError(f"{file.path} is truncated; copy it again") from error
         raise ValueError(f"{file.path} cannot be read, or is damaged: {reason}") from error
 
 
@@ -116,7 +119,8 @@ def find_object(file: h5py.File, path: str) -> tuple[str, str]:
         if link is None:
             return "", f"there is no {'/'.join(['', *names, part])}"
         if isinstance(link, h5py.ExternalLink):
-            return "", f"{'/'.join(['', *names, part])} is a link to another file"
+            name, target = "/".join(["", *names, part]), f"{link.filename}:{link.path}"
+            return "", f"{name} is a link to another file: name {shorten(target, str)}"
         if isinstance(link, h5py.SoftLink):
             links += 1
             if links > MAX_SOFT_LINKS:

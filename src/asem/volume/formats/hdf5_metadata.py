@@ -10,15 +10,19 @@
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from asem.config import NmZYX
+from asem.config import MAX_VOXEL_NM, NmZYX
 from asem.system.json_toml import parse_json
 from asem.volume.address import Address
-from asem.volume.formats.array_placement import FUNLIB_KEYS, Placement, place_by_funlib
+from asem.volume.formats.array_placement import (
+    FUNLIB_KEYS,
+    Placement,
+    have_colours_last,
+    place_by_funlib,
+)
 from asem.volume.formats.hdf5_file import DatasetInfo
 from asem.volume.formats.source_image import StatedVoxelSize
 from asem.volume.length_units import unit_nm
@@ -36,7 +40,8 @@ def find_axes(info: DatasetInfo) -> str:
     """Return the letters of the stored axes: z, y, x, and c and t.
 
     Where the names are not stated, three axes are (z, y, x); axes of one entry are dropped before
-    them (written as t); with a voxel size of three entries, the first of four axes is c.
+    them (written as t); with a voxel size of three entries, the first of four axes is c, or the
+    last one if it has at most 4 entries.
 
     Raises
     ------
@@ -67,7 +72,7 @@ def find_axes(info: DatasetInfo) -> str:
         space = iter("zyx")
         return "".join("t" if axis in single else next(space) for axis in range(rank))
     if rank == 4 and len(_numbers(info, "resolution") or _numbers(info, "voxel_size")) == 3:
-        return "czyx"
+        return "zyxc" if have_colours_last(info.shape) else "czyx"
     raise ValueError(
         f"has shape {info.shape} and no names of its axes (axistags, axes); save a volume with "
         "three axes (z, y, x), and colours as grey values"
@@ -118,14 +123,16 @@ def _tag_steps(info: DatasetInfo, address: Address) -> StatedVoxelSize:
     """Return the voxel size of axistags with axis_units (ilastik 1.4.1 and later)."""
     text = _text(info.attributes.get("axis_units"))
     units = parse_json(text, source=f"{address}: axis_units") if text else {}
-    steps = {str(tag.get("key")): tag.get("resolution") for tag in _tags(info)}
     if not isinstance(units, dict):
         return (None, None, None)
-    units_nm = per_axis(lambda axis: unit_nm(units.get(axis)), "zyx")
-    edges = per_axis(
-        lambda axis: float(step) if isinstance(step := steps.get(axis), int | float) else 0.0, "zyx"
-    )
-    return _to_nm(edges, units_nm)
+    steps = {str(tag.get("key")): tag.get("resolution") for tag in _tags(info)}
+    edges = per_axis(lambda axis: _edge(steps.get(axis)), "zyx")
+    return _to_nm(edges, per_axis(lambda axis: unit_nm(units.get(axis)), "zyx"))
+
+
+def _edge(step: Any) -> float:
+    """Return the edge of a voxel; 0 where it is no number, or none that a voxel can have."""
+    return float(step) if isinstance(step, int | float) and 0 < step <= MAX_VOXEL_NM else 0.0
 
 
 def _named_axes(info: DatasetInfo) -> list[list[str]]:
@@ -179,9 +186,3 @@ def _text(value: Any) -> str:
 def read_characters(attributes: dict[str, Any], name: str) -> str:
     """Return an attribute that is stored as an array of characters, or as text (Imaris)."""
     return _text(attributes.get(name)).strip("\0 ")
-
-
-def join_names(names: Sequence[str], limit: int) -> str:
-    """List the first `limit` names; and the number of the others."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

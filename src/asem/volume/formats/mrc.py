@@ -28,7 +28,7 @@ from asem.volume.formats.source_image import (
     SourceOptions,
     StatedVoxelSize,
 )
-from asem.volume.length_units import UNITS_NM
+from asem.volume.length_units import UNITS_NM, float32_in_nm
 from asem.volume.roi import IntZYX, per_axis
 from asem.volume.volume import VolumeKind
 
@@ -166,16 +166,14 @@ def _check_is_volume(header: Any, path: Path) -> None:
 def _find_voxel_size(header: Any) -> StatedVoxelSize:
     """Return the voxel size, nm; voxels of 1 angstrom are the default of programs: not stated."""
 
-    def length(axis: str) -> float | None:
+    def length_nm(axis: str) -> float | None:
         cell, intervals = float(header["cella"][axis]), int(header[f"m{axis}"])
         is_stated = math.isfinite(cell) and cell > 0 and intervals > 0
-        return cell / intervals if is_stated else None
+        return float32_in_nm(cell, ANGSTROM_NM, parts=intervals) if is_stated else None
 
-    z, y, x = (length(axis) for axis in "zyx")
-    if (z, y, x) == (1, 1, 1):
-        return (None, None, None)
-    nm = [None if edge is None else edge * ANGSTROM_NM for edge in (z, y, x)]
-    return nm[0], nm[1], nm[2]
+    z, y, x = (length_nm(axis) for axis in "zyx")
+    is_default = (z, y, x) == (ANGSTROM_NM,) * 3
+    return (None, None, None) if is_default else (z, y, x)
 
 
 def _find_offset(
@@ -192,7 +190,7 @@ def _find_offset(
         raise ValueError(f"{path} states the origin {origin}, which is not finite")
     if any(origin):
         sign = -1.0 if flags is not None and not flags & INVERTED_ORIGIN else 1.0
-        return per_axis(lambda position: sign * position * ANGSTROM_NM, origin)
+        return per_axis(lambda position: float32_in_nm(sign * position, ANGSTROM_NM), origin)
     starts = per_axis(lambda axis: int(header[("nzstart", "nystart", "nxstart")[axis]]), axes)
     if flags is not None or not any(starts) or None in voxel_size:
         return None

@@ -34,6 +34,7 @@ from asem.volume.formats.array_placement import (
 )
 from asem.volume.formats.folder import FolderMetadata
 from asem.volume.formats.label_attributes import find_kind, read_label_values
+from asem.volume.formats.n5_compression import read_compression
 from asem.volume.formats.source_image import SourceImage, SourceLevel, SourceOptions
 from asem.volume.formats.stores import digest_documents, open_store, read_optional_document
 from asem.volume.length_units import unit_nm
@@ -171,6 +172,7 @@ def _open_level(array: _Array, channel: str | None) -> SourceLevel:
     metadata = {key: array.attributes[key] for key in STORAGE_KEYS if key in array.attributes}
     if "compressionType" in array.attributes:  # N5 before 2.0
         metadata.setdefault("compression", {"type": array.attributes["compressionType"]})
+    metadata["compression"] = read_compression(metadata.get("compression"), array.address)
     # tensorstore itself would refuse voxel sizes and units of other programs
     store = open_store(array.address, "n5", metadata=metadata, assume_metadata=True)
     axes = name_axes(_listed_axes(array), store.shape[::-1], array.address)

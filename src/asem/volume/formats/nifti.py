@@ -32,7 +32,7 @@ from asem.volume.formats.source_image import (
     SourceOptions,
     StatedVoxelSize,
 )
-from asem.volume.length_units import UNITS_NM
+from asem.volume.length_units import UNITS_NM, float32_in_nm
 from asem.volume.roi import IntZYX, per_axis
 from asem.volume.volume import VolumeKind
 
@@ -240,7 +240,9 @@ def _find_placement(header: Any, path: Path) -> _Placement:
         for row, axis in zip((2, 1, 0), index_axes, strict=True)
     ]
     positions = [float(affine[row, 3]) for row in (2, 1, 0)]
-    offset = per_axis(lambda sign, position: sign * position * unit_nm + 0.0, signs, positions)
+    offset = per_axis(
+        lambda sign, position: float32_in_nm(sign * position, unit_nm) + 0.0, signs, positions
+    )
     return _Placement(axes, size, offset)
 
 
@@ -261,7 +263,9 @@ def _find_affine(header: Any, path: Path) -> npt.NDArray[np.float64] | None:
 def _to_nm(size: NmZYX, unit_nm: float | None) -> StatedVoxelSize:
     """Return lengths in nm; None where there is no unit, or the length is not positive."""
     z, y, x = (
-        edge * unit_nm if unit_nm is not None and math.isfinite(edge) and edge > 0 else None
+        float32_in_nm(edge, unit_nm)
+        if unit_nm is not None and math.isfinite(edge) and edge > 0
+        else None
         for edge in size
     )
     return z, y, x

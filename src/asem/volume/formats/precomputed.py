@@ -8,8 +8,13 @@
 
 All lists in ``info`` are in the order (x, y, z). `asem export` adds the exact position of a scale
 (`OFFSET_KEY`), since ``voxel_offset`` is a whole number of voxels.
+
+Local chunks that cloud-volume compressed as files (``0-64_0-64_0-64.gz``) are an error: they would
+be read as missing, that is as zeros. Servers send them with the header Content-Encoding.
 """
 
+import os
+from itertools import islice
 from typing import Any
 
 import tensorstore as ts
@@ -41,6 +46,11 @@ OFFSET_KEY = "asem_offset_nm"
 MAX_SHIFT_VOXELS = 0.501
 """Largest difference of the exact position from ``voxel_offset``: beyond, another program has
 changed the latter."""
+ENCODINGS = ("raw", "png", "jpeg", "compressed_segmentation")
+COMPRESSED_SUFFIXES = (".gz", ".br", ".zstd", ".xz", ".bz2")
+"""Suffixes of chunks that cloud-volume compressed as files."""
+MAX_LISTED_CHUNKS = 100
+"""Names of chunks that are read to find such a suffix."""
 MAX_SCALES = 256
 MAX_NUMBER = 1e15
 """Largest number of nm or voxels that is read."""
@@ -74,6 +84,8 @@ def open_folder(
     """
     info = folder.get("info")
     _check_is_volume(info, folder.address)
+    for scale in info["scales"]:
+        _check_chunks_are_readable(scale, folder.address)
     placements = [_placement(scale, folder.address) for scale in info["scales"]]
     finest_first = sorted(range(len(placements)), key=lambda n: _volume(placements[n][0]))
     levels = [
@@ -102,6 +114,32 @@ def _check_is_volume(info: dict[str, Any], address: Address) -> None:
     if info.get("type") not in list(KINDS):
         raise ValueError(
             f"{address}/info: 'type' is {shorten(info.get('type'))}; allowed: {', '.join(KINDS)}"
+        )
+
+
+def _check_chunks_are_readable(scale: dict[str, Any], address: Address) -> None:
+    """Raise ValueError for an unknown encoding, and for local chunks that are compressed files."""
+    encoding, key = scale.get("encoding"), scale.get("key")
+    if encoding not in ENCODINGS:
+        raise ValueError(
+            f"{address}/info: the encoding is {shorten(encoding)}; {', '.join(ENCODINGS)} can be "
+            "read: convert the volume with cloud-volume or igneous"
+        )
+    if address.is_remote or not isinstance(key, str):
+        return
+    folder = address.join(key).path
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, MAX_LISTED_CHUNKS)]
+    except OSError:  # no chunk is stored, or tensorstore raises the error
+        return
+    if compressed := [name for name in names if name.endswith(COMPRESSED_SUFFIXES)]:
+        advice = "decompress them"
+        if all(name.endswith(".gz") for name in compressed):
+            advice = f"decompress them with gunzip -r {folder}"
+        raise ValueError(
+            f"{address} has compressed chunks ({shorten(compressed[0], str)}), as cloud-volume "
+            f"writes them; {advice}, or give the URL of a server that sends them decompressed"
         )
 
 

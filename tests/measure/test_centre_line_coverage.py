@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asem.measure.centre_lines import (
+from asem.measure.centre_line_coverage import (
     count_covered,
     find_centre_line,
     line_halo,
@@ -79,6 +79,8 @@ def test_half_of_a_line_is_enough():
 def test_without_objects():
     none, one = np.zeros(0, np.int64), np.ones(1, np.int64)
     scores = score_lines((none, none), (0 * one, one), 15)
-    assert (scores["precision"], scores["recall"], scores["f1"]) == (None, 0, None)
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (None, 0, 0)
     scores = score_lines((0 * one, one), (0 * one, one), 15)
     assert scores["f1"] == 0
+    scores = score_lines((none, none), (none, none), 15)
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (None, None, None)
