@@ -85,6 +85,11 @@ class ContactSearch:
         """Voxels around a block in which other objects are found."""
         return reach_in_voxels(self.within_nm, self.objects.voxel_size)
 
+    def box_bytes(self, block: Roi) -> int:
+        """Return the memory that a block takes, with its surroundings, bytes."""
+        margin = add(self.halo, (HALO, HALO, HALO))
+        return block.grow(margin).size * CONTACT_VOXEL_BYTES
+
     def measure(self, block: Roi) -> Columns:
         """Return the columns `CONTACT_KEYS` and `CONTACT_REDUCTIONS` of a block.
 
