@@ -66,11 +66,13 @@ def measure(
     *,
     out: OutputPath,
     raw: OptionalAddress = None,
+    other: OptionalAddress = None,
+    within: float | None = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
 ) -> None:
-    """Measure the objects of instances: volume, position, axes, grey values; a row for each.
+    """Measure the objects of instances: volume, surface, position, distances; a row for each.
 
     Parameters
     ----------
@@ -78,9 +80,15 @@ def measure(
         Label image with an id per object, path or URL; for instance the output of asem instances.
     out
         Folder to write: objects.csv, objects.parquet, and provenance.json, which describes the
-        columns.
+        columns; with --within, also contacts.csv and contacts.parquet.
     raw
         Image, path or URL; adds mean and standard deviation of the grey values.
+    other
+        Labels of other objects, path or URL, for instance of the ER; default: the other objects of
+        INSTANCES. Needs --within.
+    within
+        Search distance in nm: adds the distance to the nearest other object, and the table of
+        contacts, with gap and area of each pair of objects within it.
     overwrite
         Replace earlier results in the folder.
     """
@@ -91,6 +99,8 @@ def measure(
             instances,
             out,
             raw=raw,
+            other=other,
+            within_nm=within,
             overwrite=overwrite,
             executor=executor,
             progress=report_progress,

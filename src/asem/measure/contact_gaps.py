@@ -49,23 +49,24 @@ def find_boxes(others, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def find_pairs(others, boxes, voxels, owners, areas, geometry):  # type: ignore[no-untyped-def]
+def find_pairs(others, other_points, boxes, voxels, geometry):  # type: ignore[no-untyped-def]
     """Return the pairs of objects within reach in a box.
 
     Parameters
     ----------
     others
         Numbers of the other objects, 0: none; uint32.
+    other_points
+        Their points: index of each voxel, shape of `others`, and offsets
+        (`asem.measure.surface_points`).
     boxes
         Their bounding boxes (`find_boxes`).
     voxels
-        Voxels of the objects, indices into `others`, sorted along z, int64 (n, 3).
-    owners
-        Object of each voxel, and number of the same object in `others`, or 0; int64 (n, 2).
-    areas
-        Area of each voxel, int64 (n,).
+        Voxels of the objects, sorted along z: indices into `others` (n, 3); object, number of the
+        same object in `others` or 0, and area (n, 3), all int64; offsets of their points (n, 3).
     geometry
-        Voxel size (3,), reach in voxels (3,), and the square of the largest gap.
+        Voxel size (3,), reach in voxels (3,), and squares: the largest gap, the gap up to which the
+        points of both are near in any case, and the largest distance of points.
 
     Returns
     -------
@@ -74,25 +75,27 @@ def find_pairs(others, boxes, voxels, owners, areas, geometry):  # type: ignore[
     squared_gaps
         Minimum over the pair, (m,).
     """
-    voxel_size, reach, limit = geometry
+    places, facts, _ = voxels
+    voxel_size, reach, limit, _, _ = geometry
+    points, starts = _sort_points(others, other_points[0], len(boxes))
     pairs, squared_gaps, count = np.empty((64, 3), np.int64), np.empty(64), 0
-    rows = owners[:, 0].max() + 1 if len(owners) else 0
+    rows = facts[:, 0].max() + 1 if len(facts) else 0
     minima, sums = np.full(rows, FAR), np.zeros(rows, np.int64)
-    gaps, near = np.empty(len(voxels)), np.empty(len(voxels), np.int64)
+    gaps, near = np.empty(len(places)), np.empty(len(places), np.int64)
     for number in range(1, len(boxes)):
         if boxes[number, 1, 0] < 0:
             continue
-        found = _find_near(voxels, owners, number, boxes[number], reach, near)
+        found = _find_near(places, facts, number, boxes[number], reach, near)
         if found == 0:
             continue
-        _find_gaps(others, number, boxes[number], voxels, near[:found], (voxel_size, reach), gaps)
-        for i in near[:found]:
-            if gaps[i] <= limit:
-                owner = owners[i, 0]
-                minima[owner] = min(minima[owner], gaps[i])
-                sums[owner] += areas[i]
-        for i in near[:found]:
-            owner = owners[i, 0]
+        _find_gaps(others, number, boxes[number], places, near[:found], (voxel_size, reach), gaps)
+        targets = number, points[starts[number] : starts[number + 1]]
+        reached = near[:found][gaps[near[:found]] <= limit]
+        _sum_areas(others, reached, gaps, voxels, targets, other_points, geometry, sums)
+        for i in reached:
+            minima[facts[i, 0]] = min(minima[facts[i, 0]], gaps[i])
+        for i in reached:
+            owner = facts[i, 0]
             if minima[owner] < FAR:
                 if count == len(pairs):
                     pairs, squared_gaps = _double(pairs, squared_gaps)
@@ -101,6 +104,62 @@ def find_pairs(others, boxes, voxels, owners, areas, geometry):  # type: ignore[
                 minima[owner], sums[owner] = FAR, 0
                 count += 1
     return pairs[:count], squared_gaps[:count]
+
+
+@njit(cache=True)
+def _sort_points(others, index, count):  # type: ignore[no-untyped-def]
+    """Return the voxels with points, sorted by object and along z, and the start of each object."""
+    starts = np.zeros(count + 1, np.int64)
+    for z in range(others.shape[0]):
+        for y in range(others.shape[1]):
+            for x in range(others.shape[2]):
+                if index[z, y, x] >= 0:
+                    starts[others[z, y, x] + 1] += 1
+    starts = np.cumsum(starts)
+    points, following = np.empty((starts[-1], 3), np.int32), starts.copy()
+    for z in range(others.shape[0]):
+        for y in range(others.shape[1]):
+            for x in range(others.shape[2]):
+                if index[z, y, x] >= 0:
+                    number = others[z, y, x]
+                    row = following[number]
+                    points[row, 0], points[row, 1], points[row, 2] = z, y, x
+                    following[number] += 1
+    return points, starts
+
+
+@njit(cache=True)
+def _sum_areas(others, reached, gaps, voxels, targets, other_points, geometry, sums):  # type: ignore[no-untyped-def]
+    """Add the areas of the voxels in `reached` whose points are near an object to their owners."""
+    places, facts, _ = voxels
+    number, points = targets
+    for i in reached:
+        if facts[i, 2] == 0:
+            continue
+        is_inside = others[places[i, 0], places[i, 1], places[i, 2]] == number
+        is_near = is_inside or gaps[i] <= geometry[3]
+        if is_near or _is_near(i, voxels, points, other_points, geometry):
+            sums[facts[i, 0]] += facts[i, 2]
+
+
+@njit(cache=True)
+def _is_near(i, voxels, targets, other_points, geometry):  # type: ignore[no-untyped-def]
+    """Return whether the point of a voxel is near one of an object, of a voxel within reach."""
+    size, reach, limit = geometry[0], geometry[1], geometry[4]
+    z, y, x = voxels[0][i, 0], voxels[0][i, 1], voxels[0][i, 2]
+    own, (index, offsets) = voxels[2][i], other_points
+    for row in range(np.searchsorted(targets[:, 0], z - reach[0]), len(targets)):
+        tz, ty, tx = targets[row, 0], targets[row, 1], targets[row, 2]
+        if tz > z + reach[0]:
+            break
+        if abs(y - ty) <= reach[1] and abs(x - tx) <= reach[2]:
+            other = offsets[index[tz, ty, tx]]
+            dz = (z - tz) * size[0] + (own[0] - other[0])  # the same for every box
+            dy = (y - ty) * size[1] + (own[1] - other[1])
+            dx = (x - tx) * size[2] + (own[2] - other[2])
+            if dz * dz + dy * dy + dx * dx <= limit:
+                return True
+    return False
 
 
 @njit(cache=True)
@@ -113,16 +172,16 @@ def _double(pairs, squared_gaps):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _find_near(voxels, owners, number, box, reach, near):  # type: ignore[no-untyped-def]
+def _find_near(places, facts, number, box, reach, near):  # type: ignore[no-untyped-def]
     """Write the voxels of different objects within reach of a box into `near`; return how many."""
     found = 0
-    for i in range(len(voxels)):
-        if owners[i, 1] == number:
+    for i in range(len(places)):
+        if facts[i, 1] == number:
             continue
         is_near = True
         for axis in range(3):
             low, high = box[0, axis] - reach[axis], box[1, axis] + reach[axis]
-            is_near &= low <= voxels[i, axis] <= high
+            is_near &= low <= places[i, axis] <= high
         if is_near:
             near[found] = i
             found += 1
@@ -130,27 +189,27 @@ def _find_near(voxels, owners, number, box, reach, near):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def _find_gaps(others, number, box, voxels, near, geometry, gaps):  # type: ignore[no-untyped-def]
+def _find_gaps(others, number, box, places, near, geometry, gaps):  # type: ignore[no-untyped-def]
     """Find the squared gap of each voxel in `near` to an object."""
     voxel_size, reach = geometry
-    low, high = voxels[near[0]].copy(), voxels[near[0]].copy()  # of all of them
+    low, high = places[near[0]].copy(), places[near[0]].copy()  # of all of them
     for i in near:
         gaps[i] = FAR
-        low, high = np.minimum(low, voxels[i]), np.maximum(high, voxels[i])
+        low, high = np.minimum(low, places[i]), np.maximum(high, places[i])
     rows = np.empty((box[1, 1] - box[0, 1] + 1, high[2] - low[2] + 1))
     plane = np.empty((high[1] - low[1] + 1, rows.shape[1]))
     first, last = 0, 0  # of the voxels within reach of the plane
     for z in range(box[0, 0], box[1, 0] + 1):
-        while last < len(near) and voxels[near[last], 0] <= z + reach[0]:
+        while last < len(near) and places[near[last], 0] <= z + reach[0]:
             last += 1
-        while first < last and voxels[near[first], 0] < z - reach[0]:
+        while first < last and places[near[first], 0] < z - reach[0]:
             first += 1
         if first == last or not _reduce_rows(others[z], number, box, low[2], geometry, rows):
             continue
         _reduce_columns(rows, low[1] - box[0, 1], geometry, plane)
         for i in near[first:last]:
-            gap = max(0, abs(voxels[i, 0] - z) - 1) * voxel_size[0]
-            y, x = voxels[i, 1] - low[1], voxels[i, 2] - low[2]
+            gap = max(0, abs(places[i, 0] - z) - 1) * voxel_size[0]
+            y, x = places[i, 1] - low[1], places[i, 2] - low[2]
             gaps[i] = min(gaps[i], plane[y, x] + gap * gap)
 
 

@@ -1,4 +1,4 @@
-"""The table of objects: which columns it has, in which order, and what each one is."""
+"""The tables of objects and contacts: their columns, in order, and what each one is."""
 
 from collections.abc import Mapping
 
@@ -35,6 +35,13 @@ OBJECT_COLUMNS: Mapping[str, str] = {
     "distance_nm": "shortest distance to another object; empty: none within the search distance",
 }
 """Columns of a table of objects, in this order, and their descriptions."""
+CONTACT_COLUMNS: Mapping[str, str] = {
+    "object_id": "id of the object in the instances",
+    "other_id": "id of the other object, in the other labels if they were given",
+    "gap_nm": "shortest distance between their voxels; 0: they touch or overlap",
+    "area_um2": "area of the surface of the object within the search distance of the other one",
+}
+"""Columns of a table of contacts, and their descriptions."""
 
 
 def make_object_table(columns: Columns) -> pd.DataFrame:
