@@ -132,7 +132,7 @@ def plan_curve(
     limit = max(2 * largest, MIN_CURVE_NM) if max_width_nm is None else max_width_nm
     step = min(voxel_size)
     steps = max(limit, largest) / step
-    if not (0 <= limit and steps < MAX_STEPS - 1):  # NaN, too
+    if not (limit >= 0 and steps < MAX_STEPS - 1):  # NaN, too
         raise ValueError(
             f"widths up to {limit:g} nm are {limit / step:.6g} steps of a voxel of {step:g} "
             f"nm; 0 to {MAX_STEPS - 2} are allowed: give another largest width in nm"
