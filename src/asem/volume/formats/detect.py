@@ -31,6 +31,7 @@ from asem.volume.formats.folder import (
     FolderMetadata,
     read_folder,
 )
+from asem.volume.formats.listing import describe_bucket
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
     SourceImage,
@@ -267,7 +268,7 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
         )
     above = find_image_above(address, lambda one: _find_folder_format(one) is not None)
     if path is None:
-        advice = f"; the image above it is {above}" if above else ""
+        advice = f"; the image above it is {above}" if above else describe_bucket(address)
         raise FileNotFoundError(f"there is no image at {address}{advice}")
     if above:
         raise ValueError(f"{address} is a part of an image; name the image: {above}")
