@@ -8,7 +8,7 @@ from scipy import ndimage
 from asem.blocks.block_results import BlockResults
 from asem.image.components import (
     _measure_block,
-    _measure_components,
+    measure_components,
     merge_components,
     relabel_block,
 )
@@ -82,7 +82,7 @@ def test_a_snake_through_all_blocks_is_one_object(folder):
 
 def test_first_voxels_beyond_2_to_the_32_do_not_overflow():
     components = np.array([[[0, 1, 2]]], np.uint16)
-    sizes, first = _measure_components(
+    sizes, first = measure_components(
         components, 2, (9_999, 9_999, 9_997), (10_000, 10_000, 10_000)
     )
     assert sizes.tolist() == [1, 1]

@@ -75,7 +75,8 @@ def label_volume(
         The labels.
     """
     annotation = select_ids(open_labels(source), ids)
-    request = {"labels": annotation.identity, "structure": structure.model_dump(mode="json")}
+    settings = structure.model_dump(mode="json", exclude={"split"})  # not used here
+    request = {"labels": annotation.identity, "structure": settings}
     if ids is not None:
         request["ids"] = str(ids)
     options: dict[str, Any] = {
