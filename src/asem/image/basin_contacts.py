@@ -67,12 +67,12 @@ class Contacts:
     def concatenate(cls, parts: "list[Contacts]") -> "Contacts":
         """Merge the rows of several tables."""
         empty = np.zeros(0, np.int64)
-        columns = (
+        first, second, saddles = (
             np.concatenate([empty, *(getattr(part, name) for part in parts)])
             for name in ("first", "second", "saddles")
         )
         faces = np.concatenate([np.zeros((0, 3), np.int64), *(part.faces for part in parts)])
-        return cls.from_rows(*columns, faces)
+        return cls.from_rows(first, second, saddles, faces)
 
     def relabel(self, basin_of: Ints) -> "Contacts":
         """Replace each index by that of another basin, ``basin_of[index]``."""
