@@ -43,7 +43,7 @@ def test_a_finished_run(cell, run):
     assert region["raw"] == str(cell / "cell.zarr/raw")
     assert region["labels"] == str(cell / "cell.zarr/labels/mito")
     assert region["roi"] == ":,:,:48"
-    assert [region["roi"] for region in fields["validation"]] == [":,:,48:"]
+    assert [region["roi"] for region in fields["validation"]] == [":24,:,48:"]
     assert fields["network"]["features"] == 2
 
 
