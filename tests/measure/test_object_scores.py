@@ -102,7 +102,7 @@ def test_one_object_cut_into_two_halves_has_a_split_of_one_bit():
 
 
 def test_a_neighbour_that_reaches_over_the_border_is_no_split():
-    objects = objects_of([5, 5, 5, 6, 6, 6, 6], [1, 1, 1, 1, 2, 2, 2])
+    objects = objects_of([5, 5, 6, 6, 6, 6, 6], [1, 1, 1, 1, 2, 2, 2])
     assert count_splits(objects) == {"splits": 0, "merges": 0}
 
 

@@ -308,6 +308,8 @@ def test_predictions_side_by_side_are_scored_on_the_voxels_that_all_share(folder
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split()[:4] == ["F1", "IoU", "AP", "F1"]
     assert [line.split()[0] for line in printed[1:3]] == ["a", "b"]
+    assert printed[4].split()[:2] == ["F1", "(objects)"]
+    assert [line.split()[0] for line in printed[5:7]] == ["a", "b"]
     assert read_table(folder / "out/scores")["prediction"].tolist() == ["a", "b"]
     assert (folder / "out/objects.png").read_bytes().startswith(b"\x89PNG")
 

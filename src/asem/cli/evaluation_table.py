@@ -189,14 +189,17 @@ def _zone_curve(result: Mapping[str, Any]) -> Table:
 
 
 def _compare(result: Mapping[str, Any]) -> list[str]:
-    """Return a table with a row for each prediction, and the scores that were computed."""
+    """Return tables with a row for each prediction, and the scores that were computed."""
     named = result["predictions"]
-    columns: list[list[str]] = [["", *named]]
-    for title, keys, to_text in _COMPARED:
-        values = [_find(scores, keys) for scores in named.values()]
-        if any(value is not None for value in values):
-            columns.append([title, *map(to_text, values)])
-    lines = _align([list(row) for row in zip(*columns, strict=True)])
+    lines: list[str] = []
+    for group in (_COMPARED_VOXELS, _COMPARED_OBJECTS):
+        columns = [["", *named]]
+        for title, keys, to_text in group:
+            values = [_find(scores, keys) for scores in named.values()]
+            if any(value is not None for value in values):
+                columns.append([title, *map(to_text, values)])
+        if len(columns) > 1:
+            lines += [*_align([list(row) for row in zip(*columns, strict=True)]), ""]
     zone = next(iter(named.values()))["zone"]
     rest = {"zone": zone, **({"out": result["out"]} if "out" in result else {})}
     return [*lines, *format_result(rest)]
@@ -209,15 +212,22 @@ def _find(scores: Mapping[str, Any], keys: Sequence[str]) -> Any:
     return value
 
 
-_COMPARED: tuple[tuple[str, tuple[str, ...], Any], ...] = (
+_Columns = tuple[tuple[str, tuple[str, ...], Any], ...]
+"""Columns of a comparison: title, keys of the score, and how it is written."""
+_COMPARED_VOXELS: _Columns = (
     ("F1", ("exclusion_zone", "f1"), _score),
     ("95 %", ("intervals", "exclusion_zone", "f1"), _interval),
     ("IoU", ("exclusion_zone", "iou"), _score),
     ("AP", ("average_precision", "exclusion_zone"), _score),
     ("F1 (all)", ("all", "f1"), _score),
+    ("95 % (all)", ("intervals", "all", "f1"), _interval),
     ("IoU (all)", ("all", "iou"), _score),
     ("AP (all)", ("average_precision", "all"), _score),
+)
+"""Outside of the exclusion zone, and of all voxels."""
+_COMPARED_OBJECTS: _Columns = (
     ("F1 (objects)", ("objects", "iou_50", "f1"), _score),
+    ("95 %", ("intervals", "objects", "f1_iou_50"), _interval),
     ("PQ", ("objects", "iou_50", "pq"), _score),
     ("VI split", ("objects", "vi", "split_bits"), _score),
     ("VI merge", ("objects", "vi", "merge_bits"), _score),
@@ -225,5 +235,4 @@ _COMPARED: tuple[tuple[str, tuple[str, ...], Any], ...] = (
     ("distance", ("boundary", "mean_nm"), _nm),
     ("Hausdorff 95 %", ("boundary", "hausdorff_95_nm"), _nm),
 )
-"""Columns of a comparison: title, keys of the score, and how it is written. The first ones are
-outside of the exclusion zone; (all): all voxels; (objects): at an IoU above 0.5."""
+"""Of objects at an IoU above 0.5, and of boundaries."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from asem.report.figures import LABEL_COLOUR, PREDICTION_COLOUR
 
@@ -128,6 +129,7 @@ def plot_objects(objects: Mapping[str, ObjectPoints], iou_thresholds: Sequence[f
     _set_axes(left, "largest IoU with a predicted object", "truth objects")
     _set_axes(right, "volume of the truth object (µm³)", "largest IoU")
     left.set_xlim(0, 1)
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
     right.set(xscale="log", ylim=(-0.02, 1.02))
     for threshold in iou_thresholds:
         left.axvline(threshold, color=GREY, linewidth=1, linestyle="--")
