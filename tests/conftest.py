@@ -48,7 +48,7 @@ voxel_size = [10, 10, 10]
 iterations = 6
 validate_every = 3
 batch = 1
-patch = 28
+patch = 24
 precision = "32"
 device = "cpu"
 loss = "cross_entropy+dice"
@@ -70,7 +70,7 @@ roi = ":,:,:48"
 [[validation]]
 raw = "cell.zarr/raw"
 labels = "cell.zarr/labels/mito"
-roi = ":,:,48:"
+roi = ":24,:,48:"
 """
 
 

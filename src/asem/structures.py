@@ -1,4 +1,4 @@
-"""Presets per organelle: annotation clean-up and exclusion-zone widths."""
+"""Presets per organelle: annotation clean-up, exclusion-zone widths, separation of objects."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,9 +7,26 @@ from pydantic import Field
 
 from asem.config import Config, shorten, suggest
 
+MAX_WIDTH_NM = 1e5
+"""Largest width that is converted to voxels for a halo."""
+
+
+class SplitConfig(Config):
+    """Separation of touching objects (`asem.image.object_splitting`), for every voxel size."""
+
+    min_contact_strength: float = Field(0.35, ge=0)
+    """Parts of an object whose contact is weaker are separate objects. The strength of a contact
+    has no unit (`asem.image.basin_merging`): it is about 2 where a ball is cut in halves, 0.5 where
+    a rod is that is ten times as long as thick, and 0 where parts touch at a point."""
+    smoothing_nm: float = Field(10, ge=0, le=MAX_WIDTH_NM)
+    """Standard deviation of the Gaussian that smooths the distances to the surface, nm."""
+    max_distance_nm: float = Field(200, gt=0, le=MAX_WIDTH_NM)
+    """Larger distances to the surface count as this one, nm: about the radius of the thickest
+    objects. It limits what is read around a block."""
+
 
 class Structure(Config):
-    """Annotation clean-up and exclusion zone of one organelle, independent of the voxel size.
+    """Settings of one organelle for annotations and objects, independent of the voxel size.
 
     Lengths are converted to voxels per axis, rounded half up (`asem.image.morphology`): a dilation
     may be 0 voxels along an axis, a zone is at least 1 voxel along the finest axis.
@@ -37,6 +54,8 @@ class Structure(Config):
     centre_line_nm: float | None = Field(None, ge=0)
     """For thin annotations: distance within which the centre line of an object counts as covered by
     the prediction (`asem evaluate --objects`)."""
+    split: SplitConfig = SplitConfig()
+    """Separation of touching objects."""
 
 
 PAPER_VOXEL_NM3 = 5.0**3
@@ -49,6 +68,7 @@ PRESETS = {
             dilation_nm=15,
             zone_out_nm=20,
             zone_in_nm=20,
+            split=SplitConfig(min_contact_strength=0.3),
         ),
         Structure(
             name="golgi",
@@ -61,7 +81,13 @@ PRESETS = {
             name="er", largest_hole_nm3=20_000 * PAPER_VOXEL_NM3, zone_out_nm=5, zone_in_nm=5
         ),
         Structure(name="npc", zone_out_nm=15, zone_in_nm=5, centre_line_nm=15),
-        Structure(name="ccp", zone_out_nm=15, zone_in_nm=5, centre_line_nm=15),
+        Structure(
+            name="ccp",
+            zone_out_nm=15,
+            zone_in_nm=5,
+            centre_line_nm=15,
+            split=SplitConfig(min_contact_strength=0.4, max_distance_nm=100),
+        ),
     )
 }
 """Presets by name; another preset is one more entry here."""

@@ -197,7 +197,7 @@ def test_bad_training_files(asem, cell, planes, tmp_path):
     for old, new, message in (
         ("features = 2", "feature = 2", "unknown key 'model.feature'"),
         ('structure = "mito"', 'structure = "mitos"', "unknown structure 'mitos'"),
-        ("patch = 28", "patch = 29", "'patch': 29 voxels do not fit"),
+        ("patch = 24", "patch = 29", "'patch': 29 voxels do not fit"),
         ('roi = ":,:,:48"', 'roi = ":,:,:480"', "leaves the volume"),
         (labels, f'"{tmp_path}/far"', "have no voxel in common"),
         (labels, f'"{tmp_path}/fine"', "must have one voxel size"),

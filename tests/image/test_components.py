@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from asem.blocks.block_results import BlockResults
-from asem.image.component_records import _measure_components
+from asem.image.component_records import measure_components
 from asem.image.components import (
     _measure_block,
     label_components,
@@ -83,7 +83,7 @@ def test_a_snake_through_all_blocks_is_one_object(folder):
 
 def test_first_voxels_beyond_2_to_the_32_do_not_overflow():
     components = np.array([[[0, 1, 2]]], np.uint16)
-    sizes, first = _measure_components(
+    sizes, first = measure_components(
         components, 2, (9_999, 9_999, 9_997), (10_000, 10_000, 10_000)
     )
     assert sizes.tolist() == [1, 1]

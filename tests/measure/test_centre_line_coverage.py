@@ -21,27 +21,20 @@ def bar(thickness, length=21):
 def test_a_single_row_is_its_own_centre_line():
     staircase = np.zeros((3, 8, 8), bool)
     staircase[1, np.arange(8), np.arange(8)] = True
-    assert (find_centre_line(staircase) == staircase).all()
+    assert (find_centre_line(staircase, ISOTROPIC) == staircase).all()
 
 
-@pytest.mark.parametrize("thickness", [1, 3, 5, 7])
+@pytest.mark.parametrize("thickness", [1, 2, 3, 4, 5, 7])
 def test_the_centre_line_of_a_bar_is_its_axis(thickness):
-    line = np.argwhere(find_centre_line(bar(thickness)))
-    middle = (thickness - 1) / 2
-    assert abs(line[:, :2] - middle).max() <= 1
-    assert np.ptp(line[:, 2]) >= 20 - thickness
-
-
-@pytest.mark.parametrize("thickness", [2, 4])
-def test_objects_of_an_even_thickness_have_one_too(thickness):
-    line = np.argwhere(find_centre_line(bar(thickness)))
-    assert len(line)
-    assert abs(line[:, :2] - (thickness - 1) / 2).max() <= 0.5
+    line = np.argwhere(find_centre_line(bar(thickness), ISOTROPIC))
+    distance = abs(line[:, :2] - (thickness - 1) / 2).max(axis=1)
+    assert np.median(distance) <= 0.5
+    assert distance.max() <= 1.5
     assert np.ptp(line[:, 2]) >= 20 - thickness
 
 
 def test_an_object_without_voxels():
-    assert not find_centre_line(np.zeros((2, 3, 4), bool)).any()
+    assert not find_centre_line(np.zeros((2, 3, 4), bool), ISOTROPIC).any()
 
 
 def test_one_object_of_a_box():

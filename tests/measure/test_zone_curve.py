@@ -62,6 +62,20 @@ def test_the_halo_is_that_of_the_widest_zone():
     assert ZoneSeries((), (), ()).halo == (0, 0, 0)
 
 
-def test_too_many_widths():
-    with pytest.raises(ValueError, match=r"widths up to 2000 nm are 401 steps of a voxel of 5 nm"):
-        plan_curve(None, (5.0, 5.0, 5.0), 2000)
+@pytest.mark.parametrize(
+    ("max_width_nm", "steps"),
+    [
+        (2000, "2000 nm are 400 steps"),
+        (-1, "-1 nm are -0.2 steps"),
+        (1e300, "1e.300 nm are 2e.299"),
+    ],
+)
+def test_widths_that_cannot_be_used(max_width_nm, steps):
+    with pytest.raises(ValueError, match=f"widths up to {steps}.* 0 to 248 are allowed"):
+        plan_curve(None, (5.0, 5.0, 5.0), max_width_nm)
+
+
+@pytest.mark.parametrize("max_width_nm", [float("nan"), float("inf")])
+def test_widths_that_are_no_numbers(max_width_nm):
+    with pytest.raises(ValueError, match="0 to 248 are allowed"):
+        plan_curve((10.0, 10.0), (5.0, 5.0, 5.0), max_width_nm)

@@ -68,7 +68,7 @@ def test_more_regions_than_colours_have_one():
 
 def test_names_are_drawn_as_they_are():
     """Without mathematical symbols between dollars, which may be invalid."""
-    names = (r"a $\foo$ $", "_b", "細胞", "c" * 99 + "raw")
+    names = (r"a $\foo$ b", "_b", "細胞", "c" * 99 + "raw")
     figure = plot_loss_curves(rows_with(*names))
     figure.savefig(io.BytesIO(), format="png")
     shown = legend_names(figure)

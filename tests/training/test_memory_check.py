@@ -58,7 +58,7 @@ def test_too_little_memory_is_an_error(changes):
 
 
 def test_the_command_checks_memory_before_reading_data(cell, tmp_path, capsys):
-    text = (cell / "train.toml").read_text().replace("patch = 28", "patch = 2028\nbatch = 64")
+    text = (cell / "train.toml").read_text().replace("patch = 24", "patch = 2028\nbatch = 64")
     (tmp_path / "t.toml").write_text(text.replace("batch = 1\n", "").replace('"cell', '"empty'))
     for name in ("raw", "labels/mito"):
         (tmp_path / "empty.zarr" / name).mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Errors and warnings about regions before the first iteration."""
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -170,3 +171,12 @@ def test_labels_of_another_shape_are_warned_of_and_a_part_is_not(load, store, ce
     assert "20 x 24 x 28 voxels (200 x 240 x 280 nm, from 0, 0, 0 nm)" in exchanged
     assert "19 x 24 x 28 voxels (190 x 240 x 280 nm, from 0, 0, 0 nm)" in short
     assert "exchanged?" not in short
+
+
+def test_grey_values_as_labels_get_a_warning(cells, tmp_path, rng, caplog):
+    with h5py.File(tmp_path / "cell.h5", "w") as file:
+        file["raw"] = rng.integers(1, 250, SHAPE).astype(np.uint8)
+        file["raw"].attrs["resolution"], file["raw"].attrs["offset"] = [10.0] * 3, [-5.0] * 3
+    region = TrainingRegion(raw=cells["raw"], labels=f"{tmp_path}/cell.h5:/raw")
+    load_region(region, CONFIG)
+    assert "cell.h5:/raw: most neighbouring voxels differ; are these grey values" in caplog.text

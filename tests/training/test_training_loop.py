@@ -204,7 +204,7 @@ def test_a_finished_run_is_resumed_on_request(cell, run, tmp_path):
     train_model(longer, out=tmp_path / "whole")
     assert same(weights(tmp_path / "whole", 9), weights(tmp_path / "run", 9))
     assert columns(tmp_path / "whole") == columns(tmp_path / "run")
-    longer.write_text(text.replace("patch = 28", "patch = 32"))
+    longer.write_text(text.replace("patch = 24", "patch = 28"))
     with pytest.raises(
         FileExistsError, match=r"is a run of other settings or data .it differs in patch"
     ):
@@ -365,7 +365,7 @@ def test_two_processes_share_a_batch(cell, tmp_path, monkeypatch):
 
 
 def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
-    """As a batch system sends it; a terminal's Ctrl-C reaches every process. One process resumes."""
+    """As a batch system sends it; a terminal signals all processes. One process resumes."""
     two = without_norm(cell, "stopped.toml", ("batch = 1", "batch = 2\ndevices = 2"))
 
     def terminate(stage, done, total):
@@ -731,8 +731,8 @@ def test_the_validation_score_equals_that_of_evaluate(cell, run, tmp_path):
     region = load_region(config.validation[0], config)
     runner = NetworkRunner(net, torch.device("cpu"), "32")
     row, _ = validate(runner, [region], config)
-    predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", roi=":,:,48:", precision="32")
-    import_volume(cell / "cell.zarr/labels/mito", tmp_path / "labels", roi=":,:,48:")
+    predict_volume(run, cell / "cell.zarr/raw", tmp_path / "p", roi=":24,:,48:", precision="32")
+    import_volume(cell / "cell.zarr/labels/mito", tmp_path / "labels", roi=":24,:,48:")
     scores = evaluate_volume(tmp_path / "p", tmp_path / "labels", structure_name="mito")
     keys = ("precision", "recall", "f1")
     zoned, whole = ([scores[part][key] for key in keys] for part in ("exclusion_zone", "all"))

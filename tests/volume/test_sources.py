@@ -105,6 +105,18 @@ def test_levels_are_those_of_their_own_addresses(tmp_path, rng, first):
         open_levels(f"{group}#3")
 
 
+def test_what_to_do_with_another_format(tmp_path):
+    for name in ("planes/a.jpg", "stack.dm4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("planes", "planes/a.jpg", "stack.dm4"):
+        message = (
+            r"is no image in a format that asem reads .*; save it as TIFF or PNG, for instance"
+        )
+        with pytest.raises(ValueError, match=message):
+            open_volume(tmp_path / name)
+
+
 def test_labels_without_voxel_size_are_imported_as_labels(tmp_path):
     write_zarr(tmp_path / "a", np.ones((3, 4, 5), np.uint8))
     message = r"first import it: asem import .*a cell.zarr/labels/NAME --kind labels --voxel-size"

@@ -44,7 +44,7 @@ def test_a_finished_run(cell, run):
     assert region["labels"] == str(cell / "cell.zarr/labels/mito")
     assert region["roi"] == ":,:,:48"
     (region,) = fields["validation"]
-    assert (region["roi"], region["name"]) == (":,:,48:", "cell.zarr/raw")
+    assert (region["roi"], region["name"]) == (":24,:,48:", "cell.zarr/raw")
     (scores,) = fields["best_checkpoint"]["regions"]
     assert scores["region"] == region["name"]
     assert scores["f1"] == fields["best_checkpoint"]["f1"]

@@ -361,7 +361,7 @@ def refused(capsys, *words):
         ("p empty --objects", "empty has no scored objects in 0:21,0:26,0:31; objects cannot be"),
         ("p empty --out out", "empty has no scored objects"),
         ("p labels --scheduler tcp://h:1", "--scheduler needs --out"),
-        ("p labels --curve-nm 9999", "1000 steps of a voxel of 10 nm; at most 249 are allowed"),
+        ("p labels --curve-nm 9999", "999.9 steps of a voxel of 10 nm; 0 to 248 are allowed"),
         ("p labels --cube-nm 0 --objects", "the edge must be above 0 nm"),
         ("p labels --max-distance-nm 0", "it must be above 0 and at most"),
         ("p labels --centre-line-nm -1", "give a distance of at least 0 nm"),

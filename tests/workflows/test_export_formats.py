@@ -221,6 +221,9 @@ def test_mrc(make, tmp_path, caplog, dtype):
             assert file.is_volume()
             size = [file.voxel_size[axis] / 10 for axis in "zyx"]
             offset = [file.header.origin[axis] / 10 for axis in "zyx"]
+            statistics = [float(file.header[name]) for name in ("dmin", "dmax", "dmean", "rms")]
+    expected = voxels.min(), voxels.max(), voxels.mean(dtype=float), voxels.std(dtype=float)
+    np.testing.assert_allclose(statistics, expected, rtol=1e-6)
     np.testing.assert_allclose(size, SIZE, rtol=1e-6)
     np.testing.assert_allclose(offset, OFFSET, rtol=1e-6)
     assert [record.message.partition(": ")[2] for record in caplog.records] == (

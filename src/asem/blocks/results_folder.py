@@ -134,10 +134,8 @@ def create_results(
         The folder was deleted or restarted, or an input replaced, while it was being written.
     """
     check_block_count(roi, SHARD)
+    check_results_destination(path, files, overwrite=overwrite)
     kind = _results_of(files)
-    if _check_replaces(path, kind, overwrite=overwrite):
-        check_not_locked(path)
-        kind.check_deletable(path)
     name, path = str(path), path.resolve()  # workers may have another working directory
     new_folders = [folder for folder in (path, *path.parents) if not folder.exists()]
     lock = lock_destination(
@@ -169,6 +167,14 @@ def create_results(
         output.write_file(PROVENANCE_FILE, text.encode())
         delete_journal(path)
     recover_leftovers(path / JOURNAL_FOLDER)  # of the lock, which was open until now
+
+
+def check_results_destination(path: Path, files: Sequence[str], *, overwrite: bool) -> None:
+    """Raise FileExistsError unless results may be written to `path`, as `create_results` does."""
+    kind = _results_of(files)
+    if _check_replaces(path, kind, overwrite=overwrite):
+        check_not_locked(path)
+        kind.check_deletable(path)
 
 
 def _results_of(files: Sequence[str]) -> OutputKind:

@@ -31,7 +31,7 @@ def record_components(
         ``sizes``, ``first`` (index into the raveled volume) and ``label`` of each component, (n,),
         and the components at the six faces of the block.
     """
-    sizes, first = _measure_components(
+    sizes, first = measure_components(
         components, int(components.max(initial=0)), block.offset, shape
     )
     faces = {
@@ -71,8 +71,23 @@ def _to_block_indices(
 
 
 @njit(cache=True)
-def _measure_components(components, count, offset, shape):  # type: ignore[no-untyped-def]
-    """Count the voxels of each component and find its first one in the volume."""
+def measure_components(components, count, offset, shape):  # type: ignore[no-untyped-def]
+    """Count the voxels of each component of a block and find its first one in the volume.
+
+    Parameters
+    ----------
+    components
+        Components 1 to `count`, unsigned, (z, y, x); 0 is background.
+    count
+        Their number.
+    offset, shape
+        Of the block, and of the volume.
+
+    Returns
+    -------
+    sizes, first
+        Number of voxels, and index of the first voxel in the raveled volume; int64, (count,).
+    """
     sizes = np.zeros(count, np.int64)
     first = np.zeros(count, np.int64)
     for i in range(components.shape[0]):

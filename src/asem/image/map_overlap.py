@@ -73,7 +73,9 @@ def apply_with_halo(
     return np.asarray(function(voxels)[core])
 
 
-def check_halo_memory(source: Volume, halo: IntZYX, what: str, free_bytes: int) -> None:
+def check_halo_memory(
+    source: Volume, halo: IntZYX, what: str, free_bytes: int, *, voxel_bytes: int | None = None
+) -> None:
     """Raise ValueError where a block with its halo does not fit into memory.
 
     Parameters
@@ -84,12 +86,14 @@ def check_halo_memory(source: Volume, halo: IntZYX, what: str, free_bytes: int) 
         What needs the halo, for the message.
     free_bytes
         Free memory of the process that computes the blocks.
+    voxel_bytes
+        Memory per voxel read, bytes; None: that of `apply_with_halo`.
     """
     largest = per_axis(
         lambda size, edge, margin: min(size, edge + 2 * margin), source.shape, SHARD, halo
     )
     check_free_memory(
-        prod(largest) * overlap_voxel_bytes(source),
+        prod(largest) * (overlap_voxel_bytes(source) if voxel_bytes is None else voxel_bytes),
         f"a block with {max(halo)} voxels around it for {what}",
         "take a smaller width in nm",
         free_bytes=free_bytes,

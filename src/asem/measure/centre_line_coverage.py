@@ -15,10 +15,11 @@ from typing import Any
 import edt
 import numpy as np
 import numpy.typing as npt
-from skimage.morphology import skeletonize
 
 from asem.config import NmZYX
 from asem.image.components import label_components
+from asem.image.mask_smoothing import fill_cavities
+from asem.image.thinning import thin_to_lines
 from asem.volume.roi import IntZYX, per_axis
 
 MIN_COVERED = 0.5
@@ -27,22 +28,19 @@ MAX_BOX_VOXELS = 2**25
 """Objects of a larger bounding box are not scored: they are no small, thin structures."""
 
 
-def find_centre_line(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the centre line of an object: its voxels after thinning (Lee et al. 1994).
-
-    Thinning removes objects of an even thickness completely; for these it is the voxels that are
-    farthest from the background, within one voxel.
+def find_centre_line(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDArray[np.bool_]:
+    """Return the centre line of an object: what thinning leaves (`asem.image.thinning`).
 
     Parameters
     ----------
     mask
         One object, shape (z, y, x), in its bounding box.
+    voxel_size
+        nm.
     """
-    line = np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
-    if line.any() or not mask.any():
-        return line
-    depth = edt.edt(np.ascontiguousarray(mask), black_border=True, parallel=1)
-    return np.asarray(depth > depth.max() - 1)
+    padded = fill_cavities(np.pad(mask, 1))
+    line = thin_to_lines(padded, edt.edt(padded, anisotropy=voxel_size, parallel=1), voxel_size)
+    return np.ascontiguousarray(line[1:-1, 1:-1, 1:-1])
 
 
 def select_object(

@@ -131,12 +131,13 @@ def plan_curve(
     largest = max(zone) if zone else 0.0
     limit = max(2 * largest, MIN_CURVE_NM) if max_width_nm is None else max_width_nm
     step = min(voxel_size)
-    count = int(max(limit, largest) / step + 1e-6) + 1
-    if not count < MAX_STEPS:
+    steps = max(limit, largest) / step
+    if not (limit >= 0 and steps < MAX_STEPS - 1):  # NaN, too
         raise ValueError(
-            f"widths up to {max(limit, largest):g} nm are {count} steps of a voxel of {step:g} nm; "
-            f"at most {MAX_STEPS - 1} are allowed: take a smaller width in nm"
+            f"widths up to {limit:g} nm are {limit / step:.6g} steps of a voxel of {step:g} "
+            f"nm; 0 to {MAX_STEPS - 2} are allowed: give another largest width in nm"
         )
+    count = int(steps + 1e-6) + 1
     widths = {step * index for index in range(count)}
     ratio = (zone[0] / largest, zone[1] / largest) if zone else (1.0, 1.0)
     pairs = {width: (width * ratio[0], width * ratio[1]) for width in widths}

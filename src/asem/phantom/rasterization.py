@@ -12,6 +12,8 @@ from asem.phantom.geometry import CellGeometry, Points, Sphere, Tube
 from asem.volume.roi import per_axis
 
 GreyArray = npt.NDArray[np.float32]
+OpenGrid = tuple[npt.NDArray[np.float64], ...]
+"""Coordinates along z, y and x of the positions of a grid; they broadcast to its shape, nm."""
 
 CYTOSOL, MEMBRANE, MATRIX, LUMEN, LYSOSOME, VESICLE = 178.0, 38.0, 112.0, 192.0, 60.0, 196.0
 MEMBRANE_THICKNESS_NM = 14.0
@@ -115,15 +117,26 @@ def _bounding_slices(
     )
 
 
-def _voxel_centres_nm(box: tuple[slice, ...], voxel_size: NmZYX) -> Points:
-    """Return the voxel centres of a box, shape (z, y, x, 3), nm."""
+def _voxel_centres_nm(box: tuple[slice, ...], voxel_size: NmZYX) -> OpenGrid:
+    """Return the voxel centres of a box, nm."""
     axes = [np.arange(s.start, s.stop) * size for s, size in zip(box, voxel_size, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    return np.ix_(*axes)
+
+
+def _dot(grid: OpenGrid, vector: Points) -> Points:
+    """Return the scalar product of each position of a grid with a vector."""
+    z, y, x = (axis * component for axis, component in zip(grid, vector, strict=True))
+    return np.asarray(z + y + x, np.float64)
+
+
+def _squared_distance(grid: OpenGrid, point: Points) -> Points:
+    z, y, x = ((axis - component) ** 2 for axis, component in zip(grid, point, strict=True))
+    return np.asarray(z + y + x, np.float64)
 
 
 def _add_sphere(grey: GreyArray, sphere: Sphere, voxel_size: NmZYX) -> None:
     box = _bounding_slices(sphere.centre[None], sphere.radius_nm, grey.shape, voxel_size)
-    distance = np.linalg.norm(_voxel_centres_nm(box, voxel_size) - sphere.centre, axis=-1)
+    distance = np.sqrt(_squared_distance(_voxel_centres_nm(box, voxel_size), sphere.centre))
     part = grey[box]
     part[distance < sphere.radius_nm] = MEMBRANE
     part[distance < sphere.radius_nm - MEMBRANE_THICKNESS_NM] = (
@@ -160,18 +173,24 @@ def _add_mitochondrion(
     ids[box][depth > 0] = number
 
 
-def _project_to_centreline(positions: Points, centreline: Points) -> tuple[Points, Points]:
-    """Return the distance to a polyline, and the arc length of the nearest point on it, nm."""
-    nearest = np.full(positions.shape[:-1], np.inf)
-    arc_length = np.zeros(positions.shape[:-1])
+def _project_to_centreline(grid: OpenGrid, centreline: Points) -> tuple[Points, Points]:
+    """Return the distance to a polyline, and the arc length of the nearest point on it, nm.
+
+    For a position p at the fraction f of a segment from a to a + s::
+
+        |p - a - f s|^2 = |p - a|^2 - 2 f (p - a) s + f^2 |s|^2
+    """
+    shape = np.broadcast_shapes(*(axis.shape for axis in grid))
+    nearest, arc_length = np.full(shape, np.inf), np.zeros(shape)
     length_before = 0.0
     for start, stop in pairwise(centreline):
         segment = stop - start
         length = float(np.linalg.norm(segment))
-        fraction = np.clip((positions - start) @ segment / length**2, 0, 1)
-        distance = np.linalg.norm(positions - start - fraction[..., None] * segment, axis=-1)
-        closer = distance < nearest
-        nearest[closer] = distance[closer]
-        arc_length[closer] = length_before + fraction[closer] * length
+        along = _dot(grid, segment) - start @ segment
+        fraction = np.clip(along / length**2, 0, 1)
+        squared = _squared_distance(grid, start) + fraction * (fraction * length**2 - 2 * along)
+        closer = squared < nearest
+        np.copyto(nearest, squared, where=closer)
+        np.copyto(arc_length, length_before + fraction * length, where=closer)
         length_before += length
-    return nearest, arc_length
+    return np.sqrt(np.maximum(nearest, 0)), arc_length

@@ -20,6 +20,7 @@ from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.label_views import select_ids
 from asem.volume.roi import IntZYX, Roi, add, negate, parse_roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
+from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import ArrayLike, Volume
 from asem.volume.voxel_size_view import view_at_voxel_size, view_roi_within, warn_about_resampling
 
@@ -113,7 +114,9 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
     voxel_size = network_voxel_size(fine.voxel_size, config.voxel_size, config.voxel_size_range)
     raw = view_at_voxel_size(fine, voxel_size, allow_resampling=config.resample)
     warn_about_resampling(fine, voxel_size)
-    labels = select_ids(open_labels(region.labels), region.ids)
+    ids = open_labels(region.labels)
+    warn_of_grey_values(ids)
+    labels = select_ids(ids, region.ids)
     overlap = find_common_roi(fine, labels)
     selected = parse_roi(region.roi, fine.shape) if region.roi else fine.roi
     roi = view_roi_within(overlap.intersect(selected), fine, raw)

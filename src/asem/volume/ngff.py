@@ -212,7 +212,13 @@ def describe_non_image(path: Path) -> str:
     """Return what a path is instead of an image, for a message."""
     if (path / UNFINISHED).exists():
         return f"{path} is unfinished; run the same command again to resume"
-    return f"{path} is no image in a format that asem reads (docs/formats.md)"
+    message = f"{path} is no image in a format that asem reads (docs/formats.md)"
+    is_jpeg = path.is_dir() and any(
+        file.suffix.lower() in (".jpg", ".jpeg") for file in path.iterdir()
+    )
+    if is_jpeg or path.is_file():
+        message += "; save it as TIFF or PNG, for instance in Fiji"
+    return message
 
 
 def _unit_nm(unit: str | None, path: Path) -> float:

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from asem.blocks.executors import SERIAL_EXECUTOR, Executor, SerialExecutor
-from asem.blocks.results_folder import ResultsFolder, create_results
+from asem.blocks.results_folder import (
+    ResultsFolder,
+    check_results_destination,
+    create_results,
+)
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.morphology import ElementShape
 from asem.volume.address import AddressLike
@@ -129,6 +133,8 @@ def evaluate_predictions(
     """
     pairs = open_pairs(predictions, labels, options)
     plans = [plan_evaluation(pair, options) for pair in pairs]
+    if out is not None:  # before probabilities are read
+        check_results_destination(out, FILES, overwrite=overwrite)
     for pair in pairs:
         if pair.is_probability:
             address = predictions[pair.name]

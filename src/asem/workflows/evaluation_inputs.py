@@ -181,7 +181,9 @@ class ScoredPair:
 
     def make_truth(self, labels: npt.NDArray[Any], block: Roi) -> npt.NDArray[np.uint8]:
         """Return `BACKGROUND`, `FOREGROUND` or `NOT_SCORED` for the labels of a block."""
-        truth = (labels != 0).view(np.uint8)  # `BACKGROUND` is 0, `FOREGROUND` 1
+        truth: npt.NDArray[np.uint8] = (labels != 0).view(
+            np.uint8
+        )  # `BACKGROUND` is 0, `FOREGROUND` 1
         truth[labels == unlabelled_id(labels.dtype)] = NOT_SCORED
         if self.mask is not None:
             truth[self.predicted.read_aligned(self.mask, block) == 0] = NOT_SCORED

@@ -212,7 +212,7 @@ def _measure_line(
     first = per_axis(lambda a, b: int(a - b), objects.first[number], objects.low[number])
     mask = select_object(own, int(own[first]), None if objects.are_instances else first)
     line = np.zeros(arrays.box.shape, np.bool_)
-    line[inner.slices] = find_centre_line(mask)
+    line[inner.slices] = find_centre_line(mask, pair.predicted.voxel_size)
     line &= arrays.scored
     covered = count_covered(
         line, arrays.sides[1 - side] != 0, distance_nm, pair.predicted.voxel_size

@@ -1,11 +1,13 @@
 """Export one MRC file (MRC2014): lengths in angstrom, origin at the centre of the first voxel."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mrcfile
 import numpy as np
+import numpy.typing as npt
 
 from asem.system.files import name_path_in_errors
 from asem.volume.label_views import convert_to_ids, unlabelled_id
@@ -26,18 +28,49 @@ MAX_SHIFT_VOXELS = 1e-3
 
 
 def write_mrc(path: Path, request: ExportRequest) -> None:
-    """Write the header, then a plane at a time."""
+    """Write the header, then a plane at a time, then the header with the statistics of voxels."""
     dtype = np.dtype(DTYPES[request.canvas.dtype.name])
     is_labels = request.volume.kind == "labels"
     unlabelled = unlabelled_id(request.canvas.dtype) if is_labels else None
     stored = dtype.newbyteorder("<")
     header = _make_header(path, request, stored)
+    statistics = _Statistics()
     with name_path_in_errors(path, path), path.open("wb") as file:
         file.write(header.tobytes())
         for plane in request.iterate_planes():
             if unlabelled is not None:
                 plane = convert_to_ids(plane, dtype, unlabelled=(unlabelled,))
+            statistics.add(plane)
             file.write(np.ascontiguousarray(plane, stored).data)
+        statistics.write_to(header)
+        file.seek(0)
+        file.write(header.tobytes())
+
+
+@dataclass
+class _Statistics:
+    """Minimum, maximum, mean and standard deviation of planes (Chan et al., 1983)."""
+
+    count: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, plane: npt.NDArray[Any]) -> None:
+        """Add the voxels of a plane."""
+        mean = float(plane.mean(dtype=np.float64))
+        squares = float(plane.var(dtype=np.float64)) * plane.size
+        total, shift = self.count + plane.size, mean - self.mean
+        self.squares += squares + shift**2 * self.count * plane.size / total
+        self.mean += shift * plane.size / total
+        self.low, self.high = min(self.low, plane.min()), max(self.high, plane.max())
+        self.count = total
+
+    def write_to(self, header: Any) -> None:
+        """Set the statistics of a header, by which programs choose the contrast."""
+        header["dmin"], header["dmax"], header["dmean"] = self.low, self.high, self.mean
+        header["rms"] = np.sqrt(self.squares / self.count)
 
 
 def _make_header(path: Path, request: ExportRequest, dtype: np.dtype[Any]) -> Any:
@@ -54,7 +87,6 @@ def _make_header(path: Path, request: ExportRequest, dtype: np.dtype[Any]) -> An
         header["cella"][axis] = voxels * size / angstrom
         header["origin"][axis] = offset / angstrom
     header["ispg"] = 1  # a volume, also where it has one plane
-    header["dmin"], header["dmax"], header["dmean"], header["rms"] = 0, -1, -2, -1  # not computed
     return header
 
 

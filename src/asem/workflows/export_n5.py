@@ -10,6 +10,7 @@ saalfeldlab/n5-ij.) Labels have an annotation of CellMap, in the group and in ea
 (janelia-cellmap/cellmap-schemas): 0 is absent, the largest value of the dtype unknown.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from asem.workflows.export_levels import (
 )
 from asem.workflows.export_request import ExportFormat, ExportRequest, create_folder
 
+LOG = logging.getLogger(__name__)
 NAME = "n5"
 ATTRIBUTES = "attributes.json"
 N5_VERSION = "2.0.0"
@@ -98,6 +100,15 @@ def _pixel_resolution(level: Volume) -> dict[str, Any]:
     return {"dimensions": list(level.voxel_size[::-1]), "unit": "nm"}
 
 
+def _warn_of_position(request: ExportRequest) -> None:
+    if any(request.volume.offset_nm):
+        LOG.warning(
+            "%s: neuroglancer shows N5 at position 0; precomputed and OME-Zarr have their position "
+            "in it",
+            request.volume.name,
+        )
+
+
 def _find_foreign(folder: Path) -> Path | None:
     return find_foreign_in(folder, ATTRIBUTES)
 
@@ -106,6 +117,7 @@ N5 = ExportFormat(
     NAME,
     (".n5",),
     create_folder("an N5 export", write_n5, _find_foreign),
+    check=_warn_of_position,
     stores_position=True,
     pyramid="copied",
     is_compressed=True,

@@ -78,7 +78,10 @@ def label_volume(
     opened = open_labels(source)
     warn_of_grey_values(opened)
     annotation = select_ids(opened, ids)
-    request = {"labels": annotation.identity, "structure": structure.model_dump(mode="json")}
+    settings = structure.model_dump(
+        mode="json", exclude={"split", "centre_line_nm"}
+    )  # not used here
+    request = {"labels": annotation.identity, "structure": settings}
     if ids is not None:
         request["ids"] = str(ids)
     options: dict[str, Any] = {

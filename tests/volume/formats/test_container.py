@@ -130,7 +130,8 @@ def test_images_are_opened_for_a_limited_time(tmp_path, voxels, monkeypatch):
     "key", ["../a", "b/../../a", "/a", "b//a", "a\nb", "/".join(["a"] * 10**6)]
 )
 def test_hostile_consolidated_metadata(key):
-    metadata = {f"{key}/.zarray": {"shape": [1]}, "good/.zarray": {"shape": [1]}}
+    array = {"shape": [1, 1, 1]}
+    metadata = {f"{key}/.zarray": array, "good/.zarray": array, "line/.zarray": {"shape": [1]}}
     assert container._find_images(container._entries({"metadata": metadata})) == ["good"]
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,7 +215,8 @@ def test_pickle_to_another_process(web, s3, voxels, path, scheme, tmp_path):
 def test_missing(web, s3):
     fails(f"{web.url}/nothing.zarr", f"there is no image at {web.url}/nothing.zarr")
     fails(f"{s3}/nothing.zarr", f"there is no image at {s3}/nothing.zarr")
-    fails("s3://no-such-bucket/a.n5", "there is no image at s3://no-such-bucket/a.n5")
+    missing = "there is no image at s3://no-such-bucket/a.n5; the bucket no-such-bucket does not"
+    fails("s3://no-such-bucket/a.n5", missing)
 
 
 def test_access_is_denied(web):
@@ -226,14 +228,13 @@ def test_access_is_denied(web):
 
 def test_missing_keys_of_a_bucket_that_must_not_be_listed(web, voxels, monkeypatch):
     """S3 then answers 403 instead of 404."""
-    missing = type(web).respond
+    respond = type(web).respond
 
-    def respond(state, handler):
+    def deny_missing(state, handler):
         exists = (state.folder / handler.path.lstrip("/")).is_file()
-        state.status = None if exists else 403
-        missing(state, handler)
+        respond(state if exists else replace(state, status=403), handler)
 
-    monkeypatch.setattr(type(web), "respond", respond)
+    monkeypatch.setattr(type(web), "respond", deny_missing)
     check_image(f"{web.url}/cell.n5/em/s0", voxels, PATHS["cell.n5/em/s0"])
     check_image(f"{web.url}/v04.zarr", voxels, PATHS["v04.zarr"])
 

@@ -183,15 +183,19 @@ def _entries(consolidated: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return documents
 
 
+def _has_shape(document: dict[str, Any]) -> bool:
+    return isinstance(document.get("shape"), list)
+
+
 def _find_images(documents: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Return the images with several levels, and the arrays that are not in one."""
+    """Return the images with several levels, and the arrays of 3 or more axes not in one."""
     groups, arrays = [], []
     for path, found in documents.items():
         attributes = [one.get("attributes", one) for one in found]
         nested = [one.get("ome", one) for one in attributes if isinstance(one, dict)]
         if any("multiscales" in one for one in nested if isinstance(one, dict)):
             groups.append(path)
-        elif any("shape" in one for one in found):
+        elif any(len(one["shape"]) >= len("zyx") for one in found if _has_shape(one)):
             arrays.append(path)
     images = {PurePosixPath(path) for path in groups}
     single = [path for path in arrays if not images & set(PurePosixPath(path).parents)]

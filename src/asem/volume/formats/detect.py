@@ -31,6 +31,7 @@ from asem.volume.formats.folder import (
     FolderMetadata,
     read_folder,
 )
+from asem.volume.formats.listing import describe_bucket
 from asem.volume.formats.source_image import (
     DEFAULT_SOURCE_OPTIONS,
     SourceImage,
@@ -183,7 +184,20 @@ def _is_image(address: Address) -> bool:
     path = address.local_path
     if path is not None and not path.is_dir():
         return path.is_file() and _find_suffix(path.name) is not None
-    return bool(format_name(address))
+    if path is not None and _find_file_format(path):
+        return True
+    folder = read_folder(address)
+    return _find_folder_format(folder) is not None and not _has_too_few_axes(folder)
+
+
+def _has_too_few_axes(folder: FolderMetadata) -> bool:
+    """Return whether a folder is an array that cannot be a volume, as xarray's coordinates."""
+    shapes = (
+        folder.get(".zarray").get("shape"),
+        folder.get("zarr.json").get("shape"),
+        folder.get("attributes.json").get("dimensions"),
+    )
+    return any(isinstance(shape, list) and len(shape) < len("zyx") for shape in shapes)
 
 
 def _is_container(path: Path) -> bool:
@@ -254,7 +268,7 @@ def _open_folder(address: Address, options: SourceOptions, kind: VolumeKind | No
         )
     above = find_image_above(address, lambda one: _find_folder_format(one) is not None)
     if path is None:
-        advice = f"; the image above it is {above}" if above else ""
+        advice = f"; the image above it is {above}" if above else describe_bucket(address)
         raise FileNotFoundError(f"there is no image at {address}{advice}")
     if above:
         raise ValueError(f"{address} is a part of an image; name the image: {above}")

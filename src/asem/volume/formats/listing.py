@@ -7,7 +7,7 @@ import time
 from http.client import HTTPException
 from itertools import islice
 from typing import IO
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlencode
 from urllib.request import urlopen
 
@@ -38,6 +38,24 @@ def list_entries(address: Address) -> tuple[list[str], bool]:
     names = _list_local(address) if not address.is_remote else _list_remote(address)
     plain = sorted(name for name in names if _HIDDEN.match(name) is None)
     return plain[:MAX_ENTRIES], len(names) < MAX_READ_ENTRIES and len(plain) <= MAX_ENTRIES
+
+
+def describe_bucket(address: Address) -> str:
+    """Return why nothing is found in a bucket of S3, as advice; empty where that is not clear."""
+    if address.scheme != "s3":
+        return ""
+    bucket = address.location.partition("://")[2].partition("/")[0]
+    try:
+        with urlopen(f"{s3_endpoint(bucket)}/?list-type=2&max-keys=1", timeout=TIMEOUT_S):
+            return ""
+    except HTTPError as error:
+        with error:
+            page = _read_page(error).decode(errors="replace")
+    except (URLError, HTTPException, OSError, ValueError):
+        return ""
+    if "NoSuchBucket" in page:
+        return f"; the bucket {bucket} does not exist"
+    return "; the bucket may not be listed: give the whole path" if "AccessDenied" in page else ""
 
 
 def _list_local(address: Address) -> list[str]:

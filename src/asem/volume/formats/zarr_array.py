@@ -8,6 +8,7 @@
     axis_names, dimension_names, _ARRAY_DIMENSIONS
                               names of the axes; missing: (z, y, x), (c, z, y, x), (t, c, z, y, x)
     transform                 COSEM; translate is a centre
+    arrays z, y, x beside it  xarray's coordinates, where none of these states a voxel size
 
 A level of an OME-NGFF image (cell.zarr/raw/0) has the placement that the image states.
 """
@@ -29,6 +30,7 @@ from asem.volume.formats.folder import FolderMetadata, read_folder
 from asem.volume.formats.label_attributes import find_kind, read_label_values
 from asem.volume.formats.source_image import SourceImage, SourceOptions
 from asem.volume.formats.stores import open_store
+from asem.volume.formats.xarray_coordinates import find_array_driver, place_by_coordinates
 from asem.volume.volume import VolumeKind
 
 NAME = "Zarr"
@@ -39,7 +41,7 @@ GROUPS_ABOVE = 2
 
 def is_format(folder: FolderMetadata) -> bool:
     """Return whether a folder is an array of Zarr."""
-    return bool(_find_driver(folder))
+    return bool(find_array_driver(folder))
 
 
 def open_folder(
@@ -61,14 +63,18 @@ def open_folder(
     ValueError
         The metadata is invalid, the codec is unknown, or the array is not a volume.
     """
-    driver = _find_driver(folder)
+    driver = find_array_driver(folder)
     if image := _open_level_of_image(folder.address, driver, options, kind):
         return image
     _check_finished(folder.address)
     store = open_store(folder.address, driver)
     attributes = _read_attributes(folder, driver)
-    axes = name_axes(_listed_axes(folder, attributes), store.shape, folder.address)
+    names = _listed_axes(folder, attributes)
+    axes = name_axes(names, store.shape, folder.address)
     placement = _place(attributes, axes, folder.address)
+    if placement == Placement() and names is not None and set("zyx") <= set(axes):
+        stored = [str(name) for name in names]
+        placement = place_by_coordinates(folder.address, stored, axes, store.shape)
     array = select_volume(folder.address, store, axes, channel=options.channel)
     return SourceImage(
         folder.address,
@@ -78,13 +84,6 @@ def open_folder(
         kind=find_kind(folder.address, array.dtype, [attributes]),
         label_values=read_label_values(folder.address, array.dtype, [attributes]),
     )
-
-
-def _find_driver(folder: FolderMetadata) -> str:
-    """Return tensorstore's name of the format of an array; empty where it is none."""
-    if folder.get("zarr.json").get("node_type") == "array":
-        return "zarr3"
-    return "zarr" if ".zarray" in folder.documents else ""
 
 
 def _open_level_of_image(
