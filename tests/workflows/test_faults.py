@@ -34,7 +34,7 @@ COMMANDS = {
     "zone": ["labels", "annotation", "a", "--structure", "s.toml", "--exclusion-zone", "out"],
     "instances": ["instances", "annotation", "out", "--min-size", "5"],
     "segment": ["segment", "raw8", "out", "--min-size", "9"],
-    "measure": ["measure", "annotation", "--out", "out", "--raw", "raw"],
+    "measure": ["measure", "annotation", "--out", "out", "--other", "others", "--within", "12"],
 }
 
 
@@ -47,7 +47,10 @@ def inputs(tmp_path_factory):
     tifffile.imwrite(folder / "raw.tif", raw)
     tifffile.imwrite(folder / "annotation.tif", (noise > 0.5).astype(np.uint8))
     tifffile.imwrite(folder / "raw8.tif", (raw >> 8).astype(np.uint8))
-    for name, kind in (("raw", "image"), ("annotation", "labels"), ("raw8", "image")):
+    others = ndimage.label(noise < 0.45)[0].astype(np.uint16)
+    tifffile.imwrite(folder / "others.tif", others)
+    kinds = {"raw": "image", "annotation": "labels", "raw8": "image", "others": "labels"}
+    for name, kind in kinds.items():
         import_volume(folder / f"{name}.tif", folder / name, voxel_size=(5.0,) * 3, kind=kind)
     (folder / "mask.toml").write_text(
         "above = 50\nbelow = 200\nopening_nm = 5\nclosing_nm = 5\nlargest_hole_nm3 = 5e3\n"
