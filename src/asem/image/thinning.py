@@ -13,7 +13,8 @@ parts of the object nor its tunnels: distance-ordered homotopic thinning (Pudney
 and Image Understanding 1998). Each voxel is checked when it is removed, so that objects two voxels
 thick remain (scikit-image's `skeletonize` deletes them, its issue 3757), and it is visited a few
 times, not once per layer of the object. The lines are in the centre also where voxels are
-anisotropic, since the distances are nm.
+anisotropic, since the distances are nm. A sheet becomes a line along its middle, if its thickness
+varies by less than `LAYER_VOXELS`.
 """
 
 import numpy as np
@@ -23,19 +24,26 @@ from numba import njit
 from asem.config import NmZYX
 from asem.image.simple_points import is_simple, neighbour_offsets, read_neighbours, touches_face
 
+LAYER_VOXELS = 2
+"""Thickness of the layers that are removed one after the other, shortest edges of voxels."""
 MAX_END_SLOPE = 0.45
 """Ends of lines remain where the distance to the background increases by less than this, in nm per
 nm, on the way into the object: 0 along a tube, 0.6 to 0.7 from a corner or edge, 1 from a rough
 surface."""
 MIN_SLOPE_VOXELS = 4
 """Shortest way over which the increase is measured, voxels."""
-BINS_PER_VOXEL = 4
-"""Steps of the distance in the order of removal, per edge of a voxel."""
+SHEET_LEVEL = 0.85
+"""An end is in a sheet where the distance, one radius away, is at least this part of its own in two
+directions ..."""
+MAX_SHEET_COSINE = 0.64
+"""... at an angle of 50 to 130 degrees. There it remains only if ..."""
+LINE_VOXELS = 4
+"""... so many voxels behind it form a line."""
 
 
 def thin_to_lines(
     mask: npt.NDArray[np.bool_], distance: npt.NDArray[np.float32], voxel_size: NmZYX
-) -> npt.NDArray[np.bool_]:
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     """Thin an object to lines one voxel wide, which have the same parts and tunnels.
 
     Objects are connected through faces, edges and corners (26 neighbours). A ball becomes one
@@ -53,38 +61,51 @@ def thin_to_lines(
 
     Returns
     -------
-    ndarray
-        The voxels of the lines, shape of `mask`.
+    lines
+        The voxels of the lines, bool, shape of `mask`.
+    depth
+        Distance to the surface on the way on which voxels were removed, nm: about the radius of a
+        tube, half of the width of a sheet.
 
     Examples
     --------
     >>> tube = np.zeros((4, 4, 12), bool)
     >>> tube[1:3, 1:3, 1:11] = True
-    >>> int(thin_to_lines(tube, tube.astype(np.float32), (1.0, 1.0, 1.0)).sum())
+    >>> lines, _ = thin_to_lines(tube, tube.astype(np.float32), (1.0, 1.0, 1.0))
+    >>> int(lines.sum())
     10
     """
     state = np.ascontiguousarray(mask).astype(np.uint8)
+    distance = np.ascontiguousarray(distance)
+    depth = distance.copy()
     size = np.array(voxel_size, np.float64)
-    order = (np.ascontiguousarray(distance) * (BINS_PER_VOXEL / size.min())).astype(np.int32)
-    _remove_voxels(state.ravel(), order.ravel(), distance.ravel(), mask.shape, size)
-    return state.view(np.bool_)
+    order = (distance / (LAYER_VOXELS * size.min())).astype(np.int32)
+    geometry = (distance.ravel(), size, mask.shape, _directions())
+    _remove_voxels(state.ravel(), order.ravel(), depth.ravel(), geometry)
+    return state.view(np.bool_), depth
+
+
+def _directions() -> npt.NDArray[np.float64]:
+    """Return 98 directions, of length 1, (98, 3)."""
+    grid = np.stack(np.meshgrid(*[np.arange(-2.0, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    outer = grid[np.abs(grid).max(axis=1) == 2]
+    return np.asarray(outer / np.linalg.norm(outer, axis=1, keepdims=True))
 
 
 @njit(cache=True, nogil=True)
-def _remove_voxels(state, order, distance, shape, size):  # type: ignore[no-untyped-def]
+def _remove_voxels(state, order, depth, geometry):  # type: ignore[no-untyped-def]
     """Remove voxels from `state`: 0 background, 1 object; 3 object in the queue, meanwhile.
 
     The queue has a linked list for each value of `order`: `first`, and `following` each voxel. Each
     list is a layer of the object, which is removed from one of six directions after the other, so
     that a sheet shrinks from its rim inwards, also where it is two voxels thick.
     """
+    _, size, shape, _ = geometry
     offsets = neighbour_offsets(shape)
-    geometry = (distance, offsets, _neighbour_distances(size), size)
+    steps = (offsets, _neighbour_distances(size))
     first = np.full(order.max() + 1, -1, np.int32)
     queue = (first, np.full(len(state), -1, np.int32), order)
-    for v in range(len(state)):
-        if state[v] and touches_face(state, v, offsets, 0):
-            _push(state, queue, v, 0)
+    _push_surface(state, queue, offsets)
     current = 0
     while current < len(first):
         if first[current] < 0:
@@ -92,13 +113,24 @@ def _remove_voxels(state, order, distance, shape, size):  # type: ignore[no-unty
             continue
         layer = _take_layer(queue, current)
         for face in (4, 21, 10, 15, 12, 13):
-            exposed = _find_simple(layer, state, offsets, face)
-            _remove_simple(layer, exposed, state, queue, current, geometry)
+            for i in _find_simple(layer, state, offsets, face):
+                v = layer[i]
+                if _is_removable(state, v, steps, geometry):
+                    state[v], layer[i] = 0, -1
+                    _push_neighbours(state, queue, v, current, steps, depth)
         for v in layer:
             if v >= 0:
                 state[v] = 1
-                if _is_removable(state, v, geometry):
+                if _is_removable(state, v, steps, geometry):
                     _push(state, queue, v, current)
+
+
+@njit(cache=True, nogil=True)
+def _push_surface(state, queue, offsets):  # type: ignore[no-untyped-def]
+    """Insert the voxels that touch the background."""
+    for v in range(len(state)):
+        if state[v] and touches_face(state, v, offsets, 0):
+            _push(state, queue, v, 0)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -141,50 +173,37 @@ def _find_simple(layer, state, offsets, face):  # type: ignore[no-untyped-def]
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
-def _remove_simple(layer, places, state, queue, current, geometry):  # type: ignore[no-untyped-def]
-    """Remove the voxels at places of a layer that are still simple; put neighbours in the queue."""
-    offsets = geometry[1]
-    for i in places:
-        v = layer[i]
-        if not _is_removable(state, v, geometry):
-            continue
-        state[v], layer[i] = 0, -1
-        for n in range(26):
-            u = v + offsets[n]
-            if state[u] == 1:
-                _push(state, queue, u, current)
+@njit(cache=True, nogil=True, inline="always")
+def _push_neighbours(state, queue, v, current, steps, depth):  # type: ignore[no-untyped-def]
+    """Insert the neighbours of a removed voxel that are not in the queue."""
+    offsets, lengths = steps
+    for n in range(26):
+        u = v + offsets[n]
+        if state[u] == 1:
+            _push(state, queue, u, current)
+            depth[u] = max(depth[u], depth[v] + lengths[n])
 
 
 @njit(cache=True, nogil=True)
-def _is_removable(state, v, geometry):  # type: ignore[no-untyped-def]
+def _is_removable(state, v, steps, geometry):  # type: ignore[no-untyped-def]
     """Return whether a voxel is simple, and no end of a line that remains."""
-    neighbours = read_neighbours(state, v, geometry[1])
+    neighbours = read_neighbours(state, v, steps[0])
     if not is_simple(neighbours):
         return False
-    is_end = neighbours & (neighbours - 1) == 0
-    return not (is_end and _slope(v, geometry) < MAX_END_SLOPE)
+    if neighbours & (neighbours - 1) or _slope(v, steps, geometry) >= MAX_END_SLOPE:
+        return True
+    return _is_in_sheet(v, geometry) and not _ends_line(state, v, steps[0])
 
 
 @njit(cache=True, nogil=True)
-def _neighbour_distances(size):  # type: ignore[no-untyped-def]
-    """Return the distances of the 26 neighbours, nm."""
-    lengths = np.empty(26, np.float64)
-    for n in range(26):
-        bit = n + (n >= 13)
-        z, y, x = bit // 9 - 1, bit // 3 % 3 - 1, bit % 3 - 1
-        lengths[n] = np.sqrt((z * size[0]) ** 2 + (y * size[1]) ** 2 + (x * size[2]) ** 2)
-    return lengths
-
-
-@njit(cache=True, nogil=True)
-def _slope(v, geometry):  # type: ignore[no-untyped-def]
+def _slope(v, steps, geometry):  # type: ignore[no-untyped-def]
     """Return the increase of the distance per nm on the steepest way from a voxel.
 
     The way is `MIN_SLOPE_VOXELS` and half of the distance at its end; it is shorter where the
     distance has its maximum.
     """
-    distance, offsets, lengths, size = geometry
+    offsets, lengths = steps
+    distance, size, _, _ = geometry
     u, travelled = v, 0.0
     least = MIN_SLOPE_VOXELS * size.max()
     while travelled < least + 0.5 * distance[u]:
@@ -198,3 +217,53 @@ def _slope(v, geometry):  # type: ignore[no-untyped-def]
         u += offsets[best]
         travelled += lengths[best]
     return (distance[u] - distance[v]) / max(travelled, least)
+
+
+@njit(cache=True, nogil=True)
+def _is_in_sheet(v, geometry):  # type: ignore[no-untyped-def]
+    """Return whether the distance is as large one radius away in directions across each other."""
+    distance, size, shape, directions = geometry
+    row = v // shape[2]
+    place = np.array([row // shape[1], row % shape[1], v % shape[2]])
+    reach = (distance[v] + 2 * size.max()) / size
+    high = np.empty(len(directions), np.int64)
+    count = 0
+    for n in range(len(directions)):
+        z, y, x = place + np.rint(directions[n] * reach).astype(np.int64)
+        inside = 0 <= z < shape[0] and 0 <= y < shape[1] and 0 <= x < shape[2]
+        u = (z * shape[1] + y) * shape[2] + x
+        if inside and distance[u] >= SHEET_LEVEL * distance[v]:
+            for m in high[:count]:
+                if abs((directions[m] * directions[n]).sum()) < MAX_SHEET_COSINE:
+                    return True
+            high[count] = n
+            count += 1
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _ends_line(state, v, offsets):  # type: ignore[no-untyped-def]
+    """Return whether each of `LINE_VOXELS` voxels from an end on has one more neighbour."""
+    before, u = -1, v
+    for _ in range(LINE_VOXELS):
+        after, count = -1, 0
+        for n in range(26):
+            w = u + offsets[n]
+            if state[w] and w != before:
+                after = w
+                count += 1
+        if count != 1:
+            return count == 0
+        before, u = u, after
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _neighbour_distances(size):  # type: ignore[no-untyped-def]
+    """Return the distances of the 26 neighbours, nm."""
+    lengths = np.empty(26, np.float64)
+    for n in range(26):
+        bit = n + (n >= 13)
+        z, y, x = bit // 9 - 1, bit // 3 % 3 - 1, bit % 3 - 1
+        lengths[n] = np.sqrt((z * size[0]) ** 2 + (y * size[1]) ** 2 + (x * size[2]) ** 2)
+    return lengths

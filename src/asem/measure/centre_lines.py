@@ -52,8 +52,7 @@ def cut_tips(line: Line, voxel_nm: float) -> Line:
     last -= _find_tip_end(line.reverse(), voxel_nm) if line.end is None else 0
     if line.is_closed or (first >= last and not line.is_open):
         return line
-    part = slice(min(first, last), max(first, last) + 1)
-    return Line(line.points[part], line.radii[part], line.start, line.end)
+    return line.take(slice(min(first, last), max(first, last) + 1))
 
 
 def _find_tip_end(line: Line, voxel_nm: float) -> int:

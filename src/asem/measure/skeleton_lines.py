@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -34,6 +34,8 @@ class Line:
         Positions in order, nm. Those of branch points are included.
     radii
         Distance of each point to the background, nm, (n,).
+    depths
+        Half of the width of the object at each point, nm, (n,): larger than the radius in a sheet.
     start, end
         Branch points at its first and last point; None: a free end.
     is_closed
@@ -42,6 +44,7 @@ class Line:
 
     points: Points
     radii: npt.NDArray[np.float64]
+    depths: npt.NDArray[np.float64]
     start: int | None = None
     end: int | None = None
     is_closed: bool = False
@@ -64,7 +67,23 @@ class Line:
 
     def reverse(self) -> "Line":
         """Return the line from its end to its start."""
-        return Line(self.points[::-1], self.radii[::-1], self.end, self.start, self.is_closed)
+        return replace(self.take(slice(None, None, -1)), start=self.end, end=self.start)
+
+    def take(self, points: slice | npt.NDArray[np.intp]) -> "Line":
+        """Return the line with some of its points."""
+        return replace(
+            self, points=self.points[points], radii=self.radii[points], depths=self.depths[points]
+        )
+
+    def join(self, other: "Line") -> "Line":
+        """Return the line from the start of this one to the end of another."""
+        return Line(
+            np.concatenate([self.points, other.points]),
+            np.concatenate([self.radii, other.radii]),
+            np.concatenate([self.depths, other.depths]),
+            self.start,
+            other.end,
+        )
 
 
 def measure_arc_length(points: Points) -> npt.NDArray[np.float64]:
@@ -80,8 +99,11 @@ def measure_arc_length(points: Points) -> npt.NDArray[np.float64]:
 
 
 def trace_lines(
-    skeleton: npt.NDArray[np.bool_], distance: npt.NDArray[np.float32], voxel_size: NmZYX
-) -> tuple[list[Line], dict[int, float]]:
+    skeleton: npt.NDArray[np.bool_],
+    distance: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+    voxel_size: NmZYX,
+) -> tuple[list[Line], list[Line]]:
     """Trace the lines of a skeleton one voxel wide.
 
     Parameters
@@ -90,6 +112,8 @@ def trace_lines(
         Shape (z, y, x); its outermost voxels are background.
     distance
         Distance of each voxel to the background of the object, nm.
+    depth
+        Half of the width of the object at each voxel, nm.
     voxel_size
         nm.
 
@@ -97,26 +121,31 @@ def trace_lines(
     -------
     lines
         Each one once, in an order that depends on the skeleton only.
-    radii
-        Of each branch point by its number, nm: the largest one of its voxels.
+    nodes
+        The branch points, each one as a line of one point: the mean position of its voxels, their
+        largest distance and depth.
     """
     voxels = np.flatnonzero(skeleton)
-    positions = np.stack(np.unravel_index(voxels, skeleton.shape), axis=1) * np.array(voxel_size)
-    radii = distance.ravel()[voxels].astype(np.float64)
+    places = np.stack(np.unravel_index(voxels, skeleton.shape), axis=1)
+    values = [array.ravel()[voxels].astype(np.float64) for array in (distance, depth)]
+    all_voxels = Line(places * np.array(voxel_size), values[0], values[1])
     pairs = _find_neighbours(voxels, skeleton.shape)
     node_of = _label_branch_points(pairs, len(voxels))
-    nodes = range(node_of.max(initial=-1) + 1)
-    centres = [positions[node_of == node].mean(axis=0) for node in nodes]
-    node_radii = {node: float(radii[node_of == node].max()) for node in nodes}
+    nodes = [
+        Line(
+            all_voxels.points[is_part].mean(axis=0, keepdims=True),
+            all_voxels.radii[is_part].max(keepdims=True),
+            all_voxels.depths[is_part].max(keepdims=True),
+        )
+        for is_part in (node_of == node for node in range(node_of.max(initial=-1) + 1))
+    ]
     lines = []
     for chain, start, end, is_closed in _trace_chains(pairs, node_of.tolist()):
-        points, along = positions[chain], radii[chain]
-        if start is not None:
-            points, along = np.vstack([centres[start], points]), np.append(node_radii[start], along)
-        if end is not None:
-            points, along = np.vstack([points, centres[end]]), np.append(along, node_radii[end])
-        lines.append(Line(points, along, start, end, is_closed))
-    return lines, node_radii
+        line = all_voxels.take(np.array(chain))
+        line = line if start is None else nodes[start].join(line)
+        line = line if end is None else line.join(nodes[end])
+        lines.append(replace(line, start=start, end=end, is_closed=is_closed))
+    return lines, nodes
 
 
 def _find_neighbours(voxels: npt.NDArray[np.intp], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

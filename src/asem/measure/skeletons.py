@@ -3,7 +3,7 @@
 The length of a tube is that of its axis from end to end: L of a cylinder or capsule of length L,
 all branches of a tree, 2 pi R of a ring. That of a compact object is its extent along its longest
 axis: the diameter of a ball. Of flat objects (cisternae) the centre line is not defined; they get
-a tree that reaches some of their corners.
+a line across, or a tree where their thickness varies by more than two voxels.
 
 Steps: fill cavities and smooth the surface, thin to lines, remove spurs, cut the tips of lines that
 run into edges, smooth the lines, extend their ends to the surface.
@@ -72,8 +72,8 @@ def measure_skeleton(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> Skeleton
     mask = fill_cavities(np.pad(mask, 1))
     smooth = _keep_large_parts(fill_cavities(smooth_surface(mask)))
     distance = edt.edt(smooth, anisotropy=voxel_size)
-    lines, radii = trace_lines(thin_to_lines(smooth, distance, voxel_size), distance, voxel_size)
-    graph = SkeletonGraph.from_lines(lines, radii)
+    skeleton, depth = thin_to_lines(smooth, distance, voxel_size)
+    graph = SkeletonGraph.from_lines(*trace_lines(skeleton, distance, depth, voxel_size))
     remove_spurs(graph, max(voxel_size))
     found = [_find_centre_line(line, mask, smooth, voxel_size) for line in graph.lines.values()]
     return Skeleton(
