@@ -365,7 +365,7 @@ def test_two_processes_share_a_batch(cell, tmp_path, monkeypatch):
 
 
 def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
-    """As a batch system sends it; a terminal signals all processes. One process resumes."""
+    """As a batch system sends it; a terminal sends Ctrl-C to every process. One of them resumes."""
     two = without_norm(cell, "stopped.toml", ("batch = 1", "batch = 2\ndevices = 2"))
 
     def terminate(stage, done, total):

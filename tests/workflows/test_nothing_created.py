@@ -19,7 +19,10 @@ COMMANDS = {
     "labels": ["labels", "labels", OUT, "--structure", "s.toml"],
     "zone": ["labels", "labels", OUT, "--structure", "s.toml", "--exclusion-zone", "new/zone"],
     "instances": ["instances", "labels", OUT],
-    "measure": ["measure", "labels", "--out", OUT, *"--raw raw --other mask --within 9".split()],
+    "measure": [
+        *("measure", "labels", "--out", OUT, "--raw", "raw"),
+        *("--other", "mask", "--within", "9"),
+    ],
     "evaluate": ["evaluate", "mask", "labels", "--structure", "s.toml", "--out", OUT],
     "graphcut": ["graphcut", "raw", "strokes", OUT],
     "segment": ["segment", "raw", OUT, "--mask", "mask"],
