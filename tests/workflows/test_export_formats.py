@@ -449,8 +449,9 @@ def test_a_fault_of_a_chunked_writer_is_one_line(make, tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(export_n5, "create_store", lambda *_, **__: Full())
     assert main(["export", "raw", "out.n5"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "writing failed: no space" in line
+    error = capsys.readouterr().err
+    assert "writing failed: no space" in error.splitlines()[-1]
+    assert "neuroglancer shows N5 at position 0" in " ".join(error.split())
     assert not (tmp_path / "out.n5").exists()
 
 

@@ -12,7 +12,7 @@ from asem.workflows.models import convert_model, export_model
 COMMANDS = {
     "an image": "clahe raw OUT",
     "a run": "train {cell}/train.toml --out OUT",
-    "an export": "export raw OUT",
+    "a TIFF export": "export raw OUT",
     "an exported model": "models export model OUT --format onnx",
     "a converted model": "models convert m.pt OUT --published 1847",
     "a demo": "demo OUT",
@@ -89,7 +89,7 @@ def test_outputs_of_other_kinds_are_not_replaced(folder, refused):
 
 
 @pytest.mark.parametrize(
-    "kind", ["an image", "a run", "an export", "a converted model", "a results folder"]
+    "kind", ["an image", "a run", "a TIFF export", "a converted model", "a results folder"]
 )
 def test_an_output_with_a_foreign_file_is_never_replaced(folder, run, refused, capsys, kind):
     if kind == "a run":

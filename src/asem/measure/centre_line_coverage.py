@@ -39,7 +39,7 @@ def find_centre_line(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDAr
         nm.
     """
     padded = fill_cavities(np.pad(mask, 1))
-    line = thin_to_lines(padded, edt.edt(padded, anisotropy=voxel_size, parallel=1), voxel_size)
+    line, _ = thin_to_lines(padded, edt.edt(padded, anisotropy=voxel_size, parallel=1), voxel_size)
     return np.ascontiguousarray(line[1:-1, 1:-1, 1:-1])
 
 
