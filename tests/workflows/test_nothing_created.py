@@ -11,6 +11,7 @@ from asem.cli import main
 from asem.workflows.importing import import_volume
 
 OUT = "new/deeper/out"
+RAW_AND_OTHER = ["--raw", "raw", "--other", "mask", "--within", "9"]
 COMMANDS = {
     "import": ["import", "raw", OUT],
     "import labels": ["import", "labels", OUT],
@@ -19,7 +20,7 @@ COMMANDS = {
     "labels": ["labels", "labels", OUT, "--structure", "s.toml"],
     "zone": ["labels", "labels", OUT, "--structure", "s.toml", "--exclusion-zone", "new/zone"],
     "instances": ["instances", "labels", OUT],
-    "measure": ["measure", "labels", "--out", OUT, *"--raw raw --other mask --within 9".split()],
+    "measure": ["measure", "labels", "--out", OUT, *RAW_AND_OTHER],
     "evaluate": ["evaluate", "mask", "labels", "--structure", "s.toml", "--out", OUT],
     "graphcut": ["graphcut", "raw", "strokes", OUT],
     "segment": ["segment", "raw", OUT, "--mask", "mask"],
