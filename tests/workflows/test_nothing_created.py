@@ -11,6 +11,7 @@ from asem.cli import main
 from asem.workflows.importing import import_volume
 
 OUT = "new/deeper/out"
+RAW_AND_OTHER = ["--raw", "raw", "--other", "mask", "--within", "9"]
 COMMANDS = {
     "import": ["import", "raw", OUT],
     "import labels": ["import", "labels", OUT],

@@ -27,10 +27,10 @@ Areas are integers (multiples of `area_unit_nm2`): their sums are the same for e
 objects have their full surface, also where they touch. Unlabelled voxels are background. There is
 no surface at the border of the volume: the labels are mirrored there, and the surface ends there.
 
-Bias, the relative error of the mean over random orientations and positions (`benchmarks/shapes.py`,
-`benchmarks/README.md`): spheres, ellipsoids, tori and cylinders of a radius of 6 voxels or more
-within 1.5 %, with the sharp edges of short cylinders; plates of 2 voxels or more and spheres and
-tubes of radius 3 within 3 %; plates of 1 voxel 5 % and tubes of 2 voxels 10 % too large.
+Mean errors over random orientations and positions (`benchmarks/surfaces.py`, benchmarks/README.md):
+spheres, ellipsoids, tori and cylinders of a radius of 6 voxels or more, with the sharp edges of
+cylinders, -0.6 to 1.0 %; plates of 2 voxels or more, -0.2 to 2 %; plates of 1 voxel 5 %, tubes of 3
+voxels 6 % and of 2 voxels 11 % too large.
 """
 
 from collections.abc import Mapping
