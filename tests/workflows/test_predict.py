@@ -136,7 +136,7 @@ def test_neither_blocks_nor_tiles_nor_a_roi_show_in_a_resampled_prediction(
     predict_volume(run, raw, tmp_path / "whole", precision="32")
     predict_volume(run, raw, tmp_path / "part", precision="32", roi="7:21,9:30,5:41")
     predict_volume(run, raw, tmp_path / "tiles", precision="32", tile=8)
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", (17, 18, 19))
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", (17, 18, 19))
     predict_volume(run, raw, tmp_path / "blocks", precision="32")
     whole = voxels(tmp_path / "whole")
     assert whole.std() > 1
@@ -146,7 +146,7 @@ def test_neither_blocks_nor_tiles_nor_a_roi_show_in_a_resampled_prediction(
 
 
 def test_an_interrupted_prediction_is_resumed(cell, run, probability, tmp_path, monkeypatch):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", (16, 48, 40))
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", (16, 48, 40))
     raw, out = cell / "cell.zarr/raw", tmp_path / "p"
 
     def stop(stage, done, total):
@@ -172,10 +172,10 @@ def test_an_interrupted_prediction_is_resumed(cell, run, probability, tmp_path, 
 KILLED = """
 import os, signal
 from pathlib import Path
-import asem.blocks.output_image
+import asem.blocks.block_output
 from asem.workflows.predict import predict_volume
 
-asem.blocks.output_image.SHARD = (16, 48, 40)
+asem.blocks.block_output.SHARD = (16, 48, 40)
 
 def kill(stage, done, total):
     if done > 3.5 * 16 * 48 * 40:  # at most three blocks are in flight
@@ -192,7 +192,7 @@ def test_a_killed_prediction_is_resumed_to_the_same_bits(cell, run, tmp_path, mo
     assert done.returncode == -signal.SIGKILL, done.stderr
     with pytest.raises(ValueError, match="is unfinished"):
         open_volume(out)
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", (16, 48, 40))
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", (16, 48, 40))
     seen = []
     predict_volume(
         run, raw, out, precision="32", tile=16, progress=lambda s, done, n: seen.append(done)
@@ -310,7 +310,7 @@ def test_a_checkpoint_is_as_good_as_its_run(cell, run, probability, tmp_path):
 
 @pytest.mark.parametrize("block", [(256, 256, 256), (16, 17, 18)])
 def test_segmentation_is_threshold_mask_and_size(cell, probability, tmp_path, monkeypatch, block):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", block)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", block)
     mask = np.zeros((20, 30, 40), np.uint8)
     mask[2:, 3:, :] = 7
     tifffile.imwrite(tmp_path / "m.tif", mask)

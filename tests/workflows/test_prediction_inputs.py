@@ -90,7 +90,7 @@ def mask_of(raw, path, boxes):
     ids=["two boxes", "nothing"],
 )
 def test_outside_of_a_mask_the_result_is_0(run, raw, whole, tmp_path, monkeypatch, boxes):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     filled = mask_of(raw, tmp_path / "mask", boxes)
     computed = []
 
@@ -121,7 +121,7 @@ def test_a_threshold_writes_labels(run, raw, whole, tmp_path):
 
 
 def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     predict_volume(run, raw, tmp_path / "here", precision="32", tile=24)
     with open_executor(workers=2) as executor:
         predict_volume(run, raw, tmp_path / "there", precision="32", tile=24, executor=executor)
@@ -136,7 +136,7 @@ def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch)
 
 @pytest.mark.gpu
 def test_blocks_that_share_a_gpu(run, raw, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     for name in ("once", "again"):
         predict_volume(run, raw, tmp_path / name, device="cuda:0", precision="32", tile=24)
     assert (voxels(tmp_path / "once") == voxels(tmp_path / "again")).all()
@@ -167,7 +167,7 @@ def test_smaller_tiles_where_memory_runs_out(run, raw, whole, tmp_path, monkeypa
         return predict_array(runner, grey, tiling, **options)
 
     monkeypatch.setattr(block_prediction, "predict_array", short)
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     predict_volume(run, raw, tmp_path / "p", precision="32", tile=48)
     assert np.abs(voxels(tmp_path / "p").astype(int) - voxels(whole)).max() <= 1
     facts = describe_volume(tmp_path / "p")["made_by"]["facts"]
@@ -202,7 +202,7 @@ def inputs_file(folder, cell, run, coarse, **options):
 
 
 def test_networks_of_one_image_share_its_reading(cell, run, coarse, raw, tmp_path, monkeypatch):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     inputs = PredictionInputs.from_toml(inputs_file(tmp_path, cell, run, coarse))
     reads = []
 
@@ -223,7 +223,7 @@ def test_networks_of_one_image_share_its_reading(cell, run, coarse, raw, tmp_pat
 
 def test_an_interrupted_batch_is_resumed(cell, run, coarse, tmp_path, monkeypatch):
     """One output is finished and one is not; the finished one is not changed."""
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     inputs = PredictionInputs.from_toml(inputs_file(tmp_path, cell, run, coarse))
 
     def stop(stage, done, total):
@@ -251,7 +251,7 @@ def test_an_interrupted_batch_is_resumed(cell, run, coarse, tmp_path, monkeypatc
 def test_a_network_that_is_added_leaves_the_others_blocks_alone(
     cell, run, coarse, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("asem.blocks.output_image.SHARD", SHARD)
+    monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     file = inputs_file(tmp_path, cell, run, coarse)
     both = PredictionInputs.from_toml(file)
     fine = both.input[0].model_copy(update={"model": both.input[0].model[:1]})
@@ -323,12 +323,12 @@ def test_each_dask_worker_of_a_machine_takes_a_gpu_of_its_own(monkeypatch):
 
 WORKQUEUE = """
 from pathlib import Path
-import asem.blocks.output_image
+import asem.blocks.block_output
 import asem.workflows.predict
 from asem.workflows.predict import predict_volume
 
 asem.workflows.predict.BLOCKS_PER_DEVICE = {{"cpu": 3}}
-asem.blocks.output_image.SHARD = (8, 24, 24)
+asem.blocks.block_output.SHARD = (8, 24, 24)
 predict_volume(Path({model!r}), Path({raw!r}), Path({out!r}), precision="32", clahe=True)
 """
 
