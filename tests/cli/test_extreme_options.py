@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": "run raw out",
     "segment": "raw out",
     "instances": "labels out",
+    "measure": "labels --out out",
     "evaluate": "labels labels",
     "export": "raw out",
     "migrate": "data.json",
@@ -48,12 +49,21 @@ TEXTS = {
     "--ids": (*NUMBERS, "1-", "5-2", "1,,2", "1-18446744073709551614", "1-18446744073709551615"),
 }
 """Options of text that hold numbers."""
-NO_NUMBERS = {"--scheduler", "--structure", "--device", "--mlflow", "--license", "--author"}
+NO_NUMBERS = {
+    "--prediction",
+    "--scheduler",
+    "--structure",
+    "--device",
+    "--mlflow",
+    "--license",
+    "--author",
+}
 NEEDED = {"--zone-out-nm": ["--zone-in-nm", "5"], "--zone-in-nm": ["--zone-out-nm", "5"]}
+NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}
 """What an option needs beside it."""
 OFTEN = {"--workers": "clahe", "--roi": "import"}
 """Options of several commands that are read in one place: all values are tried there only."""
-FOLDERS = ("train", "finetune", "export", "models export")
+FOLDERS = ("measure", "train", "finetune", "export", "models export")
 """Commands whose result is no image."""
 
 

@@ -115,7 +115,7 @@ LARGEST = {
     "learning_rate": 1000,
     "elastic_sigma_nm": 200,
     "shift_nm": 50,
-    "blur_nm": 2240,
+    "blur_nm": 1920,
     "reject": 0.999,
 }
 """Lengths within 8 patches of 28 voxels of 10 nm that fit into memory; fractions below 1."""
