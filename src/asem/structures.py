@@ -14,11 +14,12 @@ MAX_WIDTH_NM = 1e5
 class SplitConfig(Config):
     """Separation of touching objects (`asem.image.object_splitting`), for every voxel size."""
 
-    min_contact_strength: float = Field(0.35, ge=0)
+    min_contact_strength: float = Field(0.15, ge=0, le=1000)
     """Parts of an object whose contact is weaker are separate objects. The strength of a contact
-    has no unit (`asem.image.basin_merging`): it is about 2 where a ball is cut in halves, 0.5 where
-    a rod is that is ten times as long as thick, and 0 where parts touch at a point."""
-    smoothing_nm: float = Field(10, ge=0, le=MAX_WIDTH_NM)
+    has no unit (`asem.image.basin_merging`): 1 in the middle of a plate, 0.67 in that of a rod,
+    0.14 where the diameter of a rod is 0.6 times that of its middle, 0 where parts touch at a
+    point."""
+    smoothing_nm: float = Field(5, ge=0, le=MAX_WIDTH_NM)
     """Standard deviation of the Gaussian that smooths the distances to the surface, nm."""
     max_distance_nm: float = Field(200, gt=0, le=MAX_WIDTH_NM)
     """Larger distances to the surface count as this one, nm: about the radius of the thickest
@@ -68,7 +69,7 @@ PRESETS = {
             dilation_nm=15,
             zone_out_nm=20,
             zone_in_nm=20,
-            split=SplitConfig(min_contact_strength=0.3),
+            split=SplitConfig(min_contact_strength=0.12, smoothing_nm=10),
         ),
         Structure(
             name="golgi",
@@ -86,7 +87,7 @@ PRESETS = {
             zone_out_nm=15,
             zone_in_nm=5,
             centre_line_nm=15,
-            split=SplitConfig(min_contact_strength=0.4, max_distance_nm=100),
+            split=SplitConfig(min_contact_strength=0.2, max_distance_nm=100),
         ),
     )
 }

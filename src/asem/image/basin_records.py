@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.block_results import BlockResults
-from asem.image.basin_contacts import Contacts
+from asem.image.basin_contacts import Contacts, collect_contacts
+from asem.image.basin_moments import shift_moments, sum_moments
 from asem.image.basins import PEAK, BlockBasins, find_contacts, to_volume_indices
 from asem.image.component_records import measure_components
 from asem.system.npz import ArraySpec
 from asem.volume.roi import IntZYX, Roi
 
 Record = dict[str, npt.NDArray[Any]]
+CONTACT_COLUMNS = ("first", "second", "faces", "normals", "heights")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class Basins:
     basin_of_label
         Basin of each local label, int64.
     sizes
-        Voxels of each basin, int64.
+        Voxels of each basin, int64, (n,).
+    moments
+        Moments of each basin (`asem.image.basin_moments.sum_moments`), indices in the volume,
+        int64, (n, 9).
     first_voxels
         Each basin's first voxel, as an index into the raveled volume, int64.
     peaks
@@ -46,6 +51,7 @@ class Basins:
     label_slices: dict[Roi, slice]
     basin_of_label: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
+    moments: npt.NDArray[np.int64]
     first_voxels: npt.NDArray[np.int64]
     peaks: npt.NDArray[np.int64]
     contacts: Contacts
@@ -79,11 +85,9 @@ def make_record(
         "exit": basins.exits,
         "peak": landscape.reshape(-1)[roots],
         "label": labels.reshape(-1)[roots],
-        "contact_first": contacts.first,
-        "contact_second": contacts.second,
-        "contact_saddle": contacts.saddles,
-        "contact_faces": contacts.faces,
+        "moments": sum_moments(local, len(roots)),
     }
+    record |= {f"contact_{name}": getattr(contacts, name) for name in CONTACT_COLUMNS}
     for axis in range(3):
         for end in (0, -1):
             for name, voxels in (("local", local), ("height", landscape)):
@@ -110,19 +114,13 @@ def merge_records(block_results: BlockResults, blocks: Sequence[Roi], shape: Int
         A record is missing, damaged or inconsistent.
     """
     slices: dict[Roi, slice] = {}
-    columns: dict[str, list[npt.NDArray[np.int64]]] = {
-        name: [] for name in ("sizes", "first", "peak", "root", "next")
-    }
-    contacts, pairs, start = [], [], 0
+    tables, contacts, pairs, start = [_empty_table()], [], [], 0
     pending_faces: dict[tuple[int, IntZYX], _Face] = {}
     for block in blocks:
         record = _load_record(block_results, block)
         count = len(record["sizes"])
         slices[block] = slice(start, start + count)
-        for name in ("sizes", "first", "peak"):
-            columns[name].append(record[name].astype(np.int64))
-        columns["root"].append(to_volume_indices(record["root"], block, shape))
-        columns["next"].append(np.arange(start, start + count))
+        tables.append(_make_table(record, block, shape, start))
         contacts.append(_contacts_of(record, start))
         for axis in range(3):
             before = pending_faces.pop((axis, block.offset), None)
@@ -134,39 +132,51 @@ def merge_records(block_results: BlockResults, blocks: Sequence[Roi], shape: Int
                 z, y, x = (block.end[a] if a == axis else block.offset[a] for a in range(3))
                 pending_faces[axis, (z, y, x)] = _Face(block, record, start, axis, -1)
         start += count
-    joined = {
-        name: np.concatenate([np.zeros(0, np.int64), *parts]) for name, parts in columns.items()
-    }
+    table = {name: np.concatenate([part[name] for part in tables]) for name in tables[0]}
     exits, targets = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
-    joined["next"][exits] = targets
-    return _join_labels(slices, joined, Contacts.concatenate(contacts))
+    table["next"][exits] = targets
+    return _join_labels(slices, table, Contacts.concatenate(contacts))
 
 
-def _join_labels(
-    slices: dict[Roi, slice], columns: dict[str, npt.NDArray[np.int64]], contacts: Contacts
-) -> Basins:
+def _empty_table() -> Record:
+    table: Record = dict.fromkeys(("sizes", "first", "peak", "root", "next"), np.zeros(0, np.int64))
+    return table | {"moments": np.zeros((0, 9), np.int64)}
+
+
+def _make_table(record: Record, block: Roi, shape: IntZYX, start: int) -> Record:
+    """Return the columns of the local labels of a block, in coordinates of the volume."""
+    return {
+        "sizes": record["sizes"],
+        "first": record["first"],
+        "peak": record["peak"].astype(np.int64),
+        "root": to_volume_indices(record["root"], block, shape),
+        "next": np.arange(start, start + len(record["sizes"])),
+        "moments": shift_moments(record["sizes"], record["moments"], block.offset),
+    }
+
+
+def _join_labels(slices: dict[Roi, slice], table: Record, contacts: Contacts) -> Basins:
     """Follow the exits of local labels to their peaks."""
-    ends = columns["next"]
-    while True:
-        following = ends[ends]
-        if np.array_equal(following, ends):
-            break
-        ends = following
+    ends = table["next"]
+    for _ in range(len(ends).bit_length()):  # each time, twice as far
+        ends = ends[ends]
     peaks = np.flatnonzero(ends == np.arange(len(ends)))
-    peaks = peaks[np.argsort(columns["root"][peaks])]
+    peaks = peaks[np.argsort(table["root"][peaks])]
     basin_of_peak = np.zeros(len(ends), np.int64)
     basin_of_peak[peaks] = np.arange(len(peaks))
     basin_of_label = basin_of_peak[ends]
-    sizes = np.zeros(len(peaks), np.int64)
+    sizes, moments = np.zeros(len(peaks), np.int64), np.zeros((len(peaks), 9), np.int64)
     first_voxels = np.full(len(peaks), np.iinfo(np.int64).max)
-    np.add.at(sizes, basin_of_label, columns["sizes"])
-    np.minimum.at(first_voxels, basin_of_label, columns["first"])
+    np.add.at(sizes, basin_of_label, table["sizes"])
+    np.add.at(moments, basin_of_label, table["moments"])
+    np.minimum.at(first_voxels, basin_of_label, table["first"])
     return Basins(
         slices,
         basin_of_label,
         sizes,
+        moments,
         first_voxels,
-        columns["peak"][peaks],
+        table["peak"][peaks],
         contacts.relabel(basin_of_label),
     )
 
@@ -218,17 +228,16 @@ class _Face:
         both = (self.local != 0) & (other.local != 0)
         first, second = (face.local[both].astype(np.int64) - 1 for face in (self, other))
         equal = self.record["label"][first] == other.record["label"][second]
-        saddles = np.minimum(self.height[both], other.height[both])[equal]
-        faces = np.zeros((len(saddles), 3), np.int64)
-        faces[:, self.axis] = 1
-        return Contacts.from_rows(
-            first[equal] + self.start, second[equal] + other.start, saddles, faces
+        heights = np.minimum(self.height[both], other.height[both])[equal]
+        axes = np.full(len(heights), self.axis)
+        return collect_contacts(
+            first[equal] + self.start, second[equal] + other.start, axes, heights
         )
 
 
 def _contacts_of(record: Record, start: int) -> Contacts:
-    first, second = (record[f"contact_{name}"] + start for name in ("first", "second"))
-    return Contacts(first, second, record["contact_saddle"], record["contact_faces"])
+    first, second, *others = (record[f"contact_{name}"] for name in CONTACT_COLUMNS)
+    return Contacts(first + start, second + start, *others)
 
 
 def _load_record(records: BlockResults, block: Roi) -> Record:
@@ -236,9 +245,10 @@ def _load_record(records: BlockResults, block: Roi) -> Record:
     specs = {name: ArraySpec("int64", (None,)) for name in ("sizes", "first", "root")}
     specs |= {"exit": ArraySpec("uint8", (None,)), "peak": ArraySpec("int32", (None,))}
     specs["label"] = ArraySpec("iu", (None,))
-    for name in ("first", "second", "saddle"):
-        specs[f"contact_{name}"] = ArraySpec("int64", (None,))
-    specs["contact_faces"] = ArraySpec("int64", (None, 3))
+    specs["moments"] = ArraySpec("int64", (None, 9))
+    for name in CONTACT_COLUMNS:
+        row = (3,) if name in ("faces", "normals") else ()
+        specs[f"contact_{name}"] = ArraySpec("int64", (None, *row))
     for axis in range(3):
         face = block.shape[:axis] + block.shape[axis + 1 :]
         for end in (0, -1):
@@ -252,11 +262,10 @@ def _load_record(records: BlockResults, block: Roi) -> Record:
 
 def _is_consistent(record: Record, block: Roi) -> bool:
     count, contacts = len(record["sizes"]), len(record["contact_first"])
+    columns = ("first", "root", "exit", "peak", "label", "moments")
     return (
-        all(len(record[name]) == count for name in ("first", "root", "exit", "peak", "label"))
-        and all(
-            len(record[f"contact_{name}"]) == contacts for name in ("second", "saddle", "faces")
-        )
+        all(len(record[name]) == count for name in columns)
+        and all(len(record[f"contact_{name}"]) == contacts for name in CONTACT_COLUMNS)
         and all(_is_within(record[f"contact_{name}"], count) for name in ("first", "second"))
         and all(_is_within(face, count + 1) for name, face in record.items() if name[:5] == "local")
         and _is_within(record["root"], block.size)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from asem.image.basin_contacts import Contacts
+from asem.image.basin_contacts import Contacts, collect_contacts
 from asem.volume.roi import IntZYX, Roi
 
 STEPS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))
@@ -173,18 +173,17 @@ def find_contacts(
     labels, landscape
         Of the block; voxels of different labels make no contact.
     """
-    first, second, saddles, axes = _collect_faces(local, labels, landscape)
-    return Contacts.from_rows(first, second, saddles, np.eye(3, dtype=np.int64)[axes])
+    return collect_contacts(*_collect_faces(local, labels, landscape))
 
 
 @njit(cache=True)
 def _collect_faces(local, labels, landscape):  # type: ignore[no-untyped-def]
-    """Return the labels, the lower value and the axis of each face between two local labels."""
+    """Return the labels, the axis and the lower value of each face between two local labels."""
     count = 0
     for step in range(2):
         if step == 1:
             first, second = np.empty(count, np.int64), np.empty(count, np.int64)
-            saddles, axes = np.empty(count, np.int32), np.empty(count, np.uint8)
+            axes, heights = np.empty(count, np.uint8), np.empty(count, np.int32)
             count = 0
         for axis, (dz, dy, dx) in enumerate(((1, 0, 0), (0, 1, 0), (0, 0, 1))):
             for i in range(local.shape[0] - dz):
@@ -195,8 +194,8 @@ def _collect_faces(local, labels, landscape):  # type: ignore[no-untyped-def]
                             continue
                         if step == 1:
                             first[count], second[count], axes[count] = a - 1, b - 1, axis
-                            saddles[count] = min(
+                            heights[count] = min(
                                 landscape[i, j, k], landscape[i + dz, j + dy, k + dx]
                             )
                         count += 1
-    return first, second, saddles, axes
+    return first, second, axes, heights

@@ -67,10 +67,11 @@ def split_objects(
     basins = merge_records(records, blocks, shape)
     object_of_basin = merge_basins(
         basins.sizes,
+        basins.moments,
         basins.peaks,
         basins.contacts,
-        source.segmentation.voxel_size,
-        source.config.min_contact_strength,
+        voxel_size=source.segmentation.voxel_size,
+        min_strength=source.config.min_contact_strength,
     )
     roots, object_of = np.unique(object_of_basin, return_inverse=True)
     sizes = np.zeros(len(roots), np.int64)
