@@ -1,4 +1,4 @@
-"""Basins of blocks, joined, are those of the whole volume; merged, they are those of plain Python."""
+"""Basins of blocks, joined, are those of the whole volume; merged, those of plain Python."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_a_path_may_cross_many_blocks_and_return(folder):
     labels = np.zeros((5, 5, 5), np.uint8)
     labels[::2, ::2] = 1
     labels[::2, 1::4, -1] = labels[::2, 3::4, 0] = 1
-    labels[1, -1, -1] = labels[3, -1, 0] = 1
+    labels[1, -1, -1] = labels[3, 0, 0] = 1
     landscape = np.zeros(labels.shape, np.int32)
     place, before, height = (0, 0, 0), None, 0
     while place is not None:
