@@ -14,9 +14,12 @@ import pytest
 import tifffile
 from hypothesis import settings
 
+from asem.blocks.open_executor import open_executor
 from asem.phantom.synthetic_cell import make_synthetic_cell
+from asem.volume.formats import stores
 from asem.workflows.importing import import_volume
 from asem.workflows.train import train_model
+from connections import forget_connections
 from installed import install_wheel
 from suite import (
     pytest_collection_finish,
@@ -110,6 +113,23 @@ def run(cell):
     return cell / "run"
 
 
+@pytest.fixture
+def quick_retries(monkeypatch):
+    """Failed requests are repeated at once."""
+    forget_connections()
+    retries = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
+    monkeypatch.setattr(stores, "RETRIES", retries)
+    yield
+    forget_connections()
+
+
+@pytest.fixture(scope="session")
+def two_workers():
+    """An executor with two Dask workers, which tests share."""
+    with open_executor(workers=2) as executor:
+        yield executor
+
+
 @pytest.fixture(scope="session")
 def asem(tmp_path_factory):
     """The command `asem` of a wheel made of this source, beside the packages that are installed."""
@@ -120,9 +140,9 @@ def asem(tmp_path_factory):
 def demo(asem, tmp_path_factory):
     """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py).
 
-    Half of the usual iterations, since the training takes most of the time.
+    A quarter of the usual iterations, since the training takes most of the time.
     """
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    done = asem("demo", folder, "--iterations", "150")
+    done = asem("demo", folder, "--iterations", "75")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

@@ -9,14 +9,19 @@ import signal
 from pathlib import Path
 
 LOADED = [
+    "matplotlib.font_manager",
     "asem.cli",
     "asem.workflows.clahe",
+    "asem.workflows.evaluate",
+    "asem.workflows.exporting",
     "asem.workflows.importing",
     "asem.workflows.instances",
     "asem.workflows.labels",
     "asem.workflows.mask",
     "asem.workflows.measure",
+    "asem.workflows.predict",
     "asem.workflows.segment",
+    "asem.workflows.train",
 ]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(LOADED)

@@ -11,6 +11,7 @@ from xdist.scheduler import LoadFileScheduling
 
 import window_parts
 
+LAST_FILE = pytest.StashKey()
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 DEMO = "demo"
 """Tests with this in their name or file run on one worker, which runs the demo once."""
@@ -93,8 +94,16 @@ def pytest_collection_finish():
 
 def pytest_runtest_setup(item):
     """Skip tests of windows where a part that they need is missing."""
+    _freeze_at_new_file(item)
     if item.get_closest_marker("gui") and window_parts.missing():
         pytest.skip(window_parts.missing())
+
+
+def _freeze_at_new_file(item):
+    """Freeze what the tests of earlier files loaded: `predict` and `train` collect garbage, too."""
+    if item.config.stash.get(LAST_FILE, None) != item.path:
+        item.config.stash[LAST_FILE] = item.path
+        pytest_collection_finish()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from asem.blocks.executors import SERIAL_EXECUTOR, SerialExecutor, run_and_wait
-from asem.blocks.open_executor import open_executor
 from asem.blocks.output_image import create_image
 from asem.measure import object_columns
 from asem.measure.object_columns import BlockObjects, measure_objects, merge_columns
@@ -126,9 +125,8 @@ def test_a_volume_in_any_order_of_its_blocks(tmp_path, volume):
     assert {values.dtype.name for values in found.values()} == {"uint64", "int64", "float64"}
 
 
-def test_a_volume_on_dask_workers(tmp_path, volume):
-    with open_executor(workers=2) as executor:
-        parallel = run(tmp_path / "dask", volume, executor=executor)
+def test_a_volume_on_dask_workers(tmp_path, volume, two_workers):
+    parallel = run(tmp_path / "dask", volume, executor=two_workers)
     assert as_bytes(parallel) == as_bytes(run(tmp_path / "serial", volume))
 
 

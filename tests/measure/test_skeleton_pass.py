@@ -9,7 +9,6 @@ import pytest
 
 from asem.blocks.block_results import BlockResults
 from asem.blocks.executors import SERIAL_EXECUTOR
-from asem.blocks.open_executor import open_executor
 from asem.blocks.output_image import create_image
 from asem.measure import object_masks, skeleton_pass
 from asem.measure.moments import MOMENT_REDUCTIONS, sum_moments
@@ -99,10 +98,9 @@ def test_the_lengths_are_right(expected):
     assert [one.branch_points for one in expected.values()] == [0] * 4
 
 
-def test_workers_give_the_same(tmp_path, monkeypatch, volume):
+def test_workers_give_the_same(tmp_path, monkeypatch, volume, two_workers):
     small_shards(32, monkeypatch.setattr)
-    with open_executor(workers=2) as executor:
-        parallel = run(tmp_path / "dask", volume, executor=executor)
+    parallel = run(tmp_path / "dask", volume, executor=two_workers)
     assert as_bytes(parallel) == as_bytes(run(tmp_path / "serial", volume))
 
 

@@ -317,7 +317,7 @@ def test_no_ids_of_images_and_no_more_than_fit_into_memory(small, classes, monke
         (["mask", "http://127.0.0.1:9/raw", "out"], "the server cannot be reached"),
     ],
 )
-def test_errors_are_one_line(words, message, tmp_path, monkeypatch, capsys):
+def test_errors_are_one_line(words, message, tmp_path, monkeypatch, quick_retries, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     out, err = capsys.readouterr()

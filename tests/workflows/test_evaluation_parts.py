@@ -11,7 +11,6 @@ from scipy import ndimage
 from skimage.metrics import variation_of_information
 from sklearn.metrics import average_precision_score
 
-from asem.blocks.open_executor import open_executor
 from asem.cli import main
 from asem.tables import read_table
 from asem.volume.id_selection import IdSelection
@@ -215,13 +214,12 @@ def test_objects_too_large_for_a_centre_line_are_not_scored(folder, monkeypatch,
     assert f"{lines['too_large']} objects are too large to be scored along" in caplog.text
 
 
-def test_workers_and_a_folder_change_no_digit(folder, monkeypatch):
+def test_workers_and_a_folder_change_no_digit(folder, monkeypatch, two_workers):
     options = with_options(mask=folder / "mask")
     expected = scores_of(folder, options)
     blocks_of(monkeypatch, 11, 13, 16)
-    with open_executor(workers=2) as executor:
-        assert scores_of(folder, options, executor=executor) == expected
-        scores_of(folder, options, out=folder / "dask", executor=executor)
+    assert scores_of(folder, options, executor=two_workers) == expected
+    scores_of(folder, options, out=folder / "dask", executor=two_workers)
     blocks_of(monkeypatch, 99, 99, 99)
     assert scores_of(folder, options, out=folder / "whole") == expected
     names = sorted(path.name for path in (folder / "whole").iterdir())

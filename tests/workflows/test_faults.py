@@ -24,7 +24,7 @@ from killed import run_killed
 from mounts import ASEM, in_namespace
 from shards import small_shards
 
-SHAPE = (40, 50, 60)
+SHAPE = (24, 40, 60)
 EDGE = 16
 COMMANDS = {
     "import": ["import", "raw.tif", "out", "--voxel-size", "5", "--roi", "1:,:,:"],
@@ -79,7 +79,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_bits(
     monkeypatch.chdir(tmp_path)
     small_shards(EDGE, monkeypatch.setattr)
     words, done, finished = COMMANDS[command], -1, False
-    for after in (5, 70, 100):  # in the first stage, in the middle, near the end
+    for after in (3, 35, 50):  # in the first stage, in the middle, near the end
         code = run_killed(words, edge=EDGE, after=after, log=tmp_path / "log")
         if code == 0:
             finished = True
@@ -149,7 +149,7 @@ def test_only_what_was_in_flight_is_done_again(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(clahe, "_write_mappings", seen)
     assert main(["clahe", "raw", "out", "--kernel", "16", "--json"]) == 0
     every = {
-        f"histograms {tiles}" for tiles in split_into_blocks(Roi((0, 0, 0), (3, 4, 4)), (1, 1, 1))
+        f"histograms {tiles}" for tiles in split_into_blocks(Roi((0, 0, 0), (2, 3, 4)), (1, 1, 1))
     }
     assert set(done) == every - recorded
     assert len(done) == len(every) - 10
@@ -260,7 +260,7 @@ def test_a_table_of_sizes_is_finished_after_an_interruption(inputs, tmp_path, mo
     shutil.copytree(inputs / "annotation", "annotation")
     small_shards(EDGE, monkeypatch.setattr)
     words = ["instances", "annotation", "out", "--sizes", "s/sizes.csv"]
-    assert run_killed(words, edge=EDGE, after=105, log=tmp_path / "log") < 0  # in the pyramid
+    assert run_killed(words, edge=EDGE, after=53, log=tmp_path / "log") < 0  # in the pyramid
     assert Path("s/sizes.csv").exists()
     assert main(words) == 0
     assert len(Path("s/sizes.csv").read_text().splitlines()) > 2

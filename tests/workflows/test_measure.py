@@ -9,7 +9,6 @@ import pytest
 import tifffile
 from skimage.measure import regionprops
 
-from asem.blocks.open_executor import open_executor
 from asem.cli import main
 from asem.measure.object_table import OBJECT_COLUMNS
 from asem.tables import read_table
@@ -67,10 +66,9 @@ def test_the_table_has_the_numbers_of_the_whole_volume(folder):
     assert list(table.columns) == [name for name in OBJECT_COLUMNS if name in table.columns]
 
 
-def test_blocks_and_workers_change_no_bit(folder, monkeypatch):
+def test_blocks_and_workers_change_no_bit(folder, monkeypatch, two_workers):
     measured(folder, "out", within_nm=60)
-    with open_executor(workers=2) as executor:
-        measured(folder, "dask", executor=executor, within_nm=60)
+    measured(folder, "dask", executor=two_workers, within_nm=60)
     small_shards(64, monkeypatch.setattr)
     measured(folder, "whole", within_nm=60)
     assert len(read_table(folder / "out/contacts")) > 0

@@ -13,7 +13,6 @@ import pytest
 
 from asem.blocks.block_results import BlockResults
 from asem.blocks.current_worker import WorkerInfo
-from asem.blocks.open_executor import open_executor
 from asem.blocks.output_image import create_image
 from asem.cli import main
 from asem.model import block_prediction, device_pool
@@ -120,13 +119,12 @@ def test_a_threshold_writes_labels(run, raw, whole, tmp_path):
     assert 0 < voxels(tmp_path / "s").mean() < 1
 
 
-def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch):
+def test_dask_workers_give_the_same_bits(run, raw, whole, tmp_path, monkeypatch, two_workers):
     monkeypatch.setattr("asem.blocks.block_output.SHARD", SHARD)
     predict_volume(run, raw, tmp_path / "here", precision="32", tile=24)
-    with open_executor(workers=2) as executor:
-        predict_volume(run, raw, tmp_path / "there", precision="32", tile=24, executor=executor)
-        # The tile is chosen for the workers' memory; they share this machine.
-        predict_volume(run, raw, tmp_path / "fitted", precision="32", executor=executor)
+    predict_volume(run, raw, tmp_path / "there", precision="32", tile=24, executor=two_workers)
+    # The tile is chosen for the workers' memory; they share this machine.
+    predict_volume(run, raw, tmp_path / "fitted", precision="32", executor=two_workers)
     assert (voxels(tmp_path / "there") == voxels(tmp_path / "here")).all()
     assert np.abs(voxels(whole).astype(int) - voxels(tmp_path / "there")).max() <= 1
     facts = describe_volume(tmp_path / "there")["made_by"]["facts"]

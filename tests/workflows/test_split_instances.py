@@ -5,7 +5,6 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from asem.blocks.open_executor import open_executor
 from asem.cli import main
 from asem.structures import PRESETS, SplitConfig
 from asem.volume.sources import open_volume
@@ -84,14 +83,15 @@ def blobs(tmp_path, rng):
     return labels
 
 
-def test_every_block_grid_and_two_workers_give_the_same_ids(tmp_path, blobs, monkeypatch):
+def test_every_block_grid_and_two_workers_give_the_same_ids(
+    tmp_path, blobs, monkeypatch, two_workers
+):
     found = []
     for edge in EDGES:
         small_shards(edge, monkeypatch.setattr)
         found.append(split(tmp_path, out=f"out{edge[0] if edge == EDGES[0] else edge}"))
     small_shards(16, monkeypatch.setattr)
-    with open_executor(workers=2) as executor:
-        found.append(split(tmp_path, out="dask", executor=executor))
+    found.append(split(tmp_path, out="dask", executor=two_workers))
     assert found[0].max() > 20
     for ids in found[1:]:
         assert (ids == found[0]).all()

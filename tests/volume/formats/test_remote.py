@@ -23,6 +23,7 @@ from asem.volume.sources import open_volume
 from asem.workflows.container import find_images
 from asem.workflows.describe import describe_volume
 from chunked import add_attributes, write_n5, write_zarr
+from connections import forget_connections
 from remote_servers import serve_files, serve_s3, upload
 
 TRANSFORM = {
@@ -102,21 +103,6 @@ def s3(bucket, monkeypatch, quick_retries):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket)
     return "s3://microscopy/data"
-
-
-@pytest.fixture
-def quick_retries(monkeypatch):
-    """Failed requests are repeated at once."""
-    forget_connections()
-    retries = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
-    monkeypatch.setattr(stores, "RETRIES", retries)
-    yield
-    forget_connections()
-
-
-def forget_connections():
-    stores._context.cache_clear()
-    stores._open_kvstore.cache_clear()
 
 
 def check_image(url, voxels, offset_nm):
