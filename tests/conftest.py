@@ -32,7 +32,7 @@ from suite import (
 )
 
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.
-settings.register_profile("asem", deadline=None)
+settings.register_profile("asem", deadline=None, max_examples=50)
 settings.load_profile("asem")
 
 __all__ = [  # hooks
