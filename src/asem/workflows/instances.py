@@ -1,6 +1,5 @@
 """Label the connected objects of a segmentation as instances (`asem instances`)."""
 
-import csv
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from asem.blocks.block_results import BlockResults
 from asem.blocks.destination import check_destination
@@ -33,6 +33,7 @@ from asem.image.map_overlap import check_halo_memory
 from asem.image.object_splitting import read_split_block, split_objects
 from asem.structures import SplitConfig
 from asem.system.resources import free_memory_bytes
+from asem.tables import format_csv
 from asem.volume.address import AddressLike, local_paths
 from asem.volume.roi import Roi, format_shape
 from asem.volume.sources import check_is_image, open_labels, open_volume
@@ -188,9 +189,8 @@ def _write_sizes(
     table: SidecarFile, objects: MergedObjects, ids: npt.NDArray[np.int64], voxel_nm3: float
 ) -> None:
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
+    sizes = objects.sizes[order]
+    columns = (ids[order], sizes, sizes * voxel_nm3)
+    frame = pd.DataFrame(dict(zip(SIZE_COLUMNS, columns, strict=True)))
     with table.write() as file:
-        rows = csv.writer(file)
-        rows.writerow(SIZE_COLUMNS)
-        for index in order:
-            size = int(objects.sizes[index])
-            rows.writerow([int(ids[index]), size, f"{size * voxel_nm3:.6g}"])
+        file.write(format_csv(frame))
