@@ -50,6 +50,7 @@ CONTACT_VOXEL_BYTES = 64
 RELATIVE_TOLERANCE = 1e-6
 """Of search distances, as of voxel sizes: a gap of 3 x 5.24 nm is within 15.72 nm."""
 NO_POINT = -1
+"""Row of voxels without a point on the surface."""
 MIN_TILE, MAX_TILE = 32, 128
 """Edges of the boxes whose objects are compared, voxels; larger ones for larger distances."""
 
@@ -168,7 +169,10 @@ class _LabelledBox:
 def _find_contacts(
     own: _LabelledBox, other: _LabelledBox, block: Roi, voxel_size: NmZYX, within_nm: float
 ) -> Columns:
-    """Return the columns of the objects of a block; `own` is `other` for those of one image."""
+    """Return the columns of the objects of a block; `own` is `other` for those of one image.
+
+    Areas and points are only found in tiles with another object within reach.
+    """
     reach = reach_in_voxels(within_nm, voxel_size)
     is_counted = _find_counted(own, other, block)
     pairs, gaps = [np.zeros((0, 3), np.int64)], [np.zeros(0)]

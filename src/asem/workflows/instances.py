@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from asem.blocks.block_results import BlockResults
 from asem.blocks.destination import check_destination
@@ -33,7 +32,6 @@ from asem.image.map_overlap import check_halo_memory
 from asem.image.object_splitting import read_split_block, split_objects
 from asem.structures import SplitConfig
 from asem.system.resources import free_memory_bytes
-from asem.tables import format_csv
 from asem.volume.address import AddressLike, local_paths
 from asem.volume.roi import Roi, format_shape
 from asem.volume.sources import check_is_image, open_labels, open_volume
@@ -188,6 +186,10 @@ class _ObjectReader:
 def _write_sizes(
     table: SidecarFile, objects: MergedObjects, ids: npt.NDArray[np.int64], voxel_nm3: float
 ) -> None:
+    import pandas as pd  # pandas and Arrow take 0.4 s to import
+
+    from asem.tables import format_csv
+
     order = np.argsort(ids)[np.count_nonzero(ids == 0) :]
     sizes = objects.sizes[order]
     columns = (ids[order], sizes, sizes * voxel_nm3)
