@@ -212,7 +212,7 @@ def _find_counted(own: _LabelledBox, other: _LabelledBox, block: Roi) -> npt.NDA
     Of the voxels of an object, one at its border is nearest to an object that does not overlap it.
     Those at the end of an image, beyond which an object of another image may be, are no border.
     """
-    border = own.index[own.select(block)] != NO_POINT
+    border: npt.NDArray[np.bool_] = own.index[own.select(block)] != NO_POINT
     if own is other:
         return border
     is_inner = np.zeros(block.shape, bool)
