@@ -19,17 +19,18 @@ def find_boxes(others, count):  # type: ignore[no-untyped-def]
     Parameters
     ----------
     others
-        Numbers of objects, 0: none; uint32.
+        Numbers of objects, 0: none, uint32, with `HALO` voxels around the box.
     count
         The largest number. The first index of one that is absent is above its last.
     """
     boxes = np.empty((count + 1, 2, 3), np.int64)
     boxes[:, 0], boxes[:, 1] = np.iinfo(np.int64).max, -1
-    for z in range(others.shape[0]):
-        for y in range(others.shape[1]):
+    numbers = others[HALO:-HALO, HALO:-HALO, HALO:-HALO]
+    for z in range(numbers.shape[0]):
+        for y in range(numbers.shape[1]):
             before = 0
-            for x in range(others.shape[2]):
-                number = others[z, y, x]
+            for x in range(numbers.shape[2]):
+                number = numbers[z, y, x]
                 if number == 0:
                     before = 0
                     continue

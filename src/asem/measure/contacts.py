@@ -182,7 +182,7 @@ def _find_contacts(
         if len(places) == 0 or around.size == 0:
             continue
         others = other.padded_numbers(around)
-        boxes = find_boxes(others[HALO:-HALO, HALO:-HALO, HALO:-HALO], len(other.ids))
+        boxes = find_boxes(others, len(other.ids))
         if np.count_nonzero(boxes[:, 1, 0] >= 0) <= (own is other):  # no other object
             continue
         padded, at = own.padded_numbers(tile), tuple(places.T)
@@ -194,7 +194,7 @@ def _find_contacts(
         found = find_pairs(
             (padded, own.offsets, own.is_known),
             (others, other.offsets, other.is_known),
-            other.index[other.select(around)],
+            np.ascontiguousarray(other.index[other.select(around)]),  # of one type
             boxes,
             (places + first, np.stack([owner, same, areas, row], 1).astype(np.int64), first),
             (np.array(voxel_size), np.array(reach), *_squared_limits(within_nm, voxel_size)),
