@@ -132,6 +132,8 @@ COMMANDS = {
     ),
     "segment": Command("segment ../in/small out --min-size 50 --threshold 0.6"),
     "instances": Command("instances ../in/objects out --min-size 5 --sizes sizes.csv"),
+    "instances --split": Command("instances ../in/objects out --split --min-size 50"),
+    "measure": Command("measure ../in/instances --out out --raw ../in/small --within 30"),
     "graphcut": Command("graphcut raw ../in/strokes out", copied=("raw",)),
     "train": Command("train ../in/train.toml --out out", extra=CHECKPOINT),
     "finetune": Command("finetune ../in/run ../in/finetune.toml --out out", extra=CHECKPOINT),
@@ -202,6 +204,7 @@ def make_inputs(folder: Path) -> None:
     for source, kind in kinds.items():
         name = {"planes": "large"}.get(source, source.removesuffix(".tif"))
         run(f"import {source} {name} --voxel-size 5 --kind {kind}", folder)
+    run("instances objects instances --min-size 50", folder)
     run("train train.toml --out run", folder)
 
 

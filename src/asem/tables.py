@@ -81,10 +81,21 @@ def write_table(
         unmatched = sorted(set(descriptions) ^ set(frame.columns)) or "in another order"
         raise ValueError(f"columns and their descriptions differ: {unmatched}")
     with replace_file_nofollow(stem.with_suffix(".csv"), check_before_publish) as file:
-        text = frame.to_csv(index=False, float_format=CSV_FLOAT_FORMAT, lineterminator="\n")
-        file.write(text.encode())
+        file.write(format_csv(frame))
     with replace_file_nofollow(stem.with_suffix(".parquet"), check_before_publish) as file:
         pq.write_table(_describe_columns(frame, descriptions, provenance), file)
+
+
+def format_csv(frame: pd.DataFrame) -> bytes:
+    """Return the content of the CSV file of a table, without its index.
+
+    Examples
+    --------
+    >>> format_csv(pd.DataFrame({"id": [1, 2], "volume_nm3": [125.0, 1e9 / 3]})).split()
+    [b'id,volume_nm3', b'1,125', b'2,3.333333e+08']
+    """
+    text = frame.to_csv(index=False, float_format=CSV_FLOAT_FORMAT, lineterminator="\n")
+    return text.encode()
 
 
 def _describe_columns(

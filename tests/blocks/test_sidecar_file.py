@@ -13,14 +13,14 @@ def output(tmp_path):
 
 def write(file, text):
     with file.write() as stream:
-        stream.write(text)
+        stream.write(text.encode())
 
 
 def test_a_file_appears_when_it_is_complete(output, tmp_path):
     file = SidecarFile(tmp_path / "s/t.csv", output)
     file.prepare()
     with pytest.raises(KeyError), file.write() as stream:
-        raise KeyError(stream.write("half"))
+        raise KeyError(stream.write(b"half"))
     assert not list((tmp_path / "s").iterdir())
     write(file, "a")
     assert (tmp_path / "s/t.csv").read_text() == "a"
@@ -49,7 +49,7 @@ def test_a_file_that_appears_during_the_run_is_not_replaced(output, tmp_path):
     file = SidecarFile(path, output)
     file.prepare()
     with pytest.raises(FileExistsError), file.write() as stream:
-        stream.write(path.write_text("foreign") * "own")
+        stream.write(path.write_text("foreign") * b"own")
     assert path.read_text() == "foreign"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "t.csv"]
 

@@ -33,8 +33,12 @@ COMMANDS = {
     "labels": ["labels", "annotation", "out", "--structure", "s.toml"],
     "zone": ["labels", "annotation", "a", "--structure", "s.toml", "--exclusion-zone", "out"],
     "instances": ["instances", "annotation", "out", "--min-size", "5"],
+    "split": ["instances", "annotation", "out", "--split", "--structure", "s.toml"],
     "segment": ["segment", "raw8", "out", "--min-size", "9"],
-    "measure": ["measure", "annotation", "--out", "out", "--other", "others", "--within", "12"],
+    "measure": [
+        *("measure", "others", "--out", "out", "--raw", "raw8"),
+        *("--other", "annotation", "--within", "12"),
+    ],
 }
 
 
@@ -58,7 +62,7 @@ def inputs(tmp_path_factory):
     )
     (folder / "s.toml").write_text(
         'name = "s"\nsmallest_nm3 = 5e3\nlargest_hole_nm3 = 5e3\ndilation_nm = 5\n'
-        "zone_out_nm = 10\nzone_in_nm = 5\n"
+        "zone_out_nm = 10\nzone_in_nm = 5\n[split]\nmax_distance_nm = 30\n"
     )
     return folder
 

@@ -13,10 +13,8 @@ journal, and deleted with it::
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 from typing import IO
 
@@ -107,19 +105,15 @@ class SidecarFile:
             self._add_to_record(_sha256(self.path))
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
-    @contextmanager
-    def write(self) -> Iterator[IO[str]]:
-        """Yield a text file that appears at `path` when the context exits without an error.
+    def write(self) -> AbstractContextManager[IO[bytes]]:
+        """Return a file that appears at `path` when the context exits without an error.
 
         Raises
         ------
         FileExistsError
             Another file appeared at `path` meanwhile; it is not replaced.
         """
-        with replace_file(self.path, publish=self._move_into_place) as file:
-            text = TextIOWrapper(file, newline="")
-            yield text
-            text.detach()  # flushes, and keeps the file open
+        return replace_file(self.path, publish=self._move_into_place)
 
     def _move_into_place(self, finished: Path) -> None:
         """Move the finished file to `path`, unless a foreign file exists there by now."""

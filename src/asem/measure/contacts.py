@@ -24,17 +24,19 @@ Each block counts the voxels of its objects, and reads the others around them: t
 same for every block grid.
 """
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
-from asem.measure.contact_gaps import find_boxes, find_pairs
+from asem.measure.contact_pairs import find_boxes, find_pairs
 from asem.measure.object_columns import ID, OTHER_ID, BlockObjects, Columns, Reduction
 from asem.measure.surface_cells import HALO, find_voxel_areas
-from asem.measure.surface_points import NO_POINT, find_surface_points
+from asem.measure.surface_points import find_border
 from asem.measure.surfaces import area_unit_nm2, read_with_mirrored_halo
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.roi import IntZYX, Roi, add, negate, per_axis, subtract
@@ -47,6 +49,8 @@ CONTACT_VOXEL_BYTES = 64
 """Memory of each voxel of a block, with its halo, while contacts are found, bytes."""
 RELATIVE_TOLERANCE = 1e-6
 """Of search distances, as of voxel sizes: a gap of 3 x 5.24 nm is within 15.72 nm."""
+NO_POINT = -1
+"""Row of voxels without a point on the surface."""
 MIN_TILE, MAX_TILE = 32, 128
 """Edges of the boxes whose objects are compared, voxels; larger ones for larger distances."""
 
@@ -74,6 +78,13 @@ class ContactSearch:
         Labels of the other objects, on the same lattice; None: those of `objects`.
     within_nm
         Search distance, nm.
+
+    Examples
+    --------
+    >>> labels = Volume(np.array([[[1, 0, 0, 2]]], np.uint8), (5.0, 5.0, 5.0), kind="labels")
+    >>> found = ContactSearch(labels, None, within_nm=10.0).measure(labels.roi)
+    >>> sorted(zip(*(found[name].tolist() for name in ("id", "other_id", "squared_gap"))))
+    [(1, 2, 100.0), (2, 1, 100.0)]
     """
 
     objects: Volume
@@ -100,159 +111,136 @@ class ContactSearch:
         """
         others = self.others or self.objects
         shift = self.objects.roi_of(others).offset
-        part = others.roi.shift(shift).intersect(block.grow(self.halo))
-        if part.size == 0:
-            empty = np.zeros(0, np.uint64)
-            return {
-                ID: empty,
-                OTHER_ID: empty,
-                "squared_gap": np.zeros(0),
-                "area": empty.view("i8"),
-            }
-        return find_contacts(
-            read_with_mirrored_halo(self.objects, block),
-            read_with_mirrored_halo(others, part.shift(negate(shift))),
-            others_roi=part.shift(negate(block.offset)),
-            voxel_size=self.objects.voxel_size,
-            within_nm=self.within_nm,
-            is_same_image=self.others is None,
-        )
+        around = others.roi.shift(shift).intersect(block.grow(self.halo))
+        if around.size == 0:
+            return _make_columns(np.zeros((0, 2), np.uint64), np.zeros(0), np.zeros(0, np.int64))
+        other = _LabelledBox.read(others, around, shift)
+        own = other if self.others is None else _LabelledBox.read(self.objects, block)
+        return _find_contacts(own, other, block, self.objects.voxel_size, self.within_nm)
 
 
-def find_contacts(
-    labels: npt.NDArray[np.generic],
-    others: npt.NDArray[np.generic],
-    *,
-    others_roi: Roi,
-    voxel_size: NmZYX,
-    within_nm: float,
-    is_same_image: bool,
+def _make_columns(
+    ids: npt.NDArray[np.uint64], squared_gap: npt.NDArray[Any], area: npt.NDArray[np.int64]
 ) -> Columns:
-    """Return the columns `CONTACT_KEYS` and `CONTACT_REDUCTIONS` of the objects of a block.
+    return {ID: ids[:, 0], OTHER_ID: ids[:, 1], "squared_gap": squared_gap, "area": area}
 
-    Parameters
-    ----------
-    labels
-        The block with a halo (`asem.measure.surfaces.read_with_mirrored_halo`), unsigned.
-    others
-        Other labels within `reach_in_voxels` of the block, with the same halo, unsigned.
-    others_roi
-        Extent of `others` without the halo, in voxels of the block.
-    voxel_size, within_nm
-        Voxel size and search distance, nm.
-    is_same_image
-        Whether equal ids in `labels` and `others` mean the same object, which is no pair.
 
-    Examples
-    --------
-    >>> labels = np.pad(np.array([[[1, 0, 0, 2]]], np.uint8), HALO)
-    >>> found = find_contacts(labels, labels, others_roi=Roi((0, 0, 0), (1, 1, 4)),
-    ...     voxel_size=(5.0, 5.0, 5.0), within_nm=10.0, is_same_image=True)
-    >>> sorted(zip(*(found[name].tolist() for name in ("id", "other_id", "squared_gap"))))
-    [(1, 2, 100.0), (2, 1, 100.0)]
+@dataclass(frozen=True)
+class _LabelledBox:
+    """The objects of a box: `roi`, in the voxels of the objects whose contacts are found.
+
+    `padded` are numbers of objects, from 1 (row in `ids` plus 1), with a halo; `index` is the row
+    of each border voxel in `offsets` of points (n, 3), and `is_known` says which have been found.
     """
-    size, reach = np.array(voxel_size), reach_in_voxels(within_nm, voxel_size)
-    own = _LabelledPoints.find(labels, size)
-    block = Roi.of_shape(own.numbers.shape)
-    other = _LabelledPoints.find(others, size).pad(others_roi, block.grow(reach))
-    areas = find_voxel_areas(own.padded, size, area_unit_nm2(voxel_size))
-    same = np.searchsorted(other.ids, own.ids) + 1 if is_same_image else np.zeros(len(own.ids))
-    is_counted = own.find_outer() | _find_overlap(own, other, reach, is_same_image=is_same_image)
+
+    roi: Roi
+    ids: npt.NDArray[np.unsignedinteger]
+    padded: npt.NDArray[np.uint32]
+    index: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.float64]
+    is_known: npt.NDArray[np.bool_]
+
+    @classmethod
+    def read(cls, volume: Volume, roi: Roi, shift: IntZYX = (0, 0, 0)) -> "_LabelledBox":
+        """Read a box of a volume whose first voxel is at `shift`."""
+        labels = read_with_mirrored_halo(volume, roi.shift(negate(shift)))
+        objects = BlockObjects.from_labels(labels)
+        padded = objects.numbers(per_axis(int, labels.shape))
+        border = find_border(padded)
+        count, index = np.count_nonzero(border), np.full(border.shape, NO_POINT, np.int32)
+        index[border] = np.arange(count)
+        return cls(roi, objects.ids, padded, index, np.empty((count, 3)), np.zeros(count, np.bool_))
+
+    def select(self, box: Roi) -> tuple[slice, slice, slice]:
+        """Return the index of a box in `index`."""
+        return box.shift(negate(self.roi.offset)).slices
+
+    def numbers(self, box: Roi) -> npt.NDArray[np.uint32]:
+        """Return the numbers in a box, without halo."""
+        return self.padded[HALO:-HALO, HALO:-HALO, HALO:-HALO][self.select(box)]
+
+    def padded_numbers(self, box: Roi) -> npt.NDArray[np.uint32]:
+        """Return the numbers in a box, with halo, contiguous."""
+        halo = (HALO, HALO, HALO)
+        shifted = box.shift(subtract(halo, self.roi.offset))
+        return np.ascontiguousarray(self.padded[shifted.grow(halo).slices])
+
+
+def _find_contacts(
+    own: _LabelledBox, other: _LabelledBox, block: Roi, voxel_size: NmZYX, within_nm: float
+) -> Columns:
+    """Return the columns of the objects of a block; `own` is `other` for those of one image.
+
+    Areas and points are only found in tiles with another object within reach.
+    """
+    reach = reach_in_voxels(within_nm, voxel_size)
+    is_counted = _find_counted(own, other, block)
     pairs, gaps = [np.zeros((0, 3), np.int64)], [np.zeros(0)]
     for tile in _split_into_tiles(block, reach):
-        places = np.argwhere(is_counted[tile.slices])
-        if len(places) == 0:
+        places = np.argwhere(is_counted[tile.shift(negate(block.offset)).slices])
+        around = tile.grow(reach).intersect(other.roi)
+        if len(places) == 0 or around.size == 0:
             continue
-        at = tuple((places + tile.offset).T)
-        owner = own.numbers[at].astype(np.int64) - 1
-        facts = np.stack([owner, same[owner], areas[at]], 1).astype(np.int64)
-        box = Roi(tile.offset, add(tile.shape, add(reach, reach))).slices
+        others = other.padded_numbers(around)
+        boxes = find_boxes(others, len(other.ids))
+        if np.count_nonzero(boxes[:, 1, 0] >= 0) <= (own is other):  # no other object
+            continue
+        padded, at = own.padded_numbers(tile), tuple(places.T)
+        owner = own.numbers(tile)[at].astype(np.int64) - 1
+        same = owner + 1 if own is other else np.zeros_like(owner)
+        areas = find_voxel_areas(padded, np.array(voxel_size), area_unit_nm2(voxel_size))[at]
+        row = own.index[own.select(tile)][at]
+        first = np.array(subtract(tile.offset, around.offset))
         found = find_pairs(
-            other.numbers[box],
-            (other.index[box], other.offsets),
-            find_boxes(other.numbers[box], len(other.ids)),
-            (places + reach, facts, own.offsets[own.index[at]]),
-            (size, np.array(reach), *_squared_limits(within_nm, voxel_size)),
+            (padded, own.offsets, own.is_known),
+            (others, other.offsets, other.is_known),
+            np.ascontiguousarray(other.index[other.select(around)]),  # of one type
+            boxes,
+            (places + first, np.stack([owner, same, areas, row], 1).astype(np.int64), first),
+            (np.array(voxel_size), np.array(reach), *_squared_limits(within_nm, voxel_size)),
         )
         pairs.append(found[0])
         gaps.append(found[1])
     owner, number, area = np.concatenate(pairs).T
-    squared_gap = np.concatenate(gaps)
-    ids = {ID: own.ids[owner], OTHER_ID: other.ids[number - 1]}
-    return {**ids, "squared_gap": squared_gap, "area": area}
+    ids = np.stack([own.ids[owner], other.ids[number - 1]], 1).astype(np.uint64)
+    return _make_columns(ids, np.concatenate(gaps), area)
 
 
-@dataclass(frozen=True)
-class _LabelledPoints:
-    """The objects of a box, and the points on their surface.
+def _find_counted(own: _LabelledBox, other: _LabelledBox, block: Roi) -> npt.NDArray[np.bool_]:
+    """Return the voxels of which gaps and areas are found, of the shape of a block.
 
-    `padded` are numbers of objects from 1 (row in `ids` plus 1) with a halo, `numbers` those of the
-    box; `index` and `offsets` are those of `find_surface_points`.
+    Of the voxels of an object, one at its border is nearest to an object that does not overlap it.
+    Those at the end of an image, beyond which an object of another image may be, are no border.
     """
-
-    ids: npt.NDArray[np.unsignedinteger]
-    padded: npt.NDArray[np.uint32]
-    numbers: npt.NDArray[np.uint32]
-    index: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.float64]
-
-    @classmethod
-    def find(
-        cls, labels: npt.NDArray[np.generic], voxel_size: npt.NDArray[np.float64]
-    ) -> "_LabelledPoints":
-        objects = BlockObjects.from_labels(labels)
-        padded = objects.numbers(per_axis(int, labels.shape))
-        core = (slice(HALO, -HALO),) * 3
-        index, offsets = find_surface_points(padded, voxel_size)
-        no_point = np.zeros((1, 3))  # what the index of voxels without a point, -1, selects
-        return cls(objects.ids, padded, padded[core], index, np.concatenate([offsets, no_point]))
-
-    def pad(self, roi: Roi, box: Roi) -> "_LabelledPoints":
-        """Return the same objects in a larger box, without objects outside of `roi`."""
-        before, after = subtract(roi.offset, box.offset), subtract(box.end, roi.end)
-        widths = per_axis(lambda a, b: (a, b), before, after)
-        return replace(
-            self,
-            numbers=np.pad(self.numbers, widths),
-            index=np.pad(self.index, widths, constant_values=NO_POINT),
-        )
-
-    def find_outer(self) -> npt.NDArray[np.bool_]:
-        """Return the voxels of objects that have a neighbour outside of the object or the box.
-
-        Of the voxels of an object, one of these is nearest to an object that does not overlap it.
-        """
-        inner = np.zeros(self.numbers.shape, bool)
-        inner[1:-1, 1:-1, 1:-1] = self.index[1:-1, 1:-1, 1:-1] == NO_POINT
-        return (self.numbers > 0) & ~inner
+    border: npt.NDArray[np.bool_] = own.index[own.select(block)] != NO_POINT
+    if own is other:
+        return border
+    is_inner = np.zeros(block.shape, bool)
+    is_inner[1:-1, 1:-1, 1:-1] = ~border[1:-1, 1:-1, 1:-1]
+    part = block.intersect(other.roi)
+    if part.size:
+        is_inner[own.select(part)] &= other.numbers(part) == 0
+    return (own.numbers(block) > 0) & ~is_inner
 
 
-def _find_overlap(
-    own: _LabelledPoints, other: _LabelledPoints, reach: IntZYX, *, is_same_image: bool
-) -> npt.NDArray[np.bool_]:
-    """Return the voxels at which objects overlap, of the shape of `own`."""
-    if is_same_image:
-        return np.zeros(own.numbers.shape, bool)
-    core = Roi(reach, per_axis(int, own.numbers.shape)).slices
-    return (own.numbers > 0) & (other.numbers[core] > 0)
+def _squared_limits(within_nm: float, voxel_size: NmZYX) -> tuple[float, float, float, float]:
+    """Return squared distances that decide which voxels and points are within reach.
 
-
-def _squared_limits(within_nm: float, voxel_size: NmZYX) -> tuple[float, float, float]:
-    """Return squares: of the largest gap, of a gap at which points are near, of their distance.
-
-    Boxes have a diagonal of sqrt(3) voxels or less between gap and centres, points are less than
-    one voxel from the centre: 4 voxels between a gap and the distance of points are enough.
+    They are: the largest gap; the gap up to which points are near in any case; the largest distance
+    of points; that of the centres of their voxels. Boxes have a diagonal of sqrt(3) voxels or less
+    between gap and centres, points are less than one voxel from the centre: 4 voxels between a gap
+    and the distance of points are enough, and 2 between centres and points.
     """
-    squared = (within_nm * (1 + RELATIVE_TOLERANCE)) ** 2
-    near = within_nm - 4 * max(voxel_size)
-    half_diagonal = sum(size**2 for size in voxel_size) / 4
-    return squared, near**2 if near > 0 else -1.0, squared + half_diagonal
+    squared, largest = (within_nm * (1 + RELATIVE_TOLERANCE)) ** 2, max(voxel_size)
+    near = within_nm - 4 * largest
+    points = squared + sum(size**2 for size in voxel_size) / 4
+    return squared, near**2 if near > 0 else -1.0, points, (math.sqrt(points) + 2 * largest) ** 2
 
 
 def _split_into_tiles(block: Roi, reach: IntZYX) -> Iterator[Roi]:
     """Split a block into boxes of twice the reach, within limits."""
     edge = min(max(2 * max(reach), MIN_TILE), MAX_TILE)
-    yield from split_into_blocks(block, (edge, edge, edge))
+    yield from split_into_blocks(block, (edge, edge, edge), origin=block.offset)
 
 
 def derive_contacts(merged: Columns, voxel_size: NmZYX) -> Columns:

@@ -83,7 +83,8 @@ class BlockObjects:
 
     def numbers(self, shape: IntZYX) -> npt.NDArray[np.uint32]:
         """Return the row of each voxel's object plus 1, 0 where there is none, as an image."""
-        numbers = (self.rows + 1).astype(np.uint32)
+        numbers = self.rows.astype(np.uint32)
+        numbers += 1
         numbers[numbers == len(self.ids) + 1] = 0
         return numbers.reshape(shape)
 

@@ -6,6 +6,8 @@ edges from its centre to those of its neighbours along the axes that are not of 
     . . . .
     . o # #      o crossings of #; the point is their mean, less than one voxel from the centre
       # # #
+
+Points are found one by one: few of them are needed.
 """
 
 import numpy as np
@@ -13,7 +15,6 @@ from numba import njit
 
 from asem.measure.surface_cells import HALO, LEVEL, MARGIN, TAPS
 
-NO_POINT = -1
 ROW_VALUES = np.array(
     [sum(tap * (row >> k & 1) for k, tap in enumerate(TAPS)) for row in range(32)], np.int64
 )
@@ -21,63 +22,55 @@ ROW_VALUES = np.array(
 
 
 @njit(cache=True)
-def find_surface_points(labels, voxel_size):  # type: ignore[no-untyped-def]
-    """Return the points of a block.
+def find_border(labels):  # type: ignore[no-untyped-def]
+    """Return the voxels of objects with a neighbour along an axis that is not of the object.
 
     Parameters
     ----------
     labels
         Ids, 0 background, with `HALO` voxels around the block.
-    voxel_size
-        nm, float64 (3,).
 
     Returns
     -------
-    index
-        Row in `offsets` of each voxel, or `NO_POINT`; int32, shape of the block.
-    offsets
-        From the centre of the voxel to its point, nm, float64 (n, 3).
+    border
+        bool, shape of the block.
     """
-    shape = (
-        labels.shape[0] - 2 * HALO, labels.shape[1] - 2 * HALO, labels.shape[2] - 2 * HALO,
-    )  # fmt: skip
-    index, count = np.full(shape, NO_POINT, np.int32), 0
-    for z in range(shape[0]):
-        for y in range(shape[1]):
-            for x in range(shape[2]):
-                if _is_at_border(labels, z + HALO, y + HALO, x + HALO):
-                    index[z, y, x] = count
-                    count += 1
-    offsets = np.zeros((count, 3))
-    for z in range(shape[0]):
-        for y in range(shape[1]):
-            for x in range(shape[2]):
-                if index[z, y, x] != NO_POINT:
-                    at = (z + HALO, y + HALO, x + HALO)
-                    _find_offset(labels, at, voxel_size, offsets[index[z, y, x]])
-    return index, offsets
+    planes = labels.shape[0] - 2 * HALO
+    rows, columns = labels.shape[1] - 2 * HALO, labels.shape[2] - 2 * HALO
+    border = np.empty((planes, rows, columns), np.bool_)
+    for z in range(planes):
+        for y in range(rows):
+            row = labels[z + HALO, y + HALO]
+            above, below = labels[z + HALO - 1, y + HALO], labels[z + HALO + 1, y + HALO]
+            before, behind = labels[z + HALO, y + HALO - 1], labels[z + HALO, y + HALO + 1]
+            for x in range(columns):
+                label = row[x + HALO]
+                is_along_x = (row[x + HALO - 1] != label) | (row[x + HALO + 1] != label)
+                is_along_y = (before[x + HALO] != label) | (behind[x + HALO] != label)
+                is_along_z = (above[x + HALO] != label) | (below[x + HALO] != label)
+                border[z, y, x] = (label != 0) & (is_along_x | is_along_y | is_along_z)
+    return border
 
 
 @njit(cache=True)
-def _is_at_border(labels, z, y, x):  # type: ignore[no-untyped-def]
-    """Return whether a voxel of an object has a neighbour along an axis that is not of it."""
-    label = labels[z, y, x]
-    return label != 0 and (
-        labels[z - 1, y, x] != label
-        or labels[z + 1, y, x] != label
-        or labels[z, y - 1, x] != label
-        or labels[z, y + 1, x] != label
-        or labels[z, y, x - 1] != label
-        or labels[z, y, x + 1] != label
-    )
+def find_point(labels, at, voxel_size, offset):  # type: ignore[no-untyped-def]
+    """Find the point of a voxel at the border of its object.
 
-
-@njit(cache=True)
-def _find_offset(labels, at, voxel_size, offset):  # type: ignore[no-untyped-def]
-    """Write the mean of the crossings around a voxel."""
+    Parameters
+    ----------
+    labels
+        Ids, 0 background.
+    at
+        Indices of the voxel, 3 or more from the ends of `labels`.
+    voxel_size
+        nm, float64 (3,).
+    offset
+        Set to the vector from the centre of the voxel to its point, nm, float64 (3,).
+    """
     z, y, x = at
     label, count = labels[z, y, x], 0
     own = _height(_filter_voxel(labels, z, y, x, label) - LEVEL)
+    offset[:] = 0
     for axis in range(3):
         dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
         for step in (-1, 1):
