@@ -113,7 +113,7 @@ def _remove_voxels(state, order, depth, geometry):  # type: ignore[no-untyped-de
             continue
         layer = _take_layer(queue, current)
         for face in (4, 21, 10, 15, 12, 13):
-            for i in _find_simple(layer, state, offsets, face):
+            for i in _find_simple(layer, state, offsets, shape, face):
                 v = layer[i]
                 if _is_removable(state, v, steps, geometry):
                     state[v], layer[i] = 0, -1
@@ -160,17 +160,24 @@ def _take_layer(queue, current):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _find_simple(layer, state, offsets, face):  # type: ignore[no-untyped-def]
-    """Return the places in a layer of the simple voxels that touch the background at a face."""
+def _find_simple(layer, state, offsets, shape, face):  # type: ignore[no-untyped-def]
+    """Return the places in a layer of the simple voxels that touch the background at a face.
+
+    Those of every second place along each axis come first, then those of the seven other subfields:
+    a strip two voxels wide would be removed from its end on if neighbours followed each other.
+    """
     found = np.empty(len(layer), np.int32)
+    subfields = np.empty(len(layer), np.int8)
     count = 0
     for i in range(len(layer)):
         v = layer[i]
         is_exposed = v >= 0 and not state[v + offsets[face]]
         if is_exposed and is_simple(read_neighbours(state, v, offsets)):
-            found[count] = i
+            row = v // shape[2]
+            z, y, x = row // shape[1], row % shape[1], v % shape[2]
+            found[count], subfields[count] = i, 4 * (z % 2) + 2 * (y % 2) + x % 2
             count += 1
-    return found[:count]
+    return found[:count][np.argsort(subfields[:count], kind="mergesort")]
 
 
 @njit(cache=True, nogil=True, inline="always")
