@@ -24,7 +24,7 @@ from numba import njit
 from asem.config import NmZYX
 from asem.image.simple_points import is_simple, neighbour_offsets, read_neighbours, touches_face
 
-LAYER_VOXELS = 2
+LAYER_VOXELS = 3
 """Thickness of the layers that are removed one after the other, shortest edges of voxels."""
 MAX_END_SLOPE = 0.45
 """Ends of lines remain where the distance to the background increases by less than this, in nm per
@@ -32,13 +32,8 @@ nm, on the way into the object: 0 along a tube, 0.6 to 0.7 from a corner or edge
 surface."""
 MIN_SLOPE_VOXELS = 4
 """Shortest way over which the increase is measured, voxels."""
-SHEET_LEVEL = 0.85
-"""An end is in a sheet where the distance, one radius away, is at least this part of its own in two
-directions ..."""
-MAX_SHEET_COSINE = 0.64
-"""... at an angle of 50 to 130 degrees. There it remains only if ..."""
 LINE_VOXELS = 4
-"""... so many voxels behind it form a line."""
+"""... if so many voxels behind them form a line: bumps on the rim of a sheet do not."""
 
 
 def thin_to_lines(
@@ -80,27 +75,19 @@ def thin_to_lines(
     depth = distance.copy()
     size = np.array(voxel_size, np.float64)
     order = (distance / (LAYER_VOXELS * size.min())).astype(np.int32)
-    geometry = (distance.ravel(), size, mask.shape, _directions())
-    _remove_voxels(state.ravel(), order.ravel(), depth.ravel(), geometry)
+    _remove_voxels(state.ravel(), order.ravel(), depth.ravel(), size, mask.shape)
     return state.view(np.bool_), depth
 
 
-def _directions() -> npt.NDArray[np.float64]:
-    """Return 98 directions, of length 1, (98, 3)."""
-    grid = np.stack(np.meshgrid(*[np.arange(-2.0, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    outer = grid[np.abs(grid).max(axis=1) == 2]
-    return np.asarray(outer / np.linalg.norm(outer, axis=1, keepdims=True))
-
-
 @njit(cache=True, nogil=True)
-def _remove_voxels(state, order, depth, geometry):  # type: ignore[no-untyped-def]
-    """Remove voxels from `state`: 0 background, 1 object; 3 object in the queue, meanwhile.
+def _remove_voxels(state, order, depth, size, shape):  # type: ignore[no-untyped-def]
+    """Remove voxels from `state`: 0 background, 1 object; meanwhile 3 object in
+    the queue, 2 in the layer that is removed.
 
     The queue has a linked list for each value of `order`: `first`, and `following` each voxel. Each
     list is a layer of the object, which is removed from one of six directions after the other, so
     that a sheet shrinks from its rim inwards, also where it is two voxels thick.
     """
-    _, size, shape, _ = geometry
     offsets = neighbour_offsets(shape)
     steps = (offsets, _neighbour_distances(size))
     first = np.full(order.max() + 1, -1, np.int32)
@@ -111,25 +98,26 @@ def _remove_voxels(state, order, depth, geometry):  # type: ignore[no-untyped-de
         if first[current] < 0:
             current += 1
             continue
-        layer = _take_layer(queue, current)
+        layer = _take_layer(state, queue, current)
         for face in (4, 21, 10, 15, 12, 13):
             for i in _find_simple(layer, state, offsets, shape, face):
                 v = layer[i]
-                if _is_removable(state, v, steps, geometry):
+                if _is_removable(state, v, steps, depth, size.max()):
                     state[v], layer[i] = 0, -1
                     _push_neighbours(state, queue, v, current, steps, depth)
         for v in layer:
             if v >= 0:
                 state[v] = 1
-                if _is_removable(state, v, steps, geometry):
+                if _is_removable(state, v, steps, depth, size.max()):
                     _push(state, queue, v, current)
 
 
 @njit(cache=True, nogil=True)
 def _push_surface(state, queue, offsets):  # type: ignore[no-untyped-def]
-    """Insert the voxels that touch the background."""
+    """Insert the simple voxels of the surface."""
     for v in range(len(state)):
-        if state[v] and touches_face(state, v, offsets, 0):
+        is_surface = state[v] and touches_face(state, v, offsets, 0)
+        if is_surface and is_simple(read_neighbours(state, v, offsets)):
             _push(state, queue, v, 0)
 
 
@@ -144,7 +132,7 @@ def _push(state, queue, v, current):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _take_layer(queue, current):  # type: ignore[no-untyped-def]
+def _take_layer(state, queue, current):  # type: ignore[no-untyped-def]
     """Empty a list; return its voxels."""
     first, following, _ = queue
     v, count = first[current], 0
@@ -154,7 +142,7 @@ def _take_layer(queue, current):  # type: ignore[no-untyped-def]
     layer = np.empty(count, np.int32)
     v, first[current] = first[current], -1
     for i in range(count):
-        layer[i] = v
+        layer[i], state[v] = v, 2
         v = following[v]
     return layer
 
@@ -186,66 +174,44 @@ def _push_neighbours(state, queue, v, current, steps, depth):  # type: ignore[no
     offsets, lengths = steps
     for n in range(26):
         u = v + offsets[n]
+        if state[u] == 1 or (state[u] == 3 and queue[2][u] > current):
+            depth[u] = max(depth[u], depth[v] + lengths[n])
         if state[u] == 1:
             _push(state, queue, u, current)
-            depth[u] = max(depth[u], depth[v] + lengths[n])
 
 
 @njit(cache=True, nogil=True)
-def _is_removable(state, v, steps, geometry):  # type: ignore[no-untyped-def]
+def _is_removable(state, v, steps, depth, voxel):  # type: ignore[no-untyped-def]
     """Return whether a voxel is simple, and no end of a line that remains."""
     neighbours = read_neighbours(state, v, steps[0])
     if not is_simple(neighbours):
         return False
-    if neighbours & (neighbours - 1) or _slope(v, steps, geometry) >= MAX_END_SLOPE:
+    if neighbours & (neighbours - 1) or not _ends_line(state, v, steps[0]):
         return True
-    return _is_in_sheet(v, geometry) and not _ends_line(state, v, steps[0])
+    return _slope(state, v, steps, depth, voxel) >= MAX_END_SLOPE
 
 
 @njit(cache=True, nogil=True)
-def _slope(v, steps, geometry):  # type: ignore[no-untyped-def]
+def _slope(state, v, steps, depth, voxel):  # type: ignore[no-untyped-def]
     """Return the increase of the distance per nm on the steepest way from a voxel.
 
     The way is `MIN_SLOPE_VOXELS` and half of the distance at its end; it is shorter where the
     distance has its maximum.
     """
     offsets, lengths = steps
-    distance, size, _, _ = geometry
     u, travelled = v, 0.0
-    least = MIN_SLOPE_VOXELS * size.max()
-    while travelled < least + 0.5 * distance[u]:
+    least = MIN_SLOPE_VOXELS * voxel
+    while travelled < least + 0.5 * depth[u]:
         best, steepest = -1, 0.0
         for n in range(26):
-            slope = (distance[u + offsets[n]] - distance[u]) / lengths[n]
-            if slope > steepest:
+            slope = (depth[u + offsets[n]] - depth[u]) / lengths[n]
+            if state[u + offsets[n]] and slope > steepest:
                 best, steepest = n, slope
         if best < 0:
             break
         u += offsets[best]
         travelled += lengths[best]
-    return (distance[u] - distance[v]) / max(travelled, least)
-
-
-@njit(cache=True, nogil=True)
-def _is_in_sheet(v, geometry):  # type: ignore[no-untyped-def]
-    """Return whether the distance is as large one radius away in directions across each other."""
-    distance, size, shape, directions = geometry
-    row = v // shape[2]
-    place = np.array([row // shape[1], row % shape[1], v % shape[2]])
-    reach = (distance[v] + 2 * size.max()) / size
-    high = np.empty(len(directions), np.int64)
-    count = 0
-    for n in range(len(directions)):
-        z, y, x = place + np.rint(directions[n] * reach).astype(np.int64)
-        inside = 0 <= z < shape[0] and 0 <= y < shape[1] and 0 <= x < shape[2]
-        u = (z * shape[1] + y) * shape[2] + x
-        if inside and distance[u] >= SHEET_LEVEL * distance[v]:
-            for m in high[:count]:
-                if abs((directions[m] * directions[n]).sum()) < MAX_SHEET_COSINE:
-                    return True
-            high[count] = n
-            count += 1
-    return False
+    return (depth[u] - depth[v]) / max(travelled, least)
 
 
 @njit(cache=True, nogil=True)
