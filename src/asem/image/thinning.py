@@ -98,7 +98,7 @@ def _remove_voxels(state, order, depth, size, shape):  # type: ignore[no-untyped
         if first[current] < 0:
             current += 1
             continue
-        layer = _take_layer(state, queue, current)
+        layer = _take_layer(state, queue, current, offsets)
         for face in (4, 21, 10, 15, 12, 13):
             for i in _find_simple(layer, state, offsets, shape, face):
                 v = layer[i]
@@ -114,10 +114,9 @@ def _remove_voxels(state, order, depth, size, shape):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def _push_surface(state, queue, offsets):  # type: ignore[no-untyped-def]
-    """Insert the simple voxels of the surface."""
+    """Insert the voxels that touch the background."""
     for v in range(len(state)):
-        is_surface = state[v] and touches_face(state, v, offsets, 0)
-        if is_surface and is_simple(read_neighbours(state, v, offsets)):
+        if state[v] and touches_face(state, v, offsets, 0):
             _push(state, queue, v, 0)
 
 
@@ -132,19 +131,22 @@ def _push(state, queue, v, current):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _take_layer(state, queue, current):  # type: ignore[no-untyped-def]
-    """Empty a list; return its voxels."""
+def _take_layer(state, queue, current, offsets):  # type: ignore[no-untyped-def]
+    """Empty a list; return its simple voxels."""
     first, following, _ = queue
     v, count = first[current], 0
     while v >= 0:
         count += 1
         v = following[v]
     layer = np.empty(count, np.int32)
-    v, first[current] = first[current], -1
-    for i in range(count):
-        layer[i], state[v] = v, 2
+    v, first[current], count = first[current], -1, 0
+    while v >= 0:
+        state[v] = 1
+        if is_simple(read_neighbours(state, v, offsets)):
+            layer[count], state[v] = v, 2
+            count += 1
         v = following[v]
-    return layer
+    return layer[:count]
 
 
 @njit(cache=True, nogil=True)

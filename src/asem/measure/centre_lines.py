@@ -32,7 +32,7 @@ MAX_TIP_VOXELS = 4
 DIRECTION_RADII = 1.5
 """The direction at an end is that of so many radii of the line, or of as much as is added."""
 RAYS = 12
-RAY_DISTANCES = (0.25, 0.5)
+RAY_DISTANCES = (0.2, 0.4, 0.6)
 """Ends are extended to the surface, which rays at so many radii from the line meet."""
 STEPS_PER_RAY_VOXEL = 8
 

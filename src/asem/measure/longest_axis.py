@@ -16,8 +16,8 @@ from asem.measure.skeleton_lines import Points
 MIN_FILLED = 0.97
 """An ellipsoid fills at least so much of the ellipsoid of equal covariance ..."""
 ELLIPSOID_KURTOSIS = 15 / 7
-KURTOSIS_TOLERANCE = 0.03
-"""... and has this kurtosis. A shape at the limit is longer or shorter than it by 2.5 %."""
+KURTOSIS_TOLERANCE = 0.05
+"""... and has this kurtosis. A shape at the limit is longer or shorter than it by 4 %."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def find_longest_axis(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> Longest
     return LongestAxis(
         centre=mean * size,
         direction=direction,
-        half_length_nm=float(np.sqrt(5 * variance)),
+        half_length_nm=float(np.sqrt(5 * (variance - within))),
         filled=float(count * size.prod() / volume),
         kurtosis=float(fourth / variance**2),
     )

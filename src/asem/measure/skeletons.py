@@ -26,7 +26,7 @@ from asem.measure.skeleton_lines import Line, Points, measure_arc_length, trace_
 
 MIN_PART = 0.01
 """Parts of an object that is not connected count from this fraction of its largest one on."""
-COMPACT_RADII = 1.0
+COMPACT_RADII = 2.0
 """A line without branches that is shorter than so many radii is that of a compact object."""
 
 
