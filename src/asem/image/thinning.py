@@ -13,8 +13,9 @@ parts of the object nor its tunnels: distance-ordered homotopic thinning (Pudney
 and Image Understanding 1998). Each voxel is checked when it is removed, so that objects two voxels
 thick remain (scikit-image's `skeletonize` deletes them, its issue 3757), and it is visited a few
 times, not once per layer of the object. The lines are in the centre also where voxels are
-anisotropic, since the distances are nm. A sheet becomes a line along its middle, if its thickness
-varies by less than `LAYER_VOXELS`.
+anisotropic, since the distances are nm. A sheet becomes a line along its middle. Where its thickness
+crosses a multiple of `LAYER_VOXELS`, side lines may remain; their depth increases from the rim
+inwards, by which they are recognized as spurs (`asem.measure.skeleton_graph`).
 """
 
 import numpy as np
@@ -24,16 +25,10 @@ from numba import njit
 from asem.config import NmZYX
 from asem.image.simple_points import is_simple, neighbour_offsets, read_neighbours, touches_face
 
-LAYER_VOXELS = 3
+LAYER_VOXELS = 2
 """Thickness of the layers that are removed one after the other, shortest edges of voxels."""
-MAX_END_SLOPE = 0.45
-"""Ends of lines remain where the distance to the background increases by less than this, in nm per
-nm, on the way into the object: 0 along a tube, 0.6 to 0.7 from a corner or edge, 1 from a rough
-surface."""
-MIN_SLOPE_VOXELS = 4
-"""Shortest way over which the increase is measured, voxels."""
 LINE_VOXELS = 4
-"""... if so many voxels behind them form a line: bumps on the rim of a sheet do not."""
+"""An end remains if so many voxels, it among them, form a line: bumps of a surface do not."""
 
 
 def thin_to_lines(
@@ -41,8 +36,8 @@ def thin_to_lines(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     """Thin an object to lines one voxel wide, which have the same parts and tunnels.
 
-    Objects are connected through faces, edges and corners (26 neighbours). A ball becomes one
-    voxel. Lines end about a radius before the surface.
+    Objects are connected through faces, edges and corners (26 neighbours). A ball becomes a
+    few voxels. Lines end about a radius before the surface.
 
     Parameters
     ----------
@@ -81,8 +76,7 @@ def thin_to_lines(
 
 @njit(cache=True, nogil=True)
 def _remove_voxels(state, order, depth, size, shape):  # type: ignore[no-untyped-def]
-    """Remove voxels from `state`: 0 background, 1 object; meanwhile 3 object in
-    the queue, 2 in the layer that is removed.
+    """Remove voxels from `state`: 0 background, 1 object; 2 in a layer, 3 in the queue, meanwhile.
 
     The queue has a linked list for each value of `order`: `first`, and `following` each voxel. Each
     list is a layer of the object, which is removed from one of six directions after the other, so
@@ -102,13 +96,13 @@ def _remove_voxels(state, order, depth, size, shape):  # type: ignore[no-untyped
         for face in (4, 21, 10, 15, 12, 13):
             for i in _find_simple(layer, state, offsets, shape, face):
                 v = layer[i]
-                if _is_removable(state, v, steps, depth, size.max()):
+                if _is_removable(state, v, offsets):
                     state[v], layer[i] = 0, -1
                     _push_neighbours(state, queue, v, current, steps, depth)
         for v in layer:
             if v >= 0:
                 state[v] = 1
-                if _is_removable(state, v, steps, depth, size.max()):
+                if _is_removable(state, v, offsets):
                     _push(state, queue, v, current)
 
 
@@ -172,7 +166,7 @@ def _find_simple(layer, state, offsets, shape, face):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True, inline="always")
 def _push_neighbours(state, queue, v, current, steps, depth):  # type: ignore[no-untyped-def]
-    """Insert the neighbours of a removed voxel that are not in the queue."""
+    """Insert the neighbours of a removed voxel that are not in the queue; update their depth."""
     offsets, lengths = steps
     for n in range(26):
         u = v + offsets[n]
@@ -183,37 +177,12 @@ def _push_neighbours(state, queue, v, current, steps, depth):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _is_removable(state, v, steps, depth, voxel):  # type: ignore[no-untyped-def]
-    """Return whether a voxel is simple, and no end of a line that remains."""
-    neighbours = read_neighbours(state, v, steps[0])
+def _is_removable(state, v, offsets):  # type: ignore[no-untyped-def]
+    """Return whether a voxel is simple, and no end of a line."""
+    neighbours = read_neighbours(state, v, offsets)
     if not is_simple(neighbours):
         return False
-    if neighbours & (neighbours - 1) or not _ends_line(state, v, steps[0]):
-        return True
-    return _slope(state, v, steps, depth, voxel) >= MAX_END_SLOPE
-
-
-@njit(cache=True, nogil=True)
-def _slope(state, v, steps, depth, voxel):  # type: ignore[no-untyped-def]
-    """Return the increase of the distance per nm on the steepest way from a voxel.
-
-    The way is `MIN_SLOPE_VOXELS` and half of the distance at its end; it is shorter where the
-    distance has its maximum.
-    """
-    offsets, lengths = steps
-    u, travelled = v, 0.0
-    least = MIN_SLOPE_VOXELS * voxel
-    while travelled < least + 0.5 * depth[u]:
-        best, steepest = -1, 0.0
-        for n in range(26):
-            slope = (depth[u + offsets[n]] - depth[u]) / lengths[n]
-            if state[u + offsets[n]] and slope > steepest:
-                best, steepest = n, slope
-        if best < 0:
-            break
-        u += offsets[best]
-        travelled += lengths[best]
-    return (depth[u] - depth[v]) / max(travelled, least)
+    return neighbours & (neighbours - 1) != 0 or not _ends_line(state, v, offsets)
 
 
 @njit(cache=True, nogil=True)

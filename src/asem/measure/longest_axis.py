@@ -1,7 +1,7 @@
 """Longest axis of an object, and whether it is that of an ellipsoid, from moments.
 
-Moments are sums over all voxels: they give the diameter of a ball with a radius of 5 voxels within 1
-to 2 %, where single rays to the surface are wrong by half of a voxel.
+Moments are sums over all voxels: they give the diameter of a ball with a radius of 5 voxels within
+2 to 3 %, where a single ray to the surface is wrong by up to half of a voxel.
 """
 
 from dataclasses import dataclass

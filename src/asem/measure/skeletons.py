@@ -39,7 +39,7 @@ class Skeleton:
     length_nm
         Length of all lines, with all branches.
     branch_points
-        Branch points; those that are nearer to each other than their radius count as one.
+        Branch points; those that are nearer to each other than 1.5 of their radii count as one.
     lines
         Points of each line, nm relative to the centre of the first voxel.
     """
@@ -81,7 +81,7 @@ def measure_skeleton(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> Skeleton
     origin = np.array([place.start - 1 for place in box]) * voxel_size
     return Skeleton(
         length_nm=float(sum(measure_arc_length(points)[-1] for points in found)),
-        branch_points=count_branch_points(graph),
+        branch_points=count_branch_points(graph, max(voxel_size)),
         lines=[points + origin for points in found],
     )
 
