@@ -68,6 +68,16 @@ def test_a_star_has_one_branch_point(rng, voxel_size, radius, directions):
         check(mask, voxel_size, len(directions) * 7 * radius, 1, 0.05)
 
 
+@pytest.mark.parametrize(
+    ("tilt", "half"), [((0.21, 0.13), 1.2), ((0.1, 0.05), 1.2), ((0.3, 0.2), 2)]
+)
+def test_a_tube_with_a_thin_fin_is_a_tube(tilt, half):
+    z, y, x = np.ogrid[-9:10, -9:24, :60]
+    across = z - tilt[0] * y - tilt[1] * (x - 30)
+    tube = across**2 + y**2 <= 49
+    check(tube | ((abs(across) <= half) & (y >= 0) & (y <= 18)), CUBES, 300, 0, 0.2)
+
+
 def test_a_thin_branch_of_a_thick_tube():
     z, y, x = (np.arange(n) * 5.0 for n in (24, 60, 100))
     mask = np.hypot(z[:, None] - 60, y - 60)[..., None] <= 50

@@ -13,9 +13,9 @@ parts of the object nor its tunnels: distance-ordered homotopic thinning (Pudney
 and Image Understanding 1998). Each voxel is checked when it is removed, so that objects two voxels
 thick remain (scikit-image's `skeletonize` deletes them, its issue 3757), and it is visited a few
 times, not once per layer of the object. The lines are in the centre also where voxels are
-anisotropic, since the distances are nm. A sheet becomes a line along its middle. Where its thickness
-crosses a multiple of `LAYER_VOXELS`, side lines may remain; their depth increases from the rim
-inwards, by which they are recognized as spurs (`asem.measure.skeleton_graph`).
+anisotropic, since the distances are nm. A sheet becomes a line along its middle. Where its
+thickness crosses a multiple of `LAYER_VOXELS`, side lines may remain; their depth increases from
+the rim inwards, by which they are recognized as spurs (`asem.measure.skeleton_graph`).
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Length and branch points of the centre line of one object.
 
 The length of a tube is that of its axis from end to end: L of a cylinder or capsule of length L,
-all branches of a tree, 2 pi R of a ring. That of a compact object is its extent along its longest
-axis: the diameter of a ball. Of flat objects (cisternae) the centre line is not defined; they get
-a line across, or a tree where their thickness varies by more than two voxels.
+all branches of a tree, 2 pi R of a ring. That of an ellipsoid is its longest axis, from moments,
+and that of another compact object its extent along its longest axis. Of flat objects (cisternae)
+the centre line is not defined; they get a line across, or a tree.
 
 Steps: fill cavities and smooth the surface, thin to lines, remove spurs, cut the tips of lines that
 run into edges, smooth the lines, extend their ends to the surface.
