@@ -14,8 +14,7 @@ and Image Understanding 1998). Each voxel is checked when it is removed, so that
 thick remain (scikit-image's `skeletonize` deletes them, its issue 3757), and it is visited a few
 times, not once per layer of the object. The lines are in the centre also where voxels are
 anisotropic, since the distances are nm. A sheet becomes a line along its middle. Where its
-thickness crosses a multiple of `LAYER_VOXELS`, side lines may remain; their depth increases from
-the rim inwards, by which they are recognized as spurs (`asem.measure.skeleton_graph`).
+thickness crosses a multiple of `LAYER_VOXELS`, side lines may remain.
 """
 
 import numpy as np
@@ -166,14 +165,13 @@ def _find_simple(layer, state, offsets, shape, face):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True, inline="always")
 def _push_neighbours(state, queue, v, current, steps, depth):  # type: ignore[no-untyped-def]
-    """Insert the neighbours of a removed voxel that are not in the queue; update their depth."""
+    """Insert the neighbours of a removed voxel that are not in the queue."""
     offsets, lengths = steps
     for n in range(26):
         u = v + offsets[n]
-        if state[u] == 1 or (state[u] == 3 and queue[2][u] > current):
-            depth[u] = max(depth[u], depth[v] + lengths[n])
         if state[u] == 1:
             _push(state, queue, u, current)
+            depth[u] = max(depth[u], depth[v] + lengths[n])
 
 
 @njit(cache=True, nogil=True)
