@@ -1,4 +1,4 @@
-"""Tubes around polylines, and rings, as masks in any orientation."""
+"""Tubes around polylines, rings and ellipsoids, as masks in any orientation."""
 
 import itertools
 
@@ -31,6 +31,15 @@ def rasterize(points, radius, voxel_size, rng, *, flat_ends=False):
                 inside &= (along >= 0) & (along <= length)
             mask[box] |= inside
     return mask
+
+
+def ellipsoid(semi_axes, voxel_size, rng):
+    """An ellipsoid, rotated and shifted at random."""
+    rotation, size = Rotation.random(rng=rng), np.array(voxel_size)
+    counts = np.ceil(max(semi_axes) / size).astype(int) + 2
+    axes = [np.arange(-n, n + 1.0) for n in counts]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) + rng.uniform(-0.5, 0.5, 3)
+    return (((points * size) @ rotation.as_matrix() / semi_axes) ** 2).sum(axis=-1) <= 1
 
 
 def straight(length):

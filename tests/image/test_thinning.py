@@ -67,3 +67,12 @@ def test_every_way_of_two_voxels_is_kept():
         mask = np.zeros((3, 3, 3), bool)
         mask[1, 1, 1] = mask[tuple(n + 1 for n in other)] = True
         assert thin(mask)[0].any()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("thickness", [1, 2, 3, 4])
+def test_a_beam_keeps_its_length_along_each_axis(axis, thickness):
+    beam = np.moveaxis(np.ones((thickness, thickness, 30), bool), 2, axis)
+    lines, _ = thin(beam)
+    along = np.nonzero(lines)[axis]
+    assert len(set(along.tolist())) == len(along) >= 30 - 2 * thickness

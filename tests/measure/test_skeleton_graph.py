@@ -77,7 +77,7 @@ def test_a_line_is_one_line():
 def test_corners_are_no_branch_points():
     graph = pruned(STAIRS)
     assert len(graph.lines) == 1
-    assert count_branch_points(graph) == 0
+    assert count_branch_points(graph, 1.0) == 0
 
 
 def test_a_spur_is_removed_and_its_line_becomes_one():
@@ -85,14 +85,14 @@ def test_a_spur_is_removed_and_its_line_becomes_one():
     graph = pruned(SPUR)
     (line,) = graph.lines.values()
     assert line.length_nm == pytest.approx(17, abs=1)
-    assert count_branch_points(graph) == 0
+    assert count_branch_points(graph, 1.0) == 0
     assert line.is_open
 
 
 def test_a_branch_remains():
     graph = pruned(BRANCH)
     assert len(graph.lines) == 3
-    assert count_branch_points(graph) == 1
+    assert count_branch_points(graph, 1.0) == 1
     assert sum(line.length_nm for line in graph.lines.values()) == pytest.approx(17 + 6, abs=1.5)
 
 
@@ -109,7 +109,7 @@ def test_a_ring():
 def test_a_ring_with_a_tail():
     graph = pruned(TAIL, radius=1.0)
     assert len(graph.lines) == 2
-    assert count_branch_points(graph) == 1
+    assert count_branch_points(graph, 1.0) == 1
 
 
 def test_a_tail_that_is_a_spur_leaves_a_ring():
@@ -117,7 +117,7 @@ def test_a_tail_that_is_a_spur_leaves_a_ring():
     (tail,) = (n for n, line in graph.lines.items() if None in (line.start, line.end))
     (left,) = graph.remove_spur(tail)
     assert graph.lines[left].is_closed
-    assert count_branch_points(graph) == 0
+    assert count_branch_points(graph, 1.0) == 0
 
 
 def test_a_loop_that_is_a_spur_leaves_the_tail():

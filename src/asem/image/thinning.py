@@ -13,8 +13,8 @@ parts of the object nor its tunnels: distance-ordered homotopic thinning (Pudney
 and Image Understanding 1998). Each voxel is checked when it is removed, so that objects two voxels
 thick remain (scikit-image's `skeletonize` deletes them, its issue 3757), and it is visited a few
 times, not once per layer of the object. The lines are in the centre also where voxels are
-anisotropic, since the distances are nm. A sheet becomes a line along its middle, if its thickness
-varies by less than `LAYER_VOXELS`.
+anisotropic, since the distances are nm. A sheet becomes a line along its middle. Where its
+thickness crosses a multiple of `LAYER_VOXELS`, side lines may remain.
 """
 
 import numpy as np
@@ -26,19 +26,8 @@ from asem.image.simple_points import is_simple, neighbour_offsets, read_neighbou
 
 LAYER_VOXELS = 2
 """Thickness of the layers that are removed one after the other, shortest edges of voxels."""
-MAX_END_SLOPE = 0.45
-"""Ends of lines remain where the distance to the background increases by less than this, in nm per
-nm, on the way into the object: 0 along a tube, 0.6 to 0.7 from a corner or edge, 1 from a rough
-surface."""
-MIN_SLOPE_VOXELS = 4
-"""Shortest way over which the increase is measured, voxels."""
-SHEET_LEVEL = 0.85
-"""An end is in a sheet where the distance, one radius away, is at least this part of its own in two
-directions ..."""
-MAX_SHEET_COSINE = 0.64
-"""... at an angle of 50 to 130 degrees. There it remains only if ..."""
 LINE_VOXELS = 4
-"""... so many voxels behind it form a line."""
+"""An end remains if so many voxels, it among them, form a line: bumps of a surface do not."""
 
 
 def thin_to_lines(
@@ -46,8 +35,8 @@ def thin_to_lines(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
     """Thin an object to lines one voxel wide, which have the same parts and tunnels.
 
-    Objects are connected through faces, edges and corners (26 neighbours). A ball becomes one
-    voxel. Lines end about a radius before the surface.
+    Objects are connected through faces, edges and corners (26 neighbours). A ball becomes a
+    few voxels. Lines end about a radius before the surface.
 
     Parameters
     ----------
@@ -80,27 +69,18 @@ def thin_to_lines(
     depth = distance.copy()
     size = np.array(voxel_size, np.float64)
     order = (distance / (LAYER_VOXELS * size.min())).astype(np.int32)
-    geometry = (distance.ravel(), size, mask.shape, _directions())
-    _remove_voxels(state.ravel(), order.ravel(), depth.ravel(), geometry)
+    _remove_voxels(state.ravel(), order.ravel(), depth.ravel(), size, mask.shape)
     return state.view(np.bool_), depth
 
 
-def _directions() -> npt.NDArray[np.float64]:
-    """Return 98 directions, of length 1, (98, 3)."""
-    grid = np.stack(np.meshgrid(*[np.arange(-2.0, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    outer = grid[np.abs(grid).max(axis=1) == 2]
-    return np.asarray(outer / np.linalg.norm(outer, axis=1, keepdims=True))
-
-
 @njit(cache=True, nogil=True)
-def _remove_voxels(state, order, depth, geometry):  # type: ignore[no-untyped-def]
-    """Remove voxels from `state`: 0 background, 1 object; 3 object in the queue, meanwhile.
+def _remove_voxels(state, order, depth, size, shape):  # type: ignore[no-untyped-def]
+    """Remove voxels from `state`: 0 background, 1 object; 2 in a layer, 3 in the queue, meanwhile.
 
     The queue has a linked list for each value of `order`: `first`, and `following` each voxel. Each
     list is a layer of the object, which is removed from one of six directions after the other, so
     that a sheet shrinks from its rim inwards, also where it is two voxels thick.
     """
-    _, size, shape, _ = geometry
     offsets = neighbour_offsets(shape)
     steps = (offsets, _neighbour_distances(size))
     first = np.full(order.max() + 1, -1, np.int32)
@@ -111,17 +91,17 @@ def _remove_voxels(state, order, depth, geometry):  # type: ignore[no-untyped-de
         if first[current] < 0:
             current += 1
             continue
-        layer = _take_layer(queue, current)
+        layer = _take_layer(state, queue, current, offsets)
         for face in (4, 21, 10, 15, 12, 13):
-            for i in _find_simple(layer, state, offsets, face):
+            for i in _find_simple(layer, state, offsets, shape, face):
                 v = layer[i]
-                if _is_removable(state, v, steps, geometry):
+                if _is_removable(state, v, offsets):
                     state[v], layer[i] = 0, -1
                     _push_neighbours(state, queue, v, current, steps, depth)
         for v in layer:
             if v >= 0:
                 state[v] = 1
-                if _is_removable(state, v, steps, geometry):
+                if _is_removable(state, v, offsets):
                     _push(state, queue, v, current)
 
 
@@ -144,33 +124,43 @@ def _push(state, queue, v, current):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _take_layer(queue, current):  # type: ignore[no-untyped-def]
-    """Empty a list; return its voxels."""
+def _take_layer(state, queue, current, offsets):  # type: ignore[no-untyped-def]
+    """Empty a list; return its simple voxels."""
     first, following, _ = queue
     v, count = first[current], 0
     while v >= 0:
         count += 1
         v = following[v]
     layer = np.empty(count, np.int32)
-    v, first[current] = first[current], -1
-    for i in range(count):
-        layer[i] = v
+    v, first[current], count = first[current], -1, 0
+    while v >= 0:
+        state[v] = 1
+        if is_simple(read_neighbours(state, v, offsets)):
+            layer[count], state[v] = v, 2
+            count += 1
         v = following[v]
-    return layer
+    return layer[:count]
 
 
 @njit(cache=True, nogil=True)
-def _find_simple(layer, state, offsets, face):  # type: ignore[no-untyped-def]
-    """Return the places in a layer of the simple voxels that touch the background at a face."""
+def _find_simple(layer, state, offsets, shape, face):  # type: ignore[no-untyped-def]
+    """Return the places in a layer of the simple voxels that touch the background at a face.
+
+    Those of every second place along each axis come first, then those of the seven other subfields:
+    a strip two voxels wide would be removed from its end on if neighbours followed each other.
+    """
     found = np.empty(len(layer), np.int32)
+    subfields = np.empty(len(layer), np.int8)
     count = 0
     for i in range(len(layer)):
         v = layer[i]
         is_exposed = v >= 0 and not state[v + offsets[face]]
         if is_exposed and is_simple(read_neighbours(state, v, offsets)):
-            found[count] = i
+            row = v // shape[2]
+            z, y, x = row // shape[1], row % shape[1], v % shape[2]
+            found[count], subfields[count] = i, 4 * (z % 2) + 2 * (y % 2) + x % 2
             count += 1
-    return found[:count]
+    return found[:count][np.argsort(subfields[:count], kind="mergesort")]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -185,60 +175,12 @@ def _push_neighbours(state, queue, v, current, steps, depth):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _is_removable(state, v, steps, geometry):  # type: ignore[no-untyped-def]
-    """Return whether a voxel is simple, and no end of a line that remains."""
-    neighbours = read_neighbours(state, v, steps[0])
+def _is_removable(state, v, offsets):  # type: ignore[no-untyped-def]
+    """Return whether a voxel is simple, and no end of a line."""
+    neighbours = read_neighbours(state, v, offsets)
     if not is_simple(neighbours):
         return False
-    if neighbours & (neighbours - 1) or _slope(v, steps, geometry) >= MAX_END_SLOPE:
-        return True
-    return _is_in_sheet(v, geometry) and not _ends_line(state, v, steps[0])
-
-
-@njit(cache=True, nogil=True)
-def _slope(v, steps, geometry):  # type: ignore[no-untyped-def]
-    """Return the increase of the distance per nm on the steepest way from a voxel.
-
-    The way is `MIN_SLOPE_VOXELS` and half of the distance at its end; it is shorter where the
-    distance has its maximum.
-    """
-    offsets, lengths = steps
-    distance, size, _, _ = geometry
-    u, travelled = v, 0.0
-    least = MIN_SLOPE_VOXELS * size.max()
-    while travelled < least + 0.5 * distance[u]:
-        best, steepest = -1, 0.0
-        for n in range(26):
-            slope = (distance[u + offsets[n]] - distance[u]) / lengths[n]
-            if slope > steepest:
-                best, steepest = n, slope
-        if best < 0:
-            break
-        u += offsets[best]
-        travelled += lengths[best]
-    return (distance[u] - distance[v]) / max(travelled, least)
-
-
-@njit(cache=True, nogil=True)
-def _is_in_sheet(v, geometry):  # type: ignore[no-untyped-def]
-    """Return whether the distance is as large one radius away in directions across each other."""
-    distance, size, shape, directions = geometry
-    row = v // shape[2]
-    place = np.array([row // shape[1], row % shape[1], v % shape[2]])
-    reach = (distance[v] + 2 * size.max()) / size
-    high = np.empty(len(directions), np.int64)
-    count = 0
-    for n in range(len(directions)):
-        z, y, x = place + np.rint(directions[n] * reach).astype(np.int64)
-        inside = 0 <= z < shape[0] and 0 <= y < shape[1] and 0 <= x < shape[2]
-        u = (z * shape[1] + y) * shape[2] + x
-        if inside and distance[u] >= SHEET_LEVEL * distance[v]:
-            for m in high[:count]:
-                if abs((directions[m] * directions[n]).sum()) < MAX_SHEET_COSINE:
-                    return True
-            high[count] = n
-            count += 1
-    return False
+    return neighbours & (neighbours - 1) != 0 or not _ends_line(state, v, offsets)
 
 
 @njit(cache=True, nogil=True)

@@ -30,10 +30,10 @@ TIP_RADIUS = 0.85
 MAX_TIP_VOXELS = 4
 """The largest radius is that of the points nearer than two of their radii and so many voxels."""
 DIRECTION_RADII = 1.5
-"""The direction at an end is that of so many radii of the line."""
-RAYS = 8
-RAY_DISTANCE = 0.2
-"""Ends are extended to the mean of the surface on rays at this many radii from the line."""
+"""The direction at an end is that of so many radii of the line, or of as much as is added."""
+RAYS = 12
+RAY_DISTANCES = (0.2, 0.4, 0.6)
+"""Ends are extended to the surface, which rays at so many radii from the line meet."""
 STEPS_PER_RAY_VOXEL = 8
 
 
@@ -127,13 +127,16 @@ def extend_end(
     ndarray
         The line and one more point, (n + 1, 3).
     """
-    arc_length = measure_arc_length(points[::-1])
-    inner = points[::-1][
-        np.searchsorted(arc_length, min(DIRECTION_RADII * radius_nm, arc_length[-1]))
-    ]
-    direction = (points[-1] - inner) / np.linalg.norm(points[-1] - inner)
-    length = measure_to_surface(points[-1], direction, radius_nm, mask, voxel_size)
-    return np.concatenate([points, [points[-1] + length * direction]])
+    back = points[::-1]
+    arc_length = measure_arc_length(back)
+    base = DIRECTION_RADII * radius_nm
+    while True:
+        inner = back[np.searchsorted(arc_length, min(base, arc_length[-1]))]
+        direction = (back[0] - inner) / np.linalg.norm(back[0] - inner)
+        length = measure_to_surface(back[0], direction, radius_nm, mask, voxel_size)
+        if length <= base or base >= arc_length[-1]:
+            return np.concatenate([points, [points[-1] + length * direction]])
+        base = length
 
 
 def measure_to_surface(
@@ -143,7 +146,10 @@ def measure_to_surface(
     mask: npt.NDArray[np.bool_],
     voxel_size: NmZYX,
 ) -> float:
-    """Return the mean distance from a point to the surface along parallel rays, nm.
+    """Return the distance from a point to the surface in a direction, nm.
+
+    It is that of a parabola through the ends of parallel rays, which hits a round end, too, and
+    more accurate than a single ray, since the surface of voxels is rough.
 
     Parameters
     ----------
@@ -163,9 +169,14 @@ def measure_to_surface(
     circle = np.outer(np.cos(angles), across) + np.outer(
         np.sin(angles), np.cross(direction, across)
     )
-    starts = np.concatenate([[start], start + RAY_DISTANCE * radius_nm * circle])
+    around = np.outer(RAY_DISTANCES, np.ones(RAYS)).ravel()
+    starts = start + radius_nm * around[:, None] * np.tile(circle, (len(RAY_DISTANCES), 1))
     step = min(voxel_size) / STEPS_PER_RAY_VOXEL
-    return float(_follow_rays(mask, starts, direction, np.array(voxel_size), step).mean())
+    distances = _follow_rays(
+        mask, np.concatenate([[start], starts]), direction, np.array(voxel_size), step
+    )
+    squares = np.concatenate([[0.0], around**2])
+    return max(0.0, float(np.polynomial.polynomial.polyfit(squares, distances, 1)[0]))
 
 
 @njit(cache=True, nogil=True)
@@ -175,11 +186,11 @@ def _follow_rays(mask, starts, direction, size, step):  # type: ignore[no-untype
     for n in range(len(starts)):
         steps = 0
         while True:
-            position = (starts[n] + steps * step * direction) / size
+            position = (starts[n] + (steps + 0.5) * step * direction) / size
             z, y, x = round(position[0]), round(position[1]), round(position[2])
             inside = 0 <= z < mask.shape[0] and 0 <= y < mask.shape[1] and 0 <= x < mask.shape[2]
             if not (inside and mask[z, y, x]):
                 break
             steps += 1
-        distances[n] = max(0.0, (steps - 0.5) * step)
+        distances[n] = steps * step
     return distances

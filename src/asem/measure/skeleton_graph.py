@@ -22,6 +22,10 @@ MIN_PROTRUSION_VOXELS = 2
 TAPER_FACTOR = 1.5
 """... and this times the difference of its depths: along a line into a corner or to a bump of the
 surface, the depth decreases by 0.6 to 1 per unit of length."""
+MERGE_RADII = 1.5
+MERGE_VOXELS = 2
+"""Branch points count as one if the line between them is shorter than so many radii and voxels:
+two tubes that cross at 60 degrees run beside each other for 1.2 radii."""
 
 
 @dataclass
@@ -151,8 +155,16 @@ def remove_spurs(graph: SkeletonGraph, voxel_nm: float) -> None:
         changed = graph.remove_spur(number) if number in graph.lines else []
 
 
-def count_branch_points(graph: SkeletonGraph) -> int:
-    """Return the number of branch points; those within one depth count as one."""
+def count_branch_points(graph: SkeletonGraph, voxel_nm: float) -> int:
+    """Return the number of branch points; those near each other count as one (`MERGE_RADII`).
+
+    Parameters
+    ----------
+    graph
+        Not changed.
+    voxel_nm
+        Largest edge of a voxel, nm.
+    """
     group = {node: node for node in graph.lines_at}
 
     def root(node: int) -> int:
@@ -163,6 +175,7 @@ def count_branch_points(graph: SkeletonGraph) -> int:
     for line in graph.lines.values():
         if line.start is None or line.end is None:
             continue
-        if line.length_nm < max(graph.depths[line.start], graph.depths[line.end]):
+        radius = max(line.radii[0], line.radii[-1])
+        if line.length_nm < MERGE_RADII * radius + MERGE_VOXELS * voxel_nm:
             group[root(line.start)] = root(line.end)
     return sum(node == root(node) for node in group)

@@ -1,9 +1,9 @@
 """Length and branch points of the centre line of one object.
 
 The length of a tube is that of its axis from end to end: L of a cylinder or capsule of length L,
-all branches of a tree, 2 pi R of a ring. That of a compact object is its extent along its longest
-axis: the diameter of a ball. Of flat objects (cisternae) the centre line is not defined; they get
-a line across, or a tree where their thickness varies by more than two voxels.
+all branches of a tree, 2 pi R of a ring. That of an ellipsoid is its longest axis, from moments,
+and that of another compact object its extent along its longest axis. Of flat objects (cisternae)
+the centre line is not defined; they get a line across, or a tree.
 
 Steps: fill cavities and smooth the surface, thin to lines, remove spurs, cut the tips of lines that
 run into edges, smooth the lines, extend their ends to the surface.
@@ -20,12 +20,13 @@ from asem.config import NmZYX
 from asem.image.mask_smoothing import fill_cavities, smooth_surface
 from asem.image.thinning import thin_to_lines
 from asem.measure.centre_lines import cut_tips, extend_end, measure_to_surface, smooth_line
+from asem.measure.longest_axis import find_longest_axis
 from asem.measure.skeleton_graph import SkeletonGraph, count_branch_points, remove_spurs
 from asem.measure.skeleton_lines import Line, Points, measure_arc_length, trace_lines
 
 MIN_PART = 0.01
 """Parts of an object that is not connected count from this fraction of its largest one on."""
-COMPACT_RADII = 1.0
+COMPACT_RADII = 2.0
 """A line without branches that is shorter than so many radii is that of a compact object."""
 
 
@@ -38,7 +39,7 @@ class Skeleton:
     length_nm
         Length of all lines, with all branches.
     branch_points
-        Branch points; those that are nearer to each other than their radius count as one.
+        Branch points; those that are nearer to each other than 1.5 of their radii count as one.
     lines
         Points of each line, nm relative to the centre of the first voxel.
     """
@@ -69,18 +70,26 @@ def measure_skeleton(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> Skeleton
     >>> round(skeleton.length_nm), skeleton.branch_points
     (200, 0)
     """
-    mask = fill_cavities(np.pad(mask, 1))
+    box = _bounding_box(mask)
+    mask = fill_cavities(np.pad(mask[box], 1))
     smooth = _keep_large_parts(fill_cavities(smooth_surface(mask)))
     distance = edt.edt(smooth, anisotropy=voxel_size)
     skeleton, depth = thin_to_lines(smooth, distance, voxel_size)
     graph = SkeletonGraph.from_lines(*trace_lines(skeleton, distance, depth, voxel_size))
     remove_spurs(graph, max(voxel_size))
     found = [_find_centre_line(line, mask, smooth, voxel_size) for line in graph.lines.values()]
+    origin = np.array([place.start - 1 for place in box]) * voxel_size
     return Skeleton(
         length_nm=float(sum(measure_arc_length(points)[-1] for points in found)),
-        branch_points=count_branch_points(graph),
-        lines=[points - np.array(voxel_size) for points in found],
+        branch_points=count_branch_points(graph, max(voxel_size)),
+        lines=[points + origin for points in found],
     )
+
+
+def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the box around an object: rounding must not depend on the background beyond it."""
+    found = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    return tuple(slice(int(places[0]), int(places[-1]) + 1) for places in found)
 
 
 def _keep_large_parts(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -98,9 +107,22 @@ def _find_centre_line(
 ) -> Points:
     """Return the points of the centre line of a line of the skeleton."""
     line = cut_tips(line, max(voxel_size))
-    is_short = line.length_nm < COMPACT_RADII * line.radii.max()
-    if line.is_open and is_short:
-        return _find_longest_axis(line, mask, smooth, voxel_size)
+    if line.is_open:
+        widest = int(np.argmax(line.radii))
+        centre, radius = line.points[widest], float(line.radii[widest])
+        parts = cc3d.connected_components(mask | smooth, connectivity=26)
+        voxel = tuple(np.rint(centre / voxel_size).astype(int))
+        axis = find_longest_axis(parts == parts[voxel], voxel_size)
+        if axis.is_of_ellipsoid:
+            return axis.ends
+        if line.length_nm < COMPACT_RADII * radius:
+            ways = (axis.direction, -axis.direction)
+            return np.stack(
+                [
+                    centre + way * measure_to_surface(centre, way, radius, mask, voxel_size)
+                    for way in ways
+                ]
+            )
     points = smooth_line(line, voxel_size)
     if line.is_closed:
         return points
@@ -109,32 +131,3 @@ def _find_centre_line(
     if line.start is None:
         points = extend_end(points[::-1], float(line.radii[0]), mask, voxel_size)[::-1]
     return points
-
-
-def _find_longest_axis(
-    line: Line, mask: npt.NDArray[np.bool_], smooth: npt.NDArray[np.bool_], voxel_size: NmZYX
-) -> Points:
-    """Return the ends of a compact object along its longest axis, through its largest ball."""
-    widest = int(np.argmax(line.radii))
-    centre, radius = line.points[widest], float(line.radii[widest])
-    parts = cc3d.connected_components(smooth, connectivity=26)
-    voxel = tuple(np.rint(centre / voxel_size).astype(int))
-    covariance = _covariance(parts == parts[voxel], voxel_size)
-    axis = np.linalg.eigh(covariance)[1][:, -1]
-    ends = [measure_to_surface(centre, way, radius, mask, voxel_size) for way in (axis, -axis)]
-    return np.stack([centre + ends[0] * axis, centre - ends[1] * axis])
-
-
-def _covariance(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDArray[np.float64]:
-    """Return the covariance of the positions of the voxels, nm^2, (3, 3)."""
-    result = np.zeros((3, 3))
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        counts = mask.sum(axis=3 - a - b, dtype=np.float64)
-        i, j = (
-            np.arange(n) * voxel_size[axis] for n, axis in zip(counts.shape, (a, b), strict=True)
-        )
-        total, along_i, along_j = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
-        i, j = i - along_i @ i / total, j - along_j @ j / total
-        result[a, a], result[b, b] = along_i @ i**2 / total, along_j @ j**2 / total
-        result[a, b] = result[b, a] = i @ counts @ j / total
-    return result
