@@ -69,7 +69,7 @@ PRESETS = {
             dilation_nm=15,
             zone_out_nm=20,
             zone_in_nm=20,
-            split=SplitConfig(min_contact_strength=0.12, smoothing_nm=10),
+            split=SplitConfig(min_contact_strength=0.06, smoothing_nm=10),
         ),
         Structure(
             name="golgi",
@@ -87,7 +87,7 @@ PRESETS = {
             zone_out_nm=15,
             zone_in_nm=5,
             centre_line_nm=15,
-            split=SplitConfig(min_contact_strength=0.2, max_distance_nm=100),
+            split=SplitConfig(max_distance_nm=100),
         ),
     )
 }

@@ -52,7 +52,7 @@ def instances(
         Preset of the separation: {PRESETS} (default mito), or a TOML file.
     min_contact_strength
         With --split: parts whose contact is at least as strong stay one object; larger values
-        separate more. Default 0.12 for mito, 0.2 for ccp, otherwise 0.15. It has no unit: 1 is the
+        separate more. Default 0.06 for mito, otherwise 0.15. It has no unit: 1 is the
         middle of a plate, 0.67 that of a rod, 0.14 a neck of 0.6 times the diameter of a rod.
     min_size
         Remove objects of fewer voxels.
