@@ -4,6 +4,6 @@ from asem.volume.formats import stores
 
 
 def forget_connections():
-    """Let the next request connect anew, with the limits that are set then."""
+    """Close connections, so that the next request uses the current limits."""
     stores._context.cache_clear()
     stores._open_kvstore.cache_clear()
