@@ -103,8 +103,9 @@ def measure(
     instances
         Label image with an id per object, path or URL; for instance the output of asem instances.
     out
-        Folder to write: objects.csv, objects.parquet, and provenance.json, which describes the
-        columns; with --within, also contacts.csv and contacts.parquet.
+        Folder to write: objects.csv, objects.parquet, sizes.png (distributions of the sizes), and
+        provenance.json, which describes the columns; with --within, also contacts.csv and
+        contacts.parquet.
     raw
         Image, path or URL; adds mean and standard deviation of the grey values.
     other

@@ -61,8 +61,13 @@ def _draw_scale_bar(axes: Axes, width: float, height: float) -> None:
     axes.text(x, y - 0.02 * height, text, color="white", va="bottom", fontsize=9)
 
 
+def encode_png(figure: Figure) -> bytes:
+    """Encode a figure as PNG; equal figures have equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def encode_png_data_url(figure: Figure) -> str:
     """Encode a figure as a PNG data URL, to embed in HTML."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(encode_png(figure)).decode()

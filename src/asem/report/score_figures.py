@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from asem.report.figures import LABEL_COLOUR, PREDICTION_COLOUR
+from asem.report.size_figure import label_log_axis
 
 COLOURS = (LABEL_COLOUR, PREDICTION_COLOUR, "#5b9e3a", "#b04a98", "#7f6a4f", "#444444")
 """Colours of the first predictions; they repeat."""
@@ -125,12 +126,13 @@ def plot_objects(objects: Mapping[str, ObjectPoints], iou_thresholds: Sequence[f
         left.hist(points.iou, bins, color=colour, histtype="step", linewidth=1.5, label=name)
         step = -(-len(points.iou) // MAX_POINTS) or 1
         volume, iou = points.volume_um3[::step], points.iou[::step]
-        right.plot(volume, iou, ".", color=colour, markersize=4, alpha=0.6, markeredgewidth=0)
+        right.plot(volume, iou, ".", color=colour, markersize=6, alpha=0.6, markeredgewidth=0)
     _set_axes(left, "largest IoU with a predicted object", "truth objects")
     _set_axes(right, "volume of the truth object (µm³)", "largest IoU")
     left.set_xlim(0, 1)
     left.yaxis.set_major_locator(MaxNLocator(integer=True))
     right.set(xscale="log", ylim=(-0.02, 1.02))
+    label_log_axis(right)
     for threshold in iou_thresholds:
         left.axvline(threshold, color=GREY, linewidth=1, linestyle="--")
         right.axhline(threshold, color=GREY, linewidth=1, linestyle="--")

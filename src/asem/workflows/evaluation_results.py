@@ -1,6 +1,5 @@
 """Tables and figures of `asem evaluate --out`."""
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -38,10 +37,10 @@ def write_results(
     for name, frame, texts in _further_tables(named, pairs):
         if len(frame):
             output.write_table(name, frame, texts)
+    from asem.report.figures import encode_png
+
     for name, figure in _figures(named, pairs):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-        output.write_file(f"{name}.png", buffer.getvalue())
+        output.write_file(f"{name}.png", encode_png(figure))
     results = {evaluation.name: evaluation.result for evaluation in evaluations}
     document = results.get("", {"predictions": results})
     text = json.dumps(document, indent=1, allow_nan=False)

@@ -67,7 +67,11 @@ OBJECTS, CONTACTS = "objects", "contacts"
 SUMS = "sums"
 """Stage of the sums over voxels."""
 MAX_WITHIN_NM = 1e6
-FILES = tuple(f"{table}.{suffix}" for table in (OBJECTS, CONTACTS) for suffix in ("csv", "parquet"))
+SIZES_FIGURE = "sizes.png"
+FILES = (
+    *(f"{table}.{suffix}" for table in (OBJECTS, CONTACTS) for suffix in ("csv", "parquet")),
+    SIZES_FIGURE,
+)
 """Names of the files that `asem measure` writes."""
 
 
@@ -93,7 +97,8 @@ def measure_instances(
         are unlabelled voxels.
     out
         Folder to write: ``objects.csv``, ``objects.parquet`` and ``provenance.json``, which
-        describes each column (`asem.measure.object_table.OBJECT_COLUMNS`). With `within_nm`, also
+        describes each column (`asem.measure.object_table.OBJECT_COLUMNS`), and ``sizes.png``, the
+        distributions of volumes and longest axes. With `within_nm`, also
         ``contacts.csv`` and ``contacts.parquet`` (`CONTACT_COLUMNS`).
     raw
         Image of the grey values; voxels that it does not cover do not count.
@@ -151,7 +156,9 @@ def measure_instances(
             contacts = _measure_contacts(output, search)
             columns["distance_nm"] = find_nearest(columns["id"], contacts)
             counts[CONTACTS] = _write_table(output, CONTACTS, pd.DataFrame(contacts))
-        counts[OBJECTS] = _write_table(output, OBJECTS, make_object_table(columns))
+        objects = make_object_table(columns)
+        counts[OBJECTS] = _write_table(output, OBJECTS, objects)
+        _write_sizes(output, objects)
     return {**counts, "out": str(out)}
 
 
@@ -204,6 +211,15 @@ def _write_table(output: ResultsFolder, name: str, frame: pd.DataFrame) -> int:
     output.provenance[name] = len(frame)
     output.write_table(name, frame, describe_columns(frame, descriptions))
     return len(frame)
+
+
+def _write_sizes(output: ResultsFolder, objects: pd.DataFrame) -> None:
+    """Write the figure of the distributions of sizes."""
+    from asem.report.figures import encode_png
+    from asem.report.size_figure import plot_sizes
+
+    volume, length = (objects[name].to_numpy() for name in ("volume_um3", "axis_long_nm"))
+    output.write_file(SIZES_FIGURE, encode_png(plot_sizes(volume, length)))
 
 
 def _measure_voxels(output: ResultsFolder, labels: Volume, grey: Volume | None) -> Columns:

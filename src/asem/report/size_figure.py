@@ -1,0 +1,58 @@
+"""Figure of the sizes of objects: how many have which volume, and which length."""
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter
+
+from asem.report.figures import PREDICTION_COLOUR
+
+MAX_BINS = 40
+GREY = "0.55"
+
+
+def plot_sizes(volume_um3: npt.NDArray[np.float64], length_nm: npt.NDArray[np.float64]) -> Figure:
+    """Plot the distributions of volumes and longest axes, with median and 10 to 90 % of objects.
+
+    Parameters
+    ----------
+    volume_um3
+        Volume of each object, µm³, above 0, (n,).
+    length_nm
+        Longest axis of each object, nm, above 0, (n,).
+    """
+    figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_histogram(left, volume_um3, "volume (µm³)")
+    _draw_histogram(right, length_nm, "longest axis (nm)")
+    return figure
+
+
+def _draw_histogram(axes: Axes, values: npt.NDArray[np.float64], label: str) -> None:
+    """Draw a histogram with bins of equal ratios."""
+    bins = min(MAX_BINS, 4 + int(np.sqrt(len(values))))
+    low, high = values.min() / 1.1, values.max() * 1.1
+    edges = np.geomspace(low, high, bins + 1)
+    axes.hist(values, edges.tolist(), color=PREDICTION_COLOUR, alpha=0.5)
+    tenth, median, ninetieth = np.quantile(values, (0.1, 0.5, 0.9))
+    axes.axvspan(tenth, ninetieth, color=GREY, alpha=0.15, linewidth=0, zorder=0)
+    axes.axvline(median, color="0.2", linewidth=1)
+    axes.set(xscale="log", xlabel=label, ylabel="objects")
+    axes.set_title(f"median {median:.3g}, 10 to 90 %: {tenth:.3g} to {ninetieth:.3g}", fontsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    label_log_axis(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def label_log_axis(axes: Axes) -> None:
+    """Label the powers of ten of the x axis, or 1, 2, 5 of each where it has less than two."""
+    low, high = axes.get_xlim()
+    if np.floor(np.log10(high)) - np.ceil(np.log10(low)) >= 1:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        subs = (1.0, 2.0, 5.0)
+        axes.xaxis.get_minor_locator().set_params(subs=subs)  # type: ignore[attr-defined]
+        axes.xaxis.set_minor_formatter(
+            LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
+        )
