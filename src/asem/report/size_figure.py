@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
 
 from asem.report.figures import PREDICTION_COLOUR
 
@@ -51,8 +51,7 @@ def label_log_axis(axes: Axes) -> None:
     if np.floor(np.log10(high)) - np.ceil(np.log10(low)) >= 1:
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        subs = (1.0, 2.0, 5.0)
-        axes.xaxis.get_minor_locator().set_params(subs=subs)  # type: ignore[attr-defined]
+        axes.xaxis.set_minor_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(
             LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
         )
