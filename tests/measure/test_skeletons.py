@@ -205,6 +205,19 @@ def test_each_part_is_measured_in_its_own_box(monkeypatch):
     assert sum(voxels) <= mask.size  # and not once for each part
 
 
+def test_a_former_branch_point_may_be_beside_the_object():
+    picture = """
+        ..#.#........#..
+        .#.#.#......#.#.
+        .#.#.##....#...#
+        #.###..#....###.
+        .#..#.#.#..##...
+        .....#...##.....
+    """
+    mask = np.array([[voxel == "#" for voxel in row] for row in picture.split()])[:, None]
+    assert 80 < measure_skeleton(mask, (30.0, 5.0, 5.0)).length_nm < 400
+
+
 def test_cavities_do_not_matter(rng):
     tube = rasterize(straight(250.0), 30.0, CUBES, rng)
     whole = measure_skeleton(tube, CUBES)

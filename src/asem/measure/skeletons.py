@@ -116,9 +116,17 @@ class _Parts:
         numbers = cc3d.connected_components(mask, connectivity=26)
         return cls(numbers, ndimage.find_objects(numbers))
 
-    def find_longest_axis(self, voxel: tuple[int, ...], voxel_size: NmZYX) -> LongestAxis:
-        """Find the longest axis of the part that contains a voxel."""
-        number = int(self.numbers[voxel])
+    def find_longest_axis(self, position: Points, voxel_size: NmZYX) -> LongestAxis:
+        """Find the longest axis of the part at a position, nm, or of the nearest one.
+
+        The mean position of the voxels of a branch point, which may have become the end of a line,
+        can be beside the object.
+        """
+        number = int(self.numbers[tuple(np.rint(position / voxel_size).astype(int))])
+        if number == 0:
+            voxels = np.argwhere(self.numbers)
+            distances = np.linalg.norm(voxels * voxel_size - position, axis=1)
+            number = int(self.numbers[tuple(voxels[distances.argmin()])])
         box = self.boxes[number - 1]
         axis = find_longest_axis(self.numbers[box] == number, voxel_size)
         start = np.array([place.start for place in box]) * voxel_size
@@ -133,8 +141,7 @@ def _find_centre_line(
     if line.is_open:
         widest = int(np.argmax(line.radii))
         centre, radius = line.points[widest], float(line.radii[widest])
-        voxel = tuple(np.rint(centre / voxel_size).astype(int))
-        axis = parts.find_longest_axis(voxel, voxel_size)
+        axis = parts.find_longest_axis(centre, voxel_size)
         if axis.is_of_ellipsoid:
             return axis.ends
         if line.length_nm < COMPACT_RADII * radius:
