@@ -109,7 +109,7 @@ class _Parts:
     """Connected parts of an object (26 neighbours): numbers from 1, and the box of each."""
 
     numbers: npt.NDArray[np.unsignedinteger]
-    boxes: list[tuple[slice, slice, slice]]
+    boxes: list[tuple[slice, ...]]
 
     @classmethod
     def from_mask(cls, mask: npt.NDArray[np.bool_]) -> "_Parts":
