@@ -47,6 +47,8 @@ def test_another_request_is_an_error(tmp_path):
         ValueError, match=r"differs in size: \[1, 2\] then, \[1, 3\] now\).*--overwrite"
     ):
         Journal(tmp_path, {**REQUEST, "size": (1, 3)})
+    with pytest.raises(ValueError, match=r"differs in command: test then, measure now\)"):
+        Journal(tmp_path, {**REQUEST, "size": (1, 3), "command": "measure"})
     Journal(tmp_path, REQUEST).close()
 
 

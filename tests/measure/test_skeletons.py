@@ -1,8 +1,12 @@
 """Lengths and branch points of the skeletons of analytic shapes, in random orientations."""
 
+import itertools
+
 import numpy as np
 import pytest
 
+from asem.measure import skeletons
+from asem.measure.longest_axis import find_longest_axis
 from asem.measure.skeletons import measure_skeleton
 from tubes import arms, circle, ellipsoid, rasterize, roughen, straight
 
@@ -182,6 +186,36 @@ def test_parts_are_added_but_not_dust(rng):
     assert measure_skeleton(both, CUBES).length_nm == pytest.approx(2 * length, rel=0.01)
     both[len(tube) + 1, 1, 1] = True
     assert measure_skeleton(both, CUBES).length_nm == pytest.approx(2 * length, rel=0.01)
+
+
+def test_each_part_is_measured_in_its_own_box(monkeypatch):
+    ball = np.linalg.norm(np.indices((16, 16, 16)) - 7.5, axis=0) <= 6
+    mask = np.tile(ball, (1, 3, 4))
+    voxels = []
+
+    def record(part, voxel_size):
+        voxels.append(part.size)
+        return find_longest_axis(part, voxel_size)
+
+    monkeypatch.setattr(skeletons, "find_longest_axis", record)
+    lines = measure_skeleton(mask, CUBES).lines
+    centres = sorted((line.mean(axis=0) / 5).round(3).tolist() for line in lines)
+    places = itertools.product((7.5, 23.5, 39.5), (7.5, 23.5, 39.5, 55.5))
+    assert centres == [[7.5, y, x] for y, x in places]
+    assert sum(voxels) <= mask.size  # and not once for each part
+
+
+def test_a_former_branch_point_may_be_beside_the_object():
+    picture = """
+        ..#.#........#..
+        .#.#.#......#.#.
+        .#.#.##....#...#
+        #.###..#....###.
+        .#..#.#.#..##...
+        .....#...##.....
+    """
+    mask = np.array([[voxel == "#" for voxel in row] for row in picture.split()])[:, None]
+    assert 80 < measure_skeleton(mask, (30.0, 5.0, 5.0)).length_nm < 400
 
 
 def test_cavities_do_not_matter(rng):

@@ -54,6 +54,9 @@ def test_many_objects_are_thinned_out():
     left, right = draw(plot_objects({"a": points, "b": points}, (0.5, 0.75)))
     assert len(right.lines[0].get_xdata()) <= 20_000
     assert left.get_legend() is not None
+    few = ObjectPoints(points.iou[:9], points.volume_um3[:9])
+    _, axes = draw(plot_objects({"a": few}, (0.5,)))
+    assert axes.lines[0].get_markersize() > 2 * right.lines[0].get_markersize()
 
 
 def test_distances():

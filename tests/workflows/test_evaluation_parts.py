@@ -332,6 +332,10 @@ def test_all_parts_are_printed(folder, capsys):
     assert max(map(len, printed.splitlines())) <= 100
     assert main(["evaluate", "segmentation", "labels"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3  # titles, scores, no zone
+    assert main(["evaluate", "segmentation", "labels", "--objects", "--cube-nm", "1e5"]) == 0
+    printed = capsys.readouterr().out
+    assert "no 95 % intervals, which need 8 cubes (here 1, of " in printed
+    assert "bootstrap" not in printed
 
 
 def test_ids_select_the_objects(folder, arrays):

@@ -121,20 +121,24 @@ class Journal:
         if not isinstance(old := value_of(lines[0], "request"), dict):
             raise ValueError(advise_restart(f"{self.path} is damaged"))
         if old != request:
-            keys = sorted({*old, *request})
-            differences = [
-                f"{key}: {_abbreviate(old.get(key))} then, {_abbreviate(request.get(key))} now"
-                for key in keys
-                if old.get(key) != request.get(key)
-            ]
             raise ValueError(
                 f"{folder} is an unfinished output of another request (it differs in "
-                f"{'; '.join(differences)}); finish that one, or give --overwrite"
+                f"{'; '.join(_find_differences(old, request))}); finish that one, or give "
+                "--overwrite"
             )
         done = {value_of(line, "done") for line in lines[1:]}
         if not all(isinstance(block, str) for block in done):
             raise ValueError(advise_restart(f"{self.path} is damaged"))
         return done
+
+
+def _find_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what differs between requests; that of other commands is the command."""
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return [
+        f"{key}: {_abbreviate(old.get(key))} then, {_abbreviate(new.get(key))} now"
+        for key in (["command"] if "command" in keys else keys)
+    ]
 
 
 class JournalGroup:

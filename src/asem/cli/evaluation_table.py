@@ -5,6 +5,7 @@ from typing import Any
 
 from asem.cli.printing import format_result
 from asem.config import shorten
+from asem.measure.block_bootstrap import MIN_CUBES
 from asem.volume.address import Address
 
 REGIONS = {"exclusion_zone": "outside the exclusion zone", "all": "all voxels"}
@@ -69,7 +70,7 @@ def format_evaluation(result: Mapping[str, Any]) -> list[str]:
 def _align(rows: Table) -> list[str]:
     """Align columns: the first to the left, others to the right; a single cell is a title."""
     columns = [row for row in rows if len(row) > 1]
-    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)] or [0]
     lines = []
     for row in rows:
         first = row[0].ljust(widths[0])
@@ -111,6 +112,9 @@ def _intervals(result: Mapping[str, Any]) -> Table:
     if intervals is None:
         return []
     edges = " x ".join(f"{edge:.4g}" for edge in intervals["edge_nm"])
+    if intervals["cubes"] < MIN_CUBES:
+        number = f"{intervals['cubes']}, of {edges} nm: smaller ones, --cube-nm"
+        return [[f"no 95 % intervals, which need {MIN_CUBES} cubes (here {number})"]]
     title = f"95 % intervals (bootstrap over {intervals['cubes']} cubes of {edges} nm)"
     regions = {key: name for key, name in REGIONS.items() if key in intervals}
     has_precision = any("average_precision" in intervals[key] for key in regions)

@@ -149,4 +149,6 @@ def _read_split(
         return None
     settings = load_structure(DEFAULT_STRUCTURE if structure is None else structure).split
     changed = {} if strength is None else {"min_contact_strength": strength}
-    return SplitConfig.from_dict({**settings.model_dump(), **changed}, source="asem instances")
+    return SplitConfig.from_dict(
+        {**settings.model_dump(), **changed}, source="the options of --split"
+    )

@@ -11,7 +11,7 @@ from asem.volume.roi import IntZYX
 OBJECT_COLUMNS: Mapping[str, str] = {
     "object_id": "id of the object in the instances",
     "volume_um3": "number of voxels times the volume of a voxel",
-    "surface_um2": "area of a smooth mesh of the surface",
+    "surface_um2": "area of a smooth mesh of the surface, without cuts at the border of the volume",
     "z_nm": "world position of the centre of mass, z",
     "y_nm": "world position of the centre of mass, y",
     "x_nm": "world position of the centre of mass, x",
@@ -24,7 +24,7 @@ OBJECT_COLUMNS: Mapping[str, str] = {
     "axis_long_nm": "longest axis of the ellipsoid of equal covariance",
     "axis_mid_nm": "middle axis of the ellipsoid of equal covariance",
     "axis_short_nm": "shortest axis of the ellipsoid of equal covariance",
-    "sphericity": "surface of the sphere of equal volume / surface; 1: a sphere",
+    "sphericity": "surface of the sphere of equal volume / surface; 1: a sphere; above: cut, tiny",
     "elongation": "axis_long_nm / axis_mid_nm; 1: not elongated",
     "skeleton_length_nm": "length of the centre line, with all branches",
     "branch_points": "branch points of the centre line",

@@ -9,18 +9,19 @@ Steps: fill cavities and smooth the surface, thin to lines, remove spurs, cut th
 run into edges, smooth the lines, extend their ends to the surface.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cc3d
 import edt
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from asem.config import NmZYX
 from asem.image.mask_smoothing import fill_cavities, smooth_surface
 from asem.image.thinning import thin_to_lines
 from asem.measure.centre_lines import cut_tips, extend_end, measure_to_surface, smooth_line
-from asem.measure.longest_axis import find_longest_axis
+from asem.measure.longest_axis import LongestAxis, find_longest_axis
 from asem.measure.skeleton_graph import SkeletonGraph, count_branch_points, remove_spurs
 from asem.measure.skeleton_lines import Line, Points, measure_arc_length, trace_lines
 
@@ -77,7 +78,8 @@ def measure_skeleton(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> Skeleton
     skeleton, depth = thin_to_lines(smooth, distance, voxel_size)
     graph = SkeletonGraph.from_lines(*trace_lines(skeleton, distance, depth, voxel_size))
     remove_spurs(graph, max(voxel_size))
-    found = [_find_centre_line(line, mask, smooth, voxel_size) for line in graph.lines.values()]
+    parts = _Parts.from_mask(mask | smooth)
+    found = [_find_centre_line(line, mask, parts, voxel_size) for line in graph.lines.values()]
     origin = np.array([place.start - 1 for place in box]) * voxel_size
     return Skeleton(
         length_nm=float(sum(measure_arc_length(points)[-1] for points in found)),
@@ -102,17 +104,44 @@ def _keep_large_parts(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return np.asarray(is_large[parts])
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """Connected parts of an object (26 neighbours): numbers from 1, and the box of each."""
+
+    numbers: npt.NDArray[np.unsignedinteger]
+    boxes: list[tuple[slice, ...]]
+
+    @classmethod
+    def from_mask(cls, mask: npt.NDArray[np.bool_]) -> "_Parts":
+        numbers = cc3d.connected_components(mask, connectivity=26)
+        return cls(numbers, ndimage.find_objects(numbers))
+
+    def find_longest_axis(self, position: Points, voxel_size: NmZYX) -> LongestAxis:
+        """Find the longest axis of the part at a position, nm, or of the nearest one.
+
+        The mean position of the voxels of a branch point, which may have become the end of a line,
+        can be beside the object.
+        """
+        number = int(self.numbers[tuple(np.rint(position / voxel_size).astype(int))])
+        if number == 0:
+            voxels = np.argwhere(self.numbers)
+            distances = np.linalg.norm(voxels * voxel_size - position, axis=1)
+            number = int(self.numbers[tuple(voxels[distances.argmin()])])
+        box = self.boxes[number - 1]
+        axis = find_longest_axis(self.numbers[box] == number, voxel_size)
+        start = np.array([place.start for place in box]) * voxel_size
+        return replace(axis, centre=axis.centre + start)
+
+
 def _find_centre_line(
-    line: Line, mask: npt.NDArray[np.bool_], smooth: npt.NDArray[np.bool_], voxel_size: NmZYX
+    line: Line, mask: npt.NDArray[np.bool_], parts: _Parts, voxel_size: NmZYX
 ) -> Points:
     """Return the points of the centre line of a line of the skeleton."""
     line = cut_tips(line, max(voxel_size))
     if line.is_open:
         widest = int(np.argmax(line.radii))
         centre, radius = line.points[widest], float(line.radii[widest])
-        parts = cc3d.connected_components(mask | smooth, connectivity=26)
-        voxel = tuple(np.rint(centre / voxel_size).astype(int))
-        axis = find_longest_axis(parts == parts[voxel], voxel_size)
+        axis = parts.find_longest_axis(centre, voxel_size)
         if axis.is_of_ellipsoid:
             return axis.ends
         if line.length_nm < COMPACT_RADII * radius:

@@ -18,6 +18,9 @@ COLOURS = (LABEL_COLOUR, PREDICTION_COLOUR, "#5b9e3a", "#b04a98", "#7f6a4f", "#4
 GREY = "0.55"
 F1_LINES = (0.2, 0.4, 0.6, 0.8, 0.9)
 """Values of F1 whose lines are drawn in the plane of precision and recall."""
+FEW_POINTS = 500
+FEW_MARKER_SIZE, MANY_MARKER_SIZE = 10, 4
+"""Points of up to so many objects are larger."""
 MAX_POINTS = 20_000
 """Objects that are drawn; of more, every n-th."""
 MAX_LEGEND = 12
@@ -126,7 +129,8 @@ def plot_objects(objects: Mapping[str, ObjectPoints], iou_thresholds: Sequence[f
         left.hist(points.iou, bins, color=colour, histtype="step", linewidth=1.5, label=name)
         step = -(-len(points.iou) // MAX_POINTS) or 1
         volume, iou = points.volume_um3[::step], points.iou[::step]
-        right.plot(volume, iou, ".", color=colour, markersize=6, alpha=0.6, markeredgewidth=0)
+        size = FEW_MARKER_SIZE if len(volume) <= FEW_POINTS else MANY_MARKER_SIZE
+        right.plot(volume, iou, ".", color=colour, markersize=size, alpha=0.6, markeredgewidth=0)
     _set_axes(left, "largest IoU with a predicted object", "truth objects")
     _set_axes(right, "volume of the truth object (µm³)", "largest IoU")
     left.set_xlim(0, 1)
