@@ -322,9 +322,8 @@ def print_speed(folder: Path, size: int) -> None:
         place = Path(name)
         make_cell(place, size)
         options = ["--voxel-size", "10", "--kind", "labels"]
-        subprocess.run(
-            [ASEM, "import", place / "planes", place / "cell.zarr", *options], check=True
-        )
+        words = [ASEM, "import", place / "planes", place / "cell.zarr", *options]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
         print("| size | command | s | M voxels/s | peak memory, GiB |\n|---|---|---|---|---|")
         for command, words in timed_commands(place):
             seconds, memory = run_measured(*words)
