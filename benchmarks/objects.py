@@ -44,8 +44,7 @@ from shapes import Cylinder, Ellipsoid, Shape, Torus, Triple, random_pose, raste
 Labels = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
 UROCELL: Triple = (15.0, 16.0, 16.0)
-ISOTROPIC: Triple = (5.0, 5.0, 5.0)
-VOXEL_SIZES: tuple[Triple, ...] = (ISOTROPIC, (5.2, 4.0, 4.0))
+VOXEL_SIZES: tuple[Triple, ...] = ((5.0, 5.0, 5.0), (5.2, 4.0, 4.0))
 H_NM = (4.0, 8.0, 16.0)
 """Depths of the h-maxima."""
 PHANTOMS = 20

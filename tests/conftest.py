@@ -22,7 +22,6 @@ from asem.workflows.train import train_model
 from connections import forget_connections
 from installed import install_wheel
 from suite import (
-    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_make_collect_report,
     pytest_runtest_makereport,
@@ -36,7 +35,6 @@ settings.register_profile("asem", deadline=None, max_examples=50)
 settings.load_profile("asem")
 
 __all__ = [  # hooks
-    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",

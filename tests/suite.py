@@ -86,24 +86,19 @@ def pytest_sessionstart():
             signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
 
 
-def pytest_collection_finish():
-    """Leave what has been loaded to no garbage collection: each would go through all of it."""
-    gc.collect()
-    gc.freeze()
-
-
 def pytest_runtest_setup(item):
-    """Skip tests of windows where a part that they need is missing."""
-    _freeze_at_new_file(item)
+    """Freeze garbage before a new file; skip tests of windows where a part of them is missing."""
+    if item.config.stash.get(LAST_FILE, None) != item.path:
+        item.config.stash[LAST_FILE] = item.path
+        freeze_loaded_objects()
     if item.get_closest_marker("gui") and window_parts.missing():
         pytest.skip(window_parts.missing())
 
 
-def _freeze_at_new_file(item):
-    """Freeze what the tests of earlier files loaded: `predict` and `train` collect garbage, too."""
-    if item.config.stash.get(LAST_FILE, None) != item.path:
-        item.config.stash[LAST_FILE] = item.path
-        pytest_collection_finish()
+def freeze_loaded_objects():
+    """Exclude all objects from garbage collection, which `predict` and `train` do in each call."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -205,7 +205,8 @@ def test_each_part_is_measured_in_its_own_box(monkeypatch):
     assert sum(voxels) <= mask.size  # and not once for each part
 
 
-def test_a_former_branch_point_may_be_beside_the_object():
+def test_a_former_branch_point_may_be_beside_the_object(monkeypatch):
+    """The part that is measured is the object all the same, and not the background."""
     picture = """
         ..#.#........#..
         .#.#.#......#.#.
@@ -215,7 +216,16 @@ def test_a_former_branch_point_may_be_beside_the_object():
         .....#...##.....
     """
     mask = np.array([[voxel == "#" for voxel in row] for row in picture.split()])[:, None]
+    measured = []
+
+    def record(part, voxel_size):
+        measured.append(part)
+        return find_longest_axis(part, voxel_size)
+
+    monkeypatch.setattr(skeletons, "find_longest_axis", record)
     assert 80 < measure_skeleton(mask, (30.0, 5.0, 5.0)).length_nm < 400
+    (part,) = measured
+    assert part.sum() == mask.sum()
 
 
 def test_cavities_do_not_matter(rng):

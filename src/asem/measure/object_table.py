@@ -24,7 +24,8 @@ OBJECT_COLUMNS: Mapping[str, str] = {
     "axis_long_nm": "longest axis of the ellipsoid of equal covariance",
     "axis_mid_nm": "middle axis of the ellipsoid of equal covariance",
     "axis_short_nm": "shortest axis of the ellipsoid of equal covariance",
-    "sphericity": "surface of the sphere of equal volume / surface; 1: a sphere; above: cut, tiny",
+    "sphericity": "surface of the sphere of equal volume / surface; 1: a sphere; above 1: "
+    "cut by the border, or of few voxels",
     "elongation": "axis_long_nm / axis_mid_nm; 1: not elongated",
     "skeleton_length_nm": "length of the centre line, with all branches",
     "branch_points": "branch points of the centre line",

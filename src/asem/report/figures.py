@@ -1,4 +1,4 @@
-"""Figures of planes: raw, labels and prediction side by side."""
+"""Figures of planes: raw, labels and prediction side by side; what all figures share."""
 
 import base64
 import io
@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
-LABEL_COLOUR, PREDICTION_COLOUR = "#00a5e3", "#ff7f2a"
+LABEL_COLOUR, PREDICTION_COLOUR, GREY = "#00a5e3", "#ff7f2a", "0.55"
 
 
 def plot_overlay(
@@ -71,3 +72,15 @@ def encode_png(figure: Figure) -> bytes:
 def encode_png_data_url(figure: Figure) -> str:
     """Encode a figure as a PNG data URL, to embed in HTML."""
     return "data:image/png;base64," + base64.b64encode(encode_png(figure)).decode()
+
+
+def label_log_axis(axes: Axes) -> None:
+    """Label the powers of ten of the x axis, or 1, 2, 5 of each where it has less than two."""
+    low, high = axes.get_xlim()
+    if np.floor(np.log10(high)) - np.ceil(np.log10(low)) >= 1:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_minor_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(
+            LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
+        )

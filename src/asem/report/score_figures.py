@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from asem.report.figures import LABEL_COLOUR, PREDICTION_COLOUR
-from asem.report.size_figure import label_log_axis
+from asem.report.figures import GREY, LABEL_COLOUR, PREDICTION_COLOUR, label_log_axis
 
 COLOURS = (LABEL_COLOUR, PREDICTION_COLOUR, "#5b9e3a", "#b04a98", "#7f6a4f", "#444444")
 """Colours of the first predictions; they repeat."""
-GREY = "0.55"
 F1_LINES = (0.2, 0.4, 0.6, 0.8, 0.9)
 """Values of F1 whose lines are drawn in the plane of precision and recall."""
 FEW_POINTS = 500

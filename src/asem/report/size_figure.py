@@ -4,12 +4,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from asem.report.figures import PREDICTION_COLOUR
+from asem.report.figures import GREY, PREDICTION_COLOUR, label_log_axis
 
 MAX_BINS = 40
-GREY = "0.55"
 
 
 def plot_sizes(volume_um3: npt.NDArray[np.float64], length_nm: npt.NDArray[np.float64]) -> Figure:
@@ -43,15 +42,3 @@ def _draw_histogram(axes: Axes, values: npt.NDArray[np.float64], label: str) -> 
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     label_log_axis(axes)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def label_log_axis(axes: Axes) -> None:
-    """Label the powers of ten of the x axis, or 1, 2, 5 of each where it has less than two."""
-    low, high = axes.get_xlim()
-    if np.floor(np.log10(high)) - np.ceil(np.log10(low)) >= 1:
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.xaxis.set_minor_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_minor_formatter(
-            LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
-        )
