@@ -23,6 +23,7 @@ from asem.cli.info import info
 from asem.cli.measure import instances, measure
 from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
+from asem.cli.phantom import phantom
 from asem.cli.predict import evaluate, predict, segment
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
 from asem.cli.train import finetune, train
@@ -40,6 +41,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "export": export,
         "clahe": clahe,
         "mask": mask,
+        "phantom": phantom,
         "migrate": migrate,
     },
     "Annotate": {

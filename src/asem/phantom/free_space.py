@@ -1,0 +1,91 @@
+"""Free space of the cytosol while organelles are placed: the distance to the nearest membrane."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.config import NmZYX
+from asem.phantom.cell_geometry import ENVELOPE_HALF_NM, Points
+from asem.phantom.smooth_surface import SmoothSurface
+
+REACH_NM = 500.0
+"""Distances up to this are updated around a new organelle."""
+
+
+@dataclass(frozen=True)
+class FreeSpace:
+    """Distance of positions in the cytosol to the nearest membrane.
+
+    Parameters
+    ----------
+    clearance
+        float32, nm, on a grid that starts at (0, 0, 0); negative within organelles and outside.
+    spacing_nm
+        Of the grid.
+    """
+
+    clearance: npt.NDArray[np.float32]
+    spacing_nm: float
+
+    @classmethod
+    def of_cytosol(
+        cls, extent_nm: NmZYX, cell: SmoothSurface, nucleus: SmoothSurface, spacing_nm: float
+    ) -> "FreeSpace":
+        """Return the space between nuclear envelope and plasma membrane."""
+        shape = tuple(int(np.ceil(extent / spacing_nm)) + 1 for extent in extent_nm)
+        origin = np.zeros(3)
+        outside = -cell.distance_grid(origin, spacing_nm, shape)
+        envelope = nucleus.distance_grid(origin, spacing_nm, shape) - ENVELOPE_HALF_NM
+        return cls(np.minimum(outside, envelope), spacing_nm)
+
+    def at(self, points: Points) -> Points:
+        """Return a lower bound of the clearance of points (n, 3), nm; negative off the grid."""
+        index = np.rint(np.atleast_2d(points) / self.spacing_nm).astype(int)
+        inside = np.all((index >= 0) & (index < self.clearance.shape), axis=1)
+        index[~inside] = 0
+        found = self.clearance[tuple(index.T)] - 0.87 * self.spacing_nm
+        return np.where(inside, found, -1.0)
+
+    def sample(
+        self, radius_nm: float, rng: np.random.Generator, attempts: int = 400
+    ) -> Points | None:
+        """Return a random position with at least this clearance; None where none was found."""
+        size = (np.array(self.clearance.shape) - 1) * self.spacing_nm
+        points = rng.uniform(0, size, (attempts, 3))
+        found = np.flatnonzero(self.at(points) >= radius_nm)
+        return points[found[0]] if len(found) else None
+
+    def occupy(self, points: Points, radius_nm: float) -> None:
+        """Fill balls around points (n, 3), which are denser than the radius."""
+        spacing, points = self.spacing_nm, np.atleast_2d(points)
+        margin = radius_nm + REACH_NM
+        for point in points:
+            low = np.maximum(np.floor((point - margin) / spacing).astype(int), 0)
+            high = np.minimum(
+                np.ceil((point + margin) / spacing).astype(int) + 1, self.clearance.shape
+            )
+            if np.any(high <= low):
+                continue
+            box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+            axes = (np.arange(a, b) * spacing - c for a, b, c in zip(low, high, point, strict=True))
+            z, y, x = np.ix_(*axes)
+            distance = np.sqrt(z * z + y * y + x * x) - radius_nm
+            np.minimum(self.clearance[box], distance, out=self.clearance[box])
+
+
+def unit(vector: Points) -> Points:
+    """Return a vector divided by its length."""
+    return np.asarray(vector / np.linalg.norm(vector), float)
+
+
+def random_direction(rng: np.random.Generator) -> Points:
+    """Return a random unit vector."""
+    return unit(rng.normal(size=3))
+
+
+def perpendicular_axes(normal: Points) -> tuple[Points, Points]:
+    """Return two unit vectors perpendicular to a unit vector and to each other."""
+    helper = np.eye(3)[int(np.argmin(np.abs(normal)))]
+    first = unit(np.cross(normal, helper))
+    return first, np.cross(normal, first)
