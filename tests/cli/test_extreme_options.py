@@ -24,6 +24,7 @@ COMMANDS = {
     "info": "raw",
     "clahe": "raw out",
     "mask": "raw out",
+    "phantom": "out --shape 41 --voxel-size 20",
     "graphcut": "raw strokes out",
     "annotate": "nowhere",
     "labels": "labels out --structure mito",
@@ -63,7 +64,7 @@ NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}
 """What an option needs beside it."""
 OFTEN = {"--workers": "clahe", "--roi": "import"}
 """Options of several commands that are read in one place: all values are tried there only."""
-FOLDERS = ("measure", "train", "finetune", "export", "models export")
+FOLDERS = ("phantom", "measure", "train", "finetune", "export", "models export")
 """Commands whose result is no image."""
 
 

@@ -1,5 +1,7 @@
 """Command that writes a synthetic cell: phantom."""
 
+from typing import Literal
+
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
@@ -23,7 +25,7 @@ def phantom(
     shape: str = "512,512,512",
     voxel_size: str = "5,5,5",
     seed: int = 0,
-    preparation: str = "hpfs",
+    preparation: Literal["hpfs", "cf"] = "hpfs",
     pores: int | None = None,
     pore_diameter: float = 92.0,
     pore_diameter_sd: float = 13.0,

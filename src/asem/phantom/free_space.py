@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from asem.config import NmZYX
 from asem.phantom.cell_geometry import ENVELOPE_HALF_NM, Points
+from asem.phantom.shape_kernels import axis_range
 from asem.phantom.smooth_surface import SmoothSurface
 
 REACH_NM = 500.0
@@ -58,20 +60,26 @@ class FreeSpace:
 
     def occupy(self, points: Points, radius_nm: float) -> None:
         """Fill balls around points (n, 3), which are denser than the radius."""
-        spacing, points = self.spacing_nm, np.atleast_2d(points)
-        margin = radius_nm + REACH_NM
-        for point in points:
-            low = np.maximum(np.floor((point - margin) / spacing).astype(int), 0)
-            high = np.minimum(
-                np.ceil((point + margin) / spacing).astype(int) + 1, self.clearance.shape
-            )
-            if np.any(high <= low):
-                continue
-            box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            axes = (np.arange(a, b) * spacing - c for a, b, c in zip(low, high, point, strict=True))
-            z, y, x = np.ix_(*axes)
-            distance = np.sqrt(z * z + y * y + x * x) - radius_nm
-            np.minimum(self.clearance[box], distance, out=self.clearance[box])
+        points = np.ascontiguousarray(np.atleast_2d(points), float)
+        _fill_balls(self.clearance, points, radius_nm, self.spacing_nm)
+
+
+@njit(cache=True, nogil=True)
+def _fill_balls(clearance, points, radius, spacing):  # type: ignore[no-untyped-def]
+    """Lower the clearance around points to the distance to balls around them."""
+    nz, ny, nx = clearance.shape
+    reach = radius + REACH_NM
+    for n in range(len(points)):
+        z, y, x = points[n]
+        i0, i1 = axis_range(z - reach, z + reach, 0.0, spacing, nz)
+        j0, j1 = axis_range(y - reach, y + reach, 0.0, spacing, ny)
+        k0, k1 = axis_range(x - reach, x + reach, 0.0, spacing, nx)
+        for i in range(i0, i1):
+            for j in range(j0, j1):
+                plane = (i * spacing - z) ** 2 + (j * spacing - y) ** 2
+                for k in range(k0, k1):
+                    distance = np.float32(np.sqrt(plane + (k * spacing - x) ** 2) - radius)
+                    clearance[i, j, k] = min(clearance[i, j, k], distance)
 
 
 def unit(vector: Points) -> Points:
@@ -84,8 +92,9 @@ def random_direction(rng: np.random.Generator) -> Points:
     return unit(rng.normal(size=3))
 
 
-def perpendicular_axes(normal: Points) -> tuple[Points, Points]:
-    """Return two unit vectors perpendicular to a unit vector and to each other."""
-    helper = np.eye(3)[int(np.argmin(np.abs(normal)))]
-    first = unit(np.cross(normal, helper))
-    return first, np.cross(normal, first)
+def perpendicular_axes(normals: Points) -> tuple[Points, Points]:
+    """Return two unit vectors perpendicular to each other and to each unit vector, (..., 3)."""
+    helper = np.eye(3)[np.argmin(np.abs(normals), axis=-1)]
+    first = np.cross(normals, helper)
+    first /= np.linalg.norm(first, axis=-1, keepdims=True)
+    return first, np.cross(normals, first)

@@ -63,7 +63,7 @@ def generate_cell(extent_nm: NmZYX, config: CellConfig, rng: np.random.Generator
         diameter_nm=config.pore_diameter_nm,
         diameter_sd_nm=config.pore_diameter_sd_nm,
     )
-    space = FreeSpace.of_cytosol(extent_nm, cell, nucleus, float(max(20, extent.max() / 128)))
+    space = FreeSpace.of_cytosol(extent_nm, cell, nucleus, float(max(25, extent.max() / 100)))
     um2 = estimate_area(cell, rng) / 1e6
     um3 = float(np.count_nonzero(space.clearance > 0)) * space.spacing_nm**3 / 1e9
     pits = generate_pits(cell, extent_nm, (round(0.5 * um2), round(0.25 * um2)), space, rng)

@@ -1,6 +1,7 @@
 """Nucleus, plasma membrane and nuclear pores of a synthetic cell."""
 
 import numpy as np
+import numpy.typing as npt
 
 from asem.config import NmZYX
 from asem.phantom.cell_geometry import ENVELOPE_HALF_NM, Points, Pore
@@ -12,6 +13,10 @@ MIN_CURVATURE_RADIUS_NM = 900.0
 PORE_GAP_NM = 45.0
 """Smallest distance between the rims of two pores."""
 PORES_PER_UM2 = 7.0
+MAX_ROUNDS = 6
+"""Samples of the envelope that are tried until all pores are placed."""
+RING_NM = 95.0
+"""Around a pore, the envelope is nearly plane up to this distance from its axis."""
 MASK_MARGIN_NM = 25.0
 """Envelope around a pore that is in its mask (paper, Automated segmentation of nuclear pores)."""
 
@@ -61,7 +66,7 @@ def estimate_area(surface: SmoothSurface, rng: np.random.Generator) -> float:
     """Estimate the area of a surface in nm^2 from the share of positions within 40 nm."""
     half_nm = 40.0
     extent = 2.4 * np.array(surface.semi_axes_nm)
-    points = rng.uniform(-0.5, 0.5, (200_000, 3)) * extent + surface.centre_nm
+    points = rng.uniform(-0.5, 0.5, (50_000, 3)) * extent + surface.centre_nm
     share = float(np.mean(np.abs(surface.distances(points)) < half_nm))
     return share * float(np.prod(extent)) / (2 * half_nm)
 
@@ -108,26 +113,28 @@ def generate_pores(
         count = round(PORES_PER_UM2 * estimate_area(nucleus, rng) / 1e6)
     pores: list[Pore] = []
     placed = np.zeros((0, 4))
-    for _ in range(60):
-        for centre, normal in zip(*sample_surface(nucleus, extent_nm, rng), strict=True):
+    for _ in range(MAX_ROUNDS):
+        centres, normals = sample_surface(nucleus, extent_nm, rng)
+        centres, normals = centres[: 40 * count + 200], normals[: 40 * count + 200]
+        is_smooth = _is_smooth(nucleus, centres, normals)
+        for centre, normal in zip(centres[is_smooth], normals[is_smooth], strict=True):
             if len(pores) >= count:
                 return tuple(pores)
             radius = 0.5 * float(np.clip(rng.normal(diameter_nm, diameter_sd_nm), 60, 130))
             apart = np.linalg.norm(placed[:, :3] - centre, axis=1) - placed[:, 3]
-            if apart.min(initial=np.inf) < radius + 2 * ENVELOPE_HALF_NM + PORE_GAP_NM:
-                continue
-            if _is_smooth(nucleus, centre, normal, radius):
+            if apart.min(initial=np.inf) > radius + 2 * ENVELOPE_HALF_NM + PORE_GAP_NM:
                 pores.append(Pore(centre, normal, radius))
                 placed = np.vstack([placed, [*centre, radius]])
     return tuple(pores)
 
 
-def _is_smooth(nucleus: SmoothSurface, centre: Points, normal: Points, radius: float) -> bool:
-    """Whether the envelope around a pore is nearly plane, and no other part of it is near."""
+def _is_smooth(nucleus: SmoothSurface, centres: Points, normals: Points) -> npt.NDArray[np.bool_]:
+    """Whether the envelope around each position is nearly plane, without another part nearby."""
     along = np.array([-150.0, -75.0, 75.0, 150.0])
-    if np.abs(nucleus.distances(centre + along[:, None] * normal) - along).max() > 12:
-        return False
-    first, second = perpendicular_axes(normal)
+    line = centres[:, None] + along[:, None] * normals[:, None]
+    off = np.abs(nucleus.distances(line).reshape(-1, len(along)) - along).max(axis=1)
     angles = np.arange(8) * np.pi / 4
+    first, second = (axes[:, None] for axes in perpendicular_axes(normals))
     ring = np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * second
-    return bool(np.abs(nucleus.distances(centre + (radius + 40) * ring)).max() < 10)
+    height = np.abs(nucleus.distances(centres[:, None] + RING_NM * ring)).reshape(-1, len(angles))
+    return np.asarray((off <= 12) & (height.max(axis=1) <= 20))

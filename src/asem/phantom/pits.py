@@ -45,26 +45,19 @@ def generate_pits(
     pits: list[Pit] = []
     placed = np.zeros((0, 3))
     wanted = [True] * counts[0] + [False] * counts[1]
-    for _ in range(10):
-        points, normals = sample_surface(cell, extent_nm, rng, attempts=60_000)
-        for position, outwards in zip(points, normals, strict=True):
-            if len(pits) == len(wanted):
-                return tuple(pits)
-            in_box = np.all((position > BORDER_NM) & (position < np.array(extent_nm) - BORDER_NM))
-            apart = np.linalg.norm(placed - position, axis=1).min(initial=np.inf)
-            if not in_box or apart < MIN_DISTANCE_NM:
-                continue
-            coated = wanted[len(pits)]
-            pit = (
-                _coated_pit(position, -outwards, rng)
-                if coated
-                else _caveola(position, -outwards, rng)
-            )
-            if space.at(position - 220 * outwards)[0] < 100:
-                continue
-            pits.append(pit)
-            placed = np.vstack([placed, position])
-            _occupy(pit, space)
+    points, normals = sample_surface(cell, extent_nm, rng, attempts=80_000)
+    inner = np.array(extent_nm) - BORDER_NM
+    fits = np.all((points > BORDER_NM) & (points < inner), axis=1)
+    fits &= space.at(points - 220 * normals) > 100
+    for position, outwards in zip(points[fits], normals[fits], strict=True):
+        if len(pits) == len(wanted):
+            break
+        if np.linalg.norm(placed - position, axis=1).min(initial=np.inf) < MIN_DISTANCE_NM:
+            continue
+        make_pit = _coated_pit if wanted[len(pits)] else _caveola
+        pits.append(make_pit(position, -outwards, rng))
+        placed = np.vstack([placed, position])
+        _occupy(pits[-1], space)
     return tuple(pits)
 
 

@@ -14,7 +14,7 @@ from asem.blocks.output_image import OutputImage, create_image
 from asem.blocks.output_nesting import read_json_or_empty
 from asem.blocks.results_folder import check_results_destination, create_results
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.config import NmZYX
+from asem.config import NmZYX, shorten
 from asem.phantom.cell_geometry import CellGeometry
 from asem.phantom.generate_cell import CellConfig, generate_cell
 from asem.phantom.synthetic_volume import LABELS, SLAB, SyntheticVolume
@@ -28,6 +28,7 @@ from asem.volume.zero_array import ZeroArray
 
 RAW, TRUTH = "raw", "truth"
 TRUTH_FILES = tuple(f"{name}.{suffix}" for name in TRUTH_COLUMNS for suffix in ("csv", "parquet"))
+MAX_SEED = 2**31 - 1
 MIN_EXTENT_NM, MAX_EXTENT_NM = 800.0, 40_000.0
 MIN_PHANTOM_VOXEL_NM, MAX_PHANTOM_VOXEL_NM = 2.0, 20.0
 RENDERED_VOXEL_BYTES = 60
@@ -76,9 +77,11 @@ def write_phantom(
     Raises
     ------
     ValueError
-        The box is too small or too large, or the voxels are.
+        The box is too small or too large, or the voxels are, or the seed is out of range.
     """
     _check_box(shape, voxel_size)
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"--seed {shorten(seed, str)}: give a whole number from 0 to {MAX_SEED}")
     request = {
         "shape": list(shape),
         "voxel_size": list(voxel_size),
