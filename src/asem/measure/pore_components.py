@@ -76,10 +76,7 @@ def find_masks(output: BlockOutput, labels: Volume, *, stage: str) -> Columns:
             "it a segmentation of pores?"
         )
     records = output.block_results(stage)
-    columns = {
-        name: objects.load_feature(records, name, "int64")
-        for name in MOMENT_REDUCTIONS
-    }
+    columns = {name: objects.load_feature(records, name, "int64") for name in MOMENT_REDUCTIONS}
     sums = merge_columns([{ID: objects.object_of_component, **columns}], MOMENT_REDUCTIONS)
     of_component = objects.load_feature(records, "label", "iu").astype(np.uint64)
     masks = {
@@ -104,8 +101,13 @@ def select_rows(columns: Columns, rows: npt.NDArray[Any]) -> Columns:
 
 
 def split_masks(
-    output: BlockOutput, labels: Volume, masks: Columns, chosen: npt.NDArray[np.bool_], *, stage: str
-) -> tuple[Columns, npt.NDArray[np.bool_]]:
+    output: BlockOutput,
+    labels: Volume,
+    masks: Columns,
+    chosen: npt.NDArray[np.bool_],
+    *,
+    stage: str,
+) -> tuple[Columns, npt.NDArray[np.intp]]:
     """Separate masks into pores that touch.
 
     Parameters
@@ -125,8 +127,8 @@ def split_masks(
     -------
     masks
         Columns of the masks, those that were separated by their parts.
-    is_part
-        Whether a mask is a part of one that was separated.
+    parent
+        Row of the mask that each one is or was a part of.
     """
     boxes = np.stack([masks[name] + (name[:3] == "max") for name in BOX_COLUMNS], axis=1)
     shapes = boxes[:, 3:] - boxes[:, :3]
@@ -144,15 +146,15 @@ def split_masks(
     )
     specs = {name: ArraySpec("int64", (None,)) for name in ("row", *_NAMES)}
     parts = [results.load(block, **specs) for block in blocks]
-    found = {name: np.concatenate([np.zeros(0, np.int64), *(p[name] for p in parts)]) for name in specs}
-    found[LABEL] = masks[LABEL][found["row"]]
-    is_whole = np.ones(len(masks[FIRST]), bool)
-    is_whole[found.pop("row")] = False
-    merged = {
-        name: np.concatenate([values[is_whole], found[name]]) for name, values in masks.items()
+    found = {
+        name: np.concatenate([np.zeros(0, np.int64), *(p[name] for p in parts)]) for name in specs
     }
+    of_part = found.pop("row")
+    found[LABEL] = masks[LABEL][of_part]
+    whole = np.setdiff1d(np.arange(len(masks[FIRST])), of_part)
+    merged = {name: np.concatenate([values[whole], found[name]]) for name, values in masks.items()}
     order = np.argsort(merged[FIRST])
-    return select_rows(merged, order), order >= np.count_nonzero(is_whole)
+    return select_rows(merged, order), np.concatenate([whole, of_part])[order]
 
 
 def save_rows_of_blocks(
@@ -182,7 +184,9 @@ def save_rows_of_blocks(
         inside = ((voxels >= block.offset) & (voxels < block.end)).all(axis=1)
         if inside.any():
             chosen = rows[inside]
-            jobs.save(block, row=chosen.astype(np.int64), **{n: a[chosen] for n, a in arrays.items()})
+            jobs.save(
+                block, row=chosen.astype(np.int64), **{n: a[chosen] for n, a in arrays.items()}
+            )
             blocks.append(block)
     return blocks
 
@@ -234,5 +238,3 @@ def _find_first_voxels(
     _, first = np.unique(numbers[numbers > 0], return_index=True)
     voxels = np.argwhere(numbers > 0)[first] + roi.offset
     return np.ravel_multi_index(tuple(voxels.T), shape).astype(np.int64)
-
-
