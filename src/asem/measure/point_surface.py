@@ -13,8 +13,14 @@ SD_OF_MAD = 1.4826
 MIN_OUTLIER_NM = 30.0
 """Points nearer to the plane of their neighbours are no outliers: two thirds of the thickness of
 the envelope."""
-NORMAL_WEIGHT = 3.0
+WIDE_NEIGHBOURS = 32
+"""Neighbours whose centre shows the side to which a surface is bent."""
+CURVED_NEIGHBOURS = 18
+"""Neighbours to which a curved surface of second order is fitted."""
+NORMAL_WEIGHT = 10.0
 """Distances along the own normal of a point count so many times when neighbours are chosen."""
+MAX_TILT_DEG = 35.0
+"""Between the own normal of a point and that of its neighbours along it."""
 
 
 def find_outliers(
@@ -22,40 +28,65 @@ def find_outliers(
 ) -> npt.NDArray[np.bool_]:
     """Return which points are far from the plane of their six neighbours.
 
-    The farthest ones are removed first, and others compared with the points that remain: a point is
-    no outlier because one of its neighbours is. The scale of the distances is their median, which
-    is 0.67 standard deviations. The limit is three of these, at least `MIN_OUTLIER_NM`.
+    The height of a point above this plane has a sign, positive to the convex side. On a curved
+    surface all points are above the plane of their neighbours, by a height that increases with the
+    mean squared distance of these: the median ratio of both gives the expected height. An outlier
+    differs from that by more than three robust standard deviations (median absolute deviation times
+    1.48), at least by `MIN_OUTLIER_NM`.
+
+    The difference that counts is the smallest of three: to this plane; to a surface of second order
+    through 18 neighbours, since an envelope is bent differently from place to place; and to the
+    plane of six neighbours along the own normal, if there is one, since on a folded envelope the
+    nearest points may be on the other side.
+
+    The farthest points are removed first, and others compared with the points that remain: a point
+    is no outlier because one of its neighbours is.
 
     Parameters
     ----------
     points_nm
         (n, 3).
     normals
-        Normal of each point where it has one, else 0, (n, 3). Neighbours along the surface are
-        tried, too: where an envelope is folded, the nearest points may be on the other side.
+        Normal of each point where it has one, else 0, (n, 3).
 
     Returns
     -------
     ndarray
-        bool, (n,); none of five points or less.
+        bool, (n,); none of six points or less.
     """
     outliers = np.zeros(len(points_nm), bool)
     while True:
         rows = np.flatnonzero(~outliers)
-        if len(rows) < NEIGHBOURS:
+        if len(rows) <= NEIGHBOURS:
             return outliers
         kept = points_nm[rows]
-        neighbours = find_neighbours(kept, NEIGHBOURS)
-        distances = _distances_to_planes(kept, neighbours)
-        if normals is not None and normals[rows].any():
-            along = _find_neighbours_along(kept, normals[rows])
-            distances = np.minimum(distances, _distances_to_planes(kept, along))
-        limit = max(MAX_DEVIATIONS * SD_OF_MAD * float(np.median(distances)), MIN_OUTLIER_NM)
-        farthest = distances >= distances[neighbours].max(axis=1)
-        found = (distances > limit) & farthest
+        wide = find_neighbours(kept, WIDE_NEIGHBOURS)
+        own = None if normals is None else normals[rows]
+        from_planes, deviations = _find_deviations(kept, wide, own)
+        limit = max(MAX_DEVIATIONS * SD_OF_MAD * float(np.median(from_planes)), MIN_OUTLIER_NM)
+        neighbours = wide[:, :NEIGHBOURS]
+        found = (deviations > limit) & (deviations >= deviations[neighbours].max(axis=1))
         if not found.any():
             return outliers
         outliers[rows[found]] = True
+
+
+def _find_deviations(
+    points: FloatArray, wide: npt.NDArray[np.intp], own_normals: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the difference of each point from the plane of its neighbours, and the smallest."""
+    from_planes, _ = _compare_with_planes(points, wide[:, :NEIGHBOURS], wide)
+    deviations = from_planes
+    if wide.shape[1] >= CURVED_NEIGHBOURS:
+        curved = _compare_with_curved(points, wide[:, :CURVED_NEIGHBOURS])
+        deviations = np.minimum(deviations, curved)
+    if own_normals is not None and own_normals.any():
+        along = _choose_along(points, wide, own_normals)
+        others, planes = _compare_with_planes(points, along, along)
+        cosine = np.abs(np.einsum("na,na->n", planes, own_normals))
+        fits = cosine > np.cos(np.deg2rad(MAX_TILT_DEG))
+        deviations = np.where(fits, np.minimum(deviations, others), deviations)
+    return from_planes, deviations
 
 
 def find_neighbours(points: FloatArray, count: int) -> npt.NDArray[np.intp]:
@@ -67,9 +98,10 @@ def find_neighbours(points: FloatArray, count: int) -> npt.NDArray[np.intp]:
     return np.asarray(indices[~is_self].reshape(len(points), count))
 
 
-def _find_neighbours_along(points: FloatArray, normals: FloatArray) -> npt.NDArray[np.intp]:
-    """Return the neighbours near the plane of the own normal of each point."""
-    candidates = find_neighbours(points, 4 * NEIGHBOURS)
+def _choose_along(
+    points: FloatArray, candidates: npt.NDArray[np.intp], normals: FloatArray
+) -> npt.NDArray[np.intp]:
+    """Return the neighbours near the plane of the own normal of each point, (n, 6)."""
     offsets = points[candidates] - points[:, None]
     along = np.einsum("nka,na->nk", offsets, normals)
     weighted = (offsets**2).sum(axis=2) + (NORMAL_WEIGHT**2 - 1) * along**2
@@ -77,11 +109,40 @@ def _find_neighbours_along(points: FloatArray, normals: FloatArray) -> npt.NDArr
     return np.take_along_axis(candidates, order, axis=1)
 
 
-def _distances_to_planes(points: FloatArray, neighbours: npt.NDArray[np.intp]) -> FloatArray:
-    """Return the distance of each point from the plane of its neighbours, (n,)."""
+def _compare_with_planes(
+    points: FloatArray, neighbours: npt.NDArray[np.intp], wide: npt.NDArray[np.intp]
+) -> tuple[FloatArray, FloatArray]:
+    """Return how far the height of each point is from the expected one, and the planes' normals.
+
+    Heights are above the plane of the neighbours, to the side away from the centre of the wide
+    neighbourhood.
+    """
     means = points[neighbours].mean(axis=1)
     normals, _ = fit_planes(points[neighbours])
-    return np.abs(np.einsum("na,na->n", points - means, normals))
+    bend = np.einsum("na,na->n", points[wide].mean(axis=1) - means, normals)
+    heights = np.einsum("na,na->n", points - means, normals) * np.where(bend > 0, -1.0, 1.0)
+    squares = ((points[neighbours] - points[:, None]) ** 2).sum(axis=2).mean(axis=1)
+    expected = np.median(heights / np.maximum(squares, 1e-300)) * squares
+    return np.abs(heights - expected), normals
+
+
+def _compare_with_curved(points: FloatArray, neighbours: npt.NDArray[np.intp]) -> FloatArray:
+    """Return the height of each point above a surface of second order through its neighbours."""
+    means = points[neighbours].mean(axis=1)
+    centred = points[neighbours] - means[:, None]
+    _, axes = np.linalg.eigh(np.einsum("nka,nkb->nab", centred, centred))
+    local = np.einsum("nka,nab->nkb", centred, axes)
+    scale = np.abs(local[:, :, 1:]).max(axis=(1, 2))[:, None, None]
+    coefficients = np.linalg.pinv(_quadratic_terms(local[:, :, 1:] / scale)) @ local[:, :, :1]
+    own = np.einsum("na,nab->nb", points - means, axes)[:, None]
+    predicted = _quadratic_terms(own[:, :, 1:] / scale) @ coefficients
+    return np.abs(own[:, 0, 0] - predicted[:, 0, 0])
+
+
+def _quadratic_terms(places: FloatArray) -> FloatArray:
+    """Return 1, u, v, u², uv, v² of places (n, k, 2), (n, k, 6)."""
+    u, v = places[..., 0], places[..., 1]
+    return np.stack([np.ones(u.shape), u, v, u**2, u * v, v**2], axis=-1)
 
 
 def fit_planes(groups: FloatArray) -> tuple[FloatArray, FloatArray]:

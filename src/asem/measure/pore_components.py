@@ -106,6 +106,7 @@ def split_masks(
     masks: Columns,
     chosen: npt.NDArray[np.bool_],
     *,
+    typical_nm2: float,
     stage: str,
 ) -> tuple[Columns, npt.NDArray[np.intp]]:
     """Separate masks into pores that touch.
@@ -120,6 +121,8 @@ def split_masks(
         Columns of `find_masks`, (n,).
     chosen
         Which masks may be several pores, (n,).
+    typical_nm2
+        Area of a typical pore, seen along the normal.
     stage
         Name in the journal, the progress and the records.
 
@@ -139,7 +142,7 @@ def split_masks(
     )
     largest = int(shapes[rows].prod(axis=1).max(initial=0))
     results = output.store_block_results(
-        partial(_split_block, labels=labels, jobs=jobs),
+        partial(_split_block, labels=labels, jobs=jobs, typical_nm2=typical_nm2),
         blocks,
         stage=stage,
         block_bytes=SPLIT_VOXEL_BYTES * largest,
@@ -191,14 +194,15 @@ def save_rows_of_blocks(
     return blocks
 
 
-def _split_block(block: Roi, *, labels: Volume, jobs: BlockResults) -> Columns:
+def _split_block(block: Roi, *, labels: Volume, jobs: BlockResults, typical_nm2: float) -> Columns:
     """Separate the masks whose boxes start in a block."""
     specs = {"row": ArraySpec("int64", (None,)), "first": ArraySpec("int64", (None,))}
     found = jobs.load(block, boxes=ArraySpec("int64", (None, 6)), **specs)
     parts: list[Columns] = [{name: np.zeros(0, np.int64) for name in ("row", *_NAMES)}]
     for row, first, box in zip(found["row"], found["first"], found["boxes"], strict=True):
         roi = Roi.from_bounds(map(int, box[:3]), map(int, box[3:]))
-        numbers = split_mask(read_component(labels, roi, int(first)), labels.voxel_size)
+        mask = read_component(labels, roi, int(first))
+        numbers = split_mask(mask, labels.voxel_size, typical_nm2)
         objects = BlockObjects.from_labels(numbers)
         if len(objects.ids) > 1:
             columns = sum_moments(objects, roi)

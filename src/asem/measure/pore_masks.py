@@ -113,18 +113,31 @@ def find_typical(values: FloatArray, volumes: FloatArray) -> float:
     return float(values[order][np.searchsorted(below, below[-1] / 2)])
 
 
-def may_be_several(shapes: MaskShapes) -> npt.NDArray[np.bool_]:
-    """Return which masks are to be examined for pores that touch, (n,).
+def may_be_several(shapes: MaskShapes) -> tuple[npt.NDArray[np.bool_], float]:
+    """Return which masks are to be examined for pores that touch, and the area of a typical pore.
 
     They are long compared with their middle axis, or with the smaller ones of all masks but specks.
+
+    Returns
+    -------
+    several
+        bool, (n,).
+    typical_nm2
+        Median area of the others along their shortest axis, that of an ellipse of equal covariance;
+        inf where there are none.
     """
     length, middle = shapes.axes_nm[:, 0], shapes.axes_nm[:, 1]
     large = shapes.volume_nm3 >= SMALLEST_NM3
     if not large.any():
-        return large
+        return large, np.inf
     limit = MAX_SINGLE_LENGTH * np.quantile(length[large], SHORT_QUANTILE)
     elongated = length > MAX_SINGLE_ELONGATION * np.maximum(middle, 1e-9)
-    return np.asarray(large & (elongated | (length > limit)))
+    several = large & (elongated | (length > limit))
+    single = large & ~several
+    typical_nm2 = np.inf
+    if single.any():  # long and middle axis are sqrt(5/4) times as long as those of the ellipse
+        typical_nm2 = float(np.median(np.pi / 5 * (length * middle)[single]))
+    return several, typical_nm2
 
 
 def join_fragments(

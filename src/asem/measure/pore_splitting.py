@@ -9,28 +9,46 @@ The mask is seen along its shortest axis, the normal of the envelope there::
     # . . . # # # # #        # # # # # # # # #        1 1 1 1 1 2 2 2 2
     . # # # . . # # .        . # # # . . # # .        . 1 1 1 . . 2 2 .
 
-Two peaks stay one part where the neck between them is wider than `MAX_NECK` of the smaller part:
-two discs of equal radius are separated where their centres are at least 1.3 radii from each other.
-"""
+Two peaks stay one part where the neck between them is wide: two discs of equal radius are separated
+where their centres are at least 1.3 radii from each other. The gap between three discs that touch
+is no hole of a ring: it has three spikes, and stays. A ring that is open or thin may come apart;
+its parts are joined again because they are together as long as one pore (`pore_masks`).
 
-from typing import Any
+Discs that overlap more have no neck. A part whose area is that of two or more typical pores is
+divided into as many compact clusters (k-means), if each of these is round and about as large.
+"""
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 
 from asem.config import NmZYX
 
-MAX_NECK = 0.75
-"""Width of a neck / width of the smaller part, above which both are one."""
-CLOSING_NM = 10.0
+MIN_NECK, WIDE_NECK = 0.75, 0.92
+"""Width of a neck / width of the smaller part, above which both are one if they are near to each
+other, and in any case."""
+MIN_PEAK_DISTANCE = 1.2
+"""Distance of two peaks / mean of their heights, above which they are not near."""
+CLOSING_NM = 5.0
 """Gaps of up to twice this width in a silhouette are closed."""
+MIN_HOLE_SOLIDITY = 0.7
+"""Area of a hole of a ring / area of its convex hull. Three discs that touch leave 0.4."""
+SMALL_HOLE = 8
+"""Holes of up to so many pixels are filled, whatever their shape."""
 SMOOTHING_NM = 5.0
 """Standard deviation of the Gaussian that smooths the distances."""
+MIN_CLUSTERED = 1.7
+"""Area of a part that may be divided into clusters / that of a typical pore."""
+MIN_CLUSTER, MAX_CLUSTER_ELONGATION = 0.6, 1.5
+"""Area of a cluster / that of a typical pore, at least, and its elongation, at most."""
+CLUSTER_ROUNDS = 50
 FloatArray = npt.NDArray[np.float64]
 
 
-def split_mask(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDArray[np.uint32]:
+def split_mask(
+    mask: npt.NDArray[np.bool_], voxel_size: NmZYX, typical_nm2: float = np.inf
+) -> npt.NDArray[np.uint32]:
     """Return the part of each voxel of a mask, 1, 2, ... in the order of their first voxels.
 
     Parameters
@@ -39,6 +57,8 @@ def split_mask(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDArray[np
         A connected mask, (z, y, x).
     voxel_size
         nm.
+    typical_nm2
+        Area of a typical pore, seen along the normal.
 
     Examples
     --------
@@ -54,7 +74,8 @@ def split_mask(mask: npt.NDArray[np.bool_], voxel_size: NmZYX) -> npt.NDArray[np
     pixels += margin
     silhouette = np.zeros(pixels.max(axis=0) + margin + 1, bool)
     silhouette[tuple(pixels.T)] = True
-    parts = _find_parts(_fill(silhouette, step_nm), step_nm)[tuple(pixels.T)]
+    found = _find_parts(_fill(silhouette, step_nm), step_nm)
+    parts = _cluster_parts(found, typical_nm2 / step_nm**2)[tuple(pixels.T)]
     numbers = np.zeros(mask.shape, np.uint32)
     _, first = np.unique(parts, return_index=True)
     rank = np.zeros(parts.max() + 1, np.uint32)
@@ -72,11 +93,24 @@ def _project(points: FloatArray, step_nm: float) -> tuple[npt.NDArray[np.intp], 
 
 
 def _fill(silhouette: npt.NDArray[np.bool_], step_nm: float) -> npt.NDArray[np.bool_]:
-    """Close gaps and fill holes."""
+    """Close gaps and fill the holes of rings."""
     reach = CLOSING_NM / step_nm
     near = ndimage.distance_transform_edt(~silhouette) <= reach
     closed = ndimage.distance_transform_edt(near) > reach
-    return np.asarray(ndimage.binary_fill_holes(closed | silhouette))
+    closed |= silhouette
+    holes, count = ndimage.label(ndimage.binary_fill_holes(closed) & ~closed)
+    for number in range(1, count + 1):
+        hole = holes == number
+        if np.count_nonzero(hole) <= SMALL_HOLE or _find_solidity(hole) >= MIN_HOLE_SOLIDITY:
+            closed |= hole
+    return np.asarray(closed)
+
+
+def _find_solidity(region: npt.NDArray[np.bool_]) -> float:
+    """Return the area of pixels / area of their convex hull."""
+    pixels = np.argwhere(region)
+    corners = (pixels[:, None] + [(0, 0), (0, 1), (1, 0), (1, 1)]).reshape(-1, 2)
+    return len(pixels) / float(ConvexHull(corners).volume)
 
 
 def _find_parts(silhouette: npt.NDArray[np.bool_], step_nm: float) -> npt.NDArray[np.intp]:
@@ -89,34 +123,80 @@ def _find_parts(silhouette: npt.NDArray[np.bool_], step_nm: float) -> npt.NDArra
 
 
 def _flood(heights: FloatArray, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Flood peaks from the highest pixel down; join peaks whose saddle is high.
+    """Flood peaks from the highest pixel down; join peaks at wide necks.
 
-    The saddle of two peaks is where their floods meet: it is compared with the lower peak.
+    A pixel belongs to the part of its highest neighbour. The neck of two parts is where their
+    floods meet first.
     """
     width = heights.shape[1]
     flat, part = heights.ravel(), np.zeros(heights.size, np.intp)
-    parent, peaks = [0], [0.0]
+    parent, peaks = [0], [0]
     offsets = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
     for pixel in order.tolist():
-        height = flat[pixel]
-        near: list[Any] = sorted(
-            {_root(parent, part[pixel + o]) for o in offsets if part[pixel + o]},
-            key=lambda root: (-peaks[root], root),
-        )
+        near = [pixel + o for o in offsets if part[pixel + o]]
         if not near:
             parent.append(len(parent))
-            peaks.append(height)
+            peaks.append(pixel)
             part[pixel] = len(parent) - 1
             continue
-        part[pixel] = near[0]
-        for other in near[1:]:
-            if height > MAX_NECK * peaks[other]:
-                parent[other] = near[0]
-    roots = np.array([_root(parent, n) for n in range(len(parent))])
-    return roots[part].reshape(heights.shape)
+        part[pixel] = part[max(near, key=lambda n: (flat[n], -n))]
+        roots = sorted({_root(parent, part[n]) for n in near}, key=lambda r: (-flat[peaks[r]], r))
+        for lower in roots[1:]:
+            if _is_one(flat, peaks[roots[0]], peaks[lower], flat[pixel], width):
+                parent[lower] = roots[0]
+    final = np.array([_root(parent, n) for n in range(len(parent))])
+    return final[part].reshape(heights.shape)
+
+
+def _is_one(heights: FloatArray, first: int, second: int, neck: float, width: int) -> bool:
+    """Return whether two peaks are one part, the second one not higher than the first."""
+    a, b = heights[first], heights[second]
+    offset = np.subtract(divmod(first, width), divmod(second, width))
+    is_near = np.hypot(*offset) < MIN_PEAK_DISTANCE * (a + b) / 2
+    return bool(neck > (MIN_NECK if is_near else WIDE_NECK) * b)
 
 
 def _root(parent: list[int], number: int) -> int:
     while parent[number] != number:
         number = parent[number]
     return number
+
+
+def _cluster_parts(parts: npt.NDArray[np.intp], typical: float) -> npt.NDArray[np.intp]:
+    """Divide large parts into clusters of about `typical` pixels each."""
+    result = parts.copy()
+    for part in np.unique(parts[parts > 0]):
+        pixels = np.argwhere(parts == part)
+        count = round(len(pixels) / typical)
+        if count < 2 or len(pixels) < MIN_CLUSTERED * typical:
+            continue
+        cluster = _find_clusters(pixels.astype(np.float64), count)
+        if all(_is_pore(pixels[cluster == c], typical) for c in range(count)):
+            result[tuple(pixels.T)] = np.where(cluster == 0, part, result.max() + cluster)
+    return result
+
+
+def _find_clusters(points: FloatArray, count: int) -> npt.NDArray[np.intp]:
+    """Return the cluster of each point (k-means, from points that are far from each other)."""
+    centres = points[:1]
+    for _ in range(count):  # the first point is only a start
+        gaps = np.linalg.norm(points[:, None] - centres, axis=2).min(axis=1)
+        centres = np.concatenate([centres, points[[np.argmax(gaps)]]])
+    centres, nearest = centres[1:], np.zeros(len(points), np.intp)
+    for _ in range(CLUSTER_ROUNDS):
+        before = nearest
+        nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+        sizes = np.bincount(nearest, minlength=count)
+        if (nearest == before).all() or sizes.min() == 0:
+            break
+        sums = np.stack([np.bincount(nearest, points[:, k], count) for k in range(2)], axis=1)
+        centres = sums / sizes[:, None]
+    return nearest
+
+
+def _is_pore(pixels: npt.NDArray[np.intp], typical: float) -> bool:
+    """Return whether pixels are about as many as those of a typical pore, and round."""
+    if len(pixels) < MIN_CLUSTER * typical:
+        return False
+    short, long = np.linalg.eigvalsh(np.cov(pixels.T) + np.eye(2) / 12)
+    return bool(long <= MAX_CLUSTER_ELONGATION**2 * short)

@@ -160,8 +160,10 @@ def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
             f"{labels.name} has no pores: all voxels are background (0) or unlabelled "
             f"({np.iinfo(labels.dtype).max})"
         )
-    several = may_be_several(find_shapes(found, size, offset))
-    parts, parent = split_masks(output, labels, found, several, stage="separation")
+    several, typical_nm2 = may_be_several(find_shapes(found, size, offset))
+    parts, parent = split_masks(
+        output, labels, found, several, typical_nm2=typical_nm2, stage="separation"
+    )
     pores, pore_of_mask = join_fragments(parts, size, offset)
     shapes = find_shapes(pores, size, offset)
     first, last = (
