@@ -146,8 +146,8 @@ def test_masks_of_one_pore_are_not_separated(rng):
     """Rough, elongated, perforated: no neck."""
     rough = disc(40, 40) & (rng.random(SHAPE) > 0.2)
     long = (np.hypot((Y - 40) / 1.5, X - 40) <= 13) & (abs(Z - 12) <= 5)
-    for mask in (rough, long, ring(40, 40)):
-        assert split_mask(mask, SIZE).max() == 1
+    for mask in (rough, long, ring(40, 40), disc(40, 40, 19)):
+        assert split_mask(mask, SIZE, np.pi * 70**2).max() == 1
 
 
 def test_parts_of_anisotropic_voxels():

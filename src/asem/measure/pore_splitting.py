@@ -2,13 +2,15 @@ r"""Separate the mask of several pores that touch: discs, rings, or both.
 
 The mask is seen along its shortest axis, the normal of the envelope there::
 
-    a ring and a disc        silhouette, holes     distance to its border; a pixel belongs to the
-    that touch               filled                part of the peak that it ascends to
-    . # # # . . # # .        . # # # . . # # .        . 1 1 1 . . 2 2 .
-    # . . . # # # # #        # # # # # # # # #        1 1 1 1 1 2 2 2 2
-    # . . . # # # # #        # # # # # # # # #        1 1 1 1 1 2 2 2 2
-    . # # # . . # # .        . # # # . . # # .        . 1 1 1 . . 2 2 .
+    a ring and a disc        silhouette, holes     distance to its border: its
+    that touch               filled                peaks are centres of pores
+    . # # # . . # # .        . # # # . . # # .        . 1 1 1 . . 1 1 .
+    # . . . # # # # #        # # # # # # # # #        1 2 2 2 1 1 2 2 1
+    # . . . # # # # #        # # # # # # # # #        1 2 3 2 1 1 2 2 1
+    # . . . # # # # #        # # # # # # # # #        1 2 2 2 1 1 2 2 1
+    . # # # . . # # .        . # # # . . # # .        . 1 1 1 . . 1 1 .
 
+A pixel belongs to the nearest of the circles around the peaks, whose radii are these distances.
 Two peaks stay one part where the neck between them is wide: two discs of equal radius are separated
 where their centres are at least 1.3 radii from each other. The gap between three discs that touch
 is no hole of a ring: it has three spikes, and stays. A ring that is open or thin may come apart;
@@ -40,6 +42,8 @@ SMOOTHING_NM = 5.0
 """Standard deviation of the Gaussian that smooths the distances."""
 MIN_CLUSTERED = 1.7
 """Area of a part that may be divided into clusters / that of a typical pore."""
+MIN_PAIR_ELONGATION = 1.3
+"""Of a part that is divided into two; a rounder one is a large pore."""
 MIN_CLUSTER, MAX_CLUSTER_ELONGATION = 0.6, 1.5
 """Area of a cluster / that of a typical pore, at least, and its elongation, at most."""
 CLUSTER_ROUNDS = 50
@@ -119,14 +123,21 @@ def _find_parts(silhouette: npt.NDArray[np.bool_], step_nm: float) -> npt.NDArra
     heights = ndimage.gaussian_filter(distance, SMOOTHING_NM / step_nm) * silhouette
     order = np.lexsort((np.arange(heights.size), -heights.ravel()))
     order = order[: np.count_nonzero(silhouette)]
-    return _flood(heights, order)
+    peaks = _flood(heights, order)
+    pixels = np.argwhere(silhouette)
+    gaps = [
+        np.linalg.norm(pixels - divmod(peak, heights.shape[1]), axis=1) - heights.flat[peak]
+        for peak in peaks
+    ]
+    parts = np.zeros(silhouette.shape, np.intp)
+    parts[silhouette] = 1 + np.argmin(gaps, axis=0)
+    return parts
 
 
-def _flood(heights: FloatArray, order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Flood peaks from the highest pixel down; join peaks at wide necks.
+def _flood(heights: FloatArray, order: npt.NDArray[np.intp]) -> list[int]:
+    """Flood peaks from the highest pixel down; join peaks at wide necks; return those that remain.
 
-    A pixel belongs to the part of its highest neighbour. The neck of two parts is where their
-    floods meet first.
+    The neck of two peaks is where their floods meet first.
     """
     width = heights.shape[1]
     flat, part = heights.ravel(), np.zeros(heights.size, np.intp)
@@ -144,8 +155,7 @@ def _flood(heights: FloatArray, order: npt.NDArray[np.intp]) -> npt.NDArray[np.i
         for lower in roots[1:]:
             if _is_one(flat, peaks[roots[0]], peaks[lower], flat[pixel], width):
                 parent[lower] = roots[0]
-    final = np.array([_root(parent, n) for n in range(len(parent))])
-    return final[part].reshape(heights.shape)
+    return [peak for n, peak in enumerate(peaks) if n > 0 and parent[n] == n]
 
 
 def _is_one(heights: FloatArray, first: int, second: int, neck: float, width: int) -> bool:
@@ -169,6 +179,8 @@ def _cluster_parts(parts: npt.NDArray[np.intp], typical: float) -> npt.NDArray[n
         pixels = np.argwhere(parts == part)
         count = round(len(pixels) / typical)
         if count < 2 or len(pixels) < MIN_CLUSTERED * typical:
+            continue
+        if count == 2 and _find_elongation(pixels) < MIN_PAIR_ELONGATION:
             continue
         cluster = _find_clusters(pixels.astype(np.float64), count)
         if all(_is_pore(pixels[cluster == c], typical) for c in range(count)):
@@ -196,7 +208,12 @@ def _find_clusters(points: FloatArray, count: int) -> npt.NDArray[np.intp]:
 
 def _is_pore(pixels: npt.NDArray[np.intp], typical: float) -> bool:
     """Return whether pixels are about as many as those of a typical pore, and round."""
-    if len(pixels) < MIN_CLUSTER * typical:
-        return False
+    return (
+        len(pixels) >= MIN_CLUSTER * typical and _find_elongation(pixels) <= MAX_CLUSTER_ELONGATION
+    )
+
+
+def _find_elongation(pixels: npt.NDArray[np.intp]) -> float:
+    """Return the ratio of the axes of the ellipse of equal covariance."""
     short, long = np.linalg.eigvalsh(np.cov(pixels.T) + np.eye(2) / 12)
-    return bool(long <= MAX_CLUSTER_ELONGATION**2 * short)
+    return float(np.sqrt(long / short))

@@ -25,6 +25,8 @@ MAX_LINES = 400
 PROFILE_GROUPS = 4
 PORES_OF_POINT = 15
 """Pores of each point of a running median, at least."""
+MAX_GROUPS = 12
+"""Points of a running median, at most."""
 NO_PORES = "no pore was measured without a flag"
 
 
@@ -71,7 +73,7 @@ def _choose_bins(diameters: FloatArray) -> FloatArray:
         return np.array([50.0, 150.0])
     spread = float(np.subtract(*np.percentile(diameters, (75, 25))))
     ideal = max(2 * spread / len(diameters) ** (1 / 3), float(np.ptp(diameters)) / 60)
-    width = max(w for w in BIN_WIDTHS_NM if w <= max(ideal, BIN_WIDTHS_NM[0]))
+    width = min(BIN_WIDTHS_NM, key=lambda w: abs(np.log(w / max(ideal, BIN_WIDTHS_NM[0]))))
     first, last = np.floor(diameters.min() / width) - 1, np.ceil(diameters.max() / width) + 1
     return np.asarray(width * np.arange(first, last + 1), np.float64)
 
@@ -255,11 +257,11 @@ def plot_heights(table: pd.DataFrame, up: str) -> Figure:
 
 
 def _draw_running_median(axes: Axes, height: FloatArray, diameters: FloatArray) -> None:
-    groups = np.array_split(
-        np.argsort(height, kind="stable"), min(12, len(height) // PORES_OF_POINT)
-    )
-    if len(groups) < 2:
+    """Draw the median of groups of pores of about one height; nothing for few pores."""
+    count = min(MAX_GROUPS, len(height) // PORES_OF_POINT)
+    if count < 2:
         return
+    groups = np.array_split(np.argsort(height, kind="stable"), count)
     middle = [np.median(height[group]) for group in groups]
     median = [np.median(diameters[group]) for group in groups]
     text = f"median of {min(map(len, groups))} or more pores"

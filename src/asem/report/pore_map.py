@@ -77,7 +77,7 @@ def _make_panels(
     largest = max(widths.max(), heights.max(), 1e-3)
     widths, heights = ((1 + margin) * np.maximum(e, 0.08 * largest) for e in (widths, heights))
     if is_closed:
-        scale = 8.0 / widths.sum()
+        scale = 7.4 / widths.sum()
         figure = Figure(figsize=(9.6, heights.max() * scale + 1.2), dpi=120, layout="constrained")
         return figure, list(figure.subplots(1, 2, width_ratios=widths))
     scale = min(6.6 / widths[0], 8.0 / heights.sum())
