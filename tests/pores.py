@@ -35,7 +35,8 @@ class Envelope:
     point_nm: np.ndarray = field(default_factory=lambda: np.zeros(3))
     normal: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0, 0.0]))
     radius_nm: float = np.inf
-    """Of the sphere that touches the plane in `point_nm`, its centre on the side of the nucleus."""
+    """Of the sphere that touches the plane in `point_nm`; its centre is on the side of the nucleus,
+    or of the cytoplasm if negative."""
     half_lumen_nm: float = 15.0
 
     @property
@@ -46,14 +47,15 @@ class Envelope:
         """Unit vector to the nucleus."""
         if np.isinf(self.radius_nm):
             return self.normal
-        inward = self.sphere_centre_nm - point_nm
+        inward = (self.sphere_centre_nm - point_nm) * np.sign(self.radius_nm)
         return inward / np.linalg.norm(inward)
 
     def height(self, points: np.ndarray) -> np.ndarray:
         """Signed distance s to the middle surface, positive in the nucleus, (..., 3) -> (...)."""
         if np.isinf(self.radius_nm):
             return (points - self.point_nm) @ self.normal
-        return self.radius_nm - np.linalg.norm(points - self.sphere_centre_nm, axis=-1)
+        distance = np.linalg.norm(points - self.sphere_centre_nm, axis=-1)
+        return np.sign(self.radius_nm) * (abs(self.radius_nm) - distance)
 
 
 @dataclass(frozen=True)
@@ -224,14 +226,21 @@ def render_pore(
     shift_nm=15.0,
     tilt_degrees=12.0,
     pores=True,
+    neighbour_nm=None,
 ):
-    """One pore in a random pose; the start is off by at most `shift_nm` and `tilt_degrees`."""
+    """One pore in a random pose; the start is off by at most `shift_nm` and `tilt_degrees`.
+
+    Two others, of 90 nm, are on both sides at the distance `neighbour_nm`.
+    """
     normal, centre = random_direction(rng), rng.uniform(-500, 500, 3)
     start = centre + shift_nm * rng.random() ** (1 / 3) * random_direction(rng)
     start_normal = tilted(normal, tilt_degrees * np.sqrt(rng.random()), rng)
     origin, shape = box_around(start, reach_nm, voxel_size, rng)
     envelope = Envelope(centre, normal, radius_nm, half_lumen_nm)
     one = [Pore(centre, diameter_nm, ellipticity)] if pores else []
+    if neighbour_nm is not None:
+        across = neighbour_nm * basis(normal)[0]
+        one += [Pore(centre + across), Pore(centre - across)]
     patch = render_envelope(shape, voxel_size, origin, envelope, one, look or Look(), rng)
     return PoreImage(patch, origin, voxel_size, centre, normal, diameter_nm, start, start_normal)
 

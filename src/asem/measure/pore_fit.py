@@ -6,163 +6,126 @@ The model of a voxel at (u, v, w) in the frame of the pore (`asem.measure.pore_v
     q = (c_uu u^2 + 2 c_uv u v + c_vv v^2) / 2                   the curved middle surface
     s = (w - q) / sqrt(1 + |grad q|^2)
     x = rho - R - e_1 cos 2 theta - e_2 sin 2 theta
-    I = a_0 + sum_k a_k T_k(x, s; h, sigma) + a_5 G(rho, s)
+    I = a_0 + sum_k a_k T_k(x, s; h, sigma) + T_plug sum_j b_j B_j(x)
 
-T are the parts of `asem.measure.pore_model`, G is a Gaussian plug in the middle of the pore. Voxels
-are compared as they are, without interpolation: their noise is independent. Gauss and Newton's
-method, with priors that hold what the image does not determine (h and sigma where the lumen is
-blurred away).
+T are the four parts of `asem.measure.pore_model`; B are three Gaussians along the radius: the
+density in a pore may vary between the rim and the axis. Voxels are compared as they are, without
+interpolation: their noise is independent. Gauss and Newton's method, with priors that hold what the
+image does not determine (h and sigma where blur removes the lumen from the image).
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from asem.measure import pore_model
+from asem.measure.pore_kernels import (
+    BUMP_COUNT,
+    C_UU,
+    C_VV,
+    E_1,
+    E_2,
+    GREY,
+    GREYS,
+    MEMBRANE,
+    PARAMETERS,
+    RADIUS,
+    SIGMA,
+    TILT_U,
+    TILT_V,
+    H,
+    W,
+    X,
+    flat_equations,
+    rim_equations,
+)
+from asem.measure.pore_model import tables
 from asem.measure.pore_view import FloatArray, Frame
 
-X, Y, W, TILT_U, TILT_V, C_UU, C_UV, C_VV, RADIUS, E_1, E_2, H, SIGMA, GREY = range(14)
-"""Index of each parameter; `GREY` is the first of the grey values a_0 to a_5."""
-BUMPS = 3
-PARAMETERS = GREY + 5 + BUMPS
-RHO_REACH_NM = 60.0
-"""From the rim to the last voxel that counts."""
+CAUCHY_LIMIT, CAUCHY_RATIO = 3.0, 1.18
+"""Residual whose weight is halved, in units of noise; ratio of the variance of noise to the
+weighted mean square."""
+CURVATURE_SD = 1 / 400
+ELLIPSE_SD_NM = 4.0
+H_NM, H_SD_NM = 15.0, 4.0
+SIGMA_NM, SIGMA_SD_NM = 5.0, 1.5
+GREY_SDS = np.array([np.inf, 1.0, 0.4, 0.6, 0.4, *[0.6] * BUMP_COUNT])
+"""Priors of grey values, in units of the contrast: mean 0, but -1 of the membrane."""
+LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, *[np.inf] * GREYS])
+COARSE_STEPS, COARSE_STRIDE, FINE_STEPS = 6, 3, 4
+"""Steps with every third voxel, then with all."""
 
 
 @dataclass(frozen=True)
 class RimFit:
-    """Pose and shape of a rim: frame, c_uu, c_uv, c_vv (1/nm), R, e_1, e_2, h, sigma (nm), grey."""
+    """Pose and shape of a rim, nm; curvature c_uu, c_uv, c_vv (1/nm); grey values (`GREYS`,)."""
 
     frame: Frame
     curvature: FloatArray = field(default_factory=lambda: np.zeros(3))
     radius: float = 45.0
     ellipse: FloatArray = field(default_factory=lambda: np.zeros(2))
-    h: float = 15.0
-    sigma: float = 5.0
-    grey: FloatArray = field(default_factory=lambda: np.zeros(5 + BUMPS))
-    noise: float = np.nan
-    """Root mean square of the weighted residuals, grey values."""
-    weight: float = 0.0
-    """Sum of the weights of the voxels."""
+    h: float = H_NM
+    sigma: float = SIGMA_NM
+    grey: FloatArray = field(default_factory=lambda: np.zeros(GREYS))
+    noise: float = np.inf
+    """Standard deviation of the residuals, grey values."""
     covariance: FloatArray = field(default_factory=lambda: np.zeros((PARAMETERS, PARAMETERS)))
 
     @property
     def shape(self) -> FloatArray:
-        """The parameters that the kernel needs: c, R, e, h, and grey values, (13,)."""
-        return np.concatenate(
-            [self.curvature, [self.radius], self.ellipse, [self.h], self.grey]
-        ).astype(float)
+        """The shape of `pore_kernels`."""
+        sizes = np.array([self.radius, *self.ellipse, self.h])
+        return np.concatenate([self.curvature, sizes, self.grey])
 
     @property
-    def parts(self) -> npt.NDArray[np.float32]:
+    def tables(self) -> npt.NDArray[np.float32]:
         """The tables of `pore_model` at h and sigma."""
-        return pore_model.tables(self.radius, self.h, self.sigma)
+        return tables(self.radius, self.h, self.sigma)
+
+    def to_local(self, points_nm: FloatArray) -> FloatArray:
+        """Return (u, v, w) of world positions (n, 3), nm."""
+        return np.asarray((points_nm - self.frame.origin_nm) @ self.frame.axes.T)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def window(rho, s, radius, h):  # type: ignore[no-untyped-def]
-    """Return the weight of a voxel: 1 at the rim and the envelope around it, 0 far from both."""
-    high = (h + 18 - abs(s)) / 12
-    wide = (radius + 60 - rho) / 20
-    if high <= 0 or wide <= 0:
-        return 0.0
-    inner = min(max((rho - radius + 40) / 15, 0.0), 1.0)
-    return min(high, 1.0) * min(wide, 1.0) * inner
-
-
-@njit(cache=True, nogil=True, inline="always")
-def lookup(table, i, j, a, b):  # type: ignore[no-untyped-def]
-    """Return a value of a table between grid points, and its slopes per step along both axes."""
-    p, q, r, t = table[i, j], table[i, j + 1], table[i + 1, j], table[i + 1, j + 1]
-    low, high = p + b * (q - p), r + b * (t - r)
-    return low + a * (high - low), high - low, (1 - a) * (q - p) + a * (t - r)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def height(u, v, w, curvature):  # type: ignore[no-untyped-def]
-    """Return the height s above the curved middle surface, and ds/dw."""
-    du = curvature[0] * u + curvature[1] * v
-    dv = curvature[1] * u + curvature[2] * v
-    slope = 1 / np.sqrt(1 + du * du + dv * dv)
-    return (w - (du * u + dv * v) / 2) * slope, slope
-
-
-@njit(cache=True, nogil=True)
-def normal_equations(points, values, shape, parts, grid):  # type: ignore[no-untyped-def]
-    """Return J'WJ, J'Wr, the sums of the weights and of the weighted squares of the residuals r.
+def fit_rim(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: float) -> RimFit:
+    """Return the fit of a rim to voxels.
 
     Parameters
     ----------
-    points, values
-        (u, v, w) of voxels, float64, (n, 3), nm, and their grey values, (n,).
-    shape, parts
-        Of a `RimFit`.
-    grid
-        Start and step of x and s in the tables, nm, (x_0, s_0, step).
+    fit
+        Where the fit starts: within about 6 nm and 5 degrees.
+    points_nm, values
+        World positions (n, 3) of voxels and their grey values, (n,).
+    contrast
+        By how much membranes are darker than their surroundings, about, grey values: the scale of
+        priors.
     """
-    n = PARAMETERS
-    matrix, vector, row = np.zeros((n, n)), np.zeros(n), np.zeros(n)
-    weights = squares = 0.0
-    radius, h, grey = shape[3], shape[6], shape[7:]
-    x_0, s_0, step = grid
-    for index in range(len(values)):
-        u, v, w = points[index, 0], points[index, 1], points[index, 2]
-        rho = np.sqrt(u * u + v * v) + 1e-6
-        s, slope = height(u, v, w, shape)
-        weight = window(rho, s, radius, h)
-        if weight == 0:
-            continue
-        cos, sin = u / rho, v / rho
-        cos_2, sin_2 = cos * cos - sin * sin, 2 * cos * sin
-        x = rho - radius - shape[4] * cos_2 - shape[5] * sin_2
-        a, b = (x - x_0) / step, (s - s_0) / step
-        a = min(max(a, 0.0), parts.shape[2] - 1.001)
-        b = min(max(b, 0.0), parts.shape[3] - 1.001)
-        i, j = int(a), int(b)
-        a, b = a - i, b - j
-        g_x = g_s = by_h = by_sigma = 0.0
-        model = grey[0]
-        row[GREY] = 1
-        for k in range(4):
-            value, d_x, d_s = lookup(parts[0, k], i, j, a, b)
-            row[GREY + 1 + k] = value
-            model += grey[k + 1] * value
-            g_x += grey[k + 1] * d_x / step
-            g_s += grey[k + 1] * d_s / step
-            by_h += grey[k + 1] * lookup(parts[1, k], i, j, a, b)[0]
-            by_sigma += grey[k + 1] * lookup(parts[2, k], i, j, a, b)[0]
-        for k in range(BUMPS):
-            away = (x + 12 * (k + 1)) / 8
-            row[GREY + 5 + k] = row[GREY + 3] * np.exp(-away * away / 2)
-            model += grey[5 + k] * row[GREY + 5 + k]
-        g_s *= slope
-        row[X], row[Y], row[W] = -g_x * cos, -g_x * sin, -g_s
-        row[TILT_U] = g_x * cos * s - g_s * u
-        row[TILT_V] = g_x * sin * s - g_s * v
-        row[C_UU], row[C_UV], row[C_VV] = -g_s * u * u / 2, -g_s * u * v, -g_s * v * v / 2
-        row[RADIUS], row[E_1], row[E_2] = -g_x, -g_x * cos_2, -g_x * sin_2
-        row[H], row[SIGMA] = by_h, by_sigma
-        residual = values[index] - model
-        weights += weight
-        squares += weight * residual * residual
-        for p in range(n):
-            scaled = weight * row[p]
-            vector[p] += scaled * residual
-            for q in range(p, n):
-                matrix[p, q] += scaled * row[q]
-    for p in range(n):
-        for q in range(p):
-            matrix[p, q] = matrix[q, p]
-    return matrix, vector, weights, squares
+    for _ in range(COARSE_STEPS):
+        fit = _step(fit, points_nm[::COARSE_STRIDE], values[::COARSE_STRIDE], contrast)
+    for _ in range(FINE_STEPS):
+        fit = _step(fit, points_nm, values, contrast)
+    return fit
 
 
-CURVATURE_SD = 1 / 400
-ELLIPSE_SD_NM = 4.0
-H_NM, H_SD_NM = 15.0, 4.0
-SIGMA_NM, SIGMA_SD_NM = 5.0, 1.5
-_LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1] + (5 + BUMPS) * [np.inf])
+def _step(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: float) -> RimFit:
+    """Return a fit after one step of Gauss and Newton, with the covariance before it."""
+    matrix, vector, weight, squares = rim_equations(
+        fit.to_local(points_nm), values, fit.shape, fit.tables, CAUCHY_LIMIT * fit.noise
+    )
+    ratio = CAUCHY_RATIO if np.isfinite(fit.noise) else 1.0
+    variance = max(ratio * squares / max(weight, 1.0), (0.02 * contrast) ** 2)
+    away, precision = _priors(fit, contrast)
+    matrix = _symmetric(matrix) + np.diag(precision * variance + 1e-9)
+    inverse = np.linalg.inv(matrix)
+    step = inverse @ (vector - precision * variance * away)
+    step *= min(1.0, float(np.min(LARGEST_STEP / np.maximum(np.abs(step), 1e-12))))
+    moved = _move(fit, step)
+    return replace(moved, noise=float(np.sqrt(variance)), covariance=variance * inverse)
+
+
+def _symmetric(lower: FloatArray) -> FloatArray:
+    """Return a matrix, or several, from their lower triangles."""
+    return np.tril(lower) + np.swapaxes(np.tril(lower, -1), -1, -2)
 
 
 def _priors(fit: RimFit, contrast: float) -> tuple[FloatArray, FloatArray]:
@@ -172,51 +135,22 @@ def _priors(fit: RimFit, contrast: float) -> tuple[FloatArray, FloatArray]:
     away[E_1 : E_2 + 1], precision[E_1 : E_2 + 1] = fit.ellipse, ELLIPSE_SD_NM**-2
     away[H], precision[H] = fit.h - H_NM, H_SD_NM**-2
     away[SIGMA], precision[SIGMA] = fit.sigma - SIGMA_NM, SIGMA_SD_NM**-2
-    spreads = contrast * np.array([np.inf, 1.0, 0.4, 0.6, 0.4] + BUMPS * [0.6])
-    away[GREY + 1 :], precision[GREY + 1 :] = fit.grey[1:], spreads[1:] ** -2.0
-    away[GREY + 1] += contrast
+    away[GREY:], precision[GREY:] = fit.grey, (contrast * GREY_SDS) ** -2
+    away[GREY + MEMBRANE] += contrast
     return away, precision
 
 
-def improve(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: float) -> RimFit:
-    """Return a fit after one step of Gauss and Newton.
-
-    Parameters
-    ----------
-    fit
-        Where the step starts.
-    points_nm, values
-        World positions (n, 3) of voxels and their grey values, (n,).
-    contrast
-        By how much membranes are darker than their surroundings, about, grey values: the scale of
-        priors.
-    """
-    local = (points_nm - fit.frame.origin_nm) @ fit.frame.axes.T
-    matrix, vector, weight, squares = normal_equations(local, values, fit.shape, fit.parts, pore_model.GRID)
-    noise = max(squares / max(weight, 1.0), (0.02 * contrast) ** 2)
-    away, precision = _priors(fit, contrast)
-    matrix += np.diag(precision * noise + 1e-9)
-    inverse = np.linalg.inv(matrix)
-    step = inverse @ (vector - precision * noise * away)
-    step *= min(1.0, float(np.min(_LARGEST_STEP / np.maximum(np.abs(step), 1e-12))))
-    return replace(
-        _moved(fit, step), noise=float(np.sqrt(noise)), weight=weight, covariance=noise * inverse
-    )
-
-
-def _moved(fit: RimFit, step: FloatArray) -> RimFit:
+def _move(fit: RimFit, step: FloatArray) -> RimFit:
     """Return a fit moved by a step, with a frame that contains the new pose."""
     u, v, w = fit.frame.axes
     normal = w - step[TILT_U] * u - step[TILT_V] * v
     normal /= np.linalg.norm(normal)
     u = u - (u @ normal) * normal
     u /= np.linalg.norm(u)
-    frame = Frame(
-        fit.frame.to_world(step[[X, Y, W]]), np.stack([u, np.cross(normal, u), normal])
-    )
+    axes = np.stack([u, np.cross(normal, u), normal])
     return replace(
         fit,
-        frame=frame,
+        frame=Frame(fit.frame.to_world(step[X : W + 1]), axes),
         curvature=np.clip(fit.curvature + step[C_UU : C_VV + 1], -1 / 150, 1 / 150),
         radius=float(np.clip(fit.radius + step[RADIUS], 20, 80)),
         ellipse=np.clip(fit.ellipse + step[E_1 : E_2 + 1], -10, 10),
@@ -224,3 +158,24 @@ def _moved(fit: RimFit, step: FloatArray) -> RimFit:
         sigma=float(np.clip(fit.sigma + step[SIGMA], 2.5, 9)),
         grey=fit.grey + step[GREY:],
     )
+
+
+def rim_evidence(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> tuple[float, float]:
+    """Return by how much a rim explains the image better than an envelope without a pore.
+
+    Returns
+    -------
+    gain
+        Decrease of the mean square of the residuals within 20 nm of the rim, in units of the
+        square of the contrast of the membrane: hardly depends on noise.
+    significance
+        Decrease of the sum of the squares, in units of the variance of noise.
+    """
+    matrix, vector, total, squares, count = flat_equations(
+        fit.to_local(points_nm), values, fit.shape, fit.tables
+    )
+    if count == 0:
+        return 0.0, 0.0
+    matrix = _symmetric(matrix) + 1e-6 * count * np.eye(4)
+    decrease = float(total - vector @ np.linalg.solve(matrix, vector) - squares)
+    return decrease / count / float(fit.grey[MEMBRANE]) ** 2, decrease / fit.noise**2

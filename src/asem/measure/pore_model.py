@@ -1,4 +1,4 @@
-"""The image of the rim of a nuclear pore: what membranes, lumen and plug contribute to it.
+r"""The image of the rim of a nuclear pore: what membranes, lumen and plug contribute to it.
 
 With R the radius, h half of the lumen, rho the distance from the axis and s the height above the
 middle surface, the signed distance to the membrane (negative in the lumen) is ::
@@ -8,16 +8,16 @@ middle surface, the signed distance to the membrane (negative in the lumen) is :
        s
        |            ________________   membrane, d = 0
        |           /
-       |          (  lumen, d < 0      x = rho - R is 0 at the darkest point of the middle plane
-       |           \\________________
+       |          (  lumen, d < 0      x = rho - R is 0 at the membrane in the middle plane
+       |           \________________
        |
        +----------+------------- rho
      axis         R
 
-Four parts, each blurred by a 3D Gaussian: the membrane (a box, `THICKNESS_NM` thick), the lumen, the
-plug (the pore within 25 nm of the middle plane) and the difference between both sides of the
-envelope. The image is a constant plus a multiple of each. The blur acts on the curved rim, not on a
-flat profile: it moves the darkest point outward, and the model contains that shift.
+Four parts, each blurred by a 3D Gaussian: the membrane (a box with soft edges), the lumen, the plug
+(the pore within 25 nm of the middle plane) and the difference between both sides of the envelope.
+The image is a constant plus a multiple of each. The blur acts on the curved rim, not on a flat
+profile: it moves the darkest point outward, and the model contains that shift.
 """
 
 from functools import lru_cache
@@ -34,8 +34,6 @@ S_REACH_NM = 48.0
 THICKNESS_NM, EDGE_NM = 10.0, 2.4
 """Profile of a membrane: a box with soft edges, variance 14 nm^2."""
 PLUG_REACH_NM = 25.0
-GRID = (X_RANGE_NM[0], -S_REACH_NM, STEP_NM)
-"""Start of x and s in the tables, and the step, nm."""
 MEMBRANE, LUMEN, PLUG, SIDES = range(4)
 """Index of each part in a table."""
 _MARGIN_NM = 30.0

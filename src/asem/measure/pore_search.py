@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 
 from asem.measure.pore_fit import RimFit
-from asem.measure.pore_model import GRID, blurred_parts
+from asem.measure.pore_model import S_REACH_NM, STEP_NM, X_RANGE_NM, blurred_parts
 from asem.measure.pore_view import FloatArray, Frame, Patch
 
 LINE_STEP_NM, LINE_REACH_NM = 3.0, 105.0
@@ -189,12 +189,13 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
     """
     rho = BIN_NM * (np.arange(BINS) + 0.5)
     weight = _bin_weights()[:, None] * np.ones(len(LAYERS_NM))
-    x_0, s_0, step = GRID
-    j = np.rint((LAYERS_NM - s_0) / step).astype(int)
+    j = np.rint((LAYERS_NM + S_REACH_NM) / STEP_NM).astype(int)
     rims, membranes = [], []
     for radius in RADII_NM:
         parts = blurred_parts(round(radius / 16) * 16, h, sigma)
-        i = np.clip(np.rint((rho - radius - x_0) / step).astype(int), 0, parts.shape[1] - 1)
+        i = np.clip(
+            np.rint((rho - radius - X_RANGE_NM[0]) / STEP_NM).astype(int), 0, parts.shape[1] - 1
+        )
         fields = [*parts[:, i][:, :, j].astype(float), np.ones_like(weight)]
         fields.append(fields[2] * np.exp(-2 * (rho / radius) ** 2)[:, None])
         basis, triangle = np.linalg.qr(_columns(fields, weight))
