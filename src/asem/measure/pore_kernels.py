@@ -27,7 +27,7 @@ LINE_PARAMETERS = 4
 """Of a half-line: shift, and the grey values of surroundings, membrane and plug."""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def window(rho, s, radius, h):  # type: ignore[no-untyped-def]
     """Return the weight of a voxel: 1 at the rim and the envelope around it, 0 far from both."""
     high, wide = (h + 18 - abs(s)) / 12, (radius + RHO_REACH_NM - rho) / 20
@@ -35,7 +35,7 @@ def window(rho, s, radius, h):  # type: ignore[no-untyped-def]
     return max(min(high, 1.0), 0.0) * max(min(wide, 1.0), 0.0) * max(min(inner, 1.0), 0.0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def locate(point, shape):  # type: ignore[no-untyped-def]
     """Return rho, cos and sin of theta, x, s and ds/dw of a point (u, v, w)."""
     u, v, w = point[0], point[1], point[2]
@@ -47,7 +47,7 @@ def locate(point, shape):  # type: ignore[no-untyped-def]
     return rho, cos, sin, x, (w - (du * u + dv * v) / 2) * slope, slope
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def cell(x, s, table):  # type: ignore[no-untyped-def]
     """Return the cell of a table that contains (x, s), and the place in it, 0 to 1."""
     a = min(max((x - X_RANGE_NM[0]) / STEP_NM, 0.0), table.shape[0] - 1.001)
@@ -56,7 +56,7 @@ def cell(x, s, table):  # type: ignore[no-untyped-def]
     return i, j, a - i, b - j
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def lookup(table, place):  # type: ignore[no-untyped-def]
     """Return a value of a table by bilinear interpolation, and its slopes along both axes, 1/nm."""
     i, j, a, b = place
@@ -69,7 +69,7 @@ def lookup(table, place):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def evaluate(x, place, shape, tables, basis):  # type: ignore[no-untyped-def]
     """Fill what multiplies the grey values, (GREYS,); return the model and its slopes."""
     basis[SURROUNDINGS] = 1
@@ -130,7 +130,7 @@ def rim_equations(points, values, shape, tables, limit):  # type: ignore[no-unty
     return matrix, vector, weights, squares
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def add_row(matrix, vector, row, weight, residual):  # type: ignore[no-untyped-def]
     """Add a voxel to normal equations: the lower triangle of the matrix, and the vector."""
     for p in range(len(row)):
