@@ -35,7 +35,8 @@ class Envelope:
     point_nm: np.ndarray = field(default_factory=lambda: np.zeros(3))
     normal: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0, 0.0]))
     radius_nm: float = np.inf
-    """Of the sphere that touches the plane in `point_nm`, its centre on the side of the nucleus."""
+    """Of the sphere that touches the plane in `point_nm`; its centre is on the side of the nucleus,
+    or of the cytoplasm if negative."""
     half_lumen_nm: float = 15.0
 
     @property
@@ -46,14 +47,18 @@ class Envelope:
         """Unit vector to the nucleus."""
         if np.isinf(self.radius_nm):
             return self.normal
-        inward = self.sphere_centre_nm - point_nm
+        inward = (self.sphere_centre_nm - point_nm) * np.sign(self.radius_nm)
         return inward / np.linalg.norm(inward)
 
     def height(self, points: np.ndarray) -> np.ndarray:
         """Signed distance s to the middle surface, positive in the nucleus, (..., 3) -> (...)."""
         if np.isinf(self.radius_nm):
-            return (points - self.point_nm) @ self.normal
-        return self.radius_nm - np.linalg.norm(points - self.sphere_centre_nm, axis=-1)
+            return project(points - self.point_nm.astype(points.dtype), self.normal[:, None])[
+                ..., 0
+            ]
+        offset = points - self.sphere_centre_nm.astype(points.dtype)
+        distance = np.sqrt(np.einsum("...i,...i->...", offset, offset))
+        return np.sign(self.radius_nm) * (abs(self.radius_nm) - distance)
 
 
 @dataclass(frozen=True)
@@ -87,11 +92,17 @@ def basis(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def axis_distance(points: np.ndarray, pore: Pore, normal: np.ndarray) -> np.ndarray:
     """Distance rho from the axis, scaled so that an elliptical rim is at R."""
-    offset = points - pore.centre_nm
-    u, v = basis(normal)
-    a, b = offset @ u / (1 + pore.ellipticity), offset @ v / (1 - pore.ellipticity)
-    rho = np.hypot(a, b)
-    return np.where(np.abs(offset @ normal) < 200, rho, np.inf)
+    axes = np.stack([*basis(normal), normal], axis=1)
+    scale = np.array([1 + pore.ellipticity, 1 - pore.ellipticity, 1])
+    a, b, along = np.moveaxis(
+        project(points - pore.centre_nm.astype(points.dtype), axes / scale), -1, 0
+    )
+    return np.where(np.abs(along) < 200, np.hypot(a, b), np.inf)
+
+
+def project(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Coordinates of points (..., 3) along the columns of (3, n), with the dtype of the points."""
+    return (points.reshape(-1, 3) @ axes.astype(points.dtype)).reshape(*points.shape[:-1], -1)
 
 
 def clumps(shape, step, size_nm, rng):
@@ -156,8 +167,8 @@ def render(
         origin_nm[i] + step[i] * (np.arange(2 * (n + 2 * margin)) - 2 * margin - 0.5)
         for i, n in enumerate(shape)
     ]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    fine = ndimage.gaussian_filter(image(points, step), look.blur_nm / step)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1, dtype=np.float32)
+    fine = ndimage.gaussian_filter(image(points, step), look.blur_nm / step, truncate=3.5)
     n = [shape[i] + 2 * margin for i in range(3)]
     mean = fine.reshape(n[0], 2, n[1], 2, n[2], 2).mean(axis=(1, 3, 5))
     inner = tuple(slice(margin, margin + k) for k in shape)
@@ -224,14 +235,21 @@ def render_pore(
     shift_nm=15.0,
     tilt_degrees=12.0,
     pores=True,
+    neighbour_nm=None,
 ):
-    """One pore in a random pose; the start is off by at most `shift_nm` and `tilt_degrees`."""
+    """One pore in a random pose; the start is off by at most `shift_nm` and `tilt_degrees`.
+
+    Two others, of 90 nm, are on both sides at the distance `neighbour_nm`.
+    """
     normal, centre = random_direction(rng), rng.uniform(-500, 500, 3)
     start = centre + shift_nm * rng.random() ** (1 / 3) * random_direction(rng)
     start_normal = tilted(normal, tilt_degrees * np.sqrt(rng.random()), rng)
     origin, shape = box_around(start, reach_nm, voxel_size, rng)
     envelope = Envelope(centre, normal, radius_nm, half_lumen_nm)
     one = [Pore(centre, diameter_nm, ellipticity)] if pores else []
+    if neighbour_nm is not None:
+        across = neighbour_nm * basis(normal)[0]
+        one += [Pore(centre + across), Pore(centre - across)]
     patch = render_envelope(shape, voxel_size, origin, envelope, one, look or Look(), rng)
     return PoreImage(patch, origin, voxel_size, centre, normal, diameter_nm, start, start_normal)
 

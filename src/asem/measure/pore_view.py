@@ -118,3 +118,36 @@ def radial_profile(view: npt.NDArray[np.float32]) -> FloatArray:
     count = np.bincount(nearest[valid], minlength=n + 2)[: n + 1]
     total = np.bincount(nearest[valid], view[valid], minlength=n + 2)[: n + 1]
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@njit(cache=True, nogil=True)
+def select_voxels(values, start, size, centre, normal, wide, high):  # type: ignore[no-untyped-def]
+    """Return positions (n, 3), nm, and grey values of the voxels in a cylinder, without nan.
+
+    Parameters
+    ----------
+    values, start, size
+        Of a patch: grey values, position of the first voxel, voxel size.
+    centre, normal, wide, high
+        Of the cylinder: its middle, axis, radius and half of its height.
+    """
+    count = 0
+    points, chosen = np.empty((values.size, 3)), np.empty(values.size)
+    for i in range(values.shape[0]):
+        z = start[0] + i * size[0] - centre[0]
+        for j in range(values.shape[1]):
+            y = start[1] + j * size[1] - centre[1]
+            for k in range(values.shape[2]):
+                x = start[2] + k * size[2] - centre[2]
+                w = z * normal[0] + y * normal[1] + x * normal[2]
+                value = values[i, j, k]
+                if abs(w) > high or value != value:
+                    continue
+                if z * z + y * y + x * x - w * w > wide * wide:
+                    continue
+                points[count, 0] = z + centre[0]
+                points[count, 1] = y + centre[1]
+                points[count, 2] = x + centre[2]
+                chosen[count] = value
+                count += 1
+    return points[:count].copy(), chosen[:count].copy()
