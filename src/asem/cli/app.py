@@ -24,6 +24,7 @@ from asem.cli.measure import instances, measure
 from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
 from asem.cli.phantom import phantom
+from asem.cli.pores import pores
 from asem.cli.predict import evaluate, predict, segment
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
 from asem.cli.train import finetune, train
@@ -55,7 +56,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "segment": segment,
         "evaluate": evaluate,
     },
-    "Measure": {"instances": instances, "measure": measure},
+    "Measure": {"instances": instances, "measure": measure, "pores": pores},
 }
 """The groups of ``asem --help``, and their subcommands."""
 

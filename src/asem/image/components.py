@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
-from asem.blocks.output_image import OutputImage
 from asem.image.component_records import component_specs, is_component_record, record_components
 from asem.image.lookup_table import apply_lookup_table
 from asem.system.npz import ArraySpec
@@ -125,7 +125,7 @@ def relabel_block(
 
 
 def find_connected_objects(
-    output: OutputImage,
+    output: BlockOutput,
     read_block: BlockReader,
     *,
     stage: str,
@@ -136,7 +136,7 @@ def find_connected_objects(
     Parameters
     ----------
     output
-        Runs the blocks and stores their records.
+        Runs the blocks and stores their records; its extent is that of the volume.
     read_block
         Returns the labels of a block. Must be picklable: other processes call it.
     stage
@@ -144,7 +144,7 @@ def find_connected_objects(
     features
         Computes further arrays to store with the record of a block.
     """
-    blocks, shape = output.write_blocks(), output.volume.shape
+    blocks, shape = output.write_blocks(), output.roi.shape
     records = output.store_block_results(
         partial(_measure_block, read_block=read_block, features=features, shape=shape),
         blocks,

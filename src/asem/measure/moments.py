@@ -163,15 +163,23 @@ def derive_geometry(sums: Columns, voxel_size: NmZYX, offset_nm: NmZYX) -> Colum
     for axis, size, offset in zip(AXES, voxel_size, offset_nm, strict=True):
         derived[f"{axis}_min_nm"] = offset + size * (sums[f"min_{axis}"] - 0.5)
         derived[f"{axis}_max_nm"] = offset + size * (sums[f"max_{axis}"] + 0.5)
-    variances = np.linalg.eigvalsh(_covariances(sums, voxel_size))  # ascending
+    variances = np.linalg.eigvalsh(covariances(sums, voxel_size))  # ascending
     axes = 2 * np.sqrt(5 * np.maximum(variances, 0))
     for name, lengths in zip(("short", "mid", "long"), axes.T, strict=True):
         derived[f"axis_{name}_nm"] = lengths
     return derived
 
 
-def _covariances(sums: Columns, voxel_size: NmZYX) -> npt.NDArray[np.float64]:
-    """Return the covariance of the positions in each object, nm^2, (n, 3, 3)."""
+def covariances(sums: Columns, voxel_size: NmZYX) -> npt.NDArray[np.float64]:
+    """Return the covariance of the positions in each object, nm^2, (n, 3, 3).
+
+    Parameters
+    ----------
+    sums
+        Merged columns of `sum_moments`.
+    voxel_size
+        nm.
+    """
     voxels = sums["voxels"].astype(object)  # Python's integers: the difference is exact
     result = np.zeros((len(voxels), 3, 3))
     for pair in PRODUCTS:

@@ -58,11 +58,24 @@ def warn_of_ids(image: Volume) -> None:
 
 def warn_of_grey_values(labels: Volume) -> None:
     """Log a warning where most neighbouring voxels of labels differ."""
-    pairs, equal = _count_in_sample(labels)
-    if pairs >= MIN_PAIRS and 2 * equal < pairs:
+    if _seem_grey(labels):
         LOG.warning(
             "%s: most neighbouring voxels differ; are these grey values, not ids?", labels.name
         )
+
+
+def check_are_ids(labels: Volume) -> None:
+    """Raise ValueError where most neighbouring voxels of labels differ."""
+    if _seem_grey(labels):
+        raise ValueError(
+            f"{labels.name}: most neighbouring voxels differ, as in grey values; name a "
+            "segmentation"
+        )
+
+
+def _seem_grey(labels: Volume) -> bool:
+    pairs, equal = _count_in_sample(labels)
+    return pairs >= MIN_PAIRS and 2 * equal < pairs
 
 
 def _count_in_sample(volume: Volume) -> tuple[int, int]:

@@ -1,0 +1,105 @@
+"""Command that measures nuclear pores, and combines the pores of several cells."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from asem.cli.options import (
+    DEFAULT_OUTPUT,
+    IN_PROCESS,
+    Flag,
+    OptionalAddress,
+    OutputOptions,
+    OutputPath,
+    WorkerOptions,
+    open_requested_executor,
+)
+from asem.cli.printing import print_result
+from asem.cli.progress import show_progress
+from asem.volume.address import Address, parse_output_path
+
+
+def _read_folders(_: Any, tokens: Any) -> tuple[Path, ...]:
+    return tuple(parse_output_path(token.value) for token in tokens)
+
+
+Folders = Annotated[
+    tuple[Path, ...],
+    Parameter(converter=_read_folders, consume_multiple=True, negative="", accepts_keys=False),
+]
+Up = Annotated[Literal["z", "-z", "y", "-y", "x", "-x"], Parameter(allow_leading_hyphen=True)]
+
+
+def pores(
+    segmentation: OptionalAddress = None,
+    raw: OptionalAddress = None,
+    /,
+    *,
+    out: OutputPath,
+    combine: Folders = (),
+    up: Up = "z",
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Measure the diameters of nuclear pores on the image; a row for each.
+
+    Parameters
+    ----------
+    segmentation
+        Label image of the pores, path or URL: one label, or an id per pore.
+    raw
+        Image of the same voxel size, path or URL.
+    out
+        Folder to write: pores.csv, pores.parquet, statistics.json, figures (diameters, profiles,
+        gallery, map, height), and provenance.json, which describes the columns.
+    combine
+        Instead of SEGMENTATION and RAW: folders that asem pores wrote, one per cell. Writes one
+        table with a column of their names, and pooled and per-cell statistics.
+    up
+        Axis that points away from the coverslip, for the figure of diameter against height.
+    overwrite
+        Replace earlier results in the folder.
+    """
+    segmentation_and_raw = _check_inputs(segmentation, raw, combine)
+    if segmentation_and_raw is None:
+        from asem.workflows.combine_pores import combine_pores
+
+        print_result(combine_pores(combine, out, overwrite=overwrite), as_json=output_options.json)
+        return
+    from asem.workflows.pores import measure_pores
+
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        result = measure_pores(
+            *segmentation_and_raw,
+            out,
+            up=up,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
+    print_result(result, as_json=output_options.json)
+
+
+def _check_inputs(
+    segmentation: Address | None, raw: Address | None, combine: tuple[Path, ...]
+) -> tuple[Address, Address] | None:
+    """Return segmentation and raw, None where folders are combined instead.
+
+    Raises
+    ------
+    ValueError
+        Both are given, or neither, or one of the images.
+    """
+    if combine and segmentation is not None:
+        raise ValueError(
+            "give either SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
+        )
+    if combine:
+        return None
+    if segmentation is None or raw is None:
+        raise ValueError(
+            "give SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
+        )
+    return segmentation, raw

@@ -1,0 +1,234 @@
+r"""Diameter of one nuclear pore from the image around it.
+
+Membranes of the nuclear envelope are at both sides of its middle surface and joined at the rim of
+the pore. With R the radius, h half of the lumen, rho the distance from the axis and s the height
+above the middle surface, the signed distance to the membrane is ::
+
+    d = sqrt(max(0, R + h - rho)^2 + s^2) - h
+
+    cross-section                                  en face, the middle plane
+                        s                                   .-###-.
+    ______________      |      ______________            ##'   |   '##
+                  \     |     /                         ##  \  |  /  ##
+    lumen          |----+----|          lumen          ##-----+-----## line 0
+    ______________/     |     \______________            ##  /  |  \  ##
+                        |                                ##.   |   .##
+                   <--- 2R --->                             '-###-'
+
+**The diameter is 2 R**: the median, over 18 lines through the centre, 10 degrees apart, of the
+distance of the two membranes within the middle surface (Gallusser et al., 2022, Materials and
+methods, "Analysis of nuclear pores").
+
+1. The envelope and the pore in it are searched near the given pose (`asem.measure.pore_search`).
+2. A model of the blurred rim is fitted to the voxels: pose, curvature, R, h, blur
+   (`asem.measure.pore_fit`, `asem.measure.pore_model`).
+3. The model is shifted along each half-line (`asem.measure.pore_lines`).
+
+Blur moves the darkest point of a curved rim outward, by 0.4 nm for a blur of 4 nm, and 1.7 nm for
+7 nm (h = 15 nm). The model contains that shift; the radii are those of the membrane, not of the
+darkest point. Blur and thickness of the membranes are not separable in the image of a flat
+membrane; the variance of the stain across it is assumed to be 14 nm^2 (a box of 13 nm, a Gaussian
+of 9 nm full width at half maximum). A box of 8 nm gives diameters that are 0.6 nm too large, a
+Gaussian of 14 nm ones that are 1.8 nm too small.
+
+The standard error is the larger of that of the fit and that from the scatter of the radii around
+the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
+mean, if errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and
+no ellipse.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.config import NmZYX
+from asem.measure.pore_fit import RimFit, fit_rim, rim_evidence
+from asem.measure.pore_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
+from asem.measure.pore_lines import LINES, full_weight, measure_half_lines, scatter_variance
+from asem.measure.pore_search import find_rim, find_sheets
+from asem.measure.pore_view import (
+    FloatArray,
+    Frame,
+    Patch,
+    radial_profile,
+    select_voxels,
+    view_en_face,
+)
+
+PORE_REACH_NM = 160.0
+"""Distance from the centre of a mask to the sides of the patch that `measure_pore` needs."""
+LARGEST_SHIFT_NM = 45.0
+"""Between the given centre and that of the pore, in the middle plane."""
+LARGEST_SE_NM = 4.0
+SMALLEST_CONTRAST = 0.7
+"""Of membranes, in units of the standard deviation of noise."""
+SMALLEST_GAIN, SMALLEST_SIGNIFICANCE = 0.004, 60.0
+"""Of a rim compared with an envelope without a pore (`pore_fit.rim_evidence`)."""
+RADIUS_LIMITS_NM = (21.0, 78.0)
+SMALLEST_SHARE = 0.6
+"""Of the voxels of a half-line that are in the image."""
+LARGEST_DEVIATION_NM = 15.0
+"""Of the radius of a half-line from that of the rim."""
+FEW_LINES, TOO_FEW_LINES = 14, 9
+SE_FLOOR_NM = 0.06
+"""Standard error without noise: sampling."""
+SEARCH_H_NM, SEARCH_SIGMA_NM = 15.0, 5.0
+
+
+@dataclass(frozen=True)
+class PoreMeasurement:
+    """The pose and the diameter of a pore.
+
+    `flags` exclude a pore from statistics: ``no_rim`` (no pore, or none within 45 nm of the given
+    centre), ``cut`` (not enough of the rim is in the image). Diameters are nan then. `notes`
+    exclude nothing: ``few_lines`` (less than 14 of 18).
+    """
+
+    centre_nm: NmZYX
+    """Refined, in the frame of `patch_origin_nm`."""
+    normal: tuple[float, float, float]
+    """Refined unit vector, (z, y, x), on the side of the given normal."""
+    diameter_nm: float
+    """Median of the lines."""
+    diameter_sd_nm: float
+    """Standard deviation of the lines."""
+    diameter_se_nm: float
+    """Standard error of the diameter."""
+    lines_used: int
+    """Of 18."""
+    flags: tuple[str, ...]
+    notes: tuple[str, ...]
+    radii_nm: FloatArray
+    """(36,), from the centre to the membrane; half-line i is at 10 i degrees from the second to the
+    first axis of `view`; nan where it is rejected."""
+    view: npt.NDArray[np.float32]
+    """The middle plane, (n, n), step `pore_view.VIEW_STEP_NM`."""
+    profile: FloatArray
+    """Radial mean of the view, (m,), from 0, in the same step."""
+
+
+def measure_pore(
+    patch: npt.NDArray[np.generic],
+    patch_origin_nm: NmZYX,
+    voxel_size: NmZYX,
+    centre_nm: NmZYX,
+    normal: tuple[float, float, float],
+) -> PoreMeasurement:
+    """Measure the diameter of a pore, from a pose that may be off by 30 nm and 25 degrees.
+
+    Parameters
+    ----------
+    patch
+        Grey values around the pore, membranes dark, any real dtype, (z, y, x); nan outside of the
+        image. Its sides are `PORE_REACH_NM` from `centre_nm`.
+    patch_origin_nm
+        World position of the centre of the first voxel.
+    voxel_size
+        nm along (z, y, x).
+    centre_nm, normal
+        World position of the centre of the pore, about, and of a vector about perpendicular to the
+        envelope.
+
+    Returns
+    -------
+    measurement
+        With a flag if there is no pore in the image.
+    """
+    image = Patch(np.asarray(patch, np.float32), np.array(patch_origin_nm, float), voxel_size)
+    start = Frame.from_normal(np.array(centre_nm, float), np.array(normal, float))
+    sheets = find_sheets(image, start, 1)
+    if not sheets:
+        return _unmeasured(image, start, "cut")
+    rim = find_rim(image, sheets[0], SEARCH_H_NM, SEARCH_SIGMA_NM)
+    contrast = max(rim.contrast, 0.1 * float(np.nanstd(image.values)), 1e-6)
+    points, values = _voxels_near(image, rim.fit)
+    if len(values) < PARAMETERS:
+        return _unmeasured(image, start, "cut")
+    fit = fit_rim(rim.fit, points, values, contrast)
+    radii, weights = measure_half_lines(fit, points, values, contrast)
+    share = weights * np.prod(voxel_size) / full_weight(fit.radius)
+    if (share < SMALLEST_SHARE).sum() > 2 * (LINES - FEW_LINES):
+        return _unmeasured(image, fit.frame, "cut")
+    if not _has_rim(fit, points, values) or _shift_within(start, fit) > LARGEST_SHIFT_NM:
+        return _unmeasured(image, fit.frame, "no_rim")
+    deviates = np.abs(radii - np.median(radii)) > LARGEST_DEVIATION_NM
+    radii[deviates | (share < SMALLEST_SHARE)] = np.nan
+    diameters = radii[:LINES] + radii[LINES:]
+    used = diameters[np.isfinite(diameters)]
+    if len(used) < TOO_FEW_LINES:
+        return _unmeasured(image, fit.frame, "no_rim")
+    view = view_en_face(image, fit.frame)
+    return PoreMeasurement(
+        centre_nm=to_triple(fit.frame.origin_nm),
+        normal=to_triple(fit.frame.normal),
+        diameter_nm=float(np.median(used)),
+        diameter_sd_nm=float(used.std(ddof=1)),
+        diameter_se_nm=_standard_error(fit, radii),
+        lines_used=len(used),
+        flags=(),
+        notes=("few_lines",) if len(used) < FEW_LINES else (),
+        radii_nm=radii,
+        view=view,
+        profile=radial_profile(view),
+    )
+
+
+def to_triple(vector: FloatArray) -> tuple[float, float, float]:
+    """Return the three numbers of an array."""
+    a, b, c = vector.tolist()
+    return a, b, c
+
+
+def _unmeasured(image: Patch, frame: Frame, flag: str) -> PoreMeasurement:
+    view = view_en_face(image, frame)
+    return PoreMeasurement(
+        centre_nm=to_triple(frame.origin_nm),
+        normal=to_triple(frame.normal),
+        diameter_nm=np.nan,
+        diameter_sd_nm=np.nan,
+        diameter_se_nm=np.nan,
+        lines_used=0,
+        flags=(flag,),
+        notes=(),
+        radii_nm=np.full(2 * LINES, np.nan),
+        view=view,
+        profile=radial_profile(view),
+    )
+
+
+def _voxels_near(image: Patch, fit: RimFit) -> tuple[FloatArray, FloatArray]:
+    """Return positions and grey values of the voxels that a fit may need."""
+    points, values = select_voxels(
+        image.values,
+        image.origin_nm,
+        np.array(image.voxel_size),
+        fit.frame.origin_nm,
+        fit.frame.normal,
+        fit.radius + RHO_REACH_NM + 15,
+        55.0,
+    )
+    return points, values
+
+
+def _has_rim(fit: RimFit, points: FloatArray, values: FloatArray) -> bool:
+    """Return whether the image near a fit has membranes and a rim."""
+    low, high = RADIUS_LIMITS_NM
+    if not low < fit.radius < high or -fit.grey[MEMBRANE] < SMALLEST_CONTRAST * fit.noise:
+        return False
+    if 2 * np.sqrt(fit.covariance[RADIUS, RADIUS]) > LARGEST_SE_NM:
+        return False
+    gain, significance = rim_evidence(fit, points, values)
+    return gain > SMALLEST_GAIN and significance > SMALLEST_SIGNIFICANCE
+
+
+def _shift_within(start: Frame, fit: RimFit) -> float:
+    """Return the distance of the start from the axis of a pore, nm."""
+    offset = start.origin_nm - fit.frame.origin_nm
+    return float(np.hypot(*(fit.frame.axes[:2] @ offset)))
+
+
+def _standard_error(fit: RimFit, radii: FloatArray) -> float:
+    """Return the standard error of the diameter, nm."""
+    of_fit = fit.covariance[RADIUS, RADIUS]
+    return float(np.sqrt(4 * max(of_fit, scatter_variance(radii)) + SE_FLOOR_NM**2))

@@ -1,0 +1,271 @@
+"""Masks of pores from their moments: fragments of one pore joined, sizes, axes, flags.
+
+::
+
+    fragments    # # . . # #    one pore: together they are no longer than a typical mask
+    two pores    # # # # . # # # #    together they are twice as long
+
+The typical mask is that at which half of the volume of all masks is in larger ones: specks and
+fragments hardly change it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from asem.config import NmZYX
+from asem.measure.moments import MOMENT_REDUCTIONS, covariances, derive_geometry
+from asem.measure.object_columns import ID, Columns, Reduction, merge_columns
+from asem.measure.pore_components import FIRST, LABEL, select_rows
+
+FloatArray = npt.NDArray[np.float64]
+MAX_SINGLE_LENGTH = 1.35
+"""Longest axis of a mask of one pore / that of a typical mask. Two pores are 2.2 times as long."""
+MAX_SINGLE_ELONGATION = 1.5
+"""Longest axis / middle axis of a mask that is not examined for several pores."""
+SHORT_QUANTILE = 0.1
+MERGED_LENGTH, MERGED_ELONGATION = 1.7, 1.8
+"""Longer masks, and masks that are larger than typical and more elongated, are `merged`."""
+SMALL_FRACTION = 0.25
+"""Volume of a small mask / that of a typical one."""
+SMALLEST_NM3 = 1e4
+"""A smaller mask is small even if all are: a disc of 40 nm, 8 nm thick."""
+SHORT_FRACTION = 0.5
+"""Shortest axis of a short mask / that of a typical one."""
+FLAT_RATIO = 0.75
+"""Shortest axis / middle axis below which the shortest axis is the normal of a mask."""
+_REDUCTIONS: Mapping[str, Reduction] = {FIRST: "min", **MOMENT_REDUCTIONS}
+
+
+@dataclass(frozen=True)
+class MaskShapes:
+    """Sizes and axes of masks.
+
+    Parameters
+    ----------
+    centre_nm
+        Centre of mass, world position, (n, 3).
+    axes_nm
+        Long, middle and short axis, (n, 3).
+    normal
+        Direction of the short axis, of length 1, first non-zero component positive, (n, 3).
+    volume_nm3
+        (n,).
+    """
+
+    centre_nm: FloatArray
+    axes_nm: FloatArray
+    normal: FloatArray
+    volume_nm3: FloatArray
+
+    @property
+    def is_flat(self) -> npt.NDArray[np.bool_]:
+        """Whether the shape has a normal, (n,)."""
+        return np.asarray(self.axes_nm[:, 2] < FLAT_RATIO * self.axes_nm[:, 1])
+
+
+def find_shapes(masks: Columns, voxel_size: NmZYX, offset_nm: NmZYX) -> MaskShapes:
+    """Return sizes and axes of masks.
+
+    Parameters
+    ----------
+    masks
+        Columns of `asem.measure.moments.sum_moments`, (n,).
+    voxel_size, offset_nm
+        Of the volume, nm.
+    """
+    geometry = derive_geometry(masks, voxel_size, offset_nm)
+    _, vectors = np.linalg.eigh(covariances(masks, voxel_size))
+    return MaskShapes(
+        np.stack([geometry[f"{axis}_nm"] for axis in "zyx"], axis=1),
+        np.stack([geometry[f"axis_{name}_nm"] for name in ("long", "mid", "short")], axis=1),
+        point_forward(vectors[:, :, 0]),
+        geometry["volume_um3"] * 1e9,
+    )
+
+
+def point_forward(vectors: FloatArray) -> FloatArray:
+    """Return vectors, or their opposites, with a positive first component that is not 0, (n, 3).
+
+    Examples
+    --------
+    >>> point_forward(np.array([[0.0, -0.6, 0.8], [-1.0, 0.0, 0.0]])).tolist()
+    [[0.0, 0.6, -0.8], [1.0, 0.0, 0.0]]
+    """
+    clear = np.abs(vectors) > 1e-9
+    first = np.take_along_axis(vectors, clear.argmax(axis=1)[:, None], axis=1)
+    return np.asarray(np.where(first < 0, -vectors, vectors) + 0.0)
+
+
+def find_typical(values: FloatArray, volumes: FloatArray) -> float:
+    """Return the value of the mask at which half of the volume is in masks of larger values.
+
+    Examples
+    --------
+    >>> find_typical(np.array([1.0, 1, 1, 1, 90, 100, 110]), np.array([1, 1, 1, 1, 90, 100, 110]))
+    100.0
+    """
+    order = np.argsort(values)
+    below = np.cumsum(volumes[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
+
+
+def may_be_several(shapes: MaskShapes) -> tuple[npt.NDArray[np.bool_], float]:
+    """Return which masks are to be examined for pores that touch, and the area of a typical pore.
+
+    They are long compared with their middle axis, or with the smaller ones of all masks but specks.
+
+    Returns
+    -------
+    several
+        bool, (n,).
+    typical_nm2
+        Median area of the others along their shortest axis, that of an ellipse of equal covariance;
+        inf where there are none.
+    """
+    length, middle = shapes.axes_nm[:, 0], shapes.axes_nm[:, 1]
+    large = shapes.volume_nm3 >= SMALLEST_NM3
+    if not large.any():
+        return large, np.inf
+    limit = MAX_SINGLE_LENGTH * np.quantile(length[large], SHORT_QUANTILE)
+    elongated = length > MAX_SINGLE_ELONGATION * np.maximum(middle, 1e-9)
+    several = large & (elongated | (length > limit))
+    single = large & ~several
+    typical_nm2 = np.inf
+    if single.any():  # long and middle axis are sqrt(5/4) times as long as those of the ellipse
+        typical_nm2 = float(np.median(np.pi / 5 * (length * middle)[single]))
+    return several, typical_nm2
+
+
+def join_fragments(
+    masks: Columns, voxel_size: NmZYX, offset_nm: NmZYX
+) -> tuple[Columns, npt.NDArray[np.intp]]:
+    """Join masks that are together no longer than one pore, the nearest first.
+
+    Two pores next to each other are at least twice as long as one. So are they if their masks
+    overlap: masks of which the centres are nearer than about 0.4 diameters are joined.
+
+    Parameters
+    ----------
+    masks
+        Columns of `asem.measure.pore_components.split_masks`, (n,).
+    voxel_size, offset_nm
+        Of the volume, nm.
+
+    Returns
+    -------
+    pores
+        Columns of the joined masks, in the order of their first voxels.
+    pore_of_mask
+        Row of each mask in `pores`, (n,).
+    """
+    count = len(masks[FIRST])
+    current = masks
+    pore_of_mask = np.arange(count)
+    while True:
+        shapes = find_shapes(current, voxel_size, offset_nm)
+        typical = find_typical(shapes.axes_nm[:, 0], shapes.volume_nm3)
+        pairs = _choose_pairs(current, shapes, typical, voxel_size)
+        if len(pairs) == 0:
+            order = np.argsort(current[FIRST])
+            return select_rows(current, order), np.argsort(order)[pore_of_mask]
+        target = np.arange(len(current[FIRST]))
+        target[pairs[:, 1]] = pairs[:, 0]
+        _, row = np.unique(target, return_inverse=True)
+        current = _merge(current, row)
+        pore_of_mask = row[pore_of_mask]
+
+
+def _choose_pairs(
+    masks: Columns, shapes: MaskShapes, typical: float, voxel_size: NmZYX
+) -> npt.NDArray[np.intp]:
+    """Return pairs of masks to join, no mask twice, each the nearest possible one, (m, 2)."""
+    pairs = cKDTree(shapes.centre_nm).query_pairs(typical, output_type="ndarray")
+    if len(pairs) == 0:
+        return np.zeros((0, 2), np.intp)
+    both = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    joined = _merge(select_rows(masks, both), np.tile(np.arange(len(pairs)), 2))
+    length = find_shapes(joined, voxel_size, (0.0, 0.0, 0.0)).axes_nm[:, 0]
+    fits = length <= MAX_SINGLE_LENGTH * typical
+    pairs = pairs[fits]
+    gaps = np.linalg.norm(np.subtract(*shapes.centre_nm[pairs.T]), axis=1)
+    chosen, used = [], set()
+    for a, b in pairs[np.lexsort((pairs[:, 1], pairs[:, 0], gaps))].tolist():
+        if a not in used and b not in used:
+            used |= {a, b}
+            chosen.append((a, b))
+    return np.array(chosen, np.intp).reshape(-1, 2)
+
+
+def _merge(masks: Columns, row: npt.NDArray[np.intp]) -> Columns:
+    """Merge the masks with equal rows 0, 1, ...; the label is the smallest one."""
+    reductions = {name: _REDUCTIONS[name] for name in masks if name != LABEL}
+    merged = merge_columns([{ID: row, **masks}], reductions)
+    label = np.full(len(merged.pop(ID)), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(label, row, masks[LABEL])
+    return {LABEL: label, **merged}
+
+
+def assign_ids(pores: Columns) -> npt.NDArray[np.uint64]:
+    """Return an id for each pore: its label where there are several labels, else 1, 2, ...
+
+    Of pores with one label, the first keeps it; the others get ids above the largest label.
+
+    Parameters
+    ----------
+    pores
+        `LABEL`, (n,), in the order of their first voxels.
+    """
+    labels = pores[LABEL]
+    values, first = np.unique(labels, return_index=True)
+    if len(values) == 1:
+        return np.arange(1, len(labels) + 1, dtype=np.uint64)
+    ids = labels.copy()
+    others = np.ones(len(labels), bool)
+    others[first] = False
+    ids[others] = values[-1] + np.arange(1, np.count_nonzero(others) + 1, dtype=np.uint64)
+    return ids
+
+
+def flag_masks(shapes: MaskShapes) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which masks are `small`, `short` or `merged`, (n,) each."""
+    length, middle, short = shapes.axes_nm.T
+    volume = shapes.volume_nm3
+    typical_length = find_typical(length, volume)
+    typical_volume = find_typical(volume, volume)
+    typical_short = find_typical(short, volume)
+    larger = volume > MAX_SINGLE_LENGTH * typical_volume
+    return {
+        "small": volume < max(SMALL_FRACTION * typical_volume, SMALLEST_NM3),
+        "short": short < SHORT_FRACTION * typical_short,
+        "merged": (length > MERGED_LENGTH * typical_length)
+        | (larger & (length > MERGED_ELONGATION * middle)),
+    }
+
+
+def find_origins(
+    pore_of_mask: npt.NDArray[np.intp], parent_of_mask: npt.NDArray[np.intp]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which pores have `fragments`, several connected masks, or were `split` from others.
+
+    Parameters
+    ----------
+    pore_of_mask
+        Pore of each mask, (n,).
+    parent_of_mask
+        Connected mask that each one is a part of, (n,).
+
+    Examples
+    --------
+    >>> marks = find_origins(np.array([0, 0, 1, 2]), np.array([0, 1, 2, 2]))
+    >>> marks["fragments"].tolist(), marks["split"].tolist()
+    ([True, False, False], [False, True, True])
+    """
+    pairs = np.unique(np.stack([pore_of_mask, parent_of_mask], axis=1), axis=0)
+    pores, parents = pairs.T
+    is_split = np.zeros(pores.max() + 1, bool)
+    is_split[pores[np.bincount(parents)[parents] > 1]] = True
+    return {"fragments": np.bincount(pores) > 1, "split": is_split}

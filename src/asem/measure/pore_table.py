@@ -1,0 +1,80 @@
+"""The table of pores: its columns, in order, what each one is, and its flags and notes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+PORE_COLUMNS: Mapping[str, str] = {
+    "pore_id": "id of the pore: its label, or 1, 2, ... where all pores have one label",
+    "z_nm": "world position of the centre of the pore, z",
+    "y_nm": "world position of the centre of the pore, y",
+    "x_nm": "world position of the centre of the pore, x",
+    "normal_z": "normal of the envelope at the pore, of length 1, z",
+    "normal_y": "normal of the envelope at the pore, of length 1, y",
+    "normal_x": "normal of the envelope at the pore, of length 1, x",
+    "diameter_nm": "median distance of the membranes along the lines through the centre; empty: "
+    "not measured",
+    "diameter_sd_nm": "standard deviation of the distances along these lines",
+    "diameter_se_nm": "standard error of diameter_nm",
+    "volume_nm3": "number of voxels of the mask times the volume of a voxel",
+    "axis_long_nm": "longest axis of the mask: of the ellipsoid of equal covariance",
+    "axis_mid_nm": "middle axis of the mask",
+    "axis_short_nm": "shortest axis of the mask",
+    "lines_used": "number of lines, of 18, along which both membranes were found",
+    "flags": "why the pore is left out of the statistics, joined by ;",
+    "notes": "remarks that exclude nothing, joined by ;",
+}
+"""Columns of a table of pores, in this order, and their descriptions."""
+CELL_COLUMN = "cell"
+CELL_DESCRIPTION = "name of the folder that the pore is from"
+MASK_FLAGS: Mapping[str, str] = {
+    "small": "the mask has less than a quarter of the volume of a typical one",
+    "short": "its shortest axis is less than half of that of a typical one",
+    "merged": "it is that of several pores that could not be separated",
+    "cut": "the mask, or the image around the pore, reaches the border of a volume",
+    "outlier": "the pore is far from the plane of its neighbours",
+    "duplicate": "another pore has the same centre in the image, within half a diameter",
+}
+"""Flags that `asem pores` sets from masks and positions; those from the image follow."""
+MASK_NOTES: Mapping[str, str] = {
+    "fragments": "the mask was in several parts, which were joined",
+    "split": "the mask touched another one, and was separated",
+    "neighbour_normal": "the first normal is that of the plane of the neighbours",
+    "mask_normal": "the first normal is the short axis of the mask",
+}
+SEPARATOR = ";"
+
+
+def join_names(count: int, *marks: Mapping[str, npt.NDArray[np.bool_]]) -> list[list[str]]:
+    """Return the names of the marks that are set for each pore, in their order.
+
+    Examples
+    --------
+    >>> join_names(2, {"small": np.array([True, False]), "cut": np.array([True, True])})
+    [['small', 'cut'], ['cut']]
+    """
+    names: list[list[str]] = [[] for _ in range(count)]
+    for mark in marks:
+        for name, is_set in mark.items():
+            for row in np.flatnonzero(is_set).tolist():
+                names[row].append(name)
+    return names
+
+
+def format_names(names: Sequence[Sequence[str]]) -> list[str]:
+    """Return the text of a column of flags or notes, each name once.
+
+    Examples
+    --------
+    >>> format_names([["cut", "no_rim", "cut"], []])
+    ['cut;no_rim', '']
+    """
+    return [SEPARATOR.join(dict.fromkeys(each)) for each in names]
+
+
+def is_used(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which pores count in the statistics: without a flag, and measured."""
+    measured = np.isfinite(table["diameter_nm"].to_numpy(np.float64))
+    return np.asarray((table["flags"] == "").to_numpy() & measured)

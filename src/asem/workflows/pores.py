@@ -1,0 +1,271 @@
+"""Measure the nuclear pores of a segmentation: one table row for each, figures, statistics.
+
+masks (`asem.measure.pore_components`, `pore_masks`) -> surface and normals (`envelope_normals`) ->
+image of each pore (`pore_pass`) -> table, statistics (`pore_statistics`) and figures.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from asem.blocks.executors import SERIAL_EXECUTOR, Executor
+from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
+from asem.blocks.run_blocks import Progress, no_progress
+from asem.image.common_roi import find_common_roi
+from asem.measure.envelope_normals import MASK, NEIGHBOUR_PLANE, Envelope, build_envelope
+from asem.measure.object_columns import Columns
+from asem.measure.point_surface import find_outliers
+from asem.measure.pore_components import find_masks, split_masks
+from asem.measure.pore_masks import (
+    MaskShapes,
+    assign_ids,
+    find_origins,
+    find_shapes,
+    flag_masks,
+    join_fragments,
+    may_be_several,
+)
+from asem.measure.pore_pass import MeasuredPores, find_duplicates, measure_pore_images
+from asem.measure.pore_statistics import describe_surface, describe_table
+from asem.measure.pore_table import PORE_COLUMNS, format_names, is_used, join_names
+from asem.volume.address import AddressLike
+from asem.volume.roi import Roi
+from asem.volume.sources import check_is_image, open_labels, open_volume
+from asem.volume.value_checks import check_are_ids
+from asem.volume.volume import Volume
+
+LOG = logging.getLogger(__name__)
+PORES, STATISTICS = "pores", "statistics.json"
+FIGURES = ("diameters.png", "profiles.png", "gallery.png", "map.png", "height.png")
+FILES = (f"{PORES}.csv", f"{PORES}.parquet", STATISTICS, *FIGURES)
+"""Names of the files that `asem pores` writes."""
+UP_AXES = ("z", "-z", "y", "-y", "x", "-x")
+"""Axes along which the height of a pore can be measured."""
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """Masks of pores, their shapes and the marks that are set from them, (n,) each."""
+
+    columns: Columns
+    shapes: MaskShapes
+    in_raw: npt.NDArray[np.bool_]
+    flags: dict[str, npt.NDArray[np.bool_]]
+    notes: dict[str, npt.NDArray[np.bool_]]
+
+
+def measure_pores(
+    segmentation: AddressLike,
+    raw: AddressLike,
+    out: Path,
+    *,
+    up: str = "z",
+    overwrite: bool = False,
+    executor: Executor = SERIAL_EXECUTOR,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Measure the diameter of each nuclear pore of a segmentation; write a table and figures.
+
+    Memory depends on the number of pores, not on the size of the volume. Results do not depend on
+    blocks or workers.
+
+    Parameters
+    ----------
+    segmentation
+        Label image of masks of pores, one label for all or an id for each, as `asem segment` or
+        `asem instances` write it; 0 is background, and so are unlabelled voxels.
+    raw
+        Image of the same voxel size.
+    out
+        Folder to write: ``pores.csv``, ``pores.parquet`` (`asem.measure.pore_table.PORE_COLUMNS`),
+        ``statistics.json``, figures (`FIGURES`), and ``provenance.json``.
+    up
+        Axis that points away from the coverslip, one of `UP_AXES`, for the figure of heights.
+    overwrite
+        Replace earlier results in `out`.
+    executor, progress
+        Executor of the blocks; progress callback.
+
+    Returns
+    -------
+    dict
+        ``pores`` and ``used``, their numbers, ``median_nm``, None without used pores, and ``out``.
+
+    Raises
+    ------
+    ValueError
+        There are no pores, or none within `raw`; `segmentation` is an image or has grey values;
+        `raw` has labels or another voxel size, or no voxel in common.
+    """
+    if up not in UP_AXES:
+        raise ValueError(f"--up {up}: give one of {', '.join(UP_AXES)}")
+    labels = open_labels(segmentation)
+    check_are_ids(labels)
+    grey = open_volume(raw)
+    check_is_image(grey)
+    common = find_common_roi(labels, grey)
+    request = {"segmentation": labels.identity, "raw": grey.identity, "up": up}
+    with create_results(
+        out,
+        labels.roi,
+        files=FILES,
+        command="pores",
+        request=request,
+        inputs=[labels, grey],
+        overwrite=overwrite,
+        executor=executor,
+        progress=progress,
+    ) as output:
+        masks = _find_masks(output, labels, common)
+        envelope = _build_envelope(masks)
+        chosen = masks.in_raw & ~masks.flags["small"]
+        measured = measure_pore_images(
+            output, labels, grey, masks.shapes.centre_nm, envelope.normals, chosen, stage="pores"
+        )
+        table = _make_table(masks, envelope, measured)
+        statistics = _write_results(output, table, envelope, measured, up)
+    used = statistics["n"]["used"]
+    if used == 0:
+        LOG.warning("%s: no pore could be measured without a flag", labels.name)
+    return {
+        "pores": len(table),
+        "used": used,
+        "median_nm": statistics["median_nm"],
+        "out": str(out),
+    }
+
+
+def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
+    """Find one mask for each pore, and flag those that are not whole, or not of one pore.
+
+    Parameters
+    ----------
+    output
+        Runs the blocks.
+    labels
+        The label image.
+    in_raw
+        The part of it that raw covers.
+    """
+    size, offset = labels.voxel_size, labels.offset_nm
+    found = find_masks(output, labels, stage="masks")
+    if len(found["voxels"]) == 0:
+        raise NoResultsError(
+            f"{labels.name} has no pores: all voxels are background (0) or unlabelled "
+            f"({np.iinfo(labels.dtype).max})"
+        )
+    several, typical_nm2 = may_be_several(find_shapes(found, size, offset))
+    parts, parent = split_masks(
+        output, labels, found, several, typical_nm2=typical_nm2, stage="separation"
+    )
+    pores, pore_of_mask = join_fragments(parts, size, offset)
+    shapes = find_shapes(pores, size, offset)
+    first, last = (
+        np.stack([pores[f"{end}_{axis}"] for axis in "zyx"], axis=1) for end in ("min", "max")
+    )
+    touches = ((first <= in_raw.offset) | (last >= np.array(in_raw.end) - 1)).any(axis=1)
+    inside = ((last >= in_raw.offset) & (first < in_raw.end)).all(axis=1)
+    if not inside.any():
+        raise NoResultsError(
+            f"none of the {len(inside)} pores of {labels.name} is within the raw image; check the "
+            "offsets of both with `asem info`"
+        )
+    flags = {**flag_masks(shapes), "cut": touches}
+    is_whole = ~(flags["small"] | flags["short"] | flags["merged"])
+    outlier = np.zeros(len(touches), bool)
+    flat_normals = np.where(shapes.is_flat[:, None], shapes.normal, 0)
+    outlier[is_whole] = find_outliers(shapes.centre_nm[is_whole], flat_normals[is_whole])
+    flags["outlier"] = outlier
+    return _Masks(pores, shapes, inside, flags, find_origins(pore_of_mask, parent))
+
+
+def _build_envelope(masks: _Masks) -> Envelope:
+    """Triangulate the pores that are whole and no outliers."""
+    left_out = [masks.flags[name] for name in ("small", "short", "merged", "outlier")]
+    is_corner = ~np.logical_or.reduce(left_out)
+    shapes = masks.shapes
+    return build_envelope(shapes.centre_nm, shapes.normal, shapes.is_flat, is_corner)
+
+
+def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> pd.DataFrame:
+    """Return the table of pores, in the order of the masks."""
+    flags = join_names(len(masks.in_raw), masks.flags)
+    flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
+    free = np.array([not each for each in flags])
+    duplicate = find_duplicates(measured, free)
+    for row in np.flatnonzero(duplicate).tolist():
+        flags[row].append("duplicate")
+    source = {
+        "neighbour_normal": envelope.source == NEIGHBOUR_PLANE,
+        "mask_normal": envelope.source == MASK,
+    }
+    notes = join_names(len(flags), masks.notes, source)
+    notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
+    values: dict[str, Any] = {"pore_id": assign_ids(masks.columns)}
+    values |= {f"{axis}_nm": measured.centre_nm[:, k] for k, axis in enumerate("zyx")}
+    values |= {f"normal_{axis}": measured.normal[:, k] for k, axis in enumerate("zyx")}
+    for name in ("diameter_nm", "diameter_sd_nm", "diameter_se_nm", "lines_used"):
+        values[name] = getattr(measured, name)
+    values["volume_nm3"] = masks.shapes.volume_nm3
+    for k, name in enumerate(("long", "mid", "short")):
+        values[f"axis_{name}_nm"] = masks.shapes.axes_nm[:, k]
+    values |= {"flags": format_names(flags), "notes": format_names(notes)}
+    return pd.DataFrame({name: values[name] for name in PORE_COLUMNS})
+
+
+def _write_results(
+    output: ResultsFolder, table: pd.DataFrame, envelope: Envelope, measured: MeasuredPores, up: str
+) -> dict[str, Any]:
+    """Write table, statistics and figures; return the statistics."""
+    order = np.argsort(table["pore_id"].to_numpy())
+    output.write_table(PORES, table.iloc[order].reset_index(drop=True), PORE_COLUMNS)
+    surface = envelope.surface
+    statistics = {
+        **describe_table(table),
+        "envelope": {
+            "closed": surface.is_closed,
+            "corners": len(envelope.rows),
+            "triangles": len(surface.triangles),
+            "alpha_nm": None if np.isnan(surface.alpha_nm) else surface.alpha_nm,
+        },
+        **describe_surface(table, surface.edges, envelope.rows),
+    }
+    output.provenance |= {"pores": len(table), "used": statistics["n"]["used"]}
+    output.write_file(STATISTICS, format_statistics(statistics))
+    _write_figures(output, table, envelope, measured, up)
+    return statistics
+
+
+def format_statistics(statistics: dict[str, Any]) -> bytes:
+    """Return statistics as JSON."""
+    text = json.dumps(statistics, indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _write_figures(
+    output: ResultsFolder, table: pd.DataFrame, envelope: Envelope, measured: MeasuredPores, up: str
+) -> None:
+    from asem.report.figures import encode_png
+    from asem.report.pore_figures import plot_diameters, plot_heights, plot_profiles
+    from asem.report.pore_gallery import choose_pores, plot_gallery
+    from asem.report.pore_map import plot_map
+
+    used, diameters = is_used(table), table["diameter_nm"].to_numpy(np.float64)
+    has_view = np.array([block is not None for block in measured.blocks])
+    rows = choose_pores(table, has_view)
+    views = measured.load_views([number for row in rows for number in row.rows])
+    figures = {
+        "diameters.png": plot_diameters({"": table}),
+        "profiles.png": plot_profiles(measured.profile[used], diameters[used]),
+        "gallery.png": plot_gallery(table, rows, views, measured.radii_nm),
+        "map.png": plot_map(table, envelope),
+        "height.png": plot_heights(table, up),
+    }
+    for name, figure in figures.items():
+        output.write_file(name, encode_png(figure))
