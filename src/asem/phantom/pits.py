@@ -44,17 +44,17 @@ def generate_pits(
     """
     pits: list[Pit] = []
     placed = np.zeros((0, 3))
-    wanted = [True] * counts[0] + [False] * counts[1]
+    is_coated = [True] * counts[0] + [False] * counts[1]
     points, normals = sample_surface(cell, extent_nm, rng, attempts=80_000)
     inner = np.array(extent_nm) - BORDER_NM
     fits = np.all((points > BORDER_NM) & (points < inner), axis=1)
     fits &= space.at(points - 220 * normals) > 100
     for position, outwards in zip(points[fits], normals[fits], strict=True):
-        if len(pits) == len(wanted):
+        if len(pits) == len(is_coated):
             break
         if np.linalg.norm(placed - position, axis=1).min(initial=np.inf) < MIN_DISTANCE_NM:
             continue
-        make_pit = _coated_pit if wanted[len(pits)] else _caveola
+        make_pit = _coated_pit if is_coated[len(pits)] else _caveola
         pits.append(make_pit(position, -outwards, rng))
         placed = np.vstack([placed, position])
         _occupy(pits[-1], space)
