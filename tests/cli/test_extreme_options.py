@@ -34,6 +34,7 @@ COMMANDS = {
     "segment": "raw out",
     "instances": "labels out",
     "measure": "labels --out out",
+    "pores": "labels raw --out out",
     "evaluate": "labels labels",
     "export": "raw out",
     "migrate": "data.json",
@@ -64,7 +65,7 @@ NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}
 """What an option needs beside it."""
 OFTEN = {"--workers": "clahe", "--roi": "import"}
 """Options of several commands that are read in one place: all values are tried there only."""
-FOLDERS = ("phantom", "measure", "train", "finetune", "export", "models export")
+FOLDERS = ("phantom", "measure", "pores", "train", "finetune", "export", "models export")
 """Commands whose result is no image."""
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
         *("measure", "others", "--out", "out", "--raw", "raw8"),
         *("--other", "annotation", "--within", "12"),
     ],
+    "pores": ["pores", "others", "raw8", "--out", "out"],
 }
 
 

@@ -1,7 +1,10 @@
 """`asem pores`: the pores of an analytic envelope, whatever the blocks, workers and masks."""
 
 import json
+import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +12,7 @@ import pytest
 import tifffile
 
 from asem.cli import main
-from asem.measure.pore_table import PORE_COLUMNS
+from asem.measure.pore_table import PORE_COLUMNS, PORE_FLAGS, PORE_NOTES
 from asem.tables import read_table
 from asem.workflows.combine_pores import combine_pores
 from asem.workflows.importing import ImportOptions, import_volume
@@ -21,6 +24,7 @@ SIZE = (10.0, 10.0, 10.0)
 SHAPE = (36, 56, 102)
 OFFSET = (1000.0, -300.0, 50.0)
 DIAMETERS = (72.0, 84, 88, 90, 92, 96, 104, 120)
+PAGE = (Path(__file__).parents[2] / "docs/pores.md").read_text()
 LEFT_OUT = 255
 """Unlabelled voxels: no pore."""
 
@@ -87,6 +91,8 @@ def test_every_pore_is_measured(made, measured):
     assert list(table.columns) == list(PORE_COLUMNS)
     assert table["pore_id"].tolist() == list(range(1, 10))
     assert (table["flags"] == "small;short").sum() == 1
+    for column, names in (("flags", PORE_FLAGS), ("notes", PORE_NOTES)):
+        assert {name for text in table[column] for name in text.split(";") if name} <= set(names)
     used = table[table["flags"] == ""].reset_index(drop=True)
     assert len(used) == len(pores)
     centres = used[["z_nm", "y_nm", "x_nm"]].to_numpy()
@@ -236,3 +242,18 @@ def test_messages_of_folders_that_cannot_be_combined(folder, measured, capsys):
     assert "is one of the folders" in refused(
         capsys, "--combine", "a", "--out", "./a", "--overwrite"
     )
+
+
+def test_the_page_works_as_it_stands(folder, measured, capsys):
+    Path("cell.zarr/predictions/npc").mkdir(parents=True)
+    Path("cell.zarr/raw").symlink_to(folder / "raw")
+    Path("cell.zarr/predictions/npc/segmentation").symlink_to(folder / "masks")
+    for name in ("npc_cell15", "npc_cell17"):
+        shutil.copytree(measured, name)
+    for command in re.findall(r"^(asem .*)$", PAGE, re.MULTILINE):
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    assert {path.name for path in Path("npc").iterdir()} == {*FILES, "provenance.json"}
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    capsys.readouterr()
+    exec(compile(code, "docs/pores.md", "exec"), {})
+    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(91, abs=5)

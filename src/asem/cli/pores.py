@@ -25,7 +25,7 @@ def _read_folders(_: Any, tokens: Any) -> tuple[Path, ...]:
 
 
 Folders = Annotated[
-    tuple[Path, ...],
+    tuple[Path, ...] | None,
     Parameter(converter=_read_folders, consume_multiple=True, negative="", accepts_keys=False),
 ]
 Up = Annotated[Literal["z", "-z", "y", "-y", "x", "-x"], Parameter(allow_leading_hyphen=True)]
@@ -37,7 +37,7 @@ def pores(
     /,
     *,
     out: OutputPath,
-    combine: Folders = (),
+    combine: Folders = None,
     up: Up = "z",
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
@@ -62,17 +62,22 @@ def pores(
     overwrite
         Replace earlier results in the folder.
     """
-    segmentation_and_raw = _check_inputs(segmentation, raw, combine)
-    if segmentation_and_raw is None:
+    if combine is not None:
+        _check_only_folders(segmentation, combine)
         from asem.workflows.combine_pores import combine_pores
 
         print_result(combine_pores(combine, out, overwrite=overwrite), as_json=output_options.json)
         return
+    if segmentation is None or raw is None:
+        raise ValueError(
+            "give SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
+        )
     from asem.workflows.pores import measure_pores
 
     with open_requested_executor(workers) as executor, show_progress() as report_progress:
         result = measure_pores(
-            *segmentation_and_raw,
+            segmentation,
+            raw,
             out,
             up=up,
             overwrite=overwrite,
@@ -82,24 +87,9 @@ def pores(
     print_result(result, as_json=output_options.json)
 
 
-def _check_inputs(
-    segmentation: Address | None, raw: Address | None, combine: tuple[Path, ...]
-) -> tuple[Address, Address] | None:
-    """Return segmentation and raw, None where folders are combined instead.
-
-    Raises
-    ------
-    ValueError
-        Both are given, or neither, or one of the images.
-    """
-    if combine and segmentation is not None:
+def _check_only_folders(segmentation: Address | None, folders: tuple[Path, ...]) -> None:
+    """Raise ValueError where there are no folders to combine, or an image, too."""
+    if segmentation is not None or not folders:
         raise ValueError(
             "give either SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
         )
-    if combine:
-        return None
-    if segmentation is None or raw is None:
-        raise ValueError(
-            "give SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
-        )
-    return segmentation, raw

@@ -66,8 +66,10 @@ SMALLEST_CONTRAST = 0.7
 SMALLEST_GAIN, SMALLEST_SIGNIFICANCE = 0.004, 60.0
 """Of a rim compared with an envelope without a pore (`pore_fit.rim_evidence`)."""
 RADIUS_LIMITS_NM = (21.0, 78.0)
-SMALLEST_SHARE = 0.6
+SMALLEST_SHARE = 0.4
 """Of the voxels of a half-line that are in the image."""
+MOST_LOST = 8
+"""Half-lines outside of the image, of 36."""
 LARGEST_DEVIATION_NM = 15.0
 """Of the radius of a half-line from that of the rim."""
 FEW_LINES, TOO_FEW_LINES = 14, 9
@@ -148,7 +150,7 @@ def measure_pore(
     fit = fit_rim(rim.fit, points, values, contrast)
     radii, weights = measure_half_lines(fit, points, values, contrast)
     share = weights * np.prod(voxel_size) / full_weight(fit.radius)
-    if (share < SMALLEST_SHARE).sum() > 2 * (LINES - FEW_LINES):
+    if (share < SMALLEST_SHARE).sum() > MOST_LOST and np.isnan(image.values).any():
         return _unmeasured(image, fit.frame, "cut")
     if not _has_rim(fit, points, values) or _shift_within(start, fit) > LARGEST_SHIFT_NM:
         return _unmeasured(image, fit.frame, "no_rim")

@@ -45,7 +45,11 @@ def _parts(rho: FloatArray, s: FloatArray, radius: float, h: float) -> FloatArra
     distance = np.hypot(np.maximum(outer, 0), s) - h
     outward = special.ndtr((distance - THICKNESS_NM / 2) / EDGE_NM)
     inside = special.ndtr((-distance - THICKNESS_NM / 2) / EDGE_NM)
-    plug = outward * (outer > 0) * np.clip((PLUG_REACH_NM - np.abs(s)) / 10 + 0.5, 0, 1)
+    plug = (
+        outward
+        * np.clip(outer / STEP_NM + 0.5, 0, 1)
+        * np.clip((PLUG_REACH_NM - np.abs(s)) / 10 + 0.5, 0, 1)
+    )
     sides = outward * np.tanh(s / 20)
     membrane = 1 - inside - outward
     return np.stack([membrane, inside, plug, sides])

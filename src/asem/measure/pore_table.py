@@ -29,21 +29,24 @@ PORE_COLUMNS: Mapping[str, str] = {
 """Columns of a table of pores, in this order, and their descriptions."""
 CELL_COLUMN = "cell"
 CELL_DESCRIPTION = "name of the folder that the pore is from"
-MASK_FLAGS: Mapping[str, str] = {
-    "small": "the mask has less than a quarter of the volume of a typical one",
-    "short": "its shortest axis is less than half of that of a typical one",
-    "merged": "it is that of several pores that could not be separated",
-    "cut": "the mask, or the image around the pore, reaches the border of a volume",
+PORE_FLAGS: Mapping[str, str] = {
+    "small": "the mask has less than a quarter of the volume of a typical one, or is a speck",
+    "short": "the shortest axis of the mask is less than half of that of a typical one",
+    "merged": "the mask is that of several pores that could not be separated",
+    "cut": "the mask, or the image of the rim, reaches the border of a volume",
     "outlier": "the pore is far from the plane of its neighbours",
-    "duplicate": "another pore has the same centre in the image, within half a diameter",
+    "no_rim": "the image has no pore there",
+    "duplicate": "another mask has the same pore: its centre is within half a diameter",
 }
-"""Flags that `asem pores` sets from masks and positions; those from the image follow."""
-MASK_NOTES: Mapping[str, str] = {
+"""Why a pore is left out of the statistics."""
+PORE_NOTES: Mapping[str, str] = {
     "fragments": "the mask was in several parts, which were joined",
-    "split": "the mask touched another one, and was separated",
-    "neighbour_normal": "the first normal is that of the plane of the neighbours",
-    "mask_normal": "the first normal is the short axis of the mask",
+    "split": "the mask touched that of another pore, and was separated",
+    "neighbour_normal": "the normal was first that of the plane of the neighbours",
+    "mask_normal": "the normal was first the short axis of the mask",
+    "few_lines": "fewer than 14 of the 18 lines were used",
 }
+"""Remarks that exclude nothing."""
 SEPARATOR = ";"
 
 

@@ -97,7 +97,8 @@ def _draw_diameters(
         tenth, ninetieth, color=GREY, alpha=0.15, linewidth=0, zorder=0, label="10 to 90 %"
     )
     axes.axvline(median, color="0.2", linewidth=1, label="median")
-    at = np.linspace(edges[0], edges[-1], 600)
+    near = median + np.linspace(-5, 5, 101) * np.nan_to_num(np.median(errors), nan=1.0)
+    at = np.sort(np.concatenate([np.linspace(edges[0], edges[-1], 300), near]))
     axes.plot(
         at,
         len(diameters) * (edges[1] - edges[0]) * single_size_density(at, median, errors),

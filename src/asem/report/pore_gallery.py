@@ -17,6 +17,13 @@ from asem.report.figures import PREDICTION_COLOUR
 COLUMNS = 10
 SHOWN_NM = 85.0
 """From the centre of a pore to the sides of its picture."""
+CELL_NM = 184.0
+"""From a picture to the next one in its row."""
+TITLE_NM = 22.0
+"""Height of the text above a picture."""
+ROW_NM = TITLE_NM + 182.0
+LEFT_NM, TOP_NM = 34.0, 40.0
+"""Space for the titles of the rows and of the figure."""
 FLAG_COLOUR = "#b3202a"
 
 
@@ -100,65 +107,68 @@ def plot_gallery(
         found, (n, 36).
     """
     count = max(1, len(rows))
-    figure = Figure(figsize=(12.4, 0.4 + 1.4 * count), dpi=110, layout="constrained")
-    panels = figure.subplots(count, COLUMNS, squeeze=False)
-    for axes in panels.ravel():
-        axes.set_axis_off()
-    for line, row in zip(panels, rows, strict=False):
-        if row.title:
-            line[0].text(
-                -0.12, 0.5, row.title, transform=line[0].transAxes, rotation=90, va="center",
-                ha="right", fontsize=11,
-            )  # fmt: skip
-        for axes, number in zip(line, row.rows, strict=False):
-            _draw_pore(axes, table.iloc[number], views.get(number), radii_nm[number])
-    if rows:
-        _draw_scale(panels[0, 0])
-        text = f"views of {2 * SHOWN_NM:.0f} nm; id, diameter; dots: the membrane along 18 lines"
-        figure.suptitle(text, fontsize=10)
-    else:
-        panels[0, 0].text(0, 0.5, "no pore was measured", fontsize=11)
+    width, height = LEFT_NM + COLUMNS * CELL_NM, TOP_NM + count * ROW_NM
+    figure = Figure(figsize=(12.4, 12.4 * height / width), dpi=110)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    if not rows:
+        axes.text(0.02, 0.5, "no pore was measured", fontsize=11)
+        return figure
+    title = f"views of {2 * SHOWN_NM:.0f} nm; id, diameter; dots: the membrane along 18 lines"
+    axes.text(width / 2, 12, title, fontsize=10, ha="center", va="top")
+    for line, row in enumerate(rows):
+        y = TOP_NM + line * ROW_NM + TITLE_NM + SHOWN_NM
+        axes.text(
+            LEFT_NM / 2, y, row.title, rotation=90, va="center", ha="center", fontsize=11
+        )  # fmt: skip
+        for column, number in enumerate(row.rows):
+            x = LEFT_NM + column * CELL_NM + SHOWN_NM
+            _draw_pore(axes, (x, y), table.iloc[number], views.get(number), radii_nm[number])
+    _draw_scale(axes, (LEFT_NM + SHOWN_NM, TOP_NM + TITLE_NM + SHOWN_NM))
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     return figure
 
 
 def _draw_pore(
     axes: Axes,
+    centre: tuple[float, float],
     pore: "pd.Series[float]",
     view: npt.NDArray[np.float32] | None,
     radii: npt.NDArray[np.float64],
 ) -> None:
-    flags = str(pore["flags"])
+    x, y = centre
     if view is not None:
-        half = VIEW_STEP_NM * (len(view) // 2)
-        finite = view[np.isfinite(view)]
+        n = min(round(SHOWN_NM / VIEW_STEP_NM), len(view) // 2)
+        middle = slice(len(view) // 2 - n, len(view) // 2 + n + 1)
+        shown, half = view[middle, middle], VIEW_STEP_NM * (n + 0.5)
+        finite = shown[np.isfinite(shown)]
         low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
-        extent = (-half, half, half, -half)
-        axes.imshow(view, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent)
+        extent = (x - half, x + half, y + half, y - half)
+        axes.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent)
     angle = np.arange(len(radii)) * 2 * np.pi / max(1, len(radii))
-    found = np.isfinite(radii)
-    x, y = radii[found] * np.cos(angle[found]), radii[found] * np.sin(angle[found])
-    axes.plot(x, y, ".", color=PREDICTION_COLOUR, markersize=3)
-    axes.set(xlim=(-SHOWN_NM, SHOWN_NM), ylim=(SHOWN_NM, -SHOWN_NM))
+    found = np.isfinite(radii) & (radii < SHOWN_NM)
+    points = np.stack([np.cos(angle[found]), np.sin(angle[found])]) * radii[found]
+    axes.plot(x + points[0], y + points[1], ".", color=PREDICTION_COLOUR, markersize=3)
     diameter = float(pore["diameter_nm"])
     text = f"{pore['pore_id']}: " + (f"{diameter:.0f} nm" if np.isfinite(diameter) else "-")
-    axes.set_title(text, fontsize=8, pad=2)
-    if flags:
-        names = flags.replace(SEPARATOR, "\n")
+    axes.text(x, y - SHOWN_NM - 3, text, fontsize=8.5, ha="center", va="bottom")
+    if pore["flags"]:
+        names = str(pore["flags"]).replace(SEPARATOR, "\n")
         axes.text(
-            -0.95 * SHOWN_NM, 0.93 * SHOWN_NM, names, color="white", fontsize=7, va="bottom",
-            linespacing=0.95, path_effects=[withStroke(linewidth=2, foreground=FLAG_COLOUR)],
+            x - 0.95 * SHOWN_NM, y + 0.93 * SHOWN_NM, names, color="white", fontsize=7.5,
+            va="bottom", linespacing=0.95,
+            path_effects=[withStroke(linewidth=2, foreground=FLAG_COLOUR)],
         )  # fmt: skip
 
 
-def _draw_scale(axes: Axes) -> None:
-    """Draw a scale bar of 50 nm."""
-    left, bottom = -0.9 * SHOWN_NM, 0.85 * SHOWN_NM
-    outline = [withStroke(linewidth=4, foreground="black")]
+def _draw_scale(axes: Axes, centre: tuple[float, float]) -> None:
+    """Draw a scale bar of 50 nm into a picture."""
+    left, bottom = centre[0] - 0.9 * SHOWN_NM, centre[1] + 0.88 * SHOWN_NM
     axes.plot(
         [left, left + 50], [bottom] * 2, color="white", linewidth=2.5, solid_capstyle="butt",
-        path_effects=outline,
+        path_effects=[withStroke(linewidth=4, foreground="black")],
     )  # fmt: skip
     axes.text(
-        left, bottom - 5, "50 nm", color="white", fontsize=7,
+        left, bottom - 5, "50 nm", color="white", fontsize=7.5,
         path_effects=[withStroke(linewidth=2, foreground="black")],
     )  # fmt: skip
