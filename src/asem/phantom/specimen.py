@@ -11,6 +11,10 @@ from asem.phantom.random_values import lattice_noise
 from asem.phantom.stain_kernels import add_dots, add_grain, stain
 
 
+GRAIN_NM3 = 125.0
+"""Volume of a voxel for which `StainConfig.grain` is stated: noise of voxels varies with it."""
+
+
 class StainConfig(Config):
     """Electron density of the parts of a cell: 0 in resin, 1 in the darkest membrane."""
 
@@ -27,33 +31,39 @@ class StainConfig(Config):
     golgi_lumen: float
     matrix: float
     """Of mitochondria."""
+    crista: float
+    """Of the membranes of cristae."""
     vesicle_lumen: float
     lysosome_lumen: float
     endosome_lumen: float
     ribosome: float
     """Added by a ribosome."""
     ribosomes: tuple[float, float]
-    """Probability of a ribosome per 30 nm cube: in the cytosol, at the membrane of the ER."""
+    """Probability of a ribosome per lattice cell of 27 nm: in the cytosol, at the membrane of the ER."""
     granule: float
     """Added by a granule of the nucleus."""
     granules: float
-    """Their probability per 30 nm cube."""
+    """Their probability per lattice cell of 27 nm."""
+    matrix_granule: float
+    """Added by a granule of the matrix of mitochondria."""
+    matrix_granules: float
+    """Their probability per lattice cell of 27 nm."""
     grain: float
-    """Of the fine texture."""
+    """Standard deviation of the number of molecules in a voxel of 5 nm, relative to its root."""
 
 
 STAINS = {
     "hpfs": StainConfig(
-        membrane=0.78, cytosol=0.18, nucleoplasm=0.2, heterochromatin=0.1, pore=0.1, coat=0.3,
-        er_lumen=0.3, golgi_lumen=0.27, matrix=0.42, vesicle_lumen=0.2, lysosome_lumen=0.6,
-        endosome_lumen=0.12, ribosome=0.75, ribosomes=(0.42, 0.6), granule=0.5, granules=0.4,
-        grain=0.16,
+        membrane=0.75, cytosol=0.17, nucleoplasm=0.24, heterochromatin=0.1, pore=0.1, coat=0.3,
+        er_lumen=0.3, golgi_lumen=0.28, matrix=0.3, crista=0.7, vesicle_lumen=0.2,
+        lysosome_lumen=0.6, endosome_lumen=0.12, ribosome=0.55, ribosomes=(0.55, 0.65), granule=0.4,
+        granules=0.5, matrix_granule=0.35, matrix_granules=0.5, grain=0.5,
     ),
     "cf": StainConfig(
-        membrane=0.95, cytosol=0.2, nucleoplasm=0.22, heterochromatin=0.22, pore=0.12, coat=0.35,
-        er_lumen=0.1, golgi_lumen=0.14, matrix=0.45, vesicle_lumen=0.1, lysosome_lumen=0.7,
-        endosome_lumen=0.07, ribosome=0.7, ribosomes=(0.2, 0.7), granule=0.5, granules=0.35,
-        grain=0.2,
+        membrane=0.9, cytosol=0.22, nucleoplasm=0.27, heterochromatin=0.22, pore=0.12, coat=0.35,
+        er_lumen=0.1, golgi_lumen=0.14, matrix=0.5, crista=0.62, vesicle_lumen=0.1,
+        lysosome_lumen=0.7, endosome_lumen=0.07, ribosome=0.28, ribosomes=(0.5, 0.7), granule=0.2,
+        granules=0.5, matrix_granule=0.12, matrix_granules=0.5, grain=0.5,
     ),
 }  # fmt: skip
 """Presets of the two preparations: high-pressure freezing and chemical fixation."""
@@ -121,18 +131,20 @@ def stain_block(
     )  # fmt: skip
     stains = np.array(
         [config.membrane, config.cytosol, config.nucleoplasm, config.heterochromatin, config.pore,
-         config.coat], np.float32,
+         config.coat, config.crista], np.float32,
     )  # fmt: skip
     stain(
-        density, layers.distance, layers.kind, layers.along, layers.nucleus, layers.gap,
-        chromatin, texture, inside, stains,
+        density, layers.distance, layers.kind, layers.number, layers.nucleus, layers.gap,
+        chromatin, texture, inside, stains, *frame.geometry,
     )  # fmt: skip
     amounts = np.array(
-        [*config.ribosomes, config.ribosome, config.granules, config.granule], np.float32
-    )
+        [*config.ribosomes, config.ribosome, config.granules, config.granule,
+         config.matrix_granules, config.matrix_granule], np.float32,
+    )  # fmt: skip
     add_dots(
-        density, layers.distance, layers.kind, layers.nucleus, first_voxel, amounts,
+        density, layers.distance, layers.kind, layers.nucleus, texture, first_voxel, amounts,
         np.uint64(seed), *frame.geometry,
     )  # fmt: skip
-    add_grain(density, first_voxel, np.float32(config.grain), np.uint64(seed + 1))
+    grain = np.float32(config.grain * np.sqrt(GRAIN_NM3 / np.prod(frame.voxel_size)))
+    add_grain(density, first_voxel, grain, np.uint64(seed + 1))
     return density
