@@ -201,7 +201,7 @@ class Case:
 
 
 CASES = {
-    "hpfs": Case(read_hpfs, "hpfs", 4000.0, (0, 0), 5.0),
+    "hpfs": Case(read_hpfs, "hpfs", 4000.0, (0, 0), 5.5),
     "epfl": Case(read_epfl, "cf", 4000.0, (200, 40)),
     "sbfsem": Case(read_sbfsem, "cf", 6000.0, (1000, 400), 8.0),
 }

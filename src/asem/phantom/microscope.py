@@ -43,7 +43,7 @@ class MicroscopeConfig(Config):
 
 
 MICROSCOPES = {
-    "hpfs": MicroscopeConfig(white=240.0, contrast=185.0, noise_sd=7.5),
+    "hpfs": MicroscopeConfig(white=240.0, contrast=185.0, noise_sd=6.5),
     "cf": MicroscopeConfig(white=225.0, contrast=175.0, noise_sd=11.0),
 }
 """Presets for the two preparations."""

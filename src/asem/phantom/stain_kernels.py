@@ -12,17 +12,21 @@ from asem.phantom.compartments import COATED_PIT, COATED_VESICLE, ER, MITOCHONDR
 from asem.phantom.random_values import hash_position, normal, uniform
 
 MEMBRANE_NM = np.float32(9.0)
-DOT_NM = 17.0
+DOT_NM = 20.0
 """Largest radius of a ribosome or granule, where its profile ends."""
-SMALLEST_DOT = 0.65
+SMALLEST_DOT = 0.6
 """Smallest radius, in units of the largest."""
+FAINTEST_DOT = 0.2
+"""Density of the smallest dot, in units of that of the largest: most dots are protein complexes."""
 DOT_CELL_NM = 27.0
 """Lattice of the dots: at most one in each cell."""
-MOTTLE = np.float32(0.5)
-"""Relative amplitude of the texture of cytosol and nucleoplasm."""
-CLUSTERING = np.float32(0.9)
+MOTTLE = np.float32(0.6)
+"""Relative amplitude of the texture of cytosol; in the nucleus it is half of that."""
+CLUSTERING = np.float32(1.3)
 """Change of the probability of a dot where the texture is 1."""
-INNER_MEMBRANE_NM = np.float32(20.0)
+GRAIN_LIMIT = np.float32(0.3)
+"""Density above which the fine texture grows no more."""
+INNER_MEMBRANE_NM = np.float32(18.0)
 """Depth of the inner membrane of mitochondria."""
 CRISTA_SPACING_NM = np.float32(72.0)
 CRISTA_HALF_NM = np.float32(8.0)
@@ -77,8 +81,8 @@ def stain(  # type: ignore[no-untyped-def]
         for j in range(ny):
             for k in range(nx):
                 d, s, body = distance[i, j, k], nucleus[i, j, k], kind[i, j, k]
-                mottle = 1 + MOTTLE * texture[i, j, k]
-                around = cytosol * mottle
+                mottle = MOTTLE * texture[i, j, k]
+                around = cytosol * (1 + mottle)
                 if s < 15:
                     share = ramp((15 - s) / 30)
                     depth = -s - 15
@@ -86,7 +90,7 @@ def stain(  # type: ignore[no-untyped-def]
                         4 * (chromatin[i, j, k] - np.float32(0.75) + ramp(1 - depth / 140))
                     )
                     patch *= ramp((gap[i, j, k] + np.float32(5)) / 40)
-                    content = nucleoplasm * mottle + patch * heterochromatin
+                    content = nucleoplasm * (1 + mottle / 2) + patch * heterochromatin
                     around += share * (content - around)
                 wall = gap[i, j, k]
                 if wall < 0 and abs(s) < 40:
@@ -206,9 +210,7 @@ def add_dots(  # type: ignore[no-untyped-def]
                     if amount > 0:
                         share = np.float64(bits & np.uint64(0xFFFF)) / 65536
                         radius = r * (SMALLEST_DOT + (1 - SMALLEST_DOT) * share)
-                        varied = amount * np.float32(
-                            0.6 + 0.8 * np.float64((bits >> np.uint64(16)) & np.uint64(0xFF)) / 256
-                        )
+                        varied = amount * np.float32(FAINTEST_DOT + (1 - FAINTEST_DOT) * share**2)
                         _add_disc(density[i], varied, radius, z - pz, py - oy, px - ox, size)
 
 
@@ -258,11 +260,14 @@ def _dot_density(d, body, s, chance, clustering, amounts):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True, parallel=True)
 def add_grain(density, first, amount, seed):  # type: ignore[no-untyped-def]
-    """Add noise of each voxel to the density: molecules, which the blur joins to a fine texture."""
+    """Add noise of each voxel to the density: molecules, which the blur joins to a fine texture.
+
+    It grows with the root of the density up to `GRAIN_LIMIT`, so that membranes are not broken.
+    """
     nz, ny, nx = density.shape
     for i in prange(nz):
         for j in range(ny):
             for k in range(nx):
                 bits = hash_position(seed, first[0] + i, first[1] + j, first[2] + k)
-                spread = amount * np.sqrt(max(density[i, j, k], np.float32(0)))
+                spread = amount * np.sqrt(min(max(density[i, j, k], np.float32(0)), GRAIN_LIMIT))
                 density[i, j, k] += spread * normal(bits)
