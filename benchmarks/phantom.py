@@ -196,8 +196,8 @@ class Case:
     crop: tuple[int, int]
     """Corner of the square that the picture shows."""
     resampling_nm: float = 0.0
-    """Standard deviation of a Gaussian that smooths the synthetic planes as the real ones are, which
-    were resampled before they were published: noise of their neighbours correlates by 0.55."""
+    """Standard deviation of a Gaussian that smooths the synthetic planes. Real ones were resampled
+    before they were published: the noise of neighbours in resin correlates by 0.55."""
 
 
 CASES = {

@@ -108,7 +108,6 @@ def expose(
     ndarray
         uint8, without the halo.
     """
-    halo = blur_halo(config, voxel_size)
     blurred = gaussian_blur(density, config.blur_nm, voxel_size)
     image = np.empty(blurred.shape, np.uint8)
     planes = brightness[first_voxel[0] : first_voxel[0] + len(blurred)]
@@ -168,29 +167,31 @@ def _half_kernel(sigma: float) -> Float32:
 @njit(cache=True, nogil=True, parallel=True)
 def _blur(target, values, along_z, along_y, along_x):  # type: ignore[no-untyped-def]
     """Blur along the axes in turn, a plane at a time; kernels are symmetric halves."""
-    nz, ny, nx = target.shape
-    rz, ry, rx = len(along_z) - 1, len(along_y) - 1, len(along_x) - 1
-    rows, columns = values.shape[1], values.shape[2]
-    for i in prange(nz):
-        plane = np.empty((rows, columns), np.float32)
-        row = np.empty(columns, np.float32)
-        for j in range(rows):
-            for k in range(columns):
-                plane[j, k] = along_z[0] * values[i + rz, j, k]
-            for r in range(1, rz + 1):
-                for k in range(columns):
-                    plane[j, k] += along_z[r] * (values[i + rz - r, j, k] + values[i + rz + r, j, k])
-        for j in range(ny):
-            for k in range(columns):
-                row[k] = along_y[0] * plane[j + ry, k]
-            for r in range(1, ry + 1):
-                for k in range(columns):
-                    row[k] += along_y[r] * (plane[j + ry - r, k] + plane[j + ry + r, k])
-            for k in range(nx):
-                target[i, j, k] = along_x[0] * row[k + rx]
-            for r in range(1, rx + 1):
-                for k in range(nx):
-                    target[i, j, k] += along_x[r] * (row[k + rx - r] + row[k + rx + r])
+    radius = len(along_z) - 1
+    for i in prange(len(target)):
+        plane = along_z[0] * values[i + radius]
+        for r in range(1, radius + 1):
+            for j in range(plane.shape[0]):
+                for k in range(plane.shape[1]):
+                    ends = values[i + radius - r, j, k] + values[i + radius + r, j, k]
+                    plane[j, k] += along_z[r] * ends
+        _blur_plane(target[i], plane, along_y, along_x)
+
+
+@njit(cache=True, nogil=True)
+def _blur_plane(target, plane, along_y, along_x):  # type: ignore[no-untyped-def]
+    """Blur a plane along y, then each of its rows along x."""
+    ry, rx = len(along_y) - 1, len(along_x) - 1
+    for j in range(target.shape[0]):
+        row = along_y[0] * plane[j + ry]
+        for r in range(1, ry + 1):
+            for k in range(len(row)):
+                row[k] += along_y[r] * (plane[j + ry - r, k] + plane[j + ry + r, k])
+        for k in range(target.shape[1]):
+            target[j, k] = along_x[0] * row[k + rx]
+        for r in range(1, rx + 1):
+            for k in range(target.shape[1]):
+                target[j, k] += along_x[r] * (row[k + rx - r] + row[k + rx + r])
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -10,7 +10,6 @@ from asem.phantom.membrane_layers import Layers
 from asem.phantom.random_values import lattice_noise
 from asem.phantom.stain_kernels import add_dots, add_grain, stain
 
-
 GRAIN_NM3 = 125.0
 """Volume of a voxel for which `StainConfig.grain` is stated: noise of voxels varies with it."""
 
@@ -39,7 +38,7 @@ class StainConfig(Config):
     ribosome: float
     """Added by a ribosome."""
     ribosomes: tuple[float, float]
-    """Probability of a ribosome per lattice cell of 27 nm: in the cytosol, at the membrane of the ER."""
+    """Probability per lattice cell of 27 nm: in the cytosol, at the membrane of the ER."""
     granule: float
     """Added by a granule of the nucleus."""
     granules: float
@@ -70,28 +69,28 @@ STAINS = {
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _fill_noise(grid, first, spacing, lengths, seed):  # type: ignore[no-untyped-def]
-    """Fill a grid with smooth noise, the mean of one octave for each length."""
+def _fill_noise(grid, first, steps, seed):  # type: ignore[no-untyped-def]
+    """Fill a grid whose first index is `first` with octaves of smooth noise of these steps."""
     for i in prange(grid.shape[0]):
         for j in range(grid.shape[1]):
             for k in range(grid.shape[2]):
                 total = 0.0
-                for n in range(len(lengths)):
-                    step = spacing / lengths[n]
+                for n in range(len(steps)):
                     total += lattice_noise(
                         seed + n,
-                        first[0] / lengths[n] + i * step,
-                        first[1] / lengths[n] + j * step,
-                        first[2] / lengths[n] + k * step,
+                        (first[0] + i) * steps[n],
+                        (first[1] + j) * steps[n],
+                        (first[2] + k) * steps[n],
                     )
-                grid[i, j, k] = total / len(lengths) * 1.6
+                grid[i, j, k] = total / len(steps) * 1.6
 
 
 def sample_noise(frame: Frame, lengths_nm: tuple[float, ...], seed: int) -> CoarseGrid:
     """Return smooth noise in about [-1, 1] around a frame, with octaves of these lengths."""
     first, shape = coarse_extent(frame)
     grid = np.empty(shape, np.float32)
-    _fill_noise(grid, first, COARSE_NM, np.array(lengths_nm), np.uint64(seed))
+    index = np.rint(first / COARSE_NM).astype(np.int64)
+    _fill_noise(grid, index, COARSE_NM / np.array(lengths_nm), np.uint64(seed))
     return CoarseGrid(grid, first)
 
 
@@ -135,7 +134,7 @@ def stain_block(
     )  # fmt: skip
     stain(
         density, layers.distance, layers.kind, layers.number, layers.nucleus, layers.gap,
-        chromatin, texture, inside, stains, *frame.geometry,
+        chromatin, texture, inside, stains, first_voxel, *frame.geometry[1:],
     )  # fmt: skip
     amounts = np.array(
         [*config.ribosomes, config.ribosome, config.granules, config.granule,
@@ -143,7 +142,7 @@ def stain_block(
     )  # fmt: skip
     add_dots(
         density, layers.distance, layers.kind, layers.nucleus, texture, first_voxel, amounts,
-        np.uint64(seed), *frame.geometry,
+        np.uint64(seed), *frame.geometry[1:],
     )  # fmt: skip
     grain = np.float32(config.grain * np.sqrt(GRAIN_NM3 / np.prod(frame.voxel_size)))
     add_grain(density, first_voxel, grain, np.uint64(seed + 1))

@@ -55,7 +55,7 @@ def ramp(value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, parallel=True)
 def stain(  # type: ignore[no-untyped-def]
-    density, distance, kind, number, nucleus, gap, chromatin, texture, inside, stains, origin, size, shifts
+    density, distance, kind, number, nucleus, gap, chromatin, texture, inside, stains, *place
 ):
     """Set the electron density of each voxel.
 
@@ -72,40 +72,29 @@ def stain(  # type: ignore[no-untyped-def]
     stains
         float32 densities: membrane, cytosol, nucleoplasm, heterochromatin, pore, coat,
         cristae.
-    origin, size, shifts
-        Positions of the voxels.
+    place
+        Index of the first voxel of the block in the volume, voxel size, and shifts of planes.
     """
     nz, ny, nx = density.shape
-    membrane, cytosol, nucleoplasm, heterochromatin, plug, coat, crista = stains
+    first, size, shifts = place
+    membrane, coat, crista = stains[0], stains[5], stains[6]
     for i in prange(nz):
+        z = (first[0] + i) * size[0]
+        last, across_z, across_y, across_x = np.uint32(0), 0.0, 0.0, 0.0
         for j in range(ny):
+            y = (first[1] + j) * size[1] + shifts[i, 0]
             for k in range(nx):
                 d, s, body = distance[i, j, k], nucleus[i, j, k], kind[i, j, k]
-                mottle = MOTTLE * texture[i, j, k]
-                around = cytosol * (1 + mottle)
-                if s < 15:
-                    share = ramp((15 - s) / 30)
-                    depth = -s - 15
-                    patch = ramp(
-                        4 * (chromatin[i, j, k] - np.float32(0.75) + ramp(1 - depth / 140))
-                    )
-                    patch *= ramp((gap[i, j, k] + np.float32(5)) / 40)
-                    content = nucleoplasm * (1 + mottle / 2) + patch * heterochromatin
-                    around += share * (content - around)
-                wall = gap[i, j, k]
-                if wall < 0 and abs(s) < 40:
-                    around += plug * ramp(-wall / 12) * profile(s, np.float32(40))
-                value = around
+                value = _surroundings(s, gap[i, j, k], chromatin[i, j, k], texture[i, j, k], stains)
                 if d < 4:
                     share = ramp((4 - d) / 8)
                     content = inside[body]
                     if body == MITOCHONDRION:
-                        ahead = _project(
-                            number[i, j, k],
-                            origin[0] + i * size[0],
-                            origin[1] + j * size[1] + shifts[i, 0],
-                            origin[2] + k * size[2] + shifts[i, 1],
-                        )
+                        if number[i, j, k] != last:
+                            last = number[i, j, k]
+                            across_z, across_y, across_x = _random_direction(last)
+                        x = (first[2] + k) * size[2] + shifts[i, 1]
+                        ahead = np.float32(across_z * z + across_y * y + across_x * x)
                         bend = chromatin[i, j, k]
                         content = _mitochondrion(d, ahead, bend, content, membrane, crista)
                     value += share * (content - value)
@@ -117,13 +106,29 @@ def stain(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _project(number, z, y, x):  # type: ignore[no-untyped-def]
-    """Return the coordinate of a position along a random direction of an object, nm."""
+def _surroundings(s, gap, chromatin, texture, stains):  # type: ignore[no-untyped-def]
+    """Return the density of cytosol, nucleus and pores at a distance from the envelope."""
+    cytosol, nucleoplasm, heterochromatin, plug = stains[1:5]
+    mottle = MOTTLE * texture
+    value = cytosol * (1 + mottle)
+    if s < 15:
+        patch = ramp(4 * (chromatin - np.float32(0.75) + ramp(1 + (s + 15) / 140)))
+        patch *= ramp((gap + np.float32(5)) / 40)
+        content = nucleoplasm * (1 + mottle / 2) + patch * heterochromatin
+        value += ramp((15 - s) / 30) * (content - value)
+    if gap < 0 and abs(s) < 40:
+        value += plug * ramp(-gap / 12) * profile(s, np.float32(40))
+    return value
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _random_direction(number):  # type: ignore[no-untyped-def]
+    """Return a random unit vector (z, y, x) for an object: across its cristae."""
     bits = hash_position(number, 4, 5, 6)
-    height = 2 * uniform(bits) - 1
+    height = 2 * np.float64(uniform(bits)) - 1
     angle = 2 * np.pi * uniform(hash_position(bits, 7, 8, 9))
-    across = np.sqrt(1 - height * height)
-    return np.float32(height * z + across * (np.cos(angle) * y + np.sin(angle) * x))
+    ring = np.sqrt(1 - height * height)
+    return height, ring * np.cos(angle), ring * np.sin(angle)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -153,7 +158,7 @@ def _mitochondrion(d, ahead, bend, matrix, membrane, crista):  # type: ignore[no
 
 @njit(cache=True, nogil=True, parallel=True)
 def add_dots(  # type: ignore[no-untyped-def]
-    density, distance, kind, nucleus, texture, first, amounts, seed, origin, size, shifts
+    density, distance, kind, nucleus, texture, first, amounts, seed, size, shifts
 ):
     """Add ribosomes to cytosol and ER, and granules to nucleus and mitochondria.
 
@@ -175,16 +180,16 @@ def add_dots(  # type: ignore[no-untyped-def]
         probability and density of granules of the nucleus, and of those of mitochondria.
     seed
         Of the positions.
-    origin, size, shifts
-        Positions of the voxels.
+    size, shifts
+        Voxel size, and shifts of the planes of the block along y and x, nm.
     """
     nz, ny, nx = density.shape
     r = DOT_NM
     cells_y = int((ny * size[1] + 2 * r) / DOT_CELL_NM) + 3
     cells_x = int((nx * size[2] + 2 * r) / DOT_CELL_NM) + 3
     for i in prange(nz):
-        z = origin[0] + i * size[0]
-        oy, ox = origin[1] + shifts[i, 0], origin[2] + shifts[i, 1]
+        z = (first[0] + i) * size[0]
+        oy, ox = first[1] * size[1] + shifts[i, 0], first[2] * size[2] + shifts[i, 1]
         a0, a1 = int(np.floor((z - r) / DOT_CELL_NM)), int(np.floor((z + r) / DOT_CELL_NM))
         b0, c0 = int(np.floor((oy - r) / DOT_CELL_NM)), int(np.floor((ox - r) / DOT_CELL_NM))
         for a in range(a0, a1 + 1):
@@ -211,7 +216,8 @@ def add_dots(  # type: ignore[no-untyped-def]
                         share = np.float64(bits & np.uint64(0xFFFF)) / 65536
                         radius = r * (SMALLEST_DOT + (1 - SMALLEST_DOT) * share)
                         varied = amount * np.float32(FAINTEST_DOT + (1 - FAINTEST_DOT) * share**2)
-                        _add_disc(density[i], varied, radius, z - pz, py - oy, px - ox, size)
+                        centre = (pz - z, py - shifts[i, 0], px - shifts[i, 1])
+                        _add_disc(density[i], varied, radius, centre, first, size)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -226,20 +232,21 @@ def _dot_position(bits, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _add_disc(plane, amount, radius, height, y, x, size):  # type: ignore[no-untyped-def]
-    """Add the section of a dot at a height to a plane; y and x are its centre, nm."""
+def _add_disc(plane, amount, radius, centre, first, size):  # type: ignore[no-untyped-def]
+    """Add the section of a dot to a plane; `centre` is relative to the height of the plane."""
+    height, y, x = centre
     squared = radius * radius
-    j0, j1 = max(int((y - radius) / size[1]), 0), min(int((y + radius) / size[1]) + 2, len(plane))
-    k0, k1 = (
-        max(int((x - radius) / size[2]), 0),
-        min(int((x + radius) / size[2]) + 2, plane.shape[1]),
-    )
+    rows, columns = plane.shape
+    j0 = max(int(np.ceil((y - radius) / size[1])) - first[1], 0)
+    j1 = min(int(np.floor((y + radius) / size[1])) - first[1] + 1, rows)
+    k0 = max(int(np.ceil((x - radius) / size[2])) - first[2], 0)
+    k1 = min(int(np.floor((x + radius) / size[2])) - first[2] + 1, columns)
     for j in range(j0, j1):
-        rest = squared - height * height - (j * size[1] - y) ** 2
+        rest = squared - height * height - ((first[1] + j) * size[1] - y) ** 2
         if rest <= 0:
             continue
         for k in range(k0, k1):
-            share = (rest - (k * size[2] - x) ** 2) / squared
+            share = (rest - ((first[2] + k) * size[2] - x) ** 2) / squared
             if share > 0:
                 plane[j, k] += amount * np.float32(share)
 
