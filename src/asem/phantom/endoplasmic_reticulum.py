@@ -48,11 +48,11 @@ def generate_er(
     sheets: list[Sheet] = []
     centres = np.array([pore.centre for pore in pores]).reshape(-1, 3)
     for start, normal in zip(*sample_surface(nucleus, extent_nm, rng), strict=True):
-        if len(tubules) >= 1.2 * volume_um3:
+        if len(tubules) >= 1.5 * volume_um3:
             break
         if np.linalg.norm(centres - start, axis=1).min(initial=np.inf) > 170:
             _add_tubule(tubules, sheets, start, normal, space, rng)
-    for _ in range(round(7 * volume_um3)):
+    for _ in range(round(14 * volume_um3)):
         if not tubules:
             break
         parent = tubules[int(rng.integers(len(tubules)))]
@@ -77,7 +77,7 @@ def _add_tubule(
     points = _walk(start, direction, radius, int(rng.integers(10, 45)), space, rng)
     if len(points) < FREE_STEPS + 3:
         return
-    sheet = _sheet_at_tip(points, space, rng) if rng.random() < 0.6 else None
+    sheet = _sheet_at_tip(points, space, rng) if rng.random() < 0.7 else None
     tubules.append(Tube(points, radius))
     space.occupy(points, radius)
     if sheet is not None:
@@ -111,8 +111,8 @@ def _walk(
 def _sheet_at_tip(points: Points, space: FreeSpace, rng: np.random.Generator) -> Sheet | None:
     """Return a sheet whose rim holds the tip of a tubule; None where it has no space."""
     forward = unit(points[-1] - points[-2])
-    for radius in (600.0, 420.0, 280.0, 180.0):
-        for _ in range(4):
+    for radius in (700.0, 500.0, 360.0, 240.0):
+        for _ in range(6):
             normal = unit(np.cross(forward, random_direction(rng)))
             centre = points[-1] + 0.9 * radius * forward
             sheet = Sheet(centre, normal, float(rng.uniform(900, 2500)), radius, SHEET_HALF_NM)

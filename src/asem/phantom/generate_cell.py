@@ -17,6 +17,8 @@ Preparation = Literal["cf", "hpfs"]
 CELL_SHARE, NUCLEUS_SHARE = 0.54, 0.31
 """Semi-axes of cell and nucleus in units of the box, whose corners are outside of the cell."""
 MAX_NUCLEUS_NM = 6000.0
+MITOCHONDRIA_SHARE = 0.1
+"""Of the volume of the cytosol."""
 
 
 class CellConfig(Config):
@@ -67,11 +69,11 @@ def generate_cell(extent_nm: NmZYX, config: CellConfig, rng: np.random.Generator
     um2 = estimate_area(cell, rng) / 1e6
     um3 = float(np.count_nonzero(space.clearance > 0)) * space.spacing_nm**3 / 1e9
     pits = generate_pits(cell, extent_nm, (round(0.5 * um2), round(0.25 * um2)), space, rng)
-    golgi, golgi_vesicles = generate_golgi(max(1, round(um3 / 14)), space, rng)
+    golgi, golgi_vesicles = generate_golgi(max(1, round(um3 / 10)), space, rng)
     endosomes = generate_spheres(round(0.25 * um3), (110, 190), space, rng, gap_nm=180)
     pits += generate_secretory_pits(endosomes, space, rng)
     tubules, sheets = generate_er(nucleus, pores, extent_nm, space, rng)
-    mitochondria = generate_mitochondria(max(2, round(2.5 * um3)), space, rng)
+    mitochondria = generate_mitochondria(MITOCHONDRIA_SHARE * um3 * 1e9, space, rng)
     near = max(1, round(0.3 * um3))
     return CellGeometry(
         extent_nm,
@@ -87,5 +89,5 @@ def generate_cell(extent_nm: NmZYX, config: CellConfig, rng: np.random.Generator
         coated_vesicles=generate_coated_vesicles(cell, (near, near), space, rng),
         lysosomes=generate_spheres(round(0.3 * um3), (80, 170), space, rng),
         vesicles=golgi_vesicles
-        + generate_spheres(round(1.5 * um3), (25, 45), space, rng, gap_nm=15),
+        + generate_spheres(round(2.5 * um3), (25, 45), space, rng, gap_nm=15),
     )

@@ -1,9 +1,11 @@
 """A simulated FIB-SEM: blur, shot noise, curtaining, drift and brightness of planes, 8 bits."""
 
+from typing import Annotated
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
-from scipy import ndimage
+from pydantic import Field
 
 from asem.config import Config, NmZYX
 from asem.phantom.frame import Float32
@@ -26,8 +28,10 @@ class MicroscopeConfig(Config):
     """Standard deviation of the point spread."""
     noise_sd: float = 8.0
     """Standard deviation of the shot noise in resin; it grows with the root of the signal."""
+    line_correlation: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    """Correlation of the noise of neighbours along x, the direction of scanning."""
     curtaining: float = 3.0
-    """Amplitude of vertical streaks."""
+    """Amplitude of streaks along y."""
     drift_sd_nm: float = 1.0
     """Standard deviation of the shift of a plane that registration leaves, along y and x."""
     brightness_sd: float = 1.0
@@ -39,8 +43,8 @@ class MicroscopeConfig(Config):
 
 
 MICROSCOPES = {
-    "hpfs": MicroscopeConfig(),
-    "cf": MicroscopeConfig(white=225.0, contrast=175.0, noise_sd=10.0),
+    "hpfs": MicroscopeConfig(white=240.0, contrast=185.0, noise_sd=6.5),
+    "cf": MicroscopeConfig(white=225.0, contrast=175.0, noise_sd=11.0),
 }
 """Presets for the two preparations."""
 
@@ -104,32 +108,119 @@ def expose(
     ndarray
         uint8, without the halo.
     """
-    halo = blur_halo(config, voxel_size)
-    sigma = [config.blur_nm / size for size in voxel_size]
-    blurred = ndimage.gaussian_filter(density, sigma, mode="nearest", truncate=TRUNCATE)
-    inner = blurred[tuple(slice(h, n - h) for h, n in zip(halo, blurred.shape, strict=True))]
-    image = np.empty(inner.shape, np.uint8)
-    planes = brightness[first_voxel[0] : first_voxel[0] + len(inner)]
-    grey = np.array([config.white, config.contrast, config.noise_sd, config.curtaining], np.float32)
-    _digitize(image, inner, first_voxel, np.array(voxel_size), grey, planes, np.uint64(seed))
+    blurred = gaussian_blur(density, config.blur_nm, voxel_size)
+    image = np.empty(blurred.shape, np.uint8)
+    planes = brightness[first_voxel[0] : first_voxel[0] + len(blurred)]
+    grey = np.array(
+        [config.white, config.contrast, config.noise_sd, *_line_weights(config.line_correlation)],
+        np.float32,
+    )
+    size = np.array(voxel_size)
+    streaks = np.empty((image.shape[0], image.shape[2]), np.float32)
+    _fill_streaks(streaks, first_voxel, size, np.float32(config.curtaining), np.uint64(seed + 1))
+    streaks += planes[:, None]
+    _digitize(image, blurred, first_voxel, grey, streaks, np.uint64(seed))
     return image
 
 
+def _line_weights(correlation: float) -> tuple[float, float]:
+    """Return weights of a voxel's noise and of its predecessor's that correlate neighbours."""
+    before = (1 - np.sqrt(1 - 4 * correlation**2)) / 2 / correlation if correlation else 0.0
+    scale = np.sqrt(1 + before**2)
+    return float(1 / scale), float(before / scale)
+
+
+def gaussian_blur(values: Float32, sigma_nm: float, voxel_size: NmZYX) -> Float32:
+    """Return values blurred by a Gaussian, without the border of `TRUNCATE` standard deviations.
+
+    Parameters
+    ----------
+    values
+        float32, shape (z, y, x).
+    sigma_nm
+        Standard deviation; 0: no blur.
+    voxel_size
+        nm.
+
+    Returns
+    -------
+    ndarray
+        float32, smaller by ``int(TRUNCATE * sigma + 0.5)`` voxels at each end of an axis; equal to
+        `scipy.ndimage.gaussian_filter` there.
+    """
+    kernels = [_half_kernel(sigma_nm / size) for size in voxel_size]
+    inner = [n - 2 * (len(k) - 1) for n, k in zip(values.shape, kernels, strict=True)]
+    blurred = np.empty(inner, np.float32)
+    _blur(blurred, values, *kernels)
+    return blurred
+
+
+def _half_kernel(sigma: float) -> Float32:
+    """Return the weights of a Gaussian at 0, 1, ... voxels from its centre."""
+    radius = int(TRUNCATE * sigma + 0.5)
+    if radius == 0:
+        return np.ones(1, np.float32)
+    weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    return (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def _digitize(image, density, first, size, grey, brightness, seed):  # type: ignore[no-untyped-def]
-    """Convert densities to grey values with streaks and noise."""
+def _blur(target, values, along_z, along_y, along_x):  # type: ignore[no-untyped-def]
+    """Blur along the axes in turn, a plane at a time; kernels are symmetric halves."""
+    radius = len(along_z) - 1
+    for i in prange(len(target)):
+        plane = along_z[0] * values[i + radius]
+        for r in range(1, radius + 1):
+            for j in range(plane.shape[0]):
+                for k in range(plane.shape[1]):
+                    ends = values[i + radius - r, j, k] + values[i + radius + r, j, k]
+                    plane[j, k] += along_z[r] * ends
+        _blur_plane(target[i], plane, along_y, along_x)
+
+
+@njit(cache=True, nogil=True)
+def _blur_plane(target, plane, along_y, along_x):  # type: ignore[no-untyped-def]
+    """Blur a plane along y, then each of its rows along x."""
+    ry, rx = len(along_y) - 1, len(along_x) - 1
+    for j in range(target.shape[0]):
+        row = along_y[0] * plane[j + ry]
+        for r in range(1, ry + 1):
+            for k in range(len(row)):
+                row[k] += along_y[r] * (plane[j + ry - r, k] + plane[j + ry + r, k])
+        for k in range(target.shape[1]):
+            target[j, k] = along_x[0] * row[k + rx]
+        for r in range(1, rx + 1):
+            for k in range(target.shape[1]):
+                target[j, k] += along_x[r] * (row[k + rx - r] + row[k + rx + r])
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _fill_streaks(streaks, first, size, amplitude, seed):  # type: ignore[no-untyped-def]
+    """Set the curtaining of each column of each plane: few distinct streaks, narrow and wide."""
+    for i in prange(streaks.shape[0]):
+        z = (first[0] + i) * size[0] / STREAK_DEPTH_NM
+        for k in range(streaks.shape[1]):
+            x = (first[2] + k) * size[2] / STREAK_NM
+            narrow = lattice_noise(seed, z, 0.0, x)
+            wide = lattice_noise(seed, 0.25 * z, 1.0, 0.2 * x)
+            streaks[i, k] = amplitude * np.float32(narrow * narrow * narrow + 0.7 * wide)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _digitize(image, density, first, grey, streaks, seed):  # type: ignore[no-untyped-def]
+    """Convert densities to grey values with streaks and noise, which is correlated along x."""
     nz, ny, nx = image.shape
-    white, contrast, noise, curtaining = grey
+    white, contrast, noise, own, before = grey
     for i in prange(nz):
-        streaks = np.empty(nx, np.float32)
-        for k in range(nx):
-            z, x = (first[0] + i) * size[0], (first[2] + k) * size[2]
-            wave = lattice_noise(seed + np.uint64(7), z / STREAK_DEPTH_NM, 0.0, x / STREAK_NM)
-            streaks[k] = curtaining * np.float32(wave * wave * wave) + brightness[i]
         for j in range(ny):
+            bits = hash_position(seed, first[0] + i, first[1] + j, first[2] - 1)
+            previous = normal(bits)
             for k in range(nx):
                 signal = white - contrast * density[i, j, k]
                 bits = hash_position(seed, first[0] + i, first[1] + j, first[2] + k)
+                current = normal(bits)
                 spread = noise * np.sqrt(max(signal, np.float32(20)) / white)
-                value = signal + streaks[k] + spread * normal(bits) + uniform(bits)
+                value = signal + streaks[i, k] + spread * (own * current + before * previous)
+                previous = current
+                value += uniform(bits)
                 image[i, j, k] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))

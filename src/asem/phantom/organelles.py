@@ -7,31 +7,44 @@ from asem.phantom.free_space import FreeSpace, perpendicular_axes, random_direct
 
 GAP_NM = 30.0
 """Free space around an organelle."""
+MITOCHONDRION_STEP_NM = 40.0
+"""Length of a segment of the axis of a mitochondrion."""
+MAX_FAILURES = 300
+"""Attempts to place a mitochondrion that may fail."""
 
 
 def generate_mitochondria(
-    count: int, space: FreeSpace, rng: np.random.Generator
+    volume_nm3: float, space: FreeSpace, rng: np.random.Generator
 ) -> tuple[Tube, ...]:
-    """Place bent tubes of 90 to 190 nm radius; fewer than `count` where they do not fit."""
+    """Place bent tubes of 90 to 190 nm radius until they have a volume, or no space is left."""
     placed: list[Tube] = []
-    for _ in range(6 * count):
-        if len(placed) == count:
-            break
+    failures = 0
+    while volume_nm3 > 0 and failures < MAX_FAILURES:
         radius = float(rng.uniform(90, 190))
         start = space.sample(radius + GAP_NM, rng)
-        if start is None:
+        points = None if start is None else _walk_tube(start, radius, space, rng)
+        if points is None:
+            failures += 1
             continue
-        points, direction = [start], random_direction(rng)
-        for _ in range(int(rng.integers(6, 36))):
-            direction = unit(direction + rng.normal(scale=0.16, size=3))
-            position = points[-1] + 40 * direction
-            if space.at(position)[0] < radius + GAP_NM:
-                break
-            points.append(position)
-        if len(points) > 3:
-            placed.append(Tube(np.array(points), radius))
-            space.occupy(placed[-1].points, radius)
+        placed.append(Tube(points, radius))
+        space.occupy(points, radius)
+        length = (len(points) - 1) * MITOCHONDRION_STEP_NM + 4 / 3 * radius
+        volume_nm3 -= np.pi * radius**2 * length
     return tuple(placed)
+
+
+def _walk_tube(
+    start: Points, radius_nm: float, space: FreeSpace, rng: np.random.Generator
+) -> Points | None:
+    """Return the axis of a bent tube that begins in free space; None where it has no space."""
+    points, direction = [start], random_direction(rng)
+    for _ in range(int(rng.integers(6, 56))):
+        direction = unit(direction + rng.normal(scale=0.16, size=3))
+        position = points[-1] + MITOCHONDRION_STEP_NM * direction
+        if space.at(position)[0] < radius_nm + GAP_NM:
+            break
+        points.append(position)
+    return np.array(points) if len(points) > 3 else None
 
 
 def generate_golgi(

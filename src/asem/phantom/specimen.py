@@ -10,6 +10,9 @@ from asem.phantom.membrane_layers import Layers
 from asem.phantom.random_values import lattice_noise
 from asem.phantom.stain_kernels import add_dots, add_grain, stain
 
+GRAIN_NM3 = 125.0
+"""Volume of a voxel for which `StainConfig.grain` is stated: noise of voxels varies with it."""
+
 
 class StainConfig(Config):
     """Electron density of the parts of a cell: 0 in resin, 1 in the darkest membrane."""
@@ -27,61 +30,67 @@ class StainConfig(Config):
     golgi_lumen: float
     matrix: float
     """Of mitochondria."""
+    crista: float
+    """Of the membranes of cristae."""
     vesicle_lumen: float
     lysosome_lumen: float
     endosome_lumen: float
     ribosome: float
     """Added by a ribosome."""
     ribosomes: tuple[float, float]
-    """Probability of a ribosome per 30 nm cube: in the cytosol, at the membrane of the ER."""
+    """Probability per lattice cell of 27 nm: in the cytosol, at the membrane of the ER."""
     granule: float
     """Added by a granule of the nucleus."""
     granules: float
-    """Their probability per 30 nm cube."""
+    """Their probability per lattice cell of 27 nm."""
+    matrix_granule: float
+    """Added by a granule of the matrix of mitochondria."""
+    matrix_granules: float
+    """Their probability per lattice cell of 27 nm."""
     grain: float
-    """Of the fine texture."""
+    """Standard deviation of the number of molecules in a voxel of 5 nm, relative to its root."""
 
 
 STAINS = {
     "hpfs": StainConfig(
-        membrane=0.78, cytosol=0.18, nucleoplasm=0.2, heterochromatin=0.1, pore=0.1, coat=0.3,
-        er_lumen=0.3, golgi_lumen=0.27, matrix=0.42, vesicle_lumen=0.2, lysosome_lumen=0.6,
-        endosome_lumen=0.12, ribosome=0.75, ribosomes=(0.42, 0.6), granule=0.5, granules=0.4,
-        grain=0.16,
+        membrane=0.75, cytosol=0.15, nucleoplasm=0.16, heterochromatin=0.1, pore=0.1, coat=0.3,
+        er_lumen=0.3, golgi_lumen=0.28, matrix=0.22, crista=0.7, vesicle_lumen=0.2,
+        lysosome_lumen=0.6, endosome_lumen=0.12, ribosome=0.66, ribosomes=(0.85, 0.9), granule=0.45,
+        granules=0.8, matrix_granule=0.4, matrix_granules=0.8, grain=1.15,
     ),
     "cf": StainConfig(
-        membrane=0.95, cytosol=0.2, nucleoplasm=0.22, heterochromatin=0.22, pore=0.12, coat=0.35,
-        er_lumen=0.1, golgi_lumen=0.14, matrix=0.45, vesicle_lumen=0.1, lysosome_lumen=0.7,
-        endosome_lumen=0.07, ribosome=0.7, ribosomes=(0.2, 0.7), granule=0.5, granules=0.35,
-        grain=0.2,
+        membrane=0.9, cytosol=0.21, nucleoplasm=0.28, heterochromatin=0.22, pore=0.12, coat=0.35,
+        er_lumen=0.1, golgi_lumen=0.14, matrix=0.38, crista=0.72, vesicle_lumen=0.1,
+        lysosome_lumen=0.7, endosome_lumen=0.07, ribosome=0.34, ribosomes=(0.8, 0.85), granule=0.25,
+        granules=0.8, matrix_granule=0.1, matrix_granules=0.8, grain=0.5,
     ),
 }  # fmt: skip
 """Presets of the two preparations: high-pressure freezing and chemical fixation."""
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _fill_noise(grid, first, spacing, lengths, seed):  # type: ignore[no-untyped-def]
-    """Fill a grid with smooth noise, the mean of one octave for each length."""
+def _fill_noise(grid, first, steps, seed):  # type: ignore[no-untyped-def]
+    """Fill a grid whose first index is `first` with octaves of smooth noise of these steps."""
     for i in prange(grid.shape[0]):
         for j in range(grid.shape[1]):
             for k in range(grid.shape[2]):
                 total = 0.0
-                for n in range(len(lengths)):
-                    step = spacing / lengths[n]
+                for n in range(len(steps)):
                     total += lattice_noise(
                         seed + n,
-                        first[0] / lengths[n] + i * step,
-                        first[1] / lengths[n] + j * step,
-                        first[2] / lengths[n] + k * step,
+                        (first[0] + i) * steps[n],
+                        (first[1] + j) * steps[n],
+                        (first[2] + k) * steps[n],
                     )
-                grid[i, j, k] = total / len(lengths) * 1.6
+                grid[i, j, k] = total / len(steps) * 1.6
 
 
 def sample_noise(frame: Frame, lengths_nm: tuple[float, ...], seed: int) -> CoarseGrid:
     """Return smooth noise in about [-1, 1] around a frame, with octaves of these lengths."""
     first, shape = coarse_extent(frame)
     grid = np.empty(shape, np.float32)
-    _fill_noise(grid, first, COARSE_NM, np.array(lengths_nm), np.uint64(seed))
+    index = np.rint(first / COARSE_NM).astype(np.int64)
+    _fill_noise(grid, index, COARSE_NM / np.array(lengths_nm), np.uint64(seed))
     return CoarseGrid(grid, first)
 
 
@@ -121,18 +130,20 @@ def stain_block(
     )  # fmt: skip
     stains = np.array(
         [config.membrane, config.cytosol, config.nucleoplasm, config.heterochromatin, config.pore,
-         config.coat], np.float32,
+         config.coat, config.crista], np.float32,
     )  # fmt: skip
     stain(
-        density, layers.distance, layers.kind, layers.along, layers.nucleus, layers.gap,
-        chromatin, texture, inside, stains,
+        density, layers.distance, layers.kind, layers.number, layers.nucleus, layers.gap,
+        chromatin, texture, inside, stains, first_voxel, *frame.geometry[1:],
     )  # fmt: skip
     amounts = np.array(
-        [*config.ribosomes, config.ribosome, config.granules, config.granule], np.float32
-    )
-    add_dots(
-        density, layers.distance, layers.kind, layers.nucleus, first_voxel, amounts,
-        np.uint64(seed), *frame.geometry,
+        [*config.ribosomes, config.ribosome, config.granules, config.granule,
+         config.matrix_granules, config.matrix_granule], np.float32,
     )  # fmt: skip
-    add_grain(density, first_voxel, np.float32(config.grain), np.uint64(seed + 1))
+    add_dots(
+        density, layers.distance, layers.kind, layers.nucleus, texture, first_voxel, amounts,
+        np.uint64(seed), *frame.geometry[1:],
+    )  # fmt: skip
+    grain = np.float32(config.grain * np.sqrt(GRAIN_NM3 / np.prod(frame.voxel_size)))
+    add_grain(density, first_voxel, grain, np.uint64(seed + 1))
     return density

@@ -39,7 +39,7 @@ HALF_MEMBRANE_NM = 5.0
 SLAB = 32
 """Planes rendered at a time, which bounds memory."""
 Labels = npt.NDArray[np.uint32]
-CHROMATIN_NM, TEXTURE_NM = (200.0, 90.0), (160.0, 60.0)
+CHROMATIN_NM, TEXTURE_NM = (200.0, 90.0), (90.0, 45.0)
 """Lengths of the octaves of smooth noise."""
 
 
