@@ -1,4 +1,7 @@
-"""Small volumes on disk, and a small network trained on them."""
+"""Small volumes on disk, and a small network trained on them.
+
+Fixtures import what they use: the process that only distributes the tests to others loads this too.
+"""
 
 import os
 
@@ -14,34 +17,11 @@ import pytest
 import tifffile
 from hypothesis import settings
 
-from asem.blocks.open_executor import open_executor
-from asem.phantom.synthetic_cell import make_synthetic_cell
-from asem.volume.formats import stores
-from asem.workflows.importing import import_volume
-from asem.workflows.train import train_model
-from connections import forget_connections
 from installed import install_wheel
-from suite import (
-    pytest_collection_modifyitems,
-    pytest_make_collect_report,
-    pytest_runtest_makereport,
-    pytest_runtest_setup,
-    pytest_sessionstart,
-    pytest_xdist_make_scheduler,
-)
 
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.
 settings.register_profile("asem", deadline=None, max_examples=50)
 settings.load_profile("asem")
-
-__all__ = [  # hooks
-    "pytest_collection_modifyitems",
-    "pytest_make_collect_report",
-    "pytest_runtest_makereport",
-    "pytest_runtest_setup",
-    "pytest_sessionstart",
-    "pytest_xdist_make_scheduler",
-]
 
 TINY_TRAINING = """
 structure = "mito"
@@ -91,6 +71,9 @@ def rng():
 @pytest.fixture(scope="session")
 def cell(tmp_path_factory):
     """A folder with cell.zarr (raw, labels/mito; 10 nm) and train.toml."""
+    from asem.phantom.synthetic_cell import make_synthetic_cell
+    from asem.workflows.importing import import_volume
+
     folder = tmp_path_factory.mktemp("cell")
     raw, labels = make_synthetic_cell((40, 48, 72), (10, 10, 10), np.random.default_rng(3))
     tifffile.imwrite(folder / "raw.tif", raw)
@@ -107,6 +90,8 @@ def cell(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(cell):
     """A finished run of train.toml."""
+    from asem.workflows.train import train_model
+
     train_model(cell / "train.toml", out=cell / "run")
     return cell / "run"
 
@@ -114,6 +99,9 @@ def run(cell):
 @pytest.fixture
 def quick_retries(monkeypatch):
     """Failed requests are repeated at once."""
+    from asem.volume.formats import stores
+    from connections import forget_connections
+
     forget_connections()
     retries = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
     monkeypatch.setattr(stores, "RETRIES", retries)
@@ -124,6 +112,8 @@ def quick_retries(monkeypatch):
 @pytest.fixture(scope="session")
 def two_workers():
     """An executor with two Dask workers, which tests share."""
+    from asem.blocks.open_executor import open_executor
+
     with open_executor(workers=2) as executor:
         yield executor
 

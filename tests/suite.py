@@ -7,6 +7,7 @@ import signal
 from collections import OrderedDict
 
 import pytest
+from _pytest.doctest import DoctestModule
 from xdist.scheduler import LoadFileScheduling
 
 import window_parts
@@ -63,6 +64,25 @@ class ByFile(LoadFileScheduling):
 def scope_of(nodeid):
     """Return what a test shares a worker with."""
     return DEMO if DEMO in nodeid else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage while all tests are loaded, which leaves hardly any."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path):
+    """Collect doctests of files with examples only: each worker would load all others, too."""
+    found = yield
+    if any(isinstance(one, DoctestModule) for one in found) and ">>>" not in file_path.read_text():
+        return [one for one in found if not isinstance(one, DoctestModule)]
+    return found
 
 
 @pytest.hookimpl(optionalhook=True)

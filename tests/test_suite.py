@@ -34,7 +34,16 @@ NAMED = ["test_a.py::test_marked", "test_a.py::test_skips", "test_b.py"]
 
 def run_pytest(folder, *words, **changed):
     """Run the tests of a folder with the hooks of this suite."""
-    words = ["-p", "suite", "-p", "no:cacheprovider", "-p", "no:napari", "-p", "no:npe2", *words]
+    words = [
+        "--disable-plugin-autoload",
+        "-p",
+        "xdist",
+        "-p",
+        "suite",
+        "-p",
+        "no:cacheprovider",
+        *words,
+    ]
     words += ["-ra", "--no-fold-skipped", "--rootdir", folder]
     paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | changed
