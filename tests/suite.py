@@ -17,10 +17,10 @@ IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 DEMO = "demo"
 """Tests with this in their name or file run on one worker, which runs the demo once."""
 SLOW = (
+    "tests/plugin/test_annotate_widget.py",
     "tests/workflows/test_blockwise.py",
     "tests/training/test_training_loop.py",
     "tests/workflows/test_faults.py",
-    "tests/plugin/test_annotate_widget.py",
     "tests/workflows/test_prediction_inputs.py",
     "tests/workflows/test_predict.py",
     "tests/test_readme.py",
@@ -32,7 +32,10 @@ SLOW = (
     "tests/cli/test_damaged_files.py",
     "tests/blocks/test_dask_workers.py",
 )
-"""Files that take longest, which therefore come first."""
+"""Files that take longest, which therefore come first.
+
+The first compiles other kernels than the demo does meanwhile, which the next files then load.
+"""
 
 
 class ByFile(LoadFileScheduling):
