@@ -16,12 +16,22 @@ LAST_FILE = pytest.StashKey()
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 DEMO = "demo"
 """Tests with this in their name or file run on one worker, which runs the demo once."""
+DASK = "two_workers"
+WITH_DASK = (
+    "tests/workflows/test_prediction_inputs.py",
+    "tests/workflows/test_evaluation_parts.py",
+    "tests/workflows/test_measure.py",
+    "tests/workflows/test_split_instances.py",
+    "tests/measure/test_skeleton_pass.py",
+    "tests/measure/test_object_columns.py",
+)
+"""Files with tests of the fixture `two_workers`, which one worker of pytest starts once."""
 SLOW = (
     "tests/plugin/test_annotate_widget.py",
     "tests/workflows/test_blockwise.py",
     "tests/training/test_training_loop.py",
     "tests/workflows/test_faults.py",
-    "tests/workflows/test_prediction_inputs.py",
+    DASK,
     "tests/workflows/test_predict.py",
     "tests/test_readme.py",
     "tests/blocks/test_dask_executor.py",
@@ -66,7 +76,10 @@ class ByFile(LoadFileScheduling):
 
 def scope_of(nodeid):
     """Return what a test shares a worker with."""
-    return DEMO if DEMO in nodeid else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    if DEMO in nodeid:
+        return DEMO
+    return DASK if file in WITH_DASK else file
 
 
 @pytest.hookimpl(wrapper=True)
