@@ -9,6 +9,8 @@ demo: .venv/ready
 	$(BIN)/asem demo .demo --overwrite
 	@echo 'For the commands above: source $(BIN)/activate'
 
+# Commands that tests start load compiled modules, also where the environment forbids to write them.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/ready screen
 	$(BIN)/pytest --numprocesses $(WORKERS)
 

@@ -1,4 +1,7 @@
-"""Small volumes on disk, and a small network trained on them."""
+"""Small volumes on disk, and a small network trained on them.
+
+Fixtures import what they use: the process that only distributes the tests to others loads this too.
+"""
 
 import os
 
@@ -6,6 +9,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: threads that wait for each other's cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Idle Dask workers of a whole session would take a tenth of a core.
+os.environ.setdefault("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED", "False")
+os.environ.setdefault("DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL", "1s")
+os.environ.setdefault("DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL", "10s")
 
 from pathlib import Path
 
@@ -14,34 +21,11 @@ import pytest
 import tifffile
 from hypothesis import settings
 
-from asem.blocks.open_executor import open_executor
-from asem.phantom.synthetic_cell import make_synthetic_cell
-from asem.volume.formats import stores
-from asem.workflows.importing import import_volume
-from asem.workflows.train import train_model
-from connections import forget_connections
 from installed import install_wheel
-from suite import (
-    pytest_collection_modifyitems,
-    pytest_make_collect_report,
-    pytest_runtest_makereport,
-    pytest_runtest_setup,
-    pytest_sessionstart,
-    pytest_xdist_make_scheduler,
-)
 
 # The first call of a compiled kernel takes a second; how long a test takes says nothing here.
 settings.register_profile("asem", deadline=None, max_examples=50)
 settings.load_profile("asem")
-
-__all__ = [  # hooks
-    "pytest_collection_modifyitems",
-    "pytest_make_collect_report",
-    "pytest_runtest_makereport",
-    "pytest_runtest_setup",
-    "pytest_sessionstart",
-    "pytest_xdist_make_scheduler",
-]
 
 TINY_TRAINING = """
 structure = "mito"
@@ -91,6 +75,9 @@ def rng():
 @pytest.fixture(scope="session")
 def cell(tmp_path_factory):
     """A folder with cell.zarr (raw, labels/mito; 10 nm) and train.toml."""
+    from asem.phantom.synthetic_cell import make_synthetic_cell
+    from asem.workflows.importing import import_volume
+
     folder = tmp_path_factory.mktemp("cell")
     raw, labels = make_synthetic_cell((40, 48, 72), (10, 10, 10), np.random.default_rng(3))
     tifffile.imwrite(folder / "raw.tif", raw)
@@ -107,6 +94,8 @@ def cell(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(cell):
     """A finished run of train.toml."""
+    from asem.workflows.train import train_model
+
     train_model(cell / "train.toml", out=cell / "run")
     return cell / "run"
 
@@ -114,6 +103,9 @@ def run(cell):
 @pytest.fixture
 def quick_retries(monkeypatch):
     """Failed requests are repeated at once."""
+    from asem.volume.formats import stores
+    from connections import forget_connections
+
     forget_connections()
     retries = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
     monkeypatch.setattr(stores, "RETRIES", retries)
@@ -124,6 +116,8 @@ def quick_retries(monkeypatch):
 @pytest.fixture(scope="session")
 def two_workers():
     """An executor with two Dask workers, which tests share."""
+    from asem.blocks.open_executor import open_executor
+
     with open_executor(workers=2) as executor:
         yield executor
 

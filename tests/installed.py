@@ -21,9 +21,10 @@ def install_wheel(folder):
          "--wheel-dir", folder, ROOT])  # fmt: skip
     (wheel,) = folder.glob("asem-*.whl")
     run([*python, "pip", "--quiet", "--python", folder / "venv", "install", "--no-deps",
-         "--no-index", "--no-warn-script-location", wheel])  # fmt: skip
+         "--no-index", "--no-compile", "--no-warn-script-location", wheel])  # fmt: skip
     base = dict.fromkeys(("base", "platbase"), str(folder / "venv"))
     paths = sysconfig.get_paths("venv", base)
+    share_caches(Path(paths["purelib"], "asem"), ROOT / "src/asem")
     (Path(paths["purelib"]) / "shared.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
@@ -34,6 +35,23 @@ def install_wheel(folder):
         )
 
     return asem
+
+
+def share_caches(package, source):
+    """Let modules of an installed package use what Python and numba have compiled of equal ones.
+
+    That is in ``__pycache__``, and is valid for modules of the same size and time. The demo would
+    compile its kernels for half a minute.
+    """
+    for module in package.rglob("*.py"):
+        original = source / module.relative_to(package)
+        assert original.read_bytes() == module.read_bytes(), f"{module} is not {original}"
+        times = original.stat()
+        os.utime(module, ns=(times.st_atime_ns, times.st_mtime_ns))
+        cache, shared = module.parent / "__pycache__", original.parent / "__pycache__"
+        if not cache.exists():
+            shared.mkdir(exist_ok=True)
+            cache.symlink_to(shared)
 
 
 def run(words):

@@ -7,6 +7,7 @@ import signal
 from collections import OrderedDict
 
 import pytest
+from _pytest.doctest import DoctestModule
 from xdist.scheduler import LoadFileScheduling
 
 import window_parts
@@ -15,12 +16,22 @@ LAST_FILE = pytest.StashKey()
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 DEMO = "demo"
 """Tests with this in their name or file run on one worker, which runs the demo once."""
+DASK = "two_workers"
+WITH_DASK = (
+    "tests/workflows/test_prediction_inputs.py",
+    "tests/workflows/test_evaluation_parts.py",
+    "tests/workflows/test_measure.py",
+    "tests/workflows/test_split_instances.py",
+    "tests/measure/test_skeleton_pass.py",
+    "tests/measure/test_object_columns.py",
+)
+"""Files with tests of the fixture `two_workers`, which one worker of pytest starts once."""
 SLOW = (
+    "tests/plugin/test_annotate_widget.py",
     "tests/workflows/test_blockwise.py",
     "tests/training/test_training_loop.py",
     "tests/workflows/test_faults.py",
-    "tests/plugin/test_annotate_widget.py",
-    "tests/workflows/test_prediction_inputs.py",
+    DASK,
     "tests/workflows/test_predict.py",
     "tests/test_readme.py",
     "tests/blocks/test_dask_executor.py",
@@ -31,7 +42,10 @@ SLOW = (
     "tests/cli/test_damaged_files.py",
     "tests/blocks/test_dask_workers.py",
 )
-"""Files that take longest, which therefore come first."""
+"""Files that take longest, which therefore come first.
+
+The first compiles other kernels than the demo does meanwhile, which the next files then load.
+"""
 
 
 class ByFile(LoadFileScheduling):
@@ -62,7 +76,29 @@ class ByFile(LoadFileScheduling):
 
 def scope_of(nodeid):
     """Return what a test shares a worker with."""
-    return DEMO if DEMO in nodeid else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    if DEMO in nodeid:
+        return DEMO
+    return DASK if file in WITH_DASK else file
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage while all tests are loaded, which leaves hardly any."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path):
+    """Collect doctests of files with examples only: each worker would load all others, too."""
+    found = yield
+    if any(isinstance(one, DoctestModule) for one in found) and ">>>" not in file_path.read_text():
+        return [one for one in found if not isinstance(one, DoctestModule)]
+    return found
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,6 +1,7 @@
 """With CI=true nothing is skipped; elsewhere what is skipped is named with its reason."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite import SLOW, pytest_collection_modifyitems, scope_of
+from suite import DASK, SLOW, WITH_DASK, pytest_collection_modifyitems, scope_of
 
 TESTS = Path(__file__).parent
 A_FILE = """
@@ -34,7 +35,16 @@ NAMED = ["test_a.py::test_marked", "test_a.py::test_skips", "test_b.py"]
 
 def run_pytest(folder, *words, **changed):
     """Run the tests of a folder with the hooks of this suite."""
-    words = ["-p", "suite", "-p", "no:cacheprovider", "-p", "no:napari", "-p", "no:npe2", *words]
+    words = [
+        "--disable-plugin-autoload",
+        "-p",
+        "xdist",
+        "-p",
+        "suite",
+        "-p",
+        "no:cacheprovider",
+        *words,
+    ]
     words += ["-ra", "--no-fold-skipped", "--rootdir", folder]
     paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | changed
@@ -87,9 +97,17 @@ def test_a_test_that_ends_a_worker_fails_once_and_the_others_are_run(tmp_path):
 
 
 def test_the_demo_comes_first_on_one_worker_and_then_slow_files():
-    items = [SimpleNamespace(nodeid=f"{file}::test") for file in ("tests/a.py", *reversed(SLOW))]
+    files = [file for file in SLOW if file != DASK]
+    items = [SimpleNamespace(nodeid=f"{file}::test") for file in ("tests/a.py", *files[::-1])]
     items.append(SimpleNamespace(nodeid="tests/test_readme.py::test_the_demo_leaves"))
+    items += [SimpleNamespace(nodeid=f"{file}::test") for file in WITH_DASK]
     pytest_collection_modifyitems(items)
     scopes = [scope_of(item.nodeid) for item in items]
-    assert scopes == ["demo", *SLOW, "tests/a.py"]
-    assert all((TESTS.parent / file).is_file() for file in SLOW)
+    assert list(dict.fromkeys(scopes)) == ["demo", *SLOW, "tests/a.py"]
+    assert all((TESTS.parent / file).is_file() for file in files)
+
+
+def test_files_that_share_dask_workers_are_run_on_one_worker():
+    files = TESTS.rglob("test_*.py")
+    sharing = {path for path in files if re.search(rf"\b{DASK}\b", path.read_text())}
+    assert {TESTS.parent / file for file in WITH_DASK} == sharing

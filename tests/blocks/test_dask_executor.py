@@ -150,7 +150,7 @@ def test_a_block_counts_as_done_if_its_worker_dies_after_it_was_stored(tmp_path)
 def test_an_interrupted_run_waits_for_blocks_being_computed(workers, tmp_path):
     def slow(block):
         (tmp_path / "started").touch()
-        time.sleep(1)
+        time.sleep(0.5)
         (tmp_path / "value").write_text("old")
 
     def stop(stage, done, total):
@@ -167,7 +167,7 @@ def test_an_interrupted_run_waits_for_blocks_being_computed(workers, tmp_path):
             run_blocks(work, BLOCKS[:3], journal, stage="s", executor=workers, progress=stop)
         started = (tmp_path / "started").exists()
         (tmp_path / "value").write_text("new")
-    time.sleep(1.5)
+    time.sleep(0.75)
     assert started
     assert (tmp_path / "value").read_text() == "new"
 

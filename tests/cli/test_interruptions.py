@@ -21,7 +21,7 @@ from asem.cli import main
 
 def wait(block):
     print("working", flush=True)
-    time.sleep(2)
+    time.sleep(1)
 
 def work_and_wait(output, work, blocks, **options):
     run(output, wait, blocks, **options)

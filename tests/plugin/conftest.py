@@ -219,11 +219,11 @@ def open_window(make_user):
         from asem.plugin.annotate_widget import open_annotation, start_viewer
 
         model = open_annotation(raw)
+        opened.append(model)
         viewer = start_viewer(model)
-        opened.append((viewer, model))
+        opened.append(viewer)
         return make_user(viewer, model)
 
     yield open_
-    for viewer, model in opened:
-        viewer.close()
-        model.close()
+    for one in reversed(opened):
+        one.close()

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import killed
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.inference import NetworkRunner
@@ -23,7 +24,7 @@ from asem.model.run_metrics import MetricsRow, RegionScores
 from asem.model.unet import UNet
 from asem.training import mlflow_logger, training_checkpoint
 from asem.training.config import OptimizerConfig, TrainConfig
-from asem.training.distributed import launch, make_fabric
+from asem.training.distributed import SingleNodeDDPStrategy, launch, make_fabric
 from asem.training.labelled_regions import load_region
 from asem.training.optimizer import ExponentialMovingAverage, learning_rate, make_optimizer
 from asem.training.training_loop import LOSS_READ_INTERVAL
@@ -364,7 +365,22 @@ def test_two_processes_share_a_batch(cell, tmp_path, monkeypatch):
     assert len(events - begun) == 1
 
 
-def test_a_signal_to_the_first_process_stops_all(cell, tmp_path):
+@pytest.fixture
+def forked_processes(monkeypatch):
+    """Training processes are forked from one that has loaded PyTorch, most of their work.
+
+    Those of `test_two_processes_share_a_batch` load it themselves, as users' do.
+    """
+    make = SingleNodeDDPStrategy.__init__
+
+    def make_forking(strategy, *, start_method, **options):
+        make(strategy, start_method="forkserver", **options)
+
+    assert killed.FORKS.get_start_method() == "forkserver"
+    monkeypatch.setattr(SingleNodeDDPStrategy, "__init__", make_forking)
+
+
+def test_a_signal_to_the_first_process_stops_all(cell, tmp_path, forked_processes):
     """As a batch system sends it; a terminal sends Ctrl-C to every process. One of them resumes."""
     two = without_norm(cell, "stopped.toml", ("batch = 1", "batch = 2\ndevices = 2"))
 
@@ -399,7 +415,7 @@ def test_a_signal_before_the_first_iteration(cell, tmp_path, monkeypatch):
     assert checkpoint.read_run_state(tmp_path / "two").state == "running"
 
 
-def test_an_error_in_one_of_two_processes_is_raised(cell, tmp_path):
+def test_an_error_in_one_of_two_processes_is_raised(cell, tmp_path, forked_processes):
     hot = without_norm(
         cell,
         "two_hot.toml",

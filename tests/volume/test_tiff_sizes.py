@@ -111,13 +111,18 @@ def described(text, pages=1):
     def has_a_description(path):
         planes = np.zeros((pages, 4, 4), np.uint8)
         plain = {"metadata": None, "photometric": "minisblack"}
-        tifffile.imwrite(path, planes, description=text, **plain)
+        description = text() if callable(text) else text
+        tifffile.imwrite(path, planes, description=description, **plain)
 
     return has_a_description
 
 
 def listing(z, data, t=1):
     return ROW.format(z=z, t=t) + data + END
+
+
+def attributes():
+    return "<OME a='" + "' ".join(f"b{n}='" for n in range(3_000_000)) + "'/></OME>"
 
 
 BOMB = (
@@ -162,7 +167,7 @@ FAULTS = {
     "depth": (described("<OME>" * 500_000 + "</OME>" * 500_000), None),
     "elements": (described("<OME>" + "<a/>" * 5_000_000 + "</OME>"), "cannot be used"),
     "attributes": (
-        described("<OME a='" + "' ".join(f"b{n}='" for n in range(3_000_000)) + "'/></OME>"),
+        described(attributes),
         "cannot be used",
     ),
     "40 of 100 pages": (described(listing(100, ""), 40), "declares 100 planes and holds 40 pages"),

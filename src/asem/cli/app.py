@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from cyclopts import App, CycloptsError, Group
 from rich.console import Console
@@ -61,6 +62,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 """The groups of ``asem --help``, and their subcommands."""
 
 
+@cache
 def build_app() -> App:
     """Return the command with its subcommands, in groups in the order of the work."""
     app = App(

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
 from asem.model.onnx_graph import INPUT, INPUT_GAIN, INPUT_OFFSET, OPSET, OUTPUT, SPATIAL_AXES
-from asem.model.unet import context, lattice, output_size, valid_input_size
+from asem.model.unet import context, lattice, output_margin, valid_input_size
 
 PAPER_CITATION = ("Gallusser et al., J Cell Biol 2022, the method", "10.1083/jcb.202208005")
 MODEL_FILE, RAW_FILE, PROBABILITY_FILE, README_FILE = (
@@ -37,19 +37,6 @@ MODEL_FILE, RAW_FILE, PROBABILITY_FILE, README_FILE = (
 )
 DESCRIPTION_FILE = "rdf.yaml"
 MAX_NAME_CHARACTERS = 64
-
-
-def output_margin(config: ModelConfig) -> int:
-    """Return the voxels to crop from each side, so that a multiple of the lattice remains.
-
-    Examples
-    --------
-    >>> output_margin(ModelConfig())
-    3
-    """
-    size = output_size(config, valid_input_size(config, lattice(config)))
-    assert size is not None
-    return size % lattice(config) // 2
 
 
 def package_border(config: ModelConfig) -> int:

@@ -193,6 +193,19 @@ def valid_input_size(config: ModelConfig, at_least: int = 1) -> int:
     return size
 
 
+def output_margin(config: ModelConfig) -> int:
+    """Return the voxels to crop from each side, so that a multiple of the lattice remains.
+
+    Examples
+    --------
+    >>> output_margin(ModelConfig())
+    3
+    """
+    size = output_size(config, valid_input_size(config, lattice(config)))
+    assert size is not None
+    return size % lattice(config) // 2
+
+
 def context(config: ModelConfig) -> int:
     """Return the voxels that valid convolutions consume on each side: 47 for the paper's network.
 

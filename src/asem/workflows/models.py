@@ -206,7 +206,8 @@ def export_model(
     with replace_file_from_folder(destination, check) as (folder, publish):
         exported, margin = folder / "model.onnx", 0
         if format == "bioimageio":
-            from asem.model.bioimage_package import output_margin, write_package
+            from asem.model.bioimage_package import write_package
+            from asem.model.unet import output_margin
 
             margin = output_margin(info.model)
         grey, probability = _write_onnx(net, info, exported, margin=margin)
