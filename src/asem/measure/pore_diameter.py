@@ -43,7 +43,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
-from asem.measure.pore_fit import RimFit, fit_rim, rim_evidence
+from asem.measure.pore_fit import RimFit, fit_rim, radius_variance, rim_evidence
 from asem.measure.pore_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
 from asem.measure.pore_lines import LINES, full_weight, measure_half_lines, scatter_variance
 from asem.measure.pore_search import find_rim, find_sheets
@@ -166,7 +166,7 @@ def measure_pore(
         normal=to_triple(fit.frame.normal),
         diameter_nm=float(np.median(used)),
         diameter_sd_nm=float(used.std(ddof=1)),
-        diameter_se_nm=_standard_error(fit, radii),
+        diameter_se_nm=_standard_error(fit, radii, radius_variance(fit, points, values)),
         lines_used=len(used),
         flags=(),
         notes=("few_lines",) if len(used) < FEW_LINES else (),
@@ -230,7 +230,7 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
     return float(np.hypot(*(fit.frame.axes[:2] @ offset)))
 
 
-def _standard_error(fit: RimFit, radii: FloatArray) -> float:
+def _standard_error(fit: RimFit, radii: FloatArray, of_groups: float) -> float:
     """Return the standard error of the diameter, nm."""
-    of_fit = fit.covariance[RADIUS, RADIUS]
-    return float(np.sqrt(4 * max(of_fit, scatter_variance(radii)) + SE_FLOOR_NM**2))
+    variance = max(fit.covariance[RADIUS, RADIUS], scatter_variance(radii), of_groups)
+    return float(np.sqrt(4 * variance + SE_FLOOR_NM**2))

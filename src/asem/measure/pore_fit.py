@@ -52,6 +52,8 @@ SIGMA_NM, SIGMA_SD_NM = 5.0, 1.5
 GREY_SDS = np.array([np.inf, 1.0, 0.4, 0.6, 0.4, *[0.6] * BUMP_COUNT])
 """Priors of grey values, in units of the contrast: mean 0, but -1 of the membrane."""
 LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, *[np.inf] * GREYS])
+CUBE_NM = 45.0
+"""Edge of cubes within which errors of voxels may be correlated."""
 COARSE_STEPS, COARSE_STRIDE, FINE_STEPS = 6, 3, 4
 """Steps with every third voxel, then with all."""
 
@@ -158,6 +160,42 @@ def _move(fit: RimFit, step: FloatArray) -> RimFit:
         sigma=float(np.clip(fit.sigma + step[SIGMA], 2.5, 9)),
         grey=fit.grey + step[GREY:],
     )
+
+
+def radius_variance(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> float:
+    """Return the variance of the radius where errors of neighbouring voxels are correlated, nm^2.
+
+    Ribosomes and chromatin change many voxels, and registration leaves shifts of whole planes: the
+    covariance of independent voxels contains neither. With the gradients g of the voxels of a
+    group, the inverse A of the matrix of the fit, and the row of the radius::
+
+        V = n / (n - 1) sum over groups (A g)^2
+
+    is robust to correlations within groups (Liang and Zeger, Longitudinal data analysis using
+    generalized linear models, Biometrika 1986). Groups are planes, and cubes: V is the sum of
+    both, a little too large, since both contain the noise of voxels.
+    """
+    cubes = np.unique(np.floor(points_nm / CUBE_NM), axis=0, return_inverse=True)[1].ravel()
+    planes = np.unique(points_nm[:, 0], return_inverse=True)[1]
+    return sum(_group_variance(fit, points_nm, values, groups) for groups in (cubes, planes))
+
+
+def _group_variance(
+    fit: RimFit, points_nm: FloatArray, values: FloatArray, groups: npt.NDArray[np.intp]
+) -> float:
+    """Return V of one kind of groups; `groups` numbers that of each voxel."""
+    inverse = fit.covariance[RADIUS] / fit.noise**2
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    local, shifts = fit.to_local(points_nm), []
+    for rows in np.split(order, ends[:-1]):
+        _, gradient, weight, _ = rim_equations(
+            local[rows], values[rows], fit.shape, fit.tables, CAUCHY_LIMIT * fit.noise
+        )
+        if weight > 0:
+            shifts.append(float(inverse @ gradient))
+    count = len(shifts)
+    return float(np.square(shifts).sum()) * count / (count - 1) if count > 1 else np.inf
 
 
 def rim_evidence(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> tuple[float, float]:
