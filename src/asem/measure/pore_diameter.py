@@ -73,6 +73,9 @@ MOST_LOST = 8
 LARGEST_DEVIATION_NM = 15.0
 """Of the radius of a half-line from that of the rim."""
 FEW_LINES, TOO_FEW_LINES = 14, 9
+SCATTER_FACTOR = 1.3
+"""Ratio of the variance of a diameter to that from scatter: the scatter does not contain what h and
+blur, which all half-lines share, are uncertain by."""
 SE_FLOOR_NM = 0.06
 """Standard error without noise: sampling."""
 SEARCH_H_NM, SEARCH_SIGMA_NM = 15.0, 5.0
@@ -233,4 +236,4 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
 def _standard_error(fit: RimFit, radii: FloatArray) -> float:
     """Return the standard error of the diameter, nm."""
     of_fit = fit.covariance[RADIUS, RADIUS]
-    return float(np.sqrt(4 * max(of_fit, scatter_variance(radii)) + SE_FLOOR_NM**2))
+    return float(np.sqrt(4 * max(of_fit, SCATTER_FACTOR * scatter_variance(radii)) + SE_FLOOR_NM**2))
