@@ -236,4 +236,6 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
 def _standard_error(fit: RimFit, radii: FloatArray) -> float:
     """Return the standard error of the diameter, nm."""
     of_fit = fit.covariance[RADIUS, RADIUS]
-    return float(np.sqrt(4 * max(of_fit, SCATTER_FACTOR * scatter_variance(radii)) + SE_FLOOR_NM**2))
+    return float(
+        np.sqrt(4 * max(of_fit, SCATTER_FACTOR * scatter_variance(radii)) + SE_FLOOR_NM**2)
+    )

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
-from asem.measure.pore_fit import RimFit
+from asem.measure.pore_fit import STAIN_NM2, RimFit
 from asem.measure.pore_model import S_REACH_NM, STEP_NM, X_RANGE_NM, blurred_parts
 from asem.measure.pore_view import FloatArray, Frame, Patch
 
@@ -192,7 +192,7 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
     j = np.rint((LAYERS_NM + S_REACH_NM) / STEP_NM).astype(int)
     rims, membranes = [], []
     for radius in RADII_NM:
-        parts = blurred_parts(round(radius / 16) * 16, h, sigma)
+        parts = blurred_parts(round(radius / 16) * 16, h, sigma, STAIN_NM2)
         i = np.clip(
             np.rint((rho - radius - X_RANGE_NM[0]) / STEP_NM).astype(int), 0, parts.shape[1] - 1
         )
@@ -201,7 +201,7 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
         basis, triangle = np.linalg.qr(_columns(fields, weight))
         rims.append(basis)
         membranes.append(np.linalg.inv(triangle)[0])
-    flat = blurred_parts(48, h, sigma)[:, -1][:, j].astype(float)
+    flat = blurred_parts(48, h, sigma, STAIN_NM2)[:, -1][:, j].astype(float)
     fields = [np.ones_like(weight), *(one * np.ones_like(weight) for one in flat[[0, 1, 3]])]
     return np.stack(rims), np.linalg.qr(_columns(fields, weight))[0], np.stack(membranes)
 
