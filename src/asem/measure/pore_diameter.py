@@ -76,7 +76,7 @@ FEW_LINES, TOO_FEW_LINES = 14, 9
 SCATTER_FACTOR = 1.3
 """Ratio of the variance of a diameter to that from scatter: the scatter does not contain what h and
 blur, which all half-lines share, are uncertain by."""
-SE_FLOOR_NM = 0.06
+SE_FLOOR_NM = 0.08
 """Standard error without noise: sampling."""
 SEARCH_H_NM, SEARCH_SIGMA_NM = 15.0, 5.0
 

@@ -50,7 +50,7 @@ CURVATURE_SD = 1 / 400
 ELLIPSE_SD_NM = 4.0
 H_NM, H_SD_NM = 15.0, 4.0
 SIGMA_NM, SIGMA_SD_NM = 5.0, 1.5
-STAIN_NM2, STAIN_SD_NM2 = 9.0, 4.0
+STAIN_NM2, STAIN_SD_NM2 = 9.0, 5.5
 GREY_SDS = np.array([np.inf, 1.0, 0.4, 0.6, 0.4, *[0.6] * BUMP_COUNT])
 """Priors of grey values, in units of the contrast: mean 0, but -1 of the membrane."""
 LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, 6, *[np.inf] * GREYS])

@@ -13,7 +13,7 @@ X, Y, W, TILT_U, TILT_V, C_UU, C_UV, C_VV, RADIUS, E_1, E_2, H, SIGMA, STAIN, GR
 """Index of each parameter of a fit; `GREY` is that of the first grey value."""
 SURROUNDINGS, MEMBRANE, LUMEN, PLUG, SIDES, BUMPS = range(6)
 """Index of each grey value; `BUMPS` is that of the first bump."""
-BUMP_COUNT, BUMP_SPACING_NM, BUMP_SD_NM = 3, 12.0, 8.0
+BUMP_COUNT, BUMP_SPACING_NM, BUMP_SD_NM = 4, 9.0, 6.0
 """Of the density in the pore, along the radius, from the rim to the axis."""
 GREYS = BUMPS + BUMP_COUNT
 PARAMETERS = GREY + GREYS
