@@ -30,7 +30,7 @@ LINE_PARAMETERS = 4
 @njit(cache=True, nogil=True)
 def window(rho, s, radius, h):  # type: ignore[no-untyped-def]
     """Return the weight of a voxel: 1 at the rim and the envelope around it, 0 far from both."""
-    high, wide = (h + 18 - abs(s)) / 12, (radius + RHO_REACH_NM - rho) / 20
+    high, wide = (h + 11 - abs(s)) / 8, (radius + RHO_REACH_NM - rho) / 20
     inner = (rho - radius + 40) / 15
     return max(min(high, 1.0), 0.0) * max(min(wide, 1.0), 0.0) * max(min(inner, 1.0), 0.0)
 
