@@ -118,12 +118,13 @@ def _step(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: floa
     ratio = CAUCHY_RATIO if np.isfinite(fit.noise) else 1.0
     variance = max(ratio * squares / max(weight, 1.0), (0.02 * contrast) ** 2)
     away, precision = _priors(fit, contrast)
-    matrix = _symmetric(matrix) + np.diag(precision * variance + 1e-9)
-    inverse = np.linalg.inv(matrix)
+    matrix = _symmetric(matrix)
+    inverse = np.linalg.inv(matrix + np.diag(precision * variance + 1e-9))
     step = inverse @ (vector - precision * variance * away)
     step *= min(1.0, float(np.min(LARGEST_STEP / np.maximum(np.abs(step), 1e-12))))
     moved = _move(fit, step)
-    return replace(moved, noise=float(np.sqrt(variance)), covariance=variance * inverse)
+    covariance = variance * inverse @ matrix @ inverse
+    return replace(moved, noise=float(np.sqrt(variance)), covariance=covariance)
 
 
 def _symmetric(lower: FloatArray) -> FloatArray:

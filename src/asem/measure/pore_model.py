@@ -57,7 +57,7 @@ def _blur_matrix(sigma: float, inner: FloatArray, outer: FloatArray) -> FloatArr
 
 
 def _axis(low: float, high: float) -> FloatArray:
-    return low + STEP_NM * np.arange(round((high - low) / STEP_NM) + 1)
+    return np.asarray(low + STEP_NM * np.arange(round((high - low) / STEP_NM) + 1), np.float64)
 
 
 @lru_cache(maxsize=600)
