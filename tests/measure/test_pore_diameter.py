@@ -154,6 +154,20 @@ def test_what_is_no_pore_is_flagged(kind):
     assert np.isnan(measured.radii_nm).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        (np.zeros((30, 30, 30), np.uint8), "no_rim"),
+        (np.full((30, 30, 30), np.inf), "cut"),
+        (np.ones((1, 2, 3)), "cut"),
+    ],
+)
+def test_images_without_content_are_flagged(values, flag):
+    size, normal = (10.0, 10.0, 10.0), (1.0, 0.2, 0.0)
+    measured = measure_pore(values, (-145.0, -145.0, -145.0), size, (0.0, 0.0, 0.0), normal)
+    assert measured.flags == (flag,)
+
+
 def test_the_reach_of_the_image(clean):
     reach = np.array(clean.patch.shape) * clean.voxel_size / 2
     assert reach.min() >= pore_diameter.PORE_REACH_NM
