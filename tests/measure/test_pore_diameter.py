@@ -71,7 +71,7 @@ def test_a_pore_from_a_start_with_errors(clean):
 )
 def test_other_pores(diameter_nm, options):
     rng = np.random.default_rng(int(diameter_nm))
-    options = {"look": CLEAN, **options}
+    options = {"look": CLEAN, "reach_nm": 130.0, **options}
     pore = pores.render_pore(rng, diameter_nm=diameter_nm, **options)
     measured = measure(pore)
     assert measured.flags == ()
@@ -81,7 +81,7 @@ def test_other_pores(diameter_nm, options):
 
 def test_the_standard_error_is_that_of_repeated_measurements(clean):
     rng = np.random.default_rng(1)
-    noise = 20 * rng.standard_normal((12, *clean.patch.shape)).astype(np.float32)
+    noise = 20 * rng.standard_normal((10, *clean.patch.shape)).astype(np.float32)
     measured = [measure(clean, clean.patch + one) for one in noise]
     diameters = np.array([one.diameter_nm for one in measured])
     errors = np.array([one.diameter_se_nm for one in measured])
@@ -92,7 +92,7 @@ def test_the_standard_error_is_that_of_repeated_measurements(clean):
 
 def test_the_median_of_an_elliptical_rim():
     rng = np.random.default_rng(2)
-    pore = pores.render_pore(rng, ellipticity=0.06, look=CLEAN)
+    pore = pores.render_pore(rng, ellipticity=0.06, look=CLEAN, reach_nm=130.0)
     measured = measure(pore)
     assert measured.diameter_nm == pytest.approx(90, abs=1)
     longest, shortest = np.quantile(measured.radii_nm, [1, 0])
@@ -152,6 +152,20 @@ def test_what_is_no_pore_is_flagged(kind):
     assert np.isnan(measured.diameter_nm)
     assert measured.lines_used == 0
     assert np.isnan(measured.radii_nm).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        (np.zeros((30, 30, 30), np.uint8), "no_rim"),
+        (np.full((30, 30, 30), np.inf), "cut"),
+        (np.ones((1, 2, 3)), "cut"),
+    ],
+)
+def test_images_without_content_are_flagged(values, flag):
+    size, normal = (10.0, 10.0, 10.0), (1.0, 0.2, 0.0)
+    measured = measure_pore(values, (-145.0, -145.0, -145.0), size, (0.0, 0.0, 0.0), normal)
+    assert measured.flags == (flag,)
 
 
 def test_the_reach_of_the_image(clean):
