@@ -14,6 +14,8 @@ from asem.report.figures import GREY
 from asem.report.pore_figures import DIAMETER_MAP
 
 FloatArray = npt.NDArray[np.float64]
+MIN_WIDTH_UM = 0.2
+"""Of a panel."""
 NEAR_COLOUR, FAR_COLOUR = "0.65", "0.9"
 """Of the edges of triangles in front and behind."""
 
@@ -74,8 +76,10 @@ def _make_panels(
     """Return a figure with two panels of one scale: beside each other, or the edge below."""
     margin = 0.12
     widths, heights = np.transpose([np.ptp(centres @ frame[:2].T, axis=0) for frame in frames])
-    largest = max(widths.max(), heights.max(), 1e-3)
-    widths, heights = ((1 + margin) * np.maximum(e, 0.08 * largest) for e in (widths, heights))
+    largest = max(widths.max(), heights.max(), MIN_WIDTH_UM)
+    widths = (1 + margin) * np.maximum(widths, 0.3 * largest)
+    heights = (1 + margin) * np.maximum(heights, 0.1 * largest)
+    widths[0] = max(widths[0], MIN_WIDTH_UM)
     if is_closed:
         scale = 7.4 / widths.sum()
         figure = Figure(figsize=(9.6, heights.max() * scale + 1.2), dpi=120, layout="constrained")
