@@ -46,7 +46,7 @@ from asem.config import NmZYX
 from asem.measure.pore_fit import RimFit, fit_rim, rim_evidence
 from asem.measure.pore_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
 from asem.measure.pore_lines import LINES, full_weight, measure_half_lines, scatter_variance
-from asem.measure.pore_search import find_rim, find_sheets
+from asem.measure.pore_search import find_rim, find_sheet
 from asem.measure.pore_view import (
     FloatArray,
     Frame,
@@ -73,7 +73,10 @@ MOST_LOST = 8
 LARGEST_DEVIATION_NM = 15.0
 """Of the radius of a half-line from that of the rim."""
 FEW_LINES, TOO_FEW_LINES = 14, 9
-SE_FLOOR_NM = 0.06
+SCATTER_FACTOR = 1.6
+"""Ratio of the variance of a diameter to that from scatter: the scatter does not contain what h and
+blur, which all half-lines share, are uncertain by."""
+SE_FLOOR_NM = 0.08
 """Standard error without noise: sampling."""
 SEARCH_H_NM, SEARCH_SIGMA_NM = 15.0, 5.0
 
@@ -139,10 +142,10 @@ def measure_pore(
     """
     image = Patch(np.asarray(patch, np.float32), np.array(patch_origin_nm, float), voxel_size)
     start = Frame.from_normal(np.array(centre_nm, float), np.array(normal, float))
-    sheets = find_sheets(image, start, 1)
-    if not sheets:
+    sheet = find_sheet(image, start)
+    if sheet is None:
         return _unmeasured(image, start, "cut")
-    rim = find_rim(image, sheets[0], SEARCH_H_NM, SEARCH_SIGMA_NM)
+    rim = find_rim(image, sheet, SEARCH_H_NM, SEARCH_SIGMA_NM)
     contrast = max(rim.contrast, 0.1 * float(np.nanstd(image.values)), 1e-6)
     points, values = _voxels_near(image, rim.fit)
     if len(values) < PARAMETERS:
@@ -233,4 +236,6 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
 def _standard_error(fit: RimFit, radii: FloatArray) -> float:
     """Return the standard error of the diameter, nm."""
     of_fit = fit.covariance[RADIUS, RADIUS]
-    return float(np.sqrt(4 * max(of_fit, scatter_variance(radii)) + SE_FLOOR_NM**2))
+    return float(
+        np.sqrt(4 * max(of_fit, SCATTER_FACTOR * scatter_variance(radii)) + SE_FLOOR_NM**2)
+    )

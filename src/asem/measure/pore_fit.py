@@ -6,7 +6,7 @@ The model of a voxel at (u, v, w) in the frame of the pore (`asem.measure.pore_v
     q = (c_uu u^2 + 2 c_uv u v + c_vv v^2) / 2                   the curved middle surface
     s = (w - q) / sqrt(1 + |grad q|^2)
     x = rho - R - e_1 cos 2 theta - e_2 sin 2 theta
-    I = a_0 + sum_k a_k T_k(x, s; h, sigma) + T_plug sum_j b_j B_j(x)
+    I = a_0 + sum_k a_k T_k(x, s; h, sigma, stain) + T_plug sum_j b_j B_j(x)
 
 T are the four parts of `asem.measure.pore_model`; B are three Gaussians along the radius: the
 density in a pore may vary between the rim and the axis. Voxels are compared as they are, without
@@ -31,6 +31,7 @@ from asem.measure.pore_kernels import (
     PARAMETERS,
     RADIUS,
     SIGMA,
+    STAIN,
     TILT_U,
     TILT_V,
     H,
@@ -49,9 +50,10 @@ CURVATURE_SD = 1 / 400
 ELLIPSE_SD_NM = 4.0
 H_NM, H_SD_NM = 15.0, 4.0
 SIGMA_NM, SIGMA_SD_NM = 5.0, 1.5
+STAIN_NM2, STAIN_SD_NM2 = 9.0, 5.5
 GREY_SDS = np.array([np.inf, 1.0, 0.4, 0.6, 0.4, *[0.6] * BUMP_COUNT])
 """Priors of grey values, in units of the contrast: mean 0, but -1 of the membrane."""
-LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, *[np.inf] * GREYS])
+LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, 6, *[np.inf] * GREYS])
 COARSE_STEPS, COARSE_STRIDE, FINE_STEPS = 6, 3, 4
 """Steps with every third voxel, then with all."""
 
@@ -66,6 +68,7 @@ class RimFit:
     ellipse: FloatArray = field(default_factory=lambda: np.zeros(2))
     h: float = H_NM
     sigma: float = SIGMA_NM
+    stain: float = STAIN_NM2
     grey: FloatArray = field(default_factory=lambda: np.zeros(GREYS))
     noise: float = np.inf
     """Standard deviation of the residuals, grey values."""
@@ -79,8 +82,8 @@ class RimFit:
 
     @property
     def tables(self) -> npt.NDArray[np.float32]:
-        """The tables of `pore_model` at h and sigma."""
-        return tables(self.radius, self.h, self.sigma)
+        """The tables of `pore_model` of this rim."""
+        return tables(self.radius, self.h, self.sigma, self.stain)
 
     def to_local(self, points_nm: FloatArray) -> FloatArray:
         """Return (u, v, w) of world positions (n, 3), nm."""
@@ -115,12 +118,13 @@ def _step(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: floa
     ratio = CAUCHY_RATIO if np.isfinite(fit.noise) else 1.0
     variance = max(ratio * squares / max(weight, 1.0), (0.02 * contrast) ** 2)
     away, precision = _priors(fit, contrast)
-    matrix = _symmetric(matrix) + np.diag(precision * variance + 1e-9)
-    inverse = np.linalg.inv(matrix)
+    matrix = _symmetric(matrix)
+    inverse = np.linalg.inv(matrix + np.diag(precision * variance + 1e-9))
     step = inverse @ (vector - precision * variance * away)
     step *= min(1.0, float(np.min(LARGEST_STEP / np.maximum(np.abs(step), 1e-12))))
     moved = _move(fit, step)
-    return replace(moved, noise=float(np.sqrt(variance)), covariance=variance * inverse)
+    covariance = variance * inverse @ matrix @ inverse
+    return replace(moved, noise=float(np.sqrt(variance)), covariance=covariance)
 
 
 def _symmetric(lower: FloatArray) -> FloatArray:
@@ -135,6 +139,8 @@ def _priors(fit: RimFit, contrast: float) -> tuple[FloatArray, FloatArray]:
     away[E_1 : E_2 + 1], precision[E_1 : E_2 + 1] = fit.ellipse, ELLIPSE_SD_NM**-2
     away[H], precision[H] = fit.h - H_NM, H_SD_NM**-2
     away[SIGMA], precision[SIGMA] = fit.sigma - SIGMA_NM, SIGMA_SD_NM**-2
+    low_noise = max(0.15 * contrast / max(fit.noise, 1e-9), 1.0)
+    away[STAIN], precision[STAIN] = fit.stain - STAIN_NM2, (low_noise / STAIN_SD_NM2) ** 2
     away[GREY:], precision[GREY:] = fit.grey, (contrast * GREY_SDS) ** -2
     away[GREY + MEMBRANE] += contrast
     return away, precision
@@ -155,7 +161,8 @@ def _move(fit: RimFit, step: FloatArray) -> RimFit:
         radius=float(np.clip(fit.radius + step[RADIUS], 20, 80)),
         ellipse=np.clip(fit.ellipse + step[E_1 : E_2 + 1], -10, 10),
         h=float(np.clip(fit.h + step[H], 7, 24)),
-        sigma=float(np.clip(fit.sigma + step[SIGMA], 2.5, 9)),
+        sigma=float(np.clip(fit.sigma + step[SIGMA], 2, 9)),
+        stain=float(np.clip(fit.stain + step[STAIN], 0.5, 34)),
         grey=fit.grey + step[GREY:],
     )
 

@@ -9,11 +9,11 @@ from numba import njit
 
 from asem.measure.pore_model import S_REACH_NM, STEP_NM, X_RANGE_NM
 
-X, Y, W, TILT_U, TILT_V, C_UU, C_UV, C_VV, RADIUS, E_1, E_2, H, SIGMA, GREY = range(14)
+X, Y, W, TILT_U, TILT_V, C_UU, C_UV, C_VV, RADIUS, E_1, E_2, H, SIGMA, STAIN, GREY = range(15)
 """Index of each parameter of a fit; `GREY` is that of the first grey value."""
 SURROUNDINGS, MEMBRANE, LUMEN, PLUG, SIDES, BUMPS = range(6)
 """Index of each grey value; `BUMPS` is that of the first bump."""
-BUMP_COUNT, BUMP_SPACING_NM, BUMP_SD_NM = 3, 12.0, 8.0
+BUMP_COUNT, BUMP_SPACING_NM, BUMP_SD_NM = 4, 9.0, 6.0
 """Of the density in the pore, along the radius, from the rim to the axis."""
 GREYS = BUMPS + BUMP_COUNT
 PARAMETERS = GREY + GREYS
@@ -30,7 +30,7 @@ LINE_PARAMETERS = 4
 @njit(cache=True, nogil=True)
 def window(rho, s, radius, h):  # type: ignore[no-untyped-def]
     """Return the weight of a voxel: 1 at the rim and the envelope around it, 0 far from both."""
-    high, wide = (h + 18 - abs(s)) / 12, (radius + RHO_REACH_NM - rho) / 20
+    high, wide = (h + 11 - abs(s)) / 8, (radius + RHO_REACH_NM - rho) / 20
     inner = (rho - radius + 40) / 15
     return max(min(high, 1.0), 0.0) * max(min(wide, 1.0), 0.0) * max(min(inner, 1.0), 0.0)
 
@@ -118,10 +118,11 @@ def rim_equations(points, values, shape, tables, limit):  # type: ignore[no-unty
         row[C_UU], row[C_UV], row[C_VV] = -d_s * u * u / 2, -d_s * u * v, -d_s * v * v / 2
         row[RADIUS] = -d_x
         row[E_1], row[E_2] = -d_x * (cos * cos - sin * sin), -2 * d_x * cos * sin
-        row[H] = row[SIGMA] = 0.0
+        row[H : STAIN + 1] = 0.0
         for k in range(4):
-            row[H] += shape[8 + k] * lookup(tables[1, k], place)[0]
-            row[SIGMA] += shape[8 + k] * lookup(tables[2, k], place)[0]
+            for parameter in range(3):
+                slope = lookup(tables[1 + parameter, k], place)[0]
+                row[H + parameter] += shape[8 + k] * slope
         residual = values[index] - model
         weight /= 1 + (residual / limit) ** 2
         weights += weight

@@ -31,28 +31,23 @@ STEP_NM = 1.5
 """Of the tables."""
 X_RANGE_NM = (-72.0, 66.0)
 S_REACH_NM = 48.0
-THICKNESS_NM, EDGE_NM = 10.0, 2.4
-"""Profile of a membrane: a box with soft edges, variance 14 nm^2."""
+BOX_NM = 8.0
+"""Profile of a membrane across it: a box of this width, with edges that are soft by a Gaussian."""
 PLUG_REACH_NM = 25.0
 MEMBRANE, LUMEN, PLUG, SIDES = range(4)
 """Index of each part in a table."""
 _MARGIN_NM = 30.0
 
 
-def _parts(rho: FloatArray, s: FloatArray, radius: float, h: float) -> FloatArray:
+def _parts(rho: FloatArray, s: FloatArray, radius: float, h: float, stain: float) -> FloatArray:
     """Return the four parts without blur, (4, ...)."""
-    outer = radius + h - rho
+    outer, edge = radius + h - rho, np.sqrt(stain)
     distance = np.hypot(np.maximum(outer, 0), s) - h
-    outward = special.ndtr((distance - THICKNESS_NM / 2) / EDGE_NM)
-    inside = special.ndtr((-distance - THICKNESS_NM / 2) / EDGE_NM)
-    plug = (
-        outward
-        * np.clip(outer / STEP_NM + 0.5, 0, 1)
-        * np.clip((PLUG_REACH_NM - np.abs(s)) / 10 + 0.5, 0, 1)
-    )
-    sides = outward * np.tanh(s / 20)
-    membrane = 1 - inside - outward
-    return np.stack([membrane, inside, plug, sides])
+    outward = special.ndtr((distance - BOX_NM / 2) / edge)
+    inside = special.ndtr((-distance - BOX_NM / 2) / edge)
+    plug = outward * np.clip(outer / STEP_NM + 0.5, 0, 1)
+    plug *= np.clip((PLUG_REACH_NM - np.abs(s)) / 10 + 0.5, 0, 1)
+    return np.stack([1 - inside - outward, inside, plug, outward * np.tanh(s / 20)])
 
 
 def _blur_matrix(sigma: float, inner: FloatArray, outer: FloatArray) -> FloatArray:
@@ -62,11 +57,11 @@ def _blur_matrix(sigma: float, inner: FloatArray, outer: FloatArray) -> FloatArr
 
 
 def _axis(low: float, high: float) -> FloatArray:
-    return low + STEP_NM * np.arange(round((high - low) / STEP_NM) + 1)
+    return np.asarray(low + STEP_NM * np.arange(round((high - low) / STEP_NM) + 1), np.float64)
 
 
-@lru_cache(maxsize=400)
-def blurred_parts(radius: int, h: float, sigma: float) -> npt.NDArray[np.float32]:
+@lru_cache(maxsize=600)
+def blurred_parts(radius: int, h: float, sigma: float, stain: float) -> npt.NDArray[np.float32]:
     """Return the four parts after blur on a grid of x and s, float32, (4, nx, ns).
 
     A 3D Gaussian is one along the radius, one along the axis and one along the tangent; that along
@@ -76,32 +71,43 @@ def blurred_parts(radius: int, h: float, sigma: float) -> npt.NDArray[np.float32
     ----------
     radius, h, sigma
         R, h and the standard deviation of the blur, nm. The table hardly depends on the radius.
+    stain
+        Variance of the Gaussian of the edges of membranes, nm^2.
     """
     x, s = _axis(*X_RANGE_NM), _axis(-S_REACH_NM, S_REACH_NM)
     wide_x = _axis(X_RANGE_NM[0] - _MARGIN_NM, X_RANGE_NM[1] + _MARGIN_NM)
     wide_s = _axis(-S_REACH_NM - _MARGIN_NM, S_REACH_NM + _MARGIN_NM)
     rho, height = np.abs(wide_x + radius)[:, None], wide_s[None]
-    middle = _parts(rho, height, radius, h)
-    beside = _parts(np.sqrt(rho**2 + 3 * sigma**2), height, radius, h)
+    middle = _parts(rho, height, radius, h, stain)
+    beside = _parts(np.sqrt(rho**2 + 3 * sigma**2), height, radius, h, stain)
     parts = (2 * middle + beside) / 3
     blurred = _blur_matrix(sigma, x, wide_x) @ parts @ _blur_matrix(sigma, s, wide_s).T
-    return blurred.astype(np.float32)
+    return np.asarray(blurred, np.float32)
 
 
-H_STEP_NM, SIGMA_STEP_NM, RADIUS_STEP_NM = 1.0, 0.5, 16
+H_STEP_NM, SIGMA_STEP_NM, STAIN_STEP_NM2, RADIUS_STEP_NM = 1.0, 0.5, 4.0, 16
 """Between tables that are computed; values between them are extrapolated from the nearest."""
+SMALLEST_STAIN_NM2 = 0.5
 
 
-def tables(radius: float, h: float, sigma: float) -> npt.NDArray[np.float32]:
-    """Return the parts, and their derivatives with respect to h and sigma, (3, 4, nx, ns)."""
+def tables(radius: float, h: float, sigma: float, stain: float) -> npt.NDArray[np.float32]:
+    """Return the parts and their derivatives by h, sigma and stain, (4, 4, nx, ns)."""
     r = round(radius / RADIUS_STEP_NM) * RADIUS_STEP_NM
-    near_h, near_sigma = round(h / H_STEP_NM), round(sigma / SIGMA_STEP_NM)
+    steps = (H_STEP_NM, SIGMA_STEP_NM, STAIN_STEP_NM2)
+    near = [round(value / step) for value, step in zip((h, sigma, stain), steps, strict=True)]
+    near[2] = max(near[2], 1)
 
-    def node(i: int, j: int) -> npt.NDArray[np.float32]:
-        return blurred_parts(r, (near_h + i) * H_STEP_NM, (near_sigma + j) * SIGMA_STEP_NM)
+    def node(*away: int) -> tuple[npt.NDArray[np.float32], list[float]]:
+        place = [(n + i) * step for n, i, step in zip(near, away, steps, strict=True)]
+        place[2] = max(place[2], SMALLEST_STAIN_NM2)
+        return blurred_parts(r, *place), place
 
-    by_h = (node(1, 0) - node(-1, 0)) / np.float32(2 * H_STEP_NM)
-    by_sigma = (node(0, 1) - node(0, -1)) / np.float32(2 * SIGMA_STEP_NM)
-    parts = node(0, 0) + np.float32(h - near_h * H_STEP_NM) * by_h
-    parts += np.float32(sigma - near_sigma * SIGMA_STEP_NM) * by_sigma
-    return np.stack([parts, by_h, by_sigma])
+    middle, place = node(0, 0, 0)
+    result = [middle.copy()]
+    for k, value in enumerate((h, sigma, stain)):
+        away = [int(k == axis) for axis in range(3)]
+        (high, to), (low, start) = node(*away), node(*(-i for i in away))
+        slope = (high - low) / np.float32(to[k] - start[k])
+        result[0] += np.float32(value - place[k]) * slope
+        result.append(slope)
+    return np.stack(result)

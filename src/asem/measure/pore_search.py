@@ -1,26 +1,27 @@
 """Where a nuclear pore is, from a pose with errors of 30 nm and 25 degrees.
 
 1. The envelope: the image is sampled along parallel lines that cross it around the pore. Of many
-   poses (two tilts, curvature, height), those are kept at which the lines together have two dark
-   membranes with brighter places on both sides and between them::
+   poses (two tilts, curvature, height), the one is found at which the lines together are most
+   like two dark membranes with brighter places on both sides and between them::
 
         w   | | |           | | |      lines; the middle of the pore has none
         ----#-#-#--       --#-#-#----
         ----#-#-#--       --#-#-#----
             | | |           | | |
 
-2. The pore: in the image flattened along each of these envelopes, of many centres and radii those
-   are kept at which the model of the rim (`asem.measure.pore_model`) reduces the squares of the
-   residuals most, compared with an envelope without a pore.
+2. The pore: in the image flattened along this envelope, of many centres and radii those are found
+   at which the model of the rim (`asem.measure.pore_model`) reduces the squares of the residuals
+   most, compared with an envelope without a pore.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from asem.measure.pore_fit import RimFit
+from asem.measure.pore_fit import STAIN_NM2, RimFit
 from asem.measure.pore_model import S_REACH_NM, STEP_NM, X_RANGE_NM, blurred_parts
 from asem.measure.pore_view import FloatArray, Frame, Patch
 
@@ -64,7 +65,6 @@ class Sheet:
 
     frame: Frame
     curvature: float
-    score: float
 
 
 @njit(cache=True, nogil=True)
@@ -99,45 +99,29 @@ def score_sheets(responses, lines, tilts, curvatures, heights, step):  # type: i
     return scores
 
 
-def find_sheets(image: Patch, start: Frame, count: int) -> list[Sheet]:
-    """Return the poses of the envelope with the best scores, best first.
+def find_sheet(image: Patch, start: Frame) -> Sheet | None:
+    """Return the envelope near a pose with errors; None where it is not in the image.
 
-    Parameters
-    ----------
-    image, start
-        The image, and the pose with errors.
-    count
-        Of poses; none is within 14 nm of a better one, on the mean over the annulus.
+    Of three filters, for a lumen of 20 to 36 nm, that with the highest response counts.
     """
     lines, tilts = _disc(12.0, *ANNULUS_NM), _disc(TILT_STEP, 0, LARGEST_TILT)
-    w = np.arange(-LINE_REACH_NM, LINE_REACH_NM + 1, LINE_STEP_NM)
-    points = np.empty((len(lines), len(w), 3))
-    points[..., :2], points[..., 2] = lines[:, None], w
+    line = np.arange(-LINE_REACH_NM, LINE_REACH_NM + 1, LINE_STEP_NM)
+    points = np.empty((len(lines), len(line), 3))
+    points[..., :2], points[..., 2] = lines[:, None], line
     values = image.sample(start.to_world(points))
     responses = np.stack([_correlate(values, one) for one in _pair_filters()])
-    curvatures = np.array(CURVATURES)
-    scores = score_sheets(responses, lines, tilts, curvatures, HEIGHTS_NM, LINE_STEP_NM).max(axis=0)
-    found: list[Sheet] = []
-    surfaces: list[FloatArray] = []
-    rest = scores.copy()
-    for index in np.argsort(-rest, axis=None)[:400]:
-        t, c, k = np.unravel_index(index, rest.shape)
-        if len(found) == count or not np.isfinite(rest[t, c, k]):
-            break
-        surface = lines @ tilts[t] + HEIGHTS_NM[k] + curvatures[c] * (lines**2).sum(axis=1) / 2
-        if all(np.abs(surface - other).mean() > 14 for other in surfaces):
-            surfaces.append(surface)
-            found.append(_sheet(start, tilts[t], curvatures[c], HEIGHTS_NM[k], rest[t, c, k]))
-    return found
-
-
-def _sheet(start: Frame, tilt: FloatArray, curvature: float, height: float, score: float) -> Sheet:
+    scores = score_sheets(
+        responses, lines, tilts, np.array(CURVATURES), HEIGHTS_NM, LINE_STEP_NM
+    ).max(axis=0)
+    t, c, k = np.unravel_index(np.argmax(scores), scores.shape)
+    if not np.isfinite(scores[t, c, k]):
+        return None
     u, v, w = start.axes
-    frame = Frame.from_normal(start.origin_nm + height * w, w - tilt[0] * u - tilt[1] * v)
-    return Sheet(frame, float(curvature), float(score))
+    origin = start.origin_nm + HEIGHTS_NM[k] * w
+    return Sheet(Frame.from_normal(origin, w - tilts[t, 0] * u - tilts[t, 1] * v), CURVATURES[c])
 
 
-def _correlate(values: FloatArray, weights: FloatArray) -> FloatArray:
+def _correlate(values: npt.NDArray[np.float32], weights: FloatArray) -> npt.NDArray[np.float32]:
     """Return the correlation along the last axis; nan where the filter leaves the image."""
     reach = len(weights) // 2
     windows = np.lib.stride_tricks.sliding_window_view(values, len(weights), axis=-1)
@@ -148,9 +132,8 @@ def _correlate(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Rim:
-    """A rim, by how much it reduces the squares, and how dark its membrane is."""
+    """Where the fit of a rim starts, and how dark its membrane is."""
 
-    gain: float
     contrast: float
     fit: RimFit
 
@@ -192,7 +175,7 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
     j = np.rint((LAYERS_NM + S_REACH_NM) / STEP_NM).astype(int)
     rims, membranes = [], []
     for radius in RADII_NM:
-        parts = blurred_parts(round(radius / 16) * 16, h, sigma)
+        parts = blurred_parts(round(radius / 16) * 16, h, sigma, STAIN_NM2)
         i = np.clip(
             np.rint((rho - radius - X_RANGE_NM[0]) / STEP_NM).astype(int), 0, parts.shape[1] - 1
         )
@@ -201,7 +184,7 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
         basis, triangle = np.linalg.qr(_columns(fields, weight))
         rims.append(basis)
         membranes.append(np.linalg.inv(triangle)[0])
-    flat = blurred_parts(48, h, sigma)[:, -1][:, j].astype(float)
+    flat = blurred_parts(48, h, sigma, STAIN_NM2)[:, -1][:, j].astype(float)
     fields = [np.ones_like(weight), *(one * np.ones_like(weight) for one in flat[[0, 1, 3]])]
     return np.stack(rims), np.linalg.qr(_columns(fields, weight))[0], np.stack(membranes)
 
@@ -241,4 +224,4 @@ def find_rim(image: Patch, sheet: Sheet, h: float, sigma: float) -> Rim:
         curvature=sheet.curvature * np.array([1.0, 0, 1]),
         radius=float(RADII_NM[r]),
     )
-    return Rim(float(gain[c, r]), -float(membrane[c, r]), fit)
+    return Rim(-float(membrane[c, r]), fit)

@@ -43,7 +43,7 @@ class Frame:
     @property
     def normal(self) -> FloatArray:
         """The unit vector w."""
-        return self.axes[2]
+        return np.asarray(self.axes[2])
 
     def to_world(self, points: FloatArray) -> FloatArray:
         """Return world positions of points (..., 3) in (u, v, w), nm."""
