@@ -50,6 +50,11 @@ def test_a_single_size_is_one_and_two_sizes_are_not(rng):
     one = describe_diameters(rng.normal(90, errors), errors)["single_size"]["own"]
     assert one["p"] > 0.05
     assert one["uncertainty_nm"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    errors_of_one = np.full(400, 3.0)
+    diameters = rng.normal(90, 3, 400)
+    found = describe_diameters(diameters, errors_of_one)["single_size"]["own"]
+    expected = stats.kstest(diameters, stats.norm(np.median(diameters), 3).cdf)
+    assert (found["d"], found["p"]) == pytest.approx((expected.statistic, expected.pvalue))
     two = describe_diameters(rng.normal(np.repeat([80, 100], 200), errors), errors)
     assert two["single_size"]["own"]["p"] < 1e-10
     assert two["single_size"]["paper"]["uncertainty_nm"] == 6

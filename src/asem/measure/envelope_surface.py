@@ -233,5 +233,4 @@ def _find_boundary(points: FloatArray, cells: _Complex, outside: npt.NDArray[np.
     inner = np.where(is_out[chosen, 0], cells.apexes[chosen, 1], cells.apexes[chosen, 0])
     a, b, c = (points[faces[:, k]] for k in range(3))
     inward = np.einsum("fa,fa->f", np.cross(b - a, c - a), points[inner] - a) > 0
-    faces[inward] = faces[inward][:, [0, 2, 1]]
-    return faces
+    return np.asarray(np.where(inward[:, None], faces[:, [0, 2, 1]], faces), np.int64)

@@ -92,7 +92,7 @@ def _find_deviations(
 def find_neighbours(points: FloatArray, count: int) -> npt.NDArray[np.intp]:
     """Return the nearest other points of each point, (n, min(count, n - 1))."""
     count = min(count, len(points) - 1)
-    _, indices = cKDTree(points).query(points, k=count + 1)
+    indices = np.asarray(cKDTree(points).query(points, k=count + 1)[1])
     is_self = indices == np.arange(len(points))[:, None]
     is_self[~is_self.any(axis=1), -1] = True  # of equal points, another one may be listed
     return np.asarray(indices[~is_self].reshape(len(points), count))
@@ -136,7 +136,7 @@ def _compare_with_curved(points: FloatArray, neighbours: npt.NDArray[np.intp]) -
     coefficients = np.linalg.pinv(_quadratic_terms(local[:, :, 1:] / scale)) @ local[:, :, :1]
     own = np.einsum("na,nab->nb", points - means, axes)[:, None]
     predicted = _quadratic_terms(own[:, :, 1:] / scale) @ coefficients
-    return np.abs(own[:, 0, 0] - predicted[:, 0, 0])
+    return np.asarray(np.abs(own[:, 0, 0] - predicted[:, 0, 0]))
 
 
 def _quadratic_terms(places: FloatArray) -> FloatArray:

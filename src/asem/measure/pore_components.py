@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
+from asem.blocks.results_folder import NoResultsError
 from asem.image.cleanup import read_unlabelled_as_background
 from asem.image.components import (
     find_connected_objects,
@@ -37,7 +38,7 @@ from asem.volume.volume import Volume
 LABEL, FIRST = "label", "first"
 """Columns of masks: their label, uint64, and their first voxel, an index into the raveled volume,
 int64."""
-MAX_MASKS = 10**6
+MAX_MASKS = 200_000
 MAX_SPLIT_VOXELS = 2**24
 """Masks with a larger bounding box are not separated."""
 SPLIT_VOXEL_BYTES = 40
@@ -64,14 +65,14 @@ def find_masks(output: BlockOutput, labels: Volume, *, stage: str) -> Columns:
 
     Raises
     ------
-    ValueError
+    NoResultsError
         There are more than `MAX_MASKS`.
     """
     read = partial(read_unlabelled_as_background, read_block=labels.read)
     objects = find_connected_objects(output, read, stage=stage, features=_sum_components)
     count = len(objects.sizes)
     if count > MAX_MASKS:
-        raise ValueError(
+        raise NoResultsError(
             f"{labels.name} has {count:,} separate parts; at most {MAX_MASKS:,} can be pores: is "
             "it a segmentation of pores?"
         )
@@ -241,4 +242,5 @@ def _find_first_voxels(
     """Return the first voxel of each part 1, 2, ... as an index into the raveled volume."""
     _, first = np.unique(numbers[numbers > 0], return_index=True)
     voxels = np.argwhere(numbers > 0)[first] + roi.offset
-    return np.ravel_multi_index(tuple(voxels.T), shape).astype(np.int64)
+    z, y, x = voxels.T
+    return np.asarray(np.ravel_multi_index((z, y, x), shape), np.int64)

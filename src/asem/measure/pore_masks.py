@@ -37,6 +37,7 @@ SHORT_FRACTION = 0.5
 """Shortest axis of a short mask / that of a typical one."""
 FLAT_RATIO = 0.75
 """Shortest axis / middle axis below which the shortest axis is the normal of a mask."""
+PAIRS_AT_ONCE = 10**5
 _REDUCTIONS: Mapping[str, Reduction] = {FIRST: "min", **MOMENT_REDUCTIONS}
 
 
@@ -168,7 +169,8 @@ def join_fragments(
     while True:
         shapes = find_shapes(current, voxel_size, offset_nm)
         typical = find_typical(shapes.axes_nm[:, 0], shapes.volume_nm3)
-        pairs = _choose_pairs(current, shapes, typical, voxel_size)
+        variances = covariances(current, voxel_size)
+        pairs = _choose_pairs(current, shapes, variances, typical)
         if len(pairs) == 0:
             order = np.argsort(current[FIRST])
             return select_rows(current, order), np.argsort(order)[pore_of_mask]
@@ -180,16 +182,14 @@ def join_fragments(
 
 
 def _choose_pairs(
-    masks: Columns, shapes: MaskShapes, typical: float, voxel_size: NmZYX
+    masks: Columns, shapes: MaskShapes, variances: FloatArray, typical: float
 ) -> npt.NDArray[np.intp]:
     """Return pairs of masks to join, no mask twice, each the nearest possible one, (m, 2)."""
     pairs = cKDTree(shapes.centre_nm).query_pairs(typical, output_type="ndarray")
     if len(pairs) == 0:
         return np.zeros((0, 2), np.intp)
-    both = np.concatenate([pairs[:, 0], pairs[:, 1]])
-    joined = _merge(select_rows(masks, both), np.tile(np.arange(len(pairs)), 2))
-    length = find_shapes(joined, voxel_size, (0.0, 0.0, 0.0)).axes_nm[:, 0]
-    fits = length <= MAX_SINGLE_LENGTH * typical
+    lengths = _find_joined_lengths(pairs, masks["voxels"], shapes.centre_nm, variances)
+    fits = lengths <= MAX_SINGLE_LENGTH * typical
     pairs = pairs[fits]
     gaps = np.linalg.norm(np.subtract(*shapes.centre_nm[pairs.T]), axis=1)
     chosen, used = [], set()
@@ -198,6 +198,33 @@ def _choose_pairs(
             used |= {a, b}
             chosen.append((a, b))
     return np.array(chosen, np.intp).reshape(-1, 2)
+
+
+def _find_joined_lengths(
+    pairs: npt.NDArray[np.intp],
+    voxels: npt.NDArray[np.int64],
+    centres: FloatArray,
+    variances: FloatArray,
+) -> FloatArray:
+    """Return the longest axis of the two masks of each pair together, nm, (m,).
+
+    Parameters
+    ----------
+    pairs
+        Rows of masks, (m, 2).
+    voxels, centres, variances
+        Voxels, centre and covariance of each mask, nm and nm^2; (n,), (n, 3) and (n, 3, 3).
+    """
+    lengths = np.empty(len(pairs))
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        first, second = pairs[start : start + PAIRS_AT_ONCE].T
+        share = (voxels[first] / (voxels[first] + voxels[second]))[:, None, None]
+        offset = (centres[first] - centres[second])[:, :, None]
+        joined = share * variances[first] + (1 - share) * variances[second]
+        joined += share * (1 - share) * offset * offset.transpose(0, 2, 1)
+        largest = np.linalg.eigvalsh(joined)[:, 2]
+        lengths[start : start + PAIRS_AT_ONCE] = 2 * np.sqrt(5 * largest)
+    return lengths
 
 
 def _merge(masks: Columns, row: npt.NDArray[np.intp]) -> Columns:

@@ -18,7 +18,9 @@ from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
 from asem.measure.pore_components import save_rows_of_blocks
 from asem.measure.pore_diameter import PORE_REACH_NM, PoreMeasurement, measure_pore
+from asem.measure.pore_lines import LINES
 from asem.measure.pore_table import SEPARATOR
+from asem.measure.pore_view import VIEW_REACH_NM, VIEW_STEP_NM
 from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi, negate, per_axis
 from asem.volume.volume import Volume
@@ -26,14 +28,15 @@ from asem.volume.volume import Volume
 FloatArray = npt.NDArray[np.float64]
 PATCH_VOXEL_BYTES = 40
 _SCALARS = ("diameter_nm", "diameter_sd_nm", "diameter_se_nm")
+_NUMBERS = ("centre_nm", "normal", *_SCALARS, "lines_used", "radii_nm", "profile")
 _SPECS = {
     "row": ArraySpec("int64", (None,)),
     "centre_nm": ArraySpec("float64", (None, 3)),
     "normal": ArraySpec("float64", (None, 3)),
     **{name: ArraySpec("float64", (None,)) for name in _SCALARS},
     "lines_used": ArraySpec("int64", (None,)),
-    "radii_nm": ArraySpec("float64", (None, None)),
-    "profile": ArraySpec("float64", (None, None)),
+    "radii_nm": ArraySpec("float64", (None, 2 * LINES)),
+    "profile": ArraySpec("float64", (None, round(VIEW_REACH_NM / VIEW_STEP_NM) + 1)),
     "flags": ArraySpec("U", (None,)),
     "notes": ArraySpec("U", (None,)),
 }
@@ -76,7 +79,7 @@ class MeasuredPores:
 
     def load_views(self, rows: Sequence[int]) -> dict[int, npt.NDArray[np.float32]]:
         """Return the en-face views of some of the measured pores."""
-        views = {}
+        views: dict[int, npt.NDArray[np.float32]] = {}
         for block in dict.fromkeys(self.blocks[row] for row in rows):
             if block is None:
                 continue
@@ -183,27 +186,32 @@ def _collect(
 ) -> MeasuredPores:
     """Load the measurements of all blocks, without the views."""
     count = len(centres_nm)
-    values: dict[str, npt.NDArray[Any]] = {"centre_nm": centres_nm.copy(), "normal": normals.copy()}
-    values |= {name: np.full(count, np.nan) for name in _SCALARS}
-    values |= {"lines_used": np.zeros(count, np.int64)}
-    names: dict[str, list[list[str]]] = {n: [[] for _ in range(count)] for n in ("flags", "notes")}
-    block_of: list[Roi | None] = [None] * count
+    found = MeasuredPores(
+        centre_nm=centres_nm.copy(),
+        normal=normals.copy(),
+        diameter_nm=np.full(count, np.nan),
+        diameter_sd_nm=np.full(count, np.nan),
+        diameter_se_nm=np.full(count, np.nan),
+        lines_used=np.zeros(count, np.int64),
+        radii_nm=np.full((count, 2 * LINES), np.nan),
+        profile=np.full((count, round(VIEW_REACH_NM / VIEW_STEP_NM) + 1), np.nan),
+        flags=[[] for _ in range(count)],
+        notes=[[] for _ in range(count)],
+        results=results,
+        blocks=[None] * count,
+    )
     for block in blocks:
         stored = results.load(block, **_SPECS)
         rows = stored["row"]
         if len({len(array) for array in stored.values()}) > 1 or rows.max(initial=0) >= count:
             raise results.make_damage_error(block)
-        for name in ("radii_nm", "profile"):
-            values.setdefault(name, np.full((count, stored[name].shape[1]), np.nan))
-        for name in values:
-            values[name][rows] = stored[name]
+        for name in _NUMBERS:
+            getattr(found, name)[rows] = stored[name]
         for n, row in enumerate(rows.tolist()):
-            block_of[row] = block
-            for name in names:
-                names[name][row] = [word for word in str(stored[name][n]).split(SEPARATOR) if word]
-    for name in ("radii_nm", "profile"):
-        values.setdefault(name, np.full((count, 0), np.nan))
-    return MeasuredPores(**values, **names, results=results, blocks=block_of)
+            found.blocks[row] = block
+            for names, name in ((found.flags, "flags"), (found.notes, "notes")):
+                names[row] = [word for word in str(stored[name][n]).split(SEPARATOR) if word]
+    return found
 
 
 def find_duplicates(

@@ -46,6 +46,7 @@ MIN_PAIR_ELONGATION = 1.3
 """Of a part that is divided into two; a rounder one is a large pore."""
 MIN_CLUSTER, MAX_CLUSTER_ELONGATION = 0.6, 1.5
 """Area of a cluster / that of a typical pore, at least, and its elongation, at most."""
+MAX_CLUSTERS = 20
 CLUSTER_ROUNDS = 50
 FloatArray = npt.NDArray[np.float64]
 
@@ -72,8 +73,8 @@ def split_mask(
     >>> parts[0, 15, [15, 41]].tolist(), int(parts.max())
     ([2, 1], 2)
     """
-    voxels = np.argwhere(mask)
-    pixels, step_nm = _project(voxels * np.asarray(voxel_size, np.float64), max(voxel_size))
+    voxels = np.argwhere(mask).astype(np.float64)
+    pixels, step_nm = _project(voxels * np.array(voxel_size, np.float64), max(voxel_size))
     margin = int(np.ceil(CLOSING_NM / step_nm)) + 1
     pixels += margin
     silhouette = np.zeros(pixels.max(axis=0) + margin + 1, bool)
@@ -125,12 +126,14 @@ def _find_parts(silhouette: npt.NDArray[np.bool_], step_nm: float) -> npt.NDArra
     order = order[: np.count_nonzero(silhouette)]
     peaks = _flood(heights, order)
     pixels = np.argwhere(silhouette)
-    gaps = [
-        np.linalg.norm(pixels - divmod(peak, heights.shape[1]), axis=1) - heights.flat[peak]
-        for peak in peaks
-    ]
+    smallest, nearest = np.full(len(pixels), np.inf), np.zeros(len(pixels), np.intp)
+    for number, peak in enumerate(peaks, 1):
+        offsets = pixels - divmod(peak, heights.shape[1])
+        gaps = np.linalg.norm(offsets, axis=1) - heights.flat[peak]
+        nearest[gaps < smallest] = number
+        smallest = np.minimum(smallest, gaps)
     parts = np.zeros(silhouette.shape, np.intp)
-    parts[silhouette] = 1 + np.argmin(gaps, axis=0)
+    parts[silhouette] = nearest
     return parts
 
 
@@ -178,7 +181,7 @@ def _cluster_parts(parts: npt.NDArray[np.intp], typical: float) -> npt.NDArray[n
     for part in np.unique(parts[parts > 0]):
         pixels = np.argwhere(parts == part)
         count = round(len(pixels) / typical)
-        if count < 2 or len(pixels) < MIN_CLUSTERED * typical:
+        if not 2 <= count <= MAX_CLUSTERS or len(pixels) < MIN_CLUSTERED * typical:
             continue
         if count == 2 and _find_elongation(pixels) < MIN_PAIR_ELONGATION:
             continue

@@ -137,10 +137,13 @@ def compare_with_single_size(diameters: FloatArray, errors: FloatArray) -> Stati
     if not (np.isfinite(errors).all() and (errors > 0).all()):
         return _undefined("a standard error is not above 0", *names)
     median = float(np.median(diameters))
-    found = stats.kstest(
-        diameters, lambda at: single_size_distribution(np.asarray(at), median, errors)
+    ordered, count = np.sort(diameters), len(diameters)
+    expected, steps = (
+        single_size_distribution(ordered, median, errors),
+        np.arange(count + 1) / count,
     )
-    return {"d": float(found.statistic), "p": float(found.pvalue)}
+    statistic = float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
+    return {"d": statistic, "p": float(stats.kstwo.sf(statistic, count))}
 
 
 def find_spacing(

@@ -18,6 +18,8 @@ FloatArray = npt.NDArray[np.float64]
 DIAMETER_MAP = "viridis"
 """Colours of diameters, in all figures of pores."""
 BIN_WIDTHS_NM = (1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 50.0, 100.0)
+MIN_RANGE_NM = 30.0
+"""Of the axis of diameters."""
 MAX_PANELS = 12
 """Cells that have a histogram of their own."""
 MAX_LINES = 400
@@ -74,7 +76,9 @@ def _choose_bins(diameters: FloatArray) -> FloatArray:
     spread = float(np.subtract(*np.percentile(diameters, (75, 25))))
     ideal = max(2 * spread / len(diameters) ** (1 / 3), float(np.ptp(diameters)) / 60)
     width = min(BIN_WIDTHS_NM, key=lambda w: abs(np.log(w / max(ideal, BIN_WIDTHS_NM[0]))))
-    first, last = np.floor(diameters.min() / width) - 1, np.ceil(diameters.max() / width) + 1
+    margin = max(0.0, MIN_RANGE_NM - float(np.ptp(diameters))) / 2
+    first = np.floor((diameters.min() - margin) / width) - 1
+    last = np.ceil((diameters.max() + margin) / width) + 1
     return np.asarray(width * np.arange(first, last + 1), np.float64)
 
 

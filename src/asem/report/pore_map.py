@@ -14,6 +14,8 @@ from asem.report.figures import GREY
 from asem.report.pore_figures import DIAMETER_MAP
 
 FloatArray = npt.NDArray[np.float64]
+MIN_WIDTH_UM = 0.2
+"""Of a panel."""
 NEAR_COLOUR, FAR_COLOUR = "0.65", "0.9"
 """Of the edges of triangles in front and behind."""
 
@@ -46,17 +48,23 @@ def plot_map(table: pd.DataFrame, envelope: Envelope) -> Figure:
         flat = centres @ frame[:2].T
         other = front & ~used
         size = 26 if len(table) <= 150 else 13
-        axes.scatter(*flat[other].T, s=size / 2, facecolors="none", edgecolors=GREY, linewidths=0.7)
+        axes.scatter(
+            flat[other, 0], flat[other, 1], s=size / 2, facecolors="none", edgecolors=GREY,
+            linewidths=0.7,
+        )  # fmt: skip
         chosen = np.flatnonzero(front & used)
         chosen = chosen[np.argsort(centres[chosen] @ frame[2], kind="stable")]
         points = axes.scatter(
-            *flat[chosen].T, c=diameters[chosen], cmap=DIAMETER_MAP, vmin=limits[0],
-            vmax=limits[1], s=size, linewidths=0.3, edgecolors="0.2", zorder=3,
+            flat[chosen, 0], flat[chosen, 1], c=diameters[chosen], cmap=DIAMETER_MAP,
+            vmin=limits[0], vmax=limits[1], s=size, linewidths=0.3, edgecolors="0.2", zorder=3,
         )  # fmt: skip
         axes.set_title(title, fontsize=9)
         axes.set(aspect="equal", xlabel="µm", ylabel="µm")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(0.06)
+        for set_limits, axis in ((axes.set_xlim, 0), (axes.set_ylim, 1)):
+            middle = (flat[:, axis].min() + flat[:, axis].max()) / 2
+            half = max(0.56 * np.ptp(flat[:, axis]), MIN_WIDTH_UM / 20)
+            set_limits(middle - half, middle + half)
     if used.any() and points is not None:
         bar = figure.colorbar(points, ax=list(panels), shrink=0.85, pad=0.02, extend="both")
         bar.set_label("diameter (nm)")
@@ -74,8 +82,10 @@ def _make_panels(
     """Return a figure with two panels of one scale: beside each other, or the edge below."""
     margin = 0.12
     widths, heights = np.transpose([np.ptp(centres @ frame[:2].T, axis=0) for frame in frames])
-    largest = max(widths.max(), heights.max(), 1e-3)
-    widths, heights = ((1 + margin) * np.maximum(e, 0.08 * largest) for e in (widths, heights))
+    largest = max(widths.max(), heights.max(), MIN_WIDTH_UM)
+    widths = (1 + margin) * np.maximum(widths, 0.3 * largest)
+    heights = (1 + margin) * np.maximum(heights, 0.1 * largest)
+    widths[0] = max(widths[0], MIN_WIDTH_UM)
     if is_closed:
         scale = 7.4 / widths.sum()
         figure = Figure(figsize=(9.6, heights.max() * scale + 1.2), dpi=120, layout="constrained")
@@ -115,9 +125,8 @@ def _draw_edges(axes: Axes, envelope: Envelope, centres: FloatArray, frame: Floa
     surface = envelope.surface
     flat = centres[envelope.rows] @ frame[:2].T
     facing = surface.normals @ frame[2] > 0
+    facing |= not surface.is_closed
     sides = ((~facing, FAR_COLOUR, 0.4), (facing, NEAR_COLOUR, 0.5))
-    if not surface.is_closed:
-        sides = ((np.ones(len(facing), bool), NEAR_COLOUR, 0.5),)
     for chosen, colour, width in sides:
         corners = surface.triangles[chosen]
         pairs = np.sort(

@@ -169,8 +169,9 @@ def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
     first, last = (
         np.stack([pores[f"{end}_{axis}"] for axis in "zyx"], axis=1) for end in ("min", "max")
     )
-    touches = ((first <= in_raw.offset) | (last >= np.array(in_raw.end) - 1)).any(axis=1)
-    inside = ((last >= in_raw.offset) & (first < in_raw.end)).all(axis=1)
+    start, end = np.array(in_raw.offset), np.array(in_raw.end)
+    touches = np.any((first <= start) | (last >= end - 1), axis=1)
+    inside = np.all((last >= start) & (first < end), axis=1)
     if not inside.any():
         raise NoResultsError(
             f"none of the {len(inside)} pores of {labels.name} is within the raw image; check the "
@@ -178,7 +179,7 @@ def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
         )
     flags = {**flag_masks(shapes), "cut": touches}
     is_whole = ~(flags["small"] | flags["short"] | flags["merged"])
-    outlier = np.zeros(len(touches), bool)
+    outlier = np.zeros(len(touches), np.bool_)
     flat_normals = np.where(shapes.is_flat[:, None], shapes.normal, 0)
     outlier[is_whole] = find_outliers(shapes.centre_nm[is_whole], flat_normals[is_whole])
     flags["outlier"] = outlier
