@@ -270,26 +270,27 @@ COLORS = {
 def save_figures(out: Path, seed: int) -> None:
     """Write the pictures of docs/phantom.md: both preparations, their labels, and details."""
     out.mkdir(parents=True, exist_ok=True)
-    tiles, details = [], []
+    tiles, overlays, details = [], [], []
     for preparation in ("hpfs", "cf"):
-        volume = make_volume(preparation, 4000.0, 8.0, seed)
-        size = volume.shape[0]
-        plane = Roi((size // 2, size // 16, size // 16), (1, 380, 380))
+        volume = make_volume(preparation, 4000.0, 5.0, seed)
+        plane = Roi((volume.shape[0] // 2, 40, 40), (1, 400, 400))
         image, labels = volume.render(plane)
-        tiles.append(np.repeat(image[0, ..., None], 3, axis=-1))
-        if preparation == "cf":
-            tiles.append(_overlay(image[0], {name: label[0] for name, label in labels.items()}))
+        tiles.append(image[0])
+        overlays.append(_overlay(image[0], {name: label[0] for name, label in labels.items()}))
         details.append(_render_details(preparation, seed))
-    Image.fromarray(np.hstack(tiles)).save(out / "phantom_preparations.png", optimize=True)
+    Image.fromarray(np.hstack(tiles) & 0xFC).save(out / "phantom_preparations.png", optimize=True)
+    Image.fromarray(np.hstack(overlays)).save(out / "phantom_labels.png", optimize=True)
     Image.fromarray(np.vstack(details)).save(out / "phantom_details.png", optimize=True)
 
 
 def _overlay(image: npt.NDArray[np.uint8], labels: dict[str, Any]) -> npt.NDArray[np.uint8]:
-    colored = np.repeat(image[..., None], 3, axis=-1).astype(float)
+    """Return an image, smoothed and pale, with labels in colour."""
+    pale = 128 + ndimage.gaussian_filter(image.astype(float), 1.5) / 2
+    colored = np.repeat(pale[..., None], 3, axis=-1)
     for name in ("nucleus", *(n for n in COLORS if n != "nucleus")):
         inside = labels[name] > 0
-        colored[inside] = 0.55 * colored[inside] + 0.45 * np.array(COLORS[name])
-    return colored.astype(np.uint8)
+        colored[inside] = 0.5 * colored[inside] + 0.5 * np.array(COLORS[name])
+    return (colored / 8).astype(np.uint8) * 8
 
 
 def _render_details(preparation: Preparation, seed: int) -> npt.NDArray[np.uint8]:
