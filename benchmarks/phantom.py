@@ -255,6 +255,71 @@ def _save_pictures(path: Path, real: Planes, synthetic: Planes, corner: tuple[in
     picture.save(path)
 
 
+COLORS = {
+    "mito": (230, 120, 30),
+    "er": (60, 140, 230),
+    "golgi": (170, 80, 200),
+    "npc": (240, 40, 60),
+    "ccp": (20, 170, 90),
+    "caveolae": (220, 190, 0),
+    "nucleus": (150, 190, 210),
+}
+"""Colours of labels in pictures; later ones are drawn over earlier ones."""
+
+
+def save_figures(out: Path, seed: int) -> None:
+    """Write the pictures of docs/phantom.md: both preparations, their labels, and details."""
+    out.mkdir(parents=True, exist_ok=True)
+    tiles, overlays, details = [], [], []
+    for preparation in ("hpfs", "cf"):
+        volume = make_volume(preparation, 4000.0, 5.0, seed)
+        plane = Roi((volume.shape[0] // 2, 40, 40), (1, 400, 400))
+        image, labels = volume.render(plane)
+        tiles.append(image[0])
+        overlays.append(_overlay(image[0], {name: label[0] for name, label in labels.items()}))
+        details.append(_render_details(preparation, seed))
+    Image.fromarray(np.hstack(tiles) & 0xFC).save(out / "phantom_preparations.png", optimize=True)
+    Image.fromarray(np.hstack(overlays)).save(out / "phantom_labels.png", optimize=True)
+    Image.fromarray(np.vstack(details)).save(out / "phantom_details.png", optimize=True)
+
+
+def _overlay(image: npt.NDArray[np.uint8], labels: dict[str, Any]) -> npt.NDArray[np.uint8]:
+    """Return an image, smoothed and pale, with labels in colour."""
+    pale = 128 + ndimage.gaussian_filter(image.astype(float), 1.5) / 2
+    colored = np.repeat(pale[..., None], 3, axis=-1)
+    for name in ("nucleus", *(n for n in COLORS if n != "nucleus")):
+        inside = labels[name] > 0
+        colored[inside] = 0.5 * colored[inside] + 0.5 * np.array(COLORS[name])
+    return (colored / 8).astype(np.uint8) * 8
+
+
+def _render_details(preparation: Preparation, seed: int) -> npt.NDArray[np.uint8]:
+    """Return planes through a pore, a coated pit, a mitochondrion and a Golgi stack, 4 nm."""
+    volume = make_volume(preparation, 4000.0, 4.0, seed)
+    cell, half = volume.shapes.cell, 80
+    margin = np.full(3, half * 4.0)
+
+    def inner(centres: list[Any]) -> npt.NDArray[np.float64]:
+        points = np.array(centres)
+        far = np.all((points > margin) & (points < np.array(cell.extent_nm) - margin), axis=1)
+        return np.asarray(points[far])
+
+    side = [pore.centre for pore in cell.pores if abs(pore.normal[0]) < 0.2]
+    pits = [p.position for p in cell.pits if p.coated and p.endosome < 0 and abs(p.normal[0]) < 0.4]
+    tubes = sorted(cell.mitochondria, key=lambda tube: -len(tube.points))
+    mitochondria = [tube.points[len(tube.points) // 2] for tube in tubes]
+    stacks = [
+        np.mean([s.centre for s in golgi.cisternae], axis=0)
+        for golgi in sorted(cell.golgi, key=lambda golgi: abs(golgi.cisternae[0].normal[0]))
+    ]
+    tiles = []
+    for centres in (side, pits, mitochondria, stacks):
+        z, y, x = (int(v) for v in np.rint(inner(centres)[0] / 4))
+        box = Roi((z, y - half, x - half), (1, 2 * half, 2 * half))
+        tiles.append(volume.render(box)[0][0])
+    return np.hstack(tiles)
+
+
 @contextmanager
 def timed_calls(targets: list[tuple[Any, str]]) -> Iterator[dict[str, float]]:
     """Measure the CPU time of functions of modules while the body runs."""
@@ -313,7 +378,7 @@ def measure_speed(size: int, block: int, voxel_nm: float, preparation: Preparati
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=("compare", "speed"))
+    parser.add_argument("task", choices=("compare", "speed", "figures"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("phantom_pictures"))
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
@@ -325,6 +390,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.task == "compare":
         compare(options.data, options.out, options.cases, options.seed)
+    elif options.task == "figures":
+        save_figures(options.out, options.seed)
     else:
         measure_speed(options.size, options.block, options.voxel_size, options.preparation)
 

@@ -32,8 +32,9 @@ error is within 0.5 nm for boxes of 8 to 14 nm and Gaussians of 8 nm (full width
 and -1 nm for Gaussians of 14 nm. Density in the pore that is as dark as the membrane and touches it
 gives diameters that are 1 nm too small (`benchmarks/pore_renders.py`).
 
-The standard error is the larger of that of the fit and that from the scatter of the radii around
-the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
+The standard error is the largest of three: that of the fit; that of the fit where errors of
+neighbouring voxels and of whole planes are correlated (`asem.measure.pore_fit.radius_variance`);
+and that from the scatter of the radii around the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
 mean, if errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and
 no ellipse. It does not contain the mean error, which pores of one image share.
 """
@@ -163,10 +164,12 @@ def measure_pore(
     found = _has_rim(fit, *near) and _shift_within(start, fit) < LARGEST_SHIFT_NM
     if not found or lines_used < TOO_FEW_LINES:
         return _unmeasured(image, fit.frame, "no_rim")
-    return _measured(image, fit, radii)
+    return _measured(image, fit, radii, radius_variance(fit, *near))
 
 
-def _measured(image: Patch, fit: RimFit, radii: FloatArray) -> PoreMeasurement:
+def _measured(
+    image: Patch, fit: RimFit, radii: FloatArray, of_groups: float
+) -> PoreMeasurement:
     diameters = radii[:LINES] + radii[LINES:]
     used = diameters[np.isfinite(diameters)]
     view = view_en_face(image, fit.frame)
@@ -175,7 +178,7 @@ def _measured(image: Patch, fit: RimFit, radii: FloatArray) -> PoreMeasurement:
         normal=to_triple(fit.frame.normal),
         diameter_nm=float(np.median(used)),
         diameter_sd_nm=float(used.std(ddof=1)),
-        diameter_se_nm=_standard_error(fit, radii, radius_variance(fit, points, values)),
+        diameter_se_nm=_standard_error(fit, radii, of_groups),
         lines_used=len(used),
         flags=(),
         notes=("few_lines",) if len(used) < FEW_LINES else (),

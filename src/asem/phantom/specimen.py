@@ -53,16 +53,16 @@ class StainConfig(Config):
 
 STAINS = {
     "hpfs": StainConfig(
-        membrane=0.75, cytosol=0.15, nucleoplasm=0.16, heterochromatin=0.1, pore=0.1, coat=0.3,
-        er_lumen=0.3, golgi_lumen=0.28, matrix=0.22, crista=0.7, vesicle_lumen=0.2,
-        lysosome_lumen=0.6, endosome_lumen=0.12, ribosome=0.66, ribosomes=(0.85, 0.9), granule=0.45,
-        granules=0.8, matrix_granule=0.4, matrix_granules=0.8, grain=1.15,
+        membrane=0.72, cytosol=0.15, nucleoplasm=0.17, heterochromatin=0.1, pore=0.1, coat=0.42,
+        er_lumen=0.26, golgi_lumen=0.26, matrix=0.22, crista=0.7, vesicle_lumen=0.2,
+        lysosome_lumen=0.6, endosome_lumen=0.12, ribosome=0.56, ribosomes=(0.85, 0.9), granule=0.45,
+        granules=0.8, matrix_granule=0.4, matrix_granules=0.8, grain=0.95,
     ),
     "cf": StainConfig(
-        membrane=0.9, cytosol=0.21, nucleoplasm=0.28, heterochromatin=0.22, pore=0.12, coat=0.35,
-        er_lumen=0.1, golgi_lumen=0.14, matrix=0.38, crista=0.72, vesicle_lumen=0.1,
-        lysosome_lumen=0.7, endosome_lumen=0.07, ribosome=0.34, ribosomes=(0.8, 0.85), granule=0.25,
-        granules=0.8, matrix_granule=0.1, matrix_granules=0.8, grain=0.5,
+        membrane=0.9, cytosol=0.23, nucleoplasm=0.28, heterochromatin=0.22, pore=0.12, coat=0.42,
+        er_lumen=0.1, golgi_lumen=0.14, matrix=0.44, crista=0.6, vesicle_lumen=0.1,
+        lysosome_lumen=0.7, endosome_lumen=0.07, ribosome=0.27, ribosomes=(0.8, 0.85), granule=0.3,
+        granules=0.8, matrix_granule=0.1, matrix_granules=0.8, grain=0.35,
     ),
 }  # fmt: skip
 """Presets of the two preparations: high-pressure freezing and chemical fixation."""

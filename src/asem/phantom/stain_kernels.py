@@ -162,7 +162,7 @@ def add_dots(  # type: ignore[no-untyped-def]
 ):
     """Add ribosomes to cytosol and ER, and granules to nucleus and mitochondria.
 
-    A dot lies at a random place of its lattice cell; its radius and density are random. What is at
+    A dot is at a random place of its lattice cell; its radius and density are random. What is at
     the voxel of its centre selects how probable and how dense it is.
 
     Parameters
