@@ -32,7 +32,7 @@ for number in range(rounds):
     Path(f"meet/{{number}}").mkdir(parents=True, exist_ok=True)
     Path(f"meet/{{number}}/{{me}}").touch()
     while len(list(Path(f"meet/{{number}}").iterdir())) < processes:
-        pass
+        time.sleep(0.0005)
     time.sleep(me * number % 7 * 0.002)
     path = Path(f"{{number}}.zarr/labels/mito")
     options = dict(command="test", request={{"a": 1}}, sources=[], overwrite=overwrite)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, sparse
-from sklearn.linear_model import LogisticRegression
 
 from asem.annotate.edits import FOREGROUND, STROKE_LABELS
 from asem.config import NmZYX
@@ -103,6 +102,8 @@ def appearance_log_odds(
     """
     if not np.isin(STROKE_LABELS, hard_constraints).all():
         return np.zeros(len(features))
+    from sklearn.linear_model import LogisticRegression  # takes a second to load
+
     constrained = np.flatnonzero(hard_constraints)
     model = LogisticRegression(
         C=INVERSE_REGULARIZATION, class_weight="balanced", max_iter=MAX_ITERATIONS

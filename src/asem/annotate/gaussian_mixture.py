@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.mixture import GaussianMixture
 
 from asem.annotate.edits import FOREGROUND
 
@@ -42,6 +41,8 @@ def drop_intensity_outliers(
     sample = values[:: max(1, -(-len(values) // MAX_FIT_VOXELS)), None]
     if len(np.unique(sample)) < components:
         return foreground
+    from sklearn.mixture import GaussianMixture  # takes a second to load
+
     mixture = GaussianMixture(components, random_state=0).fit(sample)
     drawn = strokes == FOREGROUND
     stroke_components = mixture.predict(intensity[drawn][:, None])
