@@ -34,9 +34,10 @@ gives diameters that are 1 nm too small (`benchmarks/pore_renders.py`).
 
 The standard error is the largest of three: that of the fit; that of the fit where errors of
 neighbouring voxels and of whole planes are correlated (`asem.measure.pore_fit.radius_variance`);
-and that from the scatter of the radii around the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
-mean, if errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and
-no ellipse. It does not contain the mean error, which pores of one image share.
+and that from the scatter of the radii around the rim: the squared amplitude of a harmonic of the
+radii is expected to equal the variance of their mean, if errors have the same size at all angles;
+harmonics 3 to 7 contain errors, but no centre and no ellipse. It does not contain the mean error,
+which pores of one image share.
 """
 
 from dataclasses import dataclass
@@ -167,9 +168,7 @@ def measure_pore(
     return _measured(image, fit, radii, radius_variance(fit, *near))
 
 
-def _measured(
-    image: Patch, fit: RimFit, radii: FloatArray, of_groups: float
-) -> PoreMeasurement:
+def _measured(image: Patch, fit: RimFit, radii: FloatArray, of_groups: float) -> PoreMeasurement:
     diameters = radii[:LINES] + radii[LINES:]
     used = diameters[np.isfinite(diameters)]
     view = view_en_face(image, fit.frame)
