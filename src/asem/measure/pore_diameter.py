@@ -29,8 +29,7 @@ Blur moves the darkest point of a curved rim outward, by 0.4 nm for a blur of 4 
 darkest point. How wide the stain of a membrane is before blur follows from the image of the rim,
 but not precisely: it has a prior (variance 14 nm^2, standard deviation 5.5 nm^2), so that the mean
 error is within 0.5 nm for boxes of 8 to 14 nm and Gaussians of 8 nm (full width at half maximum),
-and -1 nm for Gaussians of 14 nm. Density in the pore that is as dark as the membrane and touches it
-gives diameters that are 1 nm too small (`benchmarks/pore_renders.py`).
+and -1 nm for Gaussians of 14 nm (`benchmarks/pore_renders.py`).
 
 The standard error is the larger of that of the fit and that from the scatter of the radii around
 the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
