@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asem.measure.pore_fit import RimFit, fit_rim, rim_evidence
-from asem.measure.pore_kernels import E_1, E_2, GREY, GREYS, evaluate_points, rim_equations
+from asem.measure.pore_fit import RimFit, fit_rim, plane_variance, rim_evidence
+from asem.measure.pore_kernels import E_1, E_2, GREY, GREYS, RADIUS, evaluate_points, rim_equations
 from asem.measure.pore_view import Frame
 
 TRUE = RimFit(
@@ -21,10 +21,13 @@ TRUE = RimFit(
 
 @pytest.fixture(scope="module")
 def voxels():
-    """World positions in a cylinder around the rim, without order, and their grey values."""
+    """World positions around the rim, plane by plane but else random, and their grey values."""
     rng = np.random.default_rng(0)
     local = rng.uniform([-105, -105, -45], [105, 105, 45], (16000, 3))
-    return TRUE.frame.to_world(local), evaluate_points(local, TRUE.shape, TRUE.tables)
+    points = TRUE.frame.to_world(local)
+    points[:, 0] = 5 * np.rint(points[:, 0] / 5)
+    points = points[np.argsort(points[:, 0])]
+    return points, evaluate_points(TRUE.to_local(points), TRUE.shape, TRUE.tables)
 
 
 def test_the_equations_contain_the_gradient_of_the_squares(voxels):
@@ -65,3 +68,15 @@ def test_a_fit_from_another_pose_finds_the_parameters(voxels):
     gain, significance = rim_evidence(fit, *voxels)
     assert gain > 0.01
     assert significance > 1000
+
+
+def test_voxels_that_share_errors_do_not_reduce_the_variance_from_planes(voxels):
+    points, values = voxels
+    values = values + 10 * np.random.default_rng(1).standard_normal(len(values))
+    ratios = []
+    for copies in (1, 4):
+        near = np.repeat(points, copies, axis=0), np.repeat(values, copies)
+        fit = fit_rim(TRUE, *near, 70.0)
+        ratios.append(plane_variance(fit, *near, 70.0) / fit.covariance[RADIUS, RADIUS])
+    assert 0.4 < ratios[0] < 2
+    assert ratios[1] == pytest.approx(4 * ratios[0], rel=0.2)

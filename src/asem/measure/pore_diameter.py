@@ -31,10 +31,12 @@ but not precisely: it has a prior (variance 14 nm^2, standard deviation 5.5 nm^2
 error is within 0.5 nm for boxes of 8 to 14 nm and Gaussians of 8 nm (full width at half maximum),
 and -1 nm for Gaussians of 14 nm (`benchmarks/pore_renders.py`).
 
-The standard error is the larger of that of the fit and that from the scatter of the radii around
-the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
-mean, if errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and
-no ellipse. It does not contain the mean error, which pores of one image share.
+The standard error is the largest of three: that of the fit, for independent noise; that of the fit
+if the voxels of a plane of the image (first axis) share errors, as slices differ in brightness and
+are shifted (`pore_fit.plane_variance`); and that from the scatter of the radii around the rim: the
+squared amplitude of a harmonic of the radii is expected to equal the variance of their mean, if
+errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and no
+ellipse. It does not contain the mean error, which pores of one image share.
 """
 
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
-from asem.measure.pore_fit import RimFit, fit_rim, rim_evidence
+from asem.measure.pore_fit import RimFit, fit_rim, plane_variance, rim_evidence
 from asem.measure.pore_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
 from asem.measure.pore_lines import LINES, full_weight, measure_half_lines, scatter_variance
 from asem.measure.pore_search import find_rim, find_sheet
@@ -162,10 +164,15 @@ def measure_pore(
     found = _has_rim(fit, *near) and _shift_within(start, fit) < LARGEST_SHIFT_NM
     if not found or lines_used < TOO_FEW_LINES:
         return _unmeasured(image, fit.frame, "no_rim")
-    return _measured(image, fit, radii)
+    variance = max(
+        fit.covariance[RADIUS, RADIUS],
+        SCATTER_FACTOR * scatter_variance(radii),
+        plane_variance(fit, *near, contrast),
+    )
+    return _measured(image, fit, radii, float(np.sqrt(4 * variance + SE_FLOOR_NM**2)))
 
 
-def _measured(image: Patch, fit: RimFit, radii: FloatArray) -> PoreMeasurement:
+def _measured(image: Patch, fit: RimFit, radii: FloatArray, se_nm: float) -> PoreMeasurement:
     diameters = radii[:LINES] + radii[LINES:]
     used = diameters[np.isfinite(diameters)]
     view = view_en_face(image, fit.frame)
@@ -174,7 +181,7 @@ def _measured(image: Patch, fit: RimFit, radii: FloatArray) -> PoreMeasurement:
         normal=to_triple(fit.frame.normal),
         diameter_nm=float(np.median(used)),
         diameter_sd_nm=float(used.std(ddof=1)),
-        diameter_se_nm=_standard_error(fit, radii),
+        diameter_se_nm=se_nm,
         lines_used=len(used),
         flags=(),
         notes=("few_lines",) if len(used) < FEW_LINES else (),
@@ -236,11 +243,3 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
     """Return the distance of the start from the axis of a pore, nm."""
     offset = start.origin_nm - fit.frame.origin_nm
     return float(np.hypot(*(fit.frame.axes[:2] @ offset)))
-
-
-def _standard_error(fit: RimFit, radii: FloatArray) -> float:
-    """Return the standard error of the diameter, nm."""
-    of_fit = fit.covariance[RADIUS, RADIUS]
-    return float(
-        np.sqrt(4 * max(of_fit, SCATTER_FACTOR * scatter_variance(radii)) + SE_FLOOR_NM**2)
-    )
