@@ -29,15 +29,15 @@ Blur moves the darkest point of a curved rim outward, by 0.4 nm for a blur of 4 
 darkest point. How wide the stain of a membrane is before blur follows from the image of the rim,
 but not precisely: it has a prior (variance 14 nm^2, standard deviation 5.5 nm^2), so that the mean
 error is within 0.5 nm for boxes of 8 to 14 nm and Gaussians of 8 nm (full width at half maximum),
-and -1 nm for Gaussians of 14 nm. Density in the pore that is as dark as the membrane and touches it
-gives diameters that are 1 nm too small (`benchmarks/pore_renders.py`).
+and -1 nm for Gaussians of 14 nm (`benchmarks/pore_renders.py`).
 
-The standard error is the largest of three: that of the fit; that of the fit where errors of
-neighbouring voxels and of whole planes are correlated (`asem.measure.pore_fit.radius_variance`);
-and that from the scatter of the radii around the rim: the squared amplitude of a harmonic of the
-radii is expected to equal the variance of their mean, if errors have the same size at all angles;
-harmonics 3 to 7 contain errors, but no centre and no ellipse. It does not contain the mean error,
-which pores of one image share.
+The standard error is the largest of three: that of the fit, for independent noise; that of the fit
+if the voxels of a plane of the image (first axis), and those of a cube of 45 nm, share errors, as
+slices differ in brightness and are shifted, and ribosomes are near
+(`asem.measure.pore_fit.radius_variance`); and that from the scatter of the radii around the rim:
+the squared amplitude of a harmonic of the radii is expected to equal the variance of their mean, if
+errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and no
+ellipse. It does not contain the mean error, which pores of one image share.
 """
 
 from dataclasses import dataclass
@@ -165,10 +165,15 @@ def measure_pore(
     found = _has_rim(fit, *near) and _shift_within(start, fit) < LARGEST_SHIFT_NM
     if not found or lines_used < TOO_FEW_LINES:
         return _unmeasured(image, fit.frame, "no_rim")
-    return _measured(image, fit, radii, radius_variance(fit, *near))
+    variance = max(
+        fit.covariance[RADIUS, RADIUS],
+        SCATTER_FACTOR * scatter_variance(radii),
+        radius_variance(fit, *near, contrast),
+    )
+    return _measured(image, fit, radii, float(np.sqrt(4 * variance + SE_FLOOR_NM**2)))
 
 
-def _measured(image: Patch, fit: RimFit, radii: FloatArray, of_groups: float) -> PoreMeasurement:
+def _measured(image: Patch, fit: RimFit, radii: FloatArray, se_nm: float) -> PoreMeasurement:
     diameters = radii[:LINES] + radii[LINES:]
     used = diameters[np.isfinite(diameters)]
     view = view_en_face(image, fit.frame)
@@ -177,7 +182,7 @@ def _measured(image: Patch, fit: RimFit, radii: FloatArray, of_groups: float) ->
         normal=to_triple(fit.frame.normal),
         diameter_nm=float(np.median(used)),
         diameter_sd_nm=float(used.std(ddof=1)),
-        diameter_se_nm=_standard_error(fit, radii, of_groups),
+        diameter_se_nm=se_nm,
         lines_used=len(used),
         flags=(),
         notes=("few_lines",) if len(used) < FEW_LINES else (),
@@ -239,10 +244,3 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
     """Return the distance of the start from the axis of a pore, nm."""
     offset = start.origin_nm - fit.frame.origin_nm
     return float(np.hypot(*(fit.frame.axes[:2] @ offset)))
-
-
-def _standard_error(fit: RimFit, radii: FloatArray, of_groups: float) -> float:
-    """Return the standard error of the diameter, nm."""
-    scatter = SCATTER_FACTOR * scatter_variance(radii)
-    variance = max(fit.covariance[RADIUS, RADIUS], scatter, of_groups)
-    return float(np.sqrt(4 * variance + SE_FLOOR_NM**2))

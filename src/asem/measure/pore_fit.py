@@ -53,9 +53,9 @@ SIGMA_NM, SIGMA_SD_NM = 5.0, 1.5
 STAIN_NM2, STAIN_SD_NM2 = 9.0, 5.5
 GREY_SDS = np.array([np.inf, 1.0, 0.4, 0.6, 0.4, *[0.6] * BUMP_COUNT])
 """Priors of grey values, in units of the contrast: mean 0, but -1 of the membrane."""
+LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, 6, *[np.inf] * GREYS])
 CUBE_NM = 45.0
 """Edge of cubes within which errors of voxels may be correlated."""
-LARGEST_STEP = np.array([8, 8, 6, 0.1, 0.1, 1e-3, 1e-3, 1e-3, 6, 2, 2, 2, 1, 6, *[np.inf] * GREYS])
 COARSE_STEPS, COARSE_STRIDE, FINE_STEPS = 6, 3, 4
 """Steps with every third voxel, then with all."""
 
@@ -169,40 +169,44 @@ def _move(fit: RimFit, step: FloatArray) -> RimFit:
     )
 
 
-def radius_variance(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> float:
+def radius_variance(
+    fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: float
+) -> float:
     """Return the variance of the radius where errors of neighbouring voxels are correlated, nm^2.
 
-    Ribosomes and chromatin change many voxels, and registration leaves shifts of whole planes: the
-    covariance of independent voxels contains neither. With the gradients g of the voxels of a
-    group, the inverse A of the matrix of the fit, and the row of the radius::
+    Slices differ in brightness and are shifted; ribosomes and chromatin change many voxels. With
+    g the sum of J'Wr over the voxels of a group and e the unit vector of the radius::
 
-        V = n / (n - 1) sum over groups (A g)^2
+        V = sum over groups (e (J'WJ + priors)^-1 g)^2
 
     is robust to correlations within groups (Liang and Zeger, Longitudinal data analysis using
-    generalized linear models, Biometrika 1986). Groups are planes, and cubes: V is the sum of
-    both, a little too large, since both contain the noise of voxels.
+    generalized linear models, Biometrika 1986). Groups are planes, and cubes: the result is the sum
+    of both, a little too large, since both contain the noise of voxels.
     """
     cubes = np.unique(np.floor(points_nm / CUBE_NM), axis=0, return_inverse=True)[1].ravel()
     planes = np.unique(points_nm[:, 0], return_inverse=True)[1]
-    return sum(_group_variance(fit, points_nm, values, groups) for groups in (cubes, planes))
+    local = fit.to_local(points_nm)
+    return sum(_group_variance(fit, local, values, groups, contrast) for groups in (planes, cubes))
 
 
 def _group_variance(
-    fit: RimFit, points_nm: FloatArray, values: FloatArray, groups: npt.NDArray[np.intp]
+    fit: RimFit,
+    local: FloatArray,
+    values: FloatArray,
+    groups: npt.NDArray[np.intp],
+    contrast: float,
 ) -> float:
     """Return V of one kind of groups; `groups` numbers that of each voxel."""
-    inverse = fit.covariance[RADIUS] / fit.noise**2
+    limit, matrix = CAUCHY_LIMIT * fit.noise, np.zeros((PARAMETERS, PARAMETERS))
     order = np.argsort(groups, kind="stable")
-    ends = np.cumsum(np.bincount(groups))
-    local, shifts = fit.to_local(points_nm), []
-    for rows in np.split(order, ends[:-1]):
-        _, gradient, weight, _ = rim_equations(
-            local[rows], values[rows], fit.shape, fit.tables, CAUCHY_LIMIT * fit.noise
-        )
-        if weight > 0:
-            shifts.append(float(inverse @ gradient))
-    count = len(shifts)
-    return float(np.square(shifts).sum()) * count / (count - 1) if count > 1 else np.inf
+    gradients = []
+    for rows in np.split(order, np.cumsum(np.bincount(groups))[:-1]):
+        part = rim_equations(local[rows], values[rows], fit.shape, fit.tables, limit)
+        matrix += part[0]
+        gradients.append(part[1])
+    precision = _priors(fit, contrast)[1] * fit.noise**2
+    influence = np.linalg.inv(_symmetric(matrix) + np.diag(precision + 1e-9))[RADIUS]
+    return float(((np.array(gradients) @ influence) ** 2).sum())
 
 
 def rim_evidence(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> tuple[float, float]:
