@@ -116,7 +116,7 @@ def expose(
         np.float32,
     )
     size = np.array(voxel_size)
-    streaks = np.empty((image.shape[0], image.shape[2]), np.float32)
+    streaks = np.empty((len(image), image.shape[-1]), np.float32)
     _fill_streaks(streaks, first_voxel, size, np.float32(config.curtaining), np.uint64(seed + 1))
     streaks += planes[:, None]
     _digitize(image, blurred, first_voxel, grey, streaks, np.uint64(seed))
@@ -161,7 +161,7 @@ def _half_kernel(sigma: float) -> Float32:
     if radius == 0:
         return np.ones(1, np.float32)
     weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
-    return (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
+    return np.asarray(weights / (2 * weights.sum() - weights[0]), np.float32)
 
 
 @njit(cache=True, nogil=True, parallel=True)
