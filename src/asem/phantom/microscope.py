@@ -109,14 +109,15 @@ def expose(
         uint8, without the halo.
     """
     blurred = gaussian_blur(density, config.blur_nm, voxel_size)
+    nz, _, nx = blurred.shape
     image = np.empty(blurred.shape, np.uint8)
-    planes = brightness[first_voxel[0] : first_voxel[0] + len(blurred)]
+    planes = brightness[first_voxel[0] : first_voxel[0] + nz]
     grey = np.array(
         [config.white, config.contrast, config.noise_sd, *_line_weights(config.line_correlation)],
         np.float32,
     )
     size = np.array(voxel_size)
-    streaks = np.empty((image.shape[0], image.shape[2]), np.float32)
+    streaks = np.empty((nz, nx), np.float32)
     _fill_streaks(streaks, first_voxel, size, np.float32(config.curtaining), np.uint64(seed + 1))
     streaks += planes[:, None]
     _digitize(image, blurred, first_voxel, grey, streaks, np.uint64(seed))
@@ -161,7 +162,7 @@ def _half_kernel(sigma: float) -> Float32:
     if radius == 0:
         return np.ones(1, np.float32)
     weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
-    return (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
+    return np.asarray(weights / (2 * weights.sum() - weights[0]), np.float32)
 
 
 @njit(cache=True, nogil=True, parallel=True)

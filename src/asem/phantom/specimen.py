@@ -18,6 +18,8 @@ class StainConfig(Config):
     """Electron density of the parts of a cell: 0 in resin, 1 in the darkest membrane."""
 
     membrane: float
+    plasma_membrane: float
+    """Also that of its pits."""
     cytosol: float
     nucleoplasm: float
     heterochromatin: float
@@ -53,13 +55,15 @@ class StainConfig(Config):
 
 STAINS = {
     "hpfs": StainConfig(
-        membrane=0.72, cytosol=0.15, nucleoplasm=0.17, heterochromatin=0.1, pore=0.1, coat=0.42,
+        membrane=0.72, plasma_membrane=0.95,
+        cytosol=0.15, nucleoplasm=0.17, heterochromatin=0.1, pore=0.1, coat=0.42,
         er_lumen=0.26, golgi_lumen=0.26, matrix=0.22, crista=0.7, vesicle_lumen=0.2,
         lysosome_lumen=0.6, endosome_lumen=0.12, ribosome=0.56, ribosomes=(0.85, 0.9), granule=0.45,
         granules=0.8, matrix_granule=0.4, matrix_granules=0.8, grain=0.95,
     ),
     "cf": StainConfig(
-        membrane=0.9, cytosol=0.23, nucleoplasm=0.28, heterochromatin=0.22, pore=0.12, coat=0.42,
+        membrane=0.9, plasma_membrane=1.0,
+        cytosol=0.23, nucleoplasm=0.28, heterochromatin=0.22, pore=0.12, coat=0.42,
         er_lumen=0.1, golgi_lumen=0.14, matrix=0.44, crista=0.6, vesicle_lumen=0.1,
         lysosome_lumen=0.7, endosome_lumen=0.07, ribosome=0.27, ribosomes=(0.8, 0.85), granule=0.3,
         granules=0.8, matrix_granule=0.1, matrix_granules=0.8, grain=0.35,
@@ -130,7 +134,7 @@ def stain_block(
     )  # fmt: skip
     stains = np.array(
         [config.membrane, config.cytosol, config.nucleoplasm, config.heterochromatin, config.pore,
-         config.coat, config.crista], np.float32,
+         config.coat, config.crista, config.plasma_membrane], np.float32,
     )  # fmt: skip
     stain(
         density, layers.distance, layers.kind, layers.number, layers.nucleus, layers.gap,

@@ -8,7 +8,7 @@ position is not rounded to voxels.
 import numpy as np
 from numba import njit, prange
 
-from asem.phantom.compartments import COATED_PIT, COATED_VESICLE, ER, MITOCHONDRION
+from asem.phantom.compartments import CAVEOLA, COATED_PIT, COATED_VESICLE, ER, MITOCHONDRION
 from asem.phantom.random_values import hash_position, normal, uniform
 
 MEMBRANE_NM = np.float32(9.0)
@@ -71,13 +71,13 @@ def stain(  # type: ignore[no-untyped-def]
         float32 density within each compartment, indexed by kind.
     stains
         float32 densities: membrane, cytosol, nucleoplasm, heterochromatin, pore, coat,
-        cristae.
+        cristae, plasma membrane.
     place
         Index of the first voxel of the block in the volume, voxel size, and shifts of planes.
     """
     nz, ny, nx = density.shape
     first, size, shifts = place
-    membrane, coat, crista = stains[0], stains[5], stains[6]
+    coat, crista = stains[5:7]
     for i in prange(nz):
         z = (first[0] + i) * size[0]
         last, across_z, across_y, across_x = np.uint32(0), 0.0, 0.0, 0.0
@@ -85,6 +85,7 @@ def stain(  # type: ignore[no-untyped-def]
             y = (first[1] + j) * size[1] + shifts[i, 0]
             for k in range(nx):
                 d, s, body = distance[i, j, k], nucleus[i, j, k], kind[i, j, k]
+                membrane = stains[7] if body <= CAVEOLA else stains[0]
                 value = _surroundings(s, gap[i, j, k], chromatin[i, j, k], texture[i, j, k], stains)
                 if d < 4:
                     share = ramp((4 - d) / 8)
