@@ -92,7 +92,7 @@ def test_the_standard_error_is_that_of_repeated_measurements(clean):
 
 def test_the_median_of_an_elliptical_rim():
     rng = np.random.default_rng(2)
-    pore = pores.render_pore(rng, ellipticity=0.06, look=CLEAN, reach_nm=130.0)
+    pore = pores.render_pore(rng, ellipticity=0.06, look=CLEAN, reach_nm=120.0)
     measured = measure(pore)
     assert measured.diameter_nm == pytest.approx(90, abs=1)
     longest, shortest = np.quantile(measured.radii_nm, [1, 0])
@@ -146,7 +146,7 @@ def test_a_pore_far_from_the_start_is_another_pore(clean):
 
 @pytest.mark.parametrize("kind", ["flat", "cytoplasm", "noise", "tubule", "vesicle"])
 def test_what_is_no_pore_is_flagged(kind):
-    image = pores.render_false(kind, np.random.default_rng(3), reach_nm=130.0)
+    image = pores.render_false(kind, np.random.default_rng(3), reach_nm=120.0)
     measured = measure(image)
     assert measured.flags == ("no_rim",)
     assert np.isnan(measured.diameter_nm)

@@ -64,6 +64,7 @@ PORE_REACH_NM = 160.0
 LARGEST_SHIFT_NM = 45.0
 """Between the given centre and that of the pore, in the middle plane."""
 LARGEST_SE_NM = 4.0
+"""Of a diameter; those of pores are below 2 nm."""
 SMALLEST_CONTRAST = 0.7
 """Of membranes, in units of the standard deviation of noise."""
 SMALLEST_GAIN, SMALLEST_SIGNIFICANCE = 0.004, 60.0
@@ -170,7 +171,10 @@ def measure_pore(
         SCATTER_FACTOR * scatter_variance(radii),
         radius_variance(fit, *near, contrast),
     )
-    return _measured(image, fit, radii, float(np.sqrt(4 * variance + SE_FLOOR_NM**2)))
+    se_nm = float(np.sqrt(4 * variance + SE_FLOOR_NM**2))
+    if se_nm > LARGEST_SE_NM:
+        return _unmeasured(image, fit.frame, "no_rim")
+    return _measured(image, fit, radii, se_nm)
 
 
 def _measured(image: Patch, fit: RimFit, radii: FloatArray, se_nm: float) -> PoreMeasurement:
@@ -233,8 +237,6 @@ def _has_rim(fit: RimFit, points: FloatArray, values: FloatArray) -> bool:
     """Return whether the image near a fit has membranes and a rim."""
     low, high = RADIUS_LIMITS_NM
     if not low < fit.radius < high or -fit.grey[MEMBRANE] < SMALLEST_CONTRAST * fit.noise:
-        return False
-    if 2 * np.sqrt(fit.covariance[RADIUS, RADIUS]) > LARGEST_SE_NM:
         return False
     gain, significance = rim_evidence(fit, points, values)
     return gain > SMALLEST_GAIN and significance > SMALLEST_SIGNIFICANCE
