@@ -222,6 +222,16 @@ def box_around(centre_nm, reach_nm, voxel_size, rng):
     return centre_nm - (count + rng.random(3) - 0.5) * size, tuple(int(n) for n in 2 * count + 1)
 
 
+def place(rng, diameter_nm, voxel_size, reach_nm, shift_nm, tilt_degrees):
+    """A random pose, a start with errors, and an image around the start that is not rendered."""
+    normal, centre = random_direction(rng), rng.uniform(-500, 500, 3)
+    start = centre + shift_nm * rng.random() ** (1 / 3) * random_direction(rng)
+    start_normal = tilted(normal, tilt_degrees * np.sqrt(rng.random()), rng)
+    origin, shape = box_around(start, reach_nm, voxel_size, rng)
+    empty = np.empty(shape, np.float32)
+    return PoreImage(empty, origin, voxel_size, centre, normal, diameter_nm, start, start_normal)
+
+
 def render_pore(
     rng,
     *,
@@ -241,17 +251,16 @@ def render_pore(
 
     Two others, of 90 nm, are on both sides at the distance `neighbour_nm`.
     """
-    normal, centre = random_direction(rng), rng.uniform(-500, 500, 3)
-    start = centre + shift_nm * rng.random() ** (1 / 3) * random_direction(rng)
-    start_normal = tilted(normal, tilt_degrees * np.sqrt(rng.random()), rng)
-    origin, shape = box_around(start, reach_nm, voxel_size, rng)
+    empty = place(rng, diameter_nm, voxel_size, reach_nm, shift_nm, tilt_degrees)
+    centre, normal = empty.centre_nm, empty.normal
     envelope = Envelope(centre, normal, radius_nm, half_lumen_nm)
     one = [Pore(centre, diameter_nm, ellipticity)] if pores else []
     if neighbour_nm is not None:
         across = neighbour_nm * basis(normal)[0]
         one += [Pore(centre + across), Pore(centre - across)]
+    shape, origin = empty.patch.shape, empty.origin_nm
     patch = render_envelope(shape, voxel_size, origin, envelope, one, look or Look(), rng)
-    return PoreImage(patch, origin, voxel_size, centre, normal, diameter_nm, start, start_normal)
+    return replace(empty, patch=patch)
 
 
 def render_false(kind, rng, *, voxel_size=(5.0, 5.0, 5.0), look=None, reach_nm=160.0):
@@ -259,13 +268,7 @@ def render_false(kind, rng, *, voxel_size=(5.0, 5.0, 5.0), look=None, reach_nm=1
     look = look or Look()
     if kind == "flat":
         return render_pore(rng, voxel_size=voxel_size, look=look, reach_nm=reach_nm, pores=False)
-    empty = render_pore(
-        rng,
-        voxel_size=voxel_size,
-        look=replace(look, noise=0.0, blur_nm=1.0),
-        reach_nm=reach_nm,
-        pores=False,
-    )
+    empty = place(rng, np.nan, voxel_size, reach_nm, 15.0, 12.0)
     centre, axis = empty.centre_nm, empty.normal
 
     def image(points, step):

@@ -92,7 +92,7 @@ def test_the_standard_error_is_that_of_repeated_measurements(clean):
 
 def test_the_median_of_an_elliptical_rim():
     rng = np.random.default_rng(2)
-    pore = pores.render_pore(rng, ellipticity=0.06, look=CLEAN, reach_nm=130.0)
+    pore = pores.render_pore(rng, ellipticity=0.06, look=CLEAN, reach_nm=120.0)
     measured = measure(pore)
     assert measured.diameter_nm == pytest.approx(90, abs=1)
     longest, shortest = np.quantile(measured.radii_nm, [1, 0])
@@ -146,12 +146,26 @@ def test_a_pore_far_from_the_start_is_another_pore(clean):
 
 @pytest.mark.parametrize("kind", ["flat", "cytoplasm", "noise", "tubule", "vesicle"])
 def test_what_is_no_pore_is_flagged(kind):
-    image = pores.render_false(kind, np.random.default_rng(3), reach_nm=130.0)
+    image = pores.render_false(kind, np.random.default_rng(3), reach_nm=120.0)
     measured = measure(image)
     assert measured.flags == ("no_rim",)
     assert np.isnan(measured.diameter_nm)
     assert measured.lines_used == 0
     assert np.isnan(measured.radii_nm).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        (np.zeros((30, 30, 30), np.uint8), "no_rim"),
+        (np.full((30, 30, 30), np.inf), "cut"),
+        (np.ones((1, 2, 3)), "cut"),
+    ],
+)
+def test_images_without_content_are_flagged(values, flag):
+    size, normal = (10.0, 10.0, 10.0), (1.0, 0.2, 0.0)
+    measured = measure_pore(values, (-145.0, -145.0, -145.0), size, (0.0, 0.0, 0.0), normal)
+    assert measured.flags == (flag,)
 
 
 def test_the_reach_of_the_image(clean):

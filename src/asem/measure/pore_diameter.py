@@ -26,15 +26,17 @@ methods, "Analysis of nuclear pores").
 
 Blur moves the darkest point of a curved rim outward, by 0.4 nm for a blur of 4 nm, and 1.7 nm for
 7 nm (h = 15 nm). The model contains that shift; the radii are those of the membrane, not of the
-darkest point. Blur and thickness of the membranes are not separable in the image of a flat
-membrane; the variance of the stain across it is assumed to be 14 nm^2 (a box of 13 nm, a Gaussian
-of 9 nm full width at half maximum). A box of 8 nm gives diameters that are 0.6 nm too large, a
-Gaussian of 14 nm ones that are 1.8 nm too small.
+darkest point. How wide the stain of a membrane is before blur follows from the image of the rim,
+but not precisely: it has a prior (variance 14 nm^2, standard deviation 5.5 nm^2), so that the mean
+error is within 0.5 nm for boxes of 8 to 14 nm and Gaussians of 8 nm (full width at half maximum),
+and -1 nm for Gaussians of 14 nm (`benchmarks/pore_renders.py`).
 
-The standard error is the larger of that of the fit and that from the scatter of the radii around
-the rim: the squared amplitude of a harmonic of the radii is expected to equal the variance of their
-mean, if errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and
-no ellipse.
+The standard error is the largest of three: that of the fit, for independent noise; that of the fit
+if the voxels of a plane of the image (first axis) share errors, as slices differ in brightness and
+are shifted (`pore_fit.plane_variance`); and that from the scatter of the radii around the rim: the
+squared amplitude of a harmonic of the radii is expected to equal the variance of their mean, if
+errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and no
+ellipse. It does not contain the mean error, which pores of one image share.
 """
 
 from dataclasses import dataclass
@@ -43,7 +45,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
-from asem.measure.pore_fit import RimFit, fit_rim, rim_evidence
+from asem.measure.pore_fit import RimFit, fit_rim, plane_variance, rim_evidence
 from asem.measure.pore_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
 from asem.measure.pore_lines import LINES, full_weight, measure_half_lines, scatter_variance
 from asem.measure.pore_search import find_rim, find_sheet
@@ -74,8 +76,8 @@ LARGEST_DEVIATION_NM = 15.0
 """Of the radius of a half-line from that of the rim."""
 FEW_LINES, TOO_FEW_LINES = 14, 9
 SCATTER_FACTOR = 1.6
-"""Ratio of the variance of a diameter to that from scatter: the scatter does not contain what h and
-blur, which all half-lines share, are uncertain by."""
+"""Ratio of the variance of a diameter to that from scatter, which does not contain the errors of h,
+blur and stain that all half-lines share."""
 SE_FLOOR_NM = 0.08
 """Standard error without noise: sampling."""
 SEARCH_H_NM, SEARCH_SIGMA_NM = 15.0, 5.0
@@ -140,36 +142,46 @@ def measure_pore(
     measurement
         With a flag if there is no pore in the image.
     """
-    image = Patch(np.asarray(patch, np.float32), np.array(patch_origin_nm, float), voxel_size)
+    values = np.asarray(patch, np.float32)
+    values = np.where(np.isfinite(values), values, np.float32(np.nan))
+    image = Patch(values, np.array(patch_origin_nm, float), voxel_size)
     start = Frame.from_normal(np.array(centre_nm, float), np.array(normal, float))
     sheet = find_sheet(image, start)
     if sheet is None:
         return _unmeasured(image, start, "cut")
     rim = find_rim(image, sheet, SEARCH_H_NM, SEARCH_SIGMA_NM)
-    contrast = max(rim.contrast, 0.1 * float(np.nanstd(image.values)), 1e-6)
-    points, values = _voxels_near(image, rim.fit)
-    if len(values) < PARAMETERS:
+    near = _voxels_near(image, rim.fit)
+    if len(near[1]) < PARAMETERS:
         return _unmeasured(image, start, "cut")
-    fit = fit_rim(rim.fit, points, values, contrast)
-    radii, weights = measure_half_lines(fit, points, values, contrast)
-    share = weights * np.prod(voxel_size) / full_weight(fit.radius)
-    if (share < SMALLEST_SHARE).sum() > MOST_LOST and np.isnan(image.values).any():
+    contrast = max(rim.contrast, 0.1 * float(np.nanstd(values)), 1e-6)
+    fit = fit_rim(rim.fit, *near, contrast)
+    radii, weights = measure_half_lines(fit, *near, contrast)
+    missing = weights * np.prod(voxel_size) < SMALLEST_SHARE * full_weight(fit.radius)
+    if missing.sum() > MOST_LOST and np.isnan(values).any():
         return _unmeasured(image, fit.frame, "cut")
-    if not _has_rim(fit, points, values) or _shift_within(start, fit) > LARGEST_SHIFT_NM:
+    radii[missing | (np.abs(radii - np.median(radii)) > LARGEST_DEVIATION_NM)] = np.nan
+    lines_used = int(np.isfinite(radii[:LINES] + radii[LINES:]).sum())
+    found = _has_rim(fit, *near) and _shift_within(start, fit) < LARGEST_SHIFT_NM
+    if not found or lines_used < TOO_FEW_LINES:
         return _unmeasured(image, fit.frame, "no_rim")
-    deviates = np.abs(radii - np.median(radii)) > LARGEST_DEVIATION_NM
-    radii[deviates | (share < SMALLEST_SHARE)] = np.nan
+    variance = max(
+        fit.covariance[RADIUS, RADIUS],
+        SCATTER_FACTOR * scatter_variance(radii),
+        plane_variance(fit, *near, contrast),
+    )
+    return _measured(image, fit, radii, float(np.sqrt(4 * variance + SE_FLOOR_NM**2)))
+
+
+def _measured(image: Patch, fit: RimFit, radii: FloatArray, se_nm: float) -> PoreMeasurement:
     diameters = radii[:LINES] + radii[LINES:]
     used = diameters[np.isfinite(diameters)]
-    if len(used) < TOO_FEW_LINES:
-        return _unmeasured(image, fit.frame, "no_rim")
     view = view_en_face(image, fit.frame)
     return PoreMeasurement(
         centre_nm=to_triple(fit.frame.origin_nm),
         normal=to_triple(fit.frame.normal),
         diameter_nm=float(np.median(used)),
         diameter_sd_nm=float(used.std(ddof=1)),
-        diameter_se_nm=_standard_error(fit, radii),
+        diameter_se_nm=se_nm,
         lines_used=len(used),
         flags=(),
         notes=("few_lines",) if len(used) < FEW_LINES else (),
@@ -231,11 +243,3 @@ def _shift_within(start: Frame, fit: RimFit) -> float:
     """Return the distance of the start from the axis of a pore, nm."""
     offset = start.origin_nm - fit.frame.origin_nm
     return float(np.hypot(*(fit.frame.axes[:2] @ offset)))
-
-
-def _standard_error(fit: RimFit, radii: FloatArray) -> float:
-    """Return the standard error of the diameter, nm."""
-    of_fit = fit.covariance[RADIUS, RADIUS]
-    return float(
-        np.sqrt(4 * max(of_fit, SCATTER_FACTOR * scatter_variance(radii)) + SE_FLOOR_NM**2)
-    )

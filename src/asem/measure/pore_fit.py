@@ -14,6 +14,7 @@ interpolation: their noise is independent. Gauss and Newton's method, with prior
 image does not determine (h and sigma where blur removes the lumen from the image).
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -165,6 +166,32 @@ def _move(fit: RimFit, step: FloatArray) -> RimFit:
         stain=float(np.clip(fit.stain + step[STAIN], 0.5, 34)),
         grey=fit.grey + step[GREY:],
     )
+
+
+def plane_variance(
+    fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: float
+) -> float:
+    """Return the variance of the radius where the voxels of a plane share errors, nm^2.
+
+    Slices differ in brightness and are shifted. With g_z the sum of J'Wr over the voxels of plane
+    z and e the unit vector of the radius, the variance is sum_z (e (J'WJ + priors)^-1 g_z)^2.
+
+    Parameters
+    ----------
+    points_nm, values
+        As for `fit_rim`, planes along the first axis one after the other.
+    """
+    local, tables_, shape = fit.to_local(points_nm), fit.tables, fit.shape
+    bounds = [0, *(np.flatnonzero(np.diff(points_nm[:, 0])) + 1), len(values)]
+    limit, matrix = CAUCHY_LIMIT * fit.noise, np.zeros((PARAMETERS, PARAMETERS))
+    gradients = []
+    for start, stop in itertools.pairwise(bounds):
+        part = rim_equations(local[start:stop], values[start:stop], shape, tables_, limit)
+        matrix += part[0]
+        gradients.append(part[1])
+    precision = _priors(fit, contrast)[1] * fit.noise**2
+    influence = np.linalg.inv(_symmetric(matrix) + np.diag(precision + 1e-9))[RADIUS]
+    return float(((np.array(gradients) @ influence) ** 2).sum())
 
 
 def rim_evidence(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> tuple[float, float]:

@@ -81,11 +81,26 @@ def evaluate(x, place, shape, tables, basis):  # type: ignore[no-untyped-def]
         model += grey * value
         d_x += grey * by_x
         d_s += grey * by_s
+    value, by_x, by_s = lookup(tables[0, PLUG - MEMBRANE], place)
     for k in range(BUMP_COUNT):
         away = (x + BUMP_SPACING_NM * (k + 1)) / BUMP_SD_NM
-        basis[BUMPS + k] = basis[PLUG] * np.exp(-away * away / 2)
-        model += shape[7 + BUMPS + k] * basis[BUMPS + k]
+        bump = np.exp(-away * away / 2)
+        grey = shape[7 + BUMPS + k]
+        basis[BUMPS + k] = value * bump
+        model += grey * value * bump
+        d_x += grey * bump * (by_x - value * away / BUMP_SD_NM)
+        d_s += grey * bump * by_s
     return model, d_x, d_s
+
+
+@njit(cache=True, nogil=True)
+def evaluate_points(points, shape, tables):  # type: ignore[no-untyped-def]
+    """Return the model at points (u, v, w), (n, 3), nm: grey values, (n,)."""
+    values, basis = np.empty(len(points)), np.empty(GREYS)
+    for index in range(len(points)):
+        _, _, _, x, s, _ = locate(points[index], shape)
+        values[index] = evaluate(x, cell(x, s, tables[0, 0]), shape, tables, basis)[0]
+    return values
 
 
 @njit(cache=True, nogil=True)

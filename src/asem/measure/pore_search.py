@@ -22,19 +22,20 @@ import numpy.typing as npt
 from numba import njit
 
 from asem.measure.pore_fit import STAIN_NM2, RimFit
-from asem.measure.pore_model import S_REACH_NM, STEP_NM, X_RANGE_NM, blurred_parts
+from asem.measure.pore_model import RADIUS_STEP_NM, S_REACH_NM, STEP_NM, X_RANGE_NM, blurred_parts
 from asem.measure.pore_view import FloatArray, Frame, Patch
 
-LINE_STEP_NM, LINE_REACH_NM = 3.0, 105.0
-ANNULUS_NM = (72.0, 112.0)
+LINE_STEP_NM, LINE_REACH_NM, ANNULUS_NM = 3.0, 105.0, (72.0, 112.0)
+"""Of the lines across the envelope: distance of points, half of the length, distances from the
+middle."""
 TILT_STEP, LARGEST_TILT = 0.11, 0.55
-HEIGHTS_NM = np.arange(-36.0, 37.0, 4.0)
-CURVATURES = (-1 / 450, 0.0, 1 / 450)
+HEIGHTS_NM, CURVATURES = np.arange(-36.0, 37.0, 4.0), (-1 / 450, 0.0, 1 / 450)
 HALF_LUMENS_NM = (10.0, 14.0, 18.0)
-SHIFT_STEP_NM, LARGEST_SHIFT_NM = 6.0, 42.0
-BIN_NM, BINS = 4.0, 26
-LAYERS_NM = np.arange(-24.0, 25.0, 4.0)
-RADII_NM = np.arange(24.0, 77.0, 4.0)
+"""Of the envelopes that are compared: slopes, heights, curvatures in 1/nm, half of the lumen."""
+SHIFT_STEP_NM, LARGEST_SHIFT_NM, RADII_NM = 6.0, 42.0, np.arange(24.0, 77.0, 4.0)
+"""Of the rims that are compared: distances of the centres, largest one from the start, radii."""
+COLUMN_STEP_NM, BIN_NM, BINS, LAYERS_NM = 6.0, 4.0, 26, np.arange(-24.0, 25.0, 4.0)
+"""Of the flattened image: distance of columns, width and number of rings, heights."""
 
 
 def _disc(step: float, inner: float, outer: float) -> FloatArray:
@@ -175,7 +176,7 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
     j = np.rint((LAYERS_NM + S_REACH_NM) / STEP_NM).astype(int)
     rims, membranes = [], []
     for radius in RADII_NM:
-        parts = blurred_parts(round(radius / 16) * 16, h, sigma, STAIN_NM2)
+        parts = blurred_parts(round(radius / RADIUS_STEP_NM) * RADIUS_STEP_NM, h, sigma, STAIN_NM2)
         i = np.clip(
             np.rint((rho - radius - X_RANGE_NM[0]) / STEP_NM).astype(int), 0, parts.shape[1] - 1
         )
@@ -184,7 +185,7 @@ def _rim_bases(h: float, sigma: float) -> tuple[FloatArray, FloatArray, FloatArr
         basis, triangle = np.linalg.qr(_columns(fields, weight))
         rims.append(basis)
         membranes.append(np.linalg.inv(triangle)[0])
-    flat = blurred_parts(48, h, sigma, STAIN_NM2)[:, -1][:, j].astype(float)
+    flat = blurred_parts(3 * RADIUS_STEP_NM, h, sigma, STAIN_NM2)[:, -1][:, j].astype(float)
     fields = [np.ones_like(weight), *(one * np.ones_like(weight) for one in flat[[0, 1, 3]])]
     return np.stack(rims), np.linalg.qr(_columns(fields, weight))[0], np.stack(membranes)
 
@@ -199,7 +200,7 @@ def _bin_weights() -> FloatArray:
 
 def find_rim(image: Patch, sheet: Sheet, h: float, sigma: float) -> Rim:
     """Return the rim in a sheet that reduces the squares of the residuals most."""
-    columns = _disc(6.0, 0, LARGEST_SHIFT_NM + BIN_NM * BINS)
+    columns = _disc(COLUMN_STEP_NM, 0, LARGEST_SHIFT_NM + BIN_NM * BINS)
     points = np.empty((len(columns), len(LAYERS_NM), 3))
     points[..., :2] = columns[:, None]
     points[..., 2] = LAYERS_NM + sheet.curvature * (columns**2).sum(axis=1)[:, None] / 2
