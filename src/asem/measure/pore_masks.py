@@ -24,9 +24,16 @@ from asem.measure.pore_components import FIRST, LABEL, select_rows
 FloatArray = npt.NDArray[np.float64]
 MAX_SINGLE_LENGTH = 1.35
 """Longest axis of a mask of one pore / that of a typical mask. Two pores are 2.2 times as long."""
-MAX_SINGLE_ELONGATION = 1.5
-"""Longest axis / middle axis of a mask that is not examined for several pores."""
-SHORT_QUANTILE = 0.1
+MAX_JOINED_LENGTH = 1.5
+"""The same of two masks of which one has less than `WHOLE_FRACTION` of the volume of a typical one:
+the largest pores are 1.4 times as large as a typical one."""
+WHOLE_FRACTION = 0.55
+LONGEST_NM = 240.0
+"""Longest axis of a mask that is not examined for several pores: a ring around a pore of 130 nm has
+220 nm, discs less."""
+MAX_SINGLE_ELONGATION, ELONGATED_NM = 1.5, 215.0
+"""The same for a mask whose longest axis / middle axis is larger: the masks of the two smallest
+pores next to each other have 215 nm."""
 MERGED_LENGTH, MERGED_ELONGATION = 1.7, 1.8
 """Longer masks, and masks that are larger than typical and more elongated, are `merged`."""
 SMALL_FRACTION = 0.25
@@ -117,34 +124,34 @@ def find_typical(values: FloatArray, volumes: FloatArray) -> float:
 def may_be_several(shapes: MaskShapes) -> tuple[npt.NDArray[np.bool_], float]:
     """Return which masks are to be examined for pores that touch, and the area of a typical pore.
 
-    They are long compared with their middle axis, or with the smaller ones of all masks but specks.
+    They are longer than a mask of one pore: than others, or than those of the largest pores are. An
+    open ring is elongated, but not longer than a closed one.
 
     Returns
     -------
     several
         bool, (n,).
     typical_nm2
-        Median area of the others along their shortest axis, that of an ellipse of equal covariance;
-        inf where there are none.
+        Area of a typical one of the others along the shortest axis, that of an ellipse of equal
+        covariance; inf where there are none.
     """
-    length, middle = shapes.axes_nm[:, 0], shapes.axes_nm[:, 1]
-    large = shapes.volume_nm3 >= SMALLEST_NM3
-    if not large.any():
-        return large, np.inf
-    limit = MAX_SINGLE_LENGTH * np.quantile(length[large], SHORT_QUANTILE)
-    elongated = length > MAX_SINGLE_ELONGATION * np.maximum(middle, 1e-9)
-    several = large & (elongated | (length > limit))
-    single = large & ~several
-    typical_nm2 = np.inf
+    length, middle, volume = shapes.axes_nm[:, 0], shapes.axes_nm[:, 1], shapes.volume_nm3
+    large = volume >= SMALLEST_NM3
+    elongated = length > MAX_SINGLE_ELONGATION * middle
+    several = length > MAX_SINGLE_LENGTH * find_typical(length, volume)
+    several |= length > np.where(elongated, ELONGATED_NM, LONGEST_NM)
+    several &= large
+    single, typical_nm2 = large & ~several, np.inf
     if single.any():  # long and middle axis are sqrt(5/4) times as long as those of the ellipse
-        typical_nm2 = float(np.median(np.pi / 5 * (length * middle)[single]))
+        areas = np.pi / 5 * length * middle
+        typical_nm2 = find_typical(areas[single], volume[single])
     return several, typical_nm2
 
 
 def join_fragments(
     masks: Columns, voxel_size: NmZYX, offset_nm: NmZYX
 ) -> tuple[Columns, npt.NDArray[np.intp]]:
-    """Join masks that are together no longer than one pore, the nearest first.
+    """Join masks that are together no longer than one pore, those most similar to one first.
 
     Two pores next to each other are at least twice as long as one. So are they if their masks
     overlap: masks of which the centres are nearer than about 0.4 diameters are joined.
@@ -184,29 +191,32 @@ def join_fragments(
 def _choose_pairs(
     masks: Columns, shapes: MaskShapes, variances: FloatArray, typical: float
 ) -> npt.NDArray[np.intp]:
-    """Return pairs of masks to join, no mask twice, each the nearest possible one, (m, 2)."""
+    """Return pairs of masks to join, no mask twice, the most similar to a pore first, (m, 2)."""
     pairs = cKDTree(shapes.centre_nm).query_pairs(typical, output_type="ndarray")
     if len(pairs) == 0:
         return np.zeros((0, 2), np.intp)
-    lengths = _find_joined_lengths(pairs, masks["voxels"], shapes.centre_nm, variances)
-    fits = lengths <= MAX_SINGLE_LENGTH * typical
+    axes = _find_joined_axes(pairs, masks["voxels"], shapes.centre_nm, variances)
+    volumes = shapes.volume_nm3
+    is_whole = volumes >= WHOLE_FRACTION * find_typical(volumes, volumes)
+    limit = np.where(is_whole[pairs].all(axis=1), MAX_SINGLE_LENGTH, MAX_JOINED_LENGTH)
+    fits = axes[:, 0] <= limit * typical
     pairs = pairs[fits]
-    gaps = np.linalg.norm(np.subtract(*shapes.centre_nm[pairs.T]), axis=1)
+    differences = np.abs(axes[fits] - typical).sum(axis=1)
     chosen, used = [], set()
-    for a, b in pairs[np.lexsort((pairs[:, 1], pairs[:, 0], gaps))].tolist():
+    for a, b in pairs[np.lexsort((pairs[:, 1], pairs[:, 0], differences))].tolist():
         if a not in used and b not in used:
             used |= {a, b}
             chosen.append((a, b))
     return np.array(chosen, np.intp).reshape(-1, 2)
 
 
-def _find_joined_lengths(
+def _find_joined_axes(
     pairs: npt.NDArray[np.intp],
     voxels: npt.NDArray[np.int64],
     centres: FloatArray,
     variances: FloatArray,
 ) -> FloatArray:
-    """Return the longest axis of the two masks of each pair together, nm, (m,).
+    """Return the long and the middle axis of the two masks of each pair together, nm, (m, 2).
 
     Parameters
     ----------
@@ -215,16 +225,16 @@ def _find_joined_lengths(
     voxels, centres, variances
         Voxels, centre and covariance of each mask, nm and nm^2; (n,), (n, 3) and (n, 3, 3).
     """
-    lengths = np.empty(len(pairs))
+    axes = np.empty((len(pairs), 2))
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         first, second = pairs[start : start + PAIRS_AT_ONCE].T
         share = (voxels[first] / (voxels[first] + voxels[second]))[:, None, None]
         offset = (centres[first] - centres[second])[:, :, None]
         joined = share * variances[first] + (1 - share) * variances[second]
         joined += share * (1 - share) * offset * offset.transpose(0, 2, 1)
-        largest = np.linalg.eigvalsh(joined)[:, 2]
-        lengths[start : start + PAIRS_AT_ONCE] = 2 * np.sqrt(5 * largest)
-    return lengths
+        largest = np.linalg.eigvalsh(joined)[:, :0:-1]
+        axes[start : start + PAIRS_AT_ONCE] = 2 * np.sqrt(5 * np.maximum(largest, 0))
+    return axes
 
 
 def _merge(masks: Columns, row: npt.NDArray[np.intp]) -> Columns:
