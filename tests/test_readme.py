@@ -126,9 +126,34 @@ def test_no_page_has_commands_or_code_that_no_test_runs():
     settings = {name for name in others if blocks("toml", PAGES[name])}
     # annotation.md opens a window; the tests of the plugin do that
     # and tests/workflows/test_pores.py runs pores.md
-    assert commands == {"annotation.md", "migration.md", "pores.md"}
+    assert commands == {"annotation.md", "migration.md", "phantom.md", "pores.md"}
     assert code == {"annotation.md", "pores.md", "python.md"}
-    assert settings == {"cluster.md"}
+    assert settings == {"cluster.md", "phantom.md"}
+
+
+def test_the_commands_of_the_page_on_the_synthetic_cell_are_valid(tmp_path, monkeypatch, capsys):
+    """Cells of these sizes take minutes: what would be written is compared instead."""
+    calls = []
+
+    def record(destination, *, shape, voxel_size, seed, config, **options):
+        calls.append((destination.name, shape, voxel_size, seed, config.preparation, config.pores))
+        return {}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("asem.workflows.phantom.write_phantom", record)
+    lines = [line for b in blocks("console", PAGES["phantom.md"]) for line in b.splitlines()]
+    assert lines.pop() == "asem train pores.toml"
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
+    assert calls == [
+        ("cell.zarr", (400, 512, 512), (5, 5, 5), 1, "hpfs", None),
+        ("fixed.zarr", (400, 512, 512), (5.2, 4, 4), 2, "cf", 40),
+        ("cell.zarr", (512, 512, 512), (5, 5, 5), 1, "hpfs", None),
+        ("other.zarr", (256, 512, 512), (5, 5, 5), 2, "hpfs", None),
+    ]
+    Path("pores.toml").write_text(*blocks("toml", PAGES["phantom.md"]))
+    config = TrainConfig.from_toml(Path("pores.toml"))
+    assert (config.structure.name, config.voxel_size) == ("npc", (5, 5, 5))
 
 
 def test_the_page_on_migration_works_as_it_stands(tmp_path, monkeypatch, capsys):
