@@ -15,7 +15,9 @@ from asem.report.pore_figures import DIAMETER_MAP
 
 FloatArray = npt.NDArray[np.float64]
 MIN_WIDTH_UM = 0.2
-"""Of a panel."""
+"""Of the larger side of a panel."""
+MARGIN = 0.12
+"""Around the pores, as a fraction of their extent."""
 NEAR_COLOUR, FAR_COLOUR = "0.65", "0.9"
 """Of the edges of triangles in front and behind."""
 
@@ -61,15 +63,11 @@ def plot_map(table: pd.DataFrame, envelope: Envelope) -> Figure:
         axes.set_title(title, fontsize=9)
         axes.set(aspect="equal", xlabel="µm", ylabel="µm")
         axes.spines[["top", "right"]].set_visible(False)
-        for set_limits, axis in ((axes.set_xlim, 0), (axes.set_ylim, 1)):
-            middle = (flat[:, axis].min() + flat[:, axis].max()) / 2
-            half = max(0.56 * np.ptp(flat[:, axis]), MIN_WIDTH_UM / 20)
-            set_limits(middle - half, middle + half)
     if used.any() and points is not None:
         bar = figure.colorbar(points, ax=list(panels), shrink=0.85, pad=0.02, extend="both")
         bar.set_label("diameter (nm)")
-    kind = "closed" if is_closed else "open"
-    text = f"{used.sum()} pores on {'a' if is_closed else 'an'} {kind} envelope"
+    pores = "1 pore" if used.sum() == 1 else f"{used.sum()} pores"
+    text = f"{pores} on {'a closed' if is_closed else 'an open'} envelope"
     left_out = len(table) - int(used.sum())
     text += f"; circles: {left_out} that are flagged or not measured" if left_out else ""
     figure.suptitle(text, fontsize=10)
@@ -80,20 +78,24 @@ def _make_panels(
     centres: FloatArray, frames: list[FloatArray], is_closed: bool
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with two panels of one scale: beside each other, or the edge below."""
-    margin = 0.12
-    widths, heights = np.transpose([np.ptp(centres @ frame[:2].T, axis=0) for frame in frames])
-    largest = max(widths.max(), heights.max(), MIN_WIDTH_UM)
-    widths = (1 + margin) * np.maximum(widths, 0.3 * largest)
-    heights = (1 + margin) * np.maximum(heights, 0.1 * largest)
-    widths[0] = max(widths[0], MIN_WIDTH_UM)
+    flat = [centres @ frame[:2].T for frame in frames]
+    middles = np.array([(f.min(axis=0) + f.max(axis=0)) / 2 for f in flat])
+    sizes = (1 + MARGIN) * np.array([np.ptp(f, axis=0) for f in flat])
+    largest = max(sizes.max(), MIN_WIDTH_UM)
+    sizes = np.maximum(sizes, [0.5 * largest, 0.15 * largest])
+    widths, heights = sizes.T
     if is_closed:
         scale = 7.4 / widths.sum()
         figure = Figure(figsize=(9.6, heights.max() * scale + 1.2), dpi=120, layout="constrained")
-        return figure, list(figure.subplots(1, 2, width_ratios=widths))
-    scale = min(6.6 / widths[0], 8.0 / heights.sum())
-    size = (max(widths[0] * scale + 1.9, 5.5), heights.sum() * scale + 1.9)
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
-    return figure, list(figure.subplots(2, 1, height_ratios=heights))
+        panels = list(figure.subplots(1, 2, width_ratios=widths))
+    else:
+        scale = min(6.6 / widths[0], 8.0 / heights.sum())
+        size = (max(widths[0] * scale + 1.9, 5.5), heights.sum() * scale + 1.9)
+        figure = Figure(figsize=size, dpi=120, layout="constrained")
+        panels = list(figure.subplots(2, 1, height_ratios=heights))
+    for axes, (x, y), width, height in zip(panels, middles, widths, heights, strict=True):
+        axes.set(xlim=(x - width / 2, x + width / 2), ylim=(y - height / 2, y + height / 2))
+    return figure, panels
 
 
 def _choose_views(
