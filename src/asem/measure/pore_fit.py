@@ -183,8 +183,9 @@ def radius_variance(
     generalized linear models, Biometrika 1986). Groups are planes, and cubes: the result is the sum
     of both, a little too large, since both contain the noise of voxels.
     """
-    cubes = np.unique(np.floor(points_nm / CUBE_NM), axis=0, return_inverse=True)[1].ravel()
-    planes = np.unique(points_nm[:, 0], return_inverse=True)[1]
+    index = np.floor((points_nm - points_nm.min(axis=0)) / CUBE_NM).astype(np.uint16)
+    cubes = index @ np.array([1024, 32, 1], np.uint16)
+    planes = np.concatenate([[0], np.cumsum(np.diff(points_nm[:, 0]) != 0)]).astype(np.uint16)
     local = fit.to_local(points_nm)
     return sum(_group_variance(fit, local, values, groups, contrast) for groups in (planes, cubes))
 
@@ -193,15 +194,17 @@ def _group_variance(
     fit: RimFit,
     local: FloatArray,
     values: FloatArray,
-    groups: npt.NDArray[np.intp],
+    groups: npt.NDArray[np.uint16],
     contrast: float,
 ) -> float:
     """Return V of one kind of groups; `groups` numbers that of each voxel."""
     limit, matrix = CAUCHY_LIMIT * fit.noise, np.zeros((PARAMETERS, PARAMETERS))
+    shape, tables_ = fit.shape, fit.tables
     order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups)
     gradients = []
-    for rows in np.split(order, np.cumsum(np.bincount(groups))[:-1]):
-        part = rim_equations(local[rows], values[rows], fit.shape, fit.tables, limit)
+    for rows in np.split(order, np.cumsum(counts[counts > 0])[:-1]):
+        part = rim_equations(local[rows], values[rows], shape, tables_, limit)
         matrix += part[0]
         gradients.append(part[1])
     precision = _priors(fit, contrast)[1] * fit.noise**2
