@@ -134,6 +134,7 @@ COMMANDS = {
     "instances": Command("instances ../in/objects out --min-size 5 --sizes sizes.csv"),
     "instances --split": Command("instances ../in/objects out --split --min-size 50"),
     "measure": Command("measure ../in/instances --out out --raw ../in/small --within 30"),
+    "phantom": Command("phantom out --shape 120 --voxel-size 10", extra=r"out/.*zarr\.json"),
     "graphcut": Command("graphcut raw ../in/strokes out", copied=("raw",)),
     "train": Command("train ../in/train.toml --out out", extra=CHECKPOINT),
     "finetune": Command("finetune ../in/run ../in/finetune.toml --out out", extra=CHECKPOINT),
