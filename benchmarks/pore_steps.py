@@ -98,11 +98,12 @@ def draw_surface(axes: Axes3D, table: pd.DataFrame, row: int) -> None:
     centres = table[POSITION].to_numpy(float)
     surface = triangulate_surface(centres)
     z, y, x = centres.T
+    axes.computed_zorder = False
     axes.plot_trisurf(
         x, y, z, triangles=surface.triangles, color="#dce6f2", edgecolor="#8aa", lw=0.5
     )
     axes.scatter(x, y, z, s=12, color="#33658a", depthshade=False)
-    axes.scatter(x[row], y[row], z[row], s=45, color=COLOUR, depthshade=False)
+    axes.scatter(x[row], y[row], z[row], s=45, color=COLOUR, depthshade=False, zorder=3)
     axes.set_title("2  alpha shape of all centres", fontsize=10)
     axes.set_axis_off()
     axes.set_aspect("equal")
