@@ -63,7 +63,10 @@ PORE_REACH_NM = 160.0
 """Distance from the centre of a mask to the sides of the patch that `measure_pore` needs."""
 LARGEST_SHIFT_NM = 45.0
 """Between the given centre and that of the pore, in the middle plane."""
-LARGEST_SE_NM = 4.0
+LARGEST_SE_NM = 3.0
+"""What has a larger standard error is no pore, or its fit is wrong."""
+SUSPECT_SE_NM, RETRY_TILTS = 2.0, ((0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5))
+"""Standard error from which on other starts are tried, and the slopes of these."""
 """Of a diameter; those of pores are below 2 nm."""
 SMALLEST_CONTRAST = 0.7
 """Of membranes, in units of the standard deviation of noise."""
@@ -148,6 +151,21 @@ def measure_pore(
     values = np.where(np.isfinite(values), values, np.float32(np.nan))
     image = Patch(values, np.array(patch_origin_nm, float), voxel_size)
     start = Frame.from_normal(np.array(centre_nm, float), np.array(normal, float))
+    measured = _measure_from(image, start)
+    for tilt in RETRY_TILTS:
+        if measured.flags or measured.diameter_se_nm < SUSPECT_SE_NM:
+            break
+        tilted = Frame.from_normal(start.origin_nm, np.array([*tilt, 1.0]) @ start.axes)
+        again = _measure_from(image, tilted)
+        if not again.flags and again.diameter_se_nm < measured.diameter_se_nm:
+            measured = again
+    if measured.diameter_se_nm > LARGEST_SE_NM:
+        return _unmeasured(image, start, "no_rim")
+    return measured
+
+
+def _measure_from(image: Patch, start: Frame) -> PoreMeasurement:
+    """Measure the pore that is found from one start."""
     sheet = find_sheet(image, start)
     if sheet is None:
         return _unmeasured(image, start, "cut")
@@ -155,11 +173,11 @@ def measure_pore(
     near = _voxels_near(image, rim.fit)
     if len(near[1]) < PARAMETERS:
         return _unmeasured(image, start, "cut")
-    contrast = max(rim.contrast, 0.1 * float(np.nanstd(values)), 1e-6)
+    contrast = max(rim.contrast, 0.1 * float(np.nanstd(image.values)), 1e-6)
     fit = fit_rim(rim.fit, *near, contrast)
     radii, weights = measure_half_lines(fit, *near, contrast)
-    missing = weights * np.prod(voxel_size) < SMALLEST_SHARE * full_weight(fit.radius)
-    if missing.sum() > MOST_LOST and np.isnan(values).any():
+    missing = weights * np.prod(image.voxel_size) < SMALLEST_SHARE * full_weight(fit.radius)
+    if missing.sum() > MOST_LOST and np.isnan(image.values).any():
         return _unmeasured(image, fit.frame, "cut")
     radii[missing | (np.abs(radii - np.median(radii)) > LARGEST_DEVIATION_NM)] = np.nan
     lines_used = int(np.isfinite(radii[:LINES] + radii[LINES:]).sum())
@@ -171,10 +189,7 @@ def measure_pore(
         SCATTER_FACTOR * scatter_variance(radii),
         radius_variance(fit, *near, contrast),
     )
-    se_nm = float(np.sqrt(4 * variance + SE_FLOOR_NM**2))
-    if se_nm > LARGEST_SE_NM:
-        return _unmeasured(image, fit.frame, "no_rim")
-    return _measured(image, fit, radii, se_nm)
+    return _measured(image, fit, radii, float(np.sqrt(4 * variance + SE_FLOOR_NM**2)))
 
 
 def _measured(image: Patch, fit: RimFit, radii: FloatArray, se_nm: float) -> PoreMeasurement:
