@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from asem.measure.pore_diameter import PoreMeasurement, measure_pore
+from asem.measure.pores.diameter import PoreMeasurement, measure_pore
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from pores import Look, PoreImage, render_false, render_pore

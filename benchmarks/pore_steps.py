@@ -21,10 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
-from asem.measure.envelope_surface import triangulate_surface
-from asem.measure.pore_diameter import PoreMeasurement, measure_pore
-from asem.measure.pore_pass import patch_roi, read_patch
-from asem.measure.pore_view import VIEW_STEP_NM
+from asem.measure.pores.diameter import PoreMeasurement, measure_pore
+from asem.measure.pores.envelope_surface import triangulate_surface
+from asem.measure.pores.image_pass import patch_roi, read_patch
+from asem.measure.pores.view import VIEW_STEP_NM
 from asem.tables import read_table
 from asem.volume.sources import open_volume
 from asem.volume.volume import Volume

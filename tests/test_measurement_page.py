@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from asem.measure.object_table import CONTACT_COLUMNS, OBJECT_COLUMNS
-from asem.measure.pore_table import (
+from asem.measure.pores.table import (
     CELL_COLUMN,
     CELL_DESCRIPTION,
     PORE_COLUMNS,

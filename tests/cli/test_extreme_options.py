@@ -43,6 +43,7 @@ COMMANDS = {
 }
 TEXTS = {
     "--voxel-size": TRIPLES,
+    "--shape": TRIPLES,
     "--offset-nm": TRIPLES,
     "--roi": BOXES,
     "--window": (*NUMBERS, "-1e300,1e300", "0,1e-320", "5,5", "9,1", "nan,1", "1,2,3"),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from asem.measure.envelope_normals import build_envelope
+from asem.measure.pores.envelope_normals import build_envelope
 from asem.report.figures import encode_png
 from asem.report.pore_figures import (
     NO_PORES,

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from asem.cli import main
-from asem.measure.pore_table import PORE_COLUMNS, PORE_FLAGS, PORE_NOTES
+from asem.measure.pores.table import PORE_COLUMNS, PORE_FLAGS, PORE_NOTES
 from asem.tables import read_table
 from asem.workflows.combine_pores import combine_pores
 from asem.workflows.importing import ImportOptions, import_volume

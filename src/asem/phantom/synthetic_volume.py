@@ -59,11 +59,6 @@ def _label_pores(layers: Layers) -> Labels:
     return np.where(inside, layers.pore, 0)
 
 
-def _label_coated(layers: Layers) -> Labels:
-    """Label coated pits, and coated vesicles by numbers after those of the pits."""
-    return _number_where((COATED_PIT, COATED_VESICLE), COAT_NM)(layers)
-
-
 def _label_membrane(layers: Layers) -> Labels:
     is_cell = np.isin(layers.kind, (OUTSIDE, CAVEOLA)) & (
         np.abs(layers.distance) < HALF_MEMBRANE_NM
@@ -78,12 +73,14 @@ LABELS: dict[str, Callable[[Layers], Labels]] = {
     ),
     "golgi": _number_where((GOLGI,), HALF_MEMBRANE_NM),
     "npc": _label_pores,
-    "ccp": _label_coated,
+    "ccp": _number_where((COATED_PIT, COATED_VESICLE), COAT_NM),
     "caveolae": _number_where((CAVEOLA,), HALF_MEMBRANE_NM),
     "nucleus": lambda layers: (layers.nucleus < 0).astype(np.uint32),
     "plasma_membrane": _label_membrane,
 }
-"""Names of the label volumes; each returns the labels of a block."""
+"""Names of the label volumes; each returns the labels of a block.
+
+Coated vesicles have numbers after those of the pits."""
 
 
 @dataclass(frozen=True)

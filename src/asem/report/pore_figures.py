@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from asem.measure.pore_table import is_used
-from asem.measure.pore_view import VIEW_STEP_NM
+from asem.measure.pores.table import is_used
+from asem.measure.pores.view import VIEW_STEP_NM
 from asem.report.figures import GREY, LABEL_COLOUR, PREDICTION_COLOUR
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ def plot_diameters(tables: Mapping[str, pd.DataFrame]) -> Figure:
     Parameters
     ----------
     tables
-        Table of pores of each cell (`asem.measure.pore_table.PORE_COLUMNS`), by name. Of several
+        Table of pores of each cell (`asem.measure.pores.table.PORE_COLUMNS`), by name. Of several
         cells, the first panel has all of them.
     """
     samples = {name: _read_used(table) for name, table in tables.items()}

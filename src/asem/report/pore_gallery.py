@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from asem.measure.pore_table import SEPARATOR, is_used
-from asem.measure.pore_view import VIEW_STEP_NM
+from asem.measure.pores.table import SEPARATOR, is_used
+from asem.measure.pores.view import VIEW_STEP_NM
 from asem.report.figures import PREDICTION_COLOUR
 
 COLUMNS = 10
@@ -101,7 +101,7 @@ def plot_gallery(
     rows
         What to draw (`choose_pores`).
     views
-        En-face view of each of these pores (`asem.measure.pore_view.view_en_face`).
+        En-face view of each of these pores (`asem.measure.pores.view.view_en_face`).
     radii_nm
         Distances of the membrane from the centre in equal steps of the angle, nan where it was not
         found, (n, 36).

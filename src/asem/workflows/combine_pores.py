@@ -8,8 +8,8 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from asem.blocks.results_folder import create_results
-from asem.measure.pore_statistics import describe_table
-from asem.measure.pore_table import CELL_COLUMN, CELL_DESCRIPTION, PORE_COLUMNS
+from asem.measure.pores.statistics import describe_table
+from asem.measure.pores.table import CELL_COLUMN, CELL_DESCRIPTION, PORE_COLUMNS
 from asem.provenance import identify_files
 from asem.tables import read_table
 from asem.volume.roi import Roi

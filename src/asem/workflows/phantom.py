@@ -14,7 +14,7 @@ from asem.blocks.output_image import OutputImage, create_image
 from asem.blocks.output_nesting import read_json_or_empty
 from asem.blocks.results_folder import check_results_destination, create_results
 from asem.blocks.run_blocks import Progress, no_progress
-from asem.config import NmZYX, shorten
+from asem.config import MAX_COUNT, NmZYX, shorten
 from asem.phantom.cell_geometry import CellGeometry
 from asem.phantom.generate_cell import CellConfig, generate_cell
 from asem.phantom.synthetic_volume import LABELS, SLAB, SyntheticVolume
@@ -137,10 +137,10 @@ def _check_box(shape: IntZYX, voxel_size: NmZYX) -> None:
             f"--voxel-size {format_nm(voxel_size)} nm: a synthetic cell is sampled at "
             f"{MIN_PHANTOM_VOXEL_NM:g} to {MAX_PHANTOM_VOXEL_NM:g} nm"
         )
-    extent = per_axis(lambda voxels, size: voxels * size, shape, voxel_size)
+    extent = per_axis(lambda voxels, size: min(voxels, MAX_COUNT) * size, shape, voxel_size)
     if min(extent) < MIN_EXTENT_NM or max(extent) > MAX_EXTENT_NM:
         raise ValueError(
-            f"--shape {format_shape(shape)} voxels are {format_nm(extent)} nm: give "
+            f"--shape {shorten(format_shape(shape), str)} voxels are {format_nm(extent)} nm: give "
             f"{MIN_EXTENT_NM:g} to {MAX_EXTENT_NM:g} nm along each axis"
         )
 

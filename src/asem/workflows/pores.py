@@ -1,7 +1,7 @@
 """Measure the nuclear pores of a segmentation: one table row for each, figures, statistics.
 
-masks (`asem.measure.pore_components`, `pore_masks`) -> surface and normals (`envelope_normals`) ->
-image of each pore (`pore_pass`) -> table, statistics (`pore_statistics`) and figures.
+masks (`asem.measure.pores.mask_components`, `masks`) -> surface and normals (`envelope_normals`) ->
+image of each pore (`image_pass`) -> table, statistics (`statistics`) and figures.
 """
 
 import json
@@ -18,11 +18,11 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
-from asem.measure.envelope_normals import MASK, NEIGHBOUR_PLANE, Envelope, build_envelope
 from asem.measure.object_columns import Columns
-from asem.measure.point_surface import find_outliers
-from asem.measure.pore_components import find_masks, split_masks
-from asem.measure.pore_masks import (
+from asem.measure.pores.envelope_normals import MASK, NEIGHBOUR_PLANE, Envelope, build_envelope
+from asem.measure.pores.image_pass import MeasuredPores, find_duplicates, measure_pore_images
+from asem.measure.pores.mask_components import find_masks, split_masks
+from asem.measure.pores.masks import (
     MaskShapes,
     assign_ids,
     find_origins,
@@ -31,9 +31,9 @@ from asem.measure.pore_masks import (
     join_fragments,
     may_be_several,
 )
-from asem.measure.pore_pass import MeasuredPores, find_duplicates, measure_pore_images
-from asem.measure.pore_statistics import describe_surface, describe_table
-from asem.measure.pore_table import PORE_COLUMNS, format_names, is_used, join_names
+from asem.measure.pores.point_surface import find_outliers
+from asem.measure.pores.statistics import describe_surface, describe_table
+from asem.measure.pores.table import PORE_COLUMNS, format_names, is_used, join_names
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
@@ -83,7 +83,7 @@ def measure_pores(
     raw
         Image of the same voxel size.
     out
-        Folder to write: ``pores.csv``, ``pores.parquet`` (`asem.measure.pore_table.PORE_COLUMNS`),
+        Folder to write: ``pores.csv``, ``pores.parquet`` (`asem.measure.pores.table.PORE_COLUMNS`),
         ``statistics.json``, figures (`FIGURES`), and ``provenance.json``.
     up
         Axis that points away from the coverslip, one of `UP_AXES`, for the figure of heights.

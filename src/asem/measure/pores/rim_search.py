@@ -10,7 +10,7 @@
             | | |           | | |
 
 2. The pore: in the image flattened along this envelope, of many centres and radii those are found
-   at which the model of the rim (`asem.measure.pore_model`) reduces the squares of the residuals
+   at which the model of the rim (`rim_model`) reduces the squares of the residuals
    most, compared with an envelope without a pore.
 """
 
@@ -21,9 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from asem.measure.pore_fit import STAIN_NM2, RimFit
-from asem.measure.pore_model import RADIUS_STEP_NM, S_REACH_NM, STEP_NM, X_RANGE_NM, blurred_parts
-from asem.measure.pore_view import FloatArray, Frame, Patch
+from asem.measure.pores.rim_fit import STAIN_NM2, RimFit
+from asem.measure.pores.rim_model import (
+    RADIUS_STEP_NM,
+    S_REACH_NM,
+    STEP_NM,
+    X_RANGE_NM,
+    blurred_parts,
+)
+from asem.measure.pores.view import FloatArray, Frame, Patch
 
 LINE_STEP_NM, LINE_REACH_NM, ANNULUS_NM = 3.0, 105.0, (72.0, 112.0)
 """Of the lines across the envelope: distance of points, half of the length, distances from the

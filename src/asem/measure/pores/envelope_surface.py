@@ -22,7 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.spatial import Delaunay, QhullError
 
-from asem.measure.point_surface import FloatArray
+from asem.measure.pores.point_surface import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 MAX_CLOSING = 3.0

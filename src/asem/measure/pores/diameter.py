@@ -19,10 +19,10 @@ above the middle surface, the signed distance to the membrane is ::
 distance of the two membranes within the middle surface (Gallusser et al., 2022, Materials and
 methods, "Analysis of nuclear pores").
 
-1. The envelope and the pore in it are searched near the given pose (`asem.measure.pore_search`).
+1. The envelope and the pore in it are searched near the given pose (`rim_search`).
 2. A model of the blurred rim is fitted to the voxels: pose, curvature, R, h, blur
-   (`asem.measure.pore_fit`, `asem.measure.pore_model`).
-3. The model is shifted along each half-line (`asem.measure.pore_lines`).
+   (`rim_fit`, `rim_model`).
+3. The model is shifted along each half-line (`asem.measure.pores.half_lines`).
 
 Blur moves the darkest point of a curved rim outward, by 0.4 nm for a blur of 4 nm, and 1.7 nm for
 7 nm (h = 15 nm). The model contains that shift; the radii are those of the membrane, not of the
@@ -34,7 +34,7 @@ and -1 nm for Gaussians of 14 nm (`benchmarks/pore_renders.py`).
 The standard error is the largest of three: that of the fit, for independent noise; that of the fit
 if the voxels of a plane of the image (first axis), and those of a cube of 45 nm, share errors, as
 slices differ in brightness and are shifted, and ribosomes are near
-(`asem.measure.pore_fit.radius_variance`); and that from the scatter of the radii around the rim:
+(`rim_fit.radius_variance`); and that from the scatter of the radii around the rim:
 the squared amplitude of a harmonic of the radii is expected to equal the variance of their mean, if
 errors have the same size at all angles; harmonics 3 to 7 contain errors, but no centre and no
 ellipse. It does not contain the mean error, which pores of one image share.
@@ -46,11 +46,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
-from asem.measure.pore_fit import RimFit, fit_rim, radius_variance, rim_evidence
-from asem.measure.pore_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
-from asem.measure.pore_lines import LINES, full_weight, measure_half_lines, scatter_variance
-from asem.measure.pore_search import find_rim, find_sheet
-from asem.measure.pore_view import (
+from asem.measure.pores.half_lines import LINES, full_weight, measure_half_lines, scatter_variance
+from asem.measure.pores.rim_fit import RimFit, fit_rim, radius_variance, rim_evidence
+from asem.measure.pores.rim_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
+from asem.measure.pores.rim_search import find_rim, find_sheet
+from asem.measure.pores.view import (
     FloatArray,
     Frame,
     Patch,
@@ -71,7 +71,7 @@ SUSPECT_SE_NM, RETRY_TILTS = 2.0, ((0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0
 SMALLEST_CONTRAST = 0.7
 """Of membranes, in units of the standard deviation of noise."""
 SMALLEST_GAIN, SMALLEST_SIGNIFICANCE = 0.004, 60.0
-"""Of a rim compared with an envelope without a pore (`pore_fit.rim_evidence`)."""
+"""Of a rim compared with an envelope without a pore (`rim_fit.rim_evidence`)."""
 RADIUS_LIMITS_NM = (21.0, 78.0)
 SMALLEST_SHARE = 0.4
 """Of the voxels of a half-line that are in the image."""
@@ -115,7 +115,7 @@ class PoreMeasurement:
     """(36,), from the centre to the membrane; half-line i is at 10 i degrees from the second to the
     first axis of `view`; nan where it is rejected."""
     view: npt.NDArray[np.float32]
-    """The middle plane, (n, n), step `pore_view.VIEW_STEP_NM`."""
+    """The middle plane, (n, n), step `view.VIEW_STEP_NM`."""
     profile: FloatArray
     """Radial mean of the view, (m,), from 0, in the same step."""
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from asem.measure.pore_statistics import (
+from asem.measure.pores.statistics import (
     describe_diameters,
     describe_spacing,
     describe_surface,

@@ -14,7 +14,7 @@ A pixel belongs to the nearest of the circles around the peaks, whose radii are 
 Two peaks stay one part where the neck between them is wide: two discs of equal radius are separated
 where their centres are at least 1.3 radii from each other. The gap between three discs that touch
 is no hole of a ring: it has three spikes, and stays. A ring that is open or thin may come apart;
-its parts are joined again because they are together as long as one pore (`pore_masks`).
+its parts are joined again because they are together as long as one pore (`masks`).
 
 Discs that overlap more have no neck. A part whose area is that of two or more typical pores is
 divided into as many compact clusters (k-means), if each of these is round and about as large.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import pores
-from asem.measure import pore_diameter
-from asem.measure.pore_diameter import measure_pore
-from asem.measure.pore_view import VIEW_STEP_NM
+from asem.measure.pores import diameter
+from asem.measure.pores.diameter import measure_pore
+from asem.measure.pores.view import VIEW_STEP_NM
 
 CLEAN = pores.Look(noise=0.0)
 
@@ -170,4 +170,4 @@ def test_images_without_content_are_flagged(values, flag):
 
 def test_the_reach_of_the_image(clean):
     reach = np.array(clean.patch.shape) * clean.voxel_size / 2
-    assert reach.min() >= pore_diameter.PORE_REACH_NM
+    assert reach.min() >= diameter.PORE_REACH_NM

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from asem.blocks.output_image import create_image
-from asem.measure import pore_components
-from asem.measure.pore_components import find_masks, split_masks
-from asem.measure.pore_masks import (
+from asem.measure.pores import mask_components
+from asem.measure.pores.mask_components import find_masks, split_masks
+from asem.measure.pores.mask_splitting import split_mask
+from asem.measure.pores.masks import (
     assign_ids,
     find_origins,
     find_shapes,
@@ -14,7 +15,6 @@ from asem.measure.pore_masks import (
     join_fragments,
     may_be_several,
 )
-from asem.measure.pore_splitting import split_mask
 from asem.volume.volume import Volume
 from shards import small_shards
 
@@ -123,7 +123,7 @@ def test_specks_strips_and_heaps_are_flagged(tmp_path, monkeypatch):
     labels[2:4, 60:62, 20:22] = 1  # a speck
     labels[12:14, 50:80, 60:90] = 1  # a strip, thin
     labels[disc(100, 80) | disc(100, 104)] = 1  # two pores in a box that is too large
-    monkeypatch.setattr(pore_components, "MAX_SPLIT_VOXELS", 10)
+    monkeypatch.setattr(mask_components, "MAX_SPLIT_VOXELS", 10)
     shapes, flags, _, _ = find(tmp_path / "out", labels)
     at = {tuple(place): n for n, place in enumerate(places(shapes))}
     assert {name: np.flatnonzero(marks).tolist() for name, marks in flags.items()} == {
@@ -161,6 +161,6 @@ def test_parts_of_anisotropic_voxels():
 
 
 def test_grey_values_are_too_many_masks(tmp_path, monkeypatch, rng):
-    monkeypatch.setattr(pore_components, "MAX_MASKS", 50)
+    monkeypatch.setattr(mask_components, "MAX_MASKS", 50)
     with pytest.raises(ValueError, match=r"has [0-9,]+ separate parts; at most 50 can be pores"):
         find(tmp_path / "out", (rng.random(SHAPE) > 0.9).astype(np.uint8))

@@ -15,15 +15,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
-from asem.measure.envelope_surface import Surface, triangulate_surface
-from asem.measure.point_surface import NEIGHBOURS, FloatArray, find_neighbours, fit_planes
-from asem.measure.pore_masks import point_forward
+from asem.measure.pores.envelope_surface import Surface, triangulate_surface
+from asem.measure.pores.masks import point_forward
+from asem.measure.pores.point_surface import NEIGHBOURS, FloatArray, find_neighbours, fit_planes
 
 MIN_AGREEMENT = 0.7
 """Of the normals of the triangles at a pore (largest eigenvalue of their mean outer product, 1/3 to
 1), below which the plane of the neighbours is used."""
 MIN_WIDTH = 0.05
-"""Of the neighbours of a pore (`asem.measure.point_surface.fit_planes`)."""
+"""Of the neighbours of a pore (`asem.measure.pores.point_surface.fit_planes`)."""
 MAX_ANGLE_DEG = 35.0
 """Between the envelope and the short axis of a flat mask; else the latter is the normal."""
 ENVELOPE, NEIGHBOUR_PLANE, MASK = range(3)

@@ -3,9 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asem.measure.pore_fit import RimFit, fit_rim, radius_variance, rim_evidence
-from asem.measure.pore_kernels import E_1, E_2, GREY, GREYS, RADIUS, evaluate_points, rim_equations
-from asem.measure.pore_view import Frame
+from asem.measure.pores.rim_fit import RimFit, fit_rim, radius_variance, rim_evidence
+from asem.measure.pores.rim_kernels import (
+    E_1,
+    E_2,
+    GREY,
+    GREYS,
+    RADIUS,
+    evaluate_points,
+    rim_equations,
+)
+from asem.measure.pores.view import Frame
 
 TRUE = RimFit(
     Frame.from_normal(np.array([10.0, 20.0, 30.0]), np.array([1.0, 2.0, -1.0])),

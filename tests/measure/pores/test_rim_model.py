@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, special
 
-from asem.measure.pore_model import (
+from asem.measure.pores.rim_model import (
     BOX_NM,
     LUMEN,
     MEMBRANE,

@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from asem.config import NmZYX
 from asem.measure.moments import MOMENT_REDUCTIONS, covariances, derive_geometry
 from asem.measure.object_columns import ID, Columns, Reduction, merge_columns
-from asem.measure.pore_components import FIRST, LABEL, select_rows
+from asem.measure.pores.mask_components import FIRST, LABEL, select_rows
 
 FloatArray = npt.NDArray[np.float64]
 MAX_SINGLE_LENGTH = 1.35
@@ -159,7 +159,7 @@ def join_fragments(
     Parameters
     ----------
     masks
-        Columns of `asem.measure.pore_components.split_masks`, (n,).
+        Columns of `asem.measure.pores.mask_components.split_masks`, (n,).
     voxel_size, offset_nm
         Of the volume, nm.
 

@@ -16,11 +16,11 @@ from scipy.spatial import cKDTree
 
 from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
-from asem.measure.pore_components import save_rows_of_blocks
-from asem.measure.pore_diameter import PORE_REACH_NM, PoreMeasurement, measure_pore
-from asem.measure.pore_lines import LINES
-from asem.measure.pore_table import SEPARATOR
-from asem.measure.pore_view import VIEW_REACH_NM, VIEW_STEP_NM
+from asem.measure.pores.diameter import PORE_REACH_NM, PoreMeasurement, measure_pore
+from asem.measure.pores.half_lines import LINES
+from asem.measure.pores.mask_components import save_rows_of_blocks
+from asem.measure.pores.table import SEPARATOR
+from asem.measure.pores.view import VIEW_REACH_NM, VIEW_STEP_NM
 from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi, negate, per_axis
 from asem.volume.volume import Volume
@@ -57,7 +57,7 @@ class MeasuredPores:
     radii_nm
         Distance from the centre to the membrane in 36 directions, (n, 36).
     profile
-        Radial mean of the en-face view, step `asem.measure.pore_view.VIEW_STEP_NM`, (n, m).
+        Radial mean of the en-face view, step `asem.measure.pores.view.VIEW_STEP_NM`, (n, m).
     flags, notes
         Names, (n,).
     results, blocks

@@ -29,7 +29,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.special import ndtr
 
-from asem.measure.pore_table import SEPARATOR, is_used
+from asem.measure.pores.table import SEPARATOR, is_used
 
 FloatArray = npt.NDArray[np.float64]
 EdgeArray = npt.NDArray[np.integer[Any]]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asem.measure.pore_view import (
+from asem.measure.pores.view import (
     VIEW_STEP_NM,
     Frame,
     Patch,

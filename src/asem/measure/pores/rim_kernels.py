@@ -1,13 +1,13 @@
 """Sums over the voxels near a nuclear pore: equations of the fit of a rim (numba).
 
-`asem.measure.pore_fit` states the model. A rim is given to a kernel as its shape, (7 + n,): c_uu,
-c_uv, c_vv, R, e_1, e_2, h and the n grey values of `basis`, and as tables (`pore_model.tables`).
+`rim_fit` states the model. A rim is given to a kernel as its shape, (7 + n,): c_uu,
+c_uv, c_vv, R, e_1, e_2, h and the n grey values of `basis`, and as tables (`rim_model.tables`).
 """
 
 import numpy as np
 from numba import njit
 
-from asem.measure.pore_model import S_REACH_NM, STEP_NM, X_RANGE_NM
+from asem.measure.pores.rim_model import S_REACH_NM, STEP_NM, X_RANGE_NM
 
 X, Y, W, TILT_U, TILT_V, C_UU, C_UV, C_VV, RADIUS, E_1, E_2, H, SIGMA, STAIN, GREY = range(15)
 """Index of each parameter of a fit; `GREY` is that of the first grey value."""

@@ -1,6 +1,6 @@
 """Least-squares fit of the pose and the rim of a nuclear pore to the voxels around it.
 
-The model of a voxel at (u, v, w) in the frame of the pore (`asem.measure.pore_view`)::
+The model of a voxel at (u, v, w) in the frame of the pore (`asem.measure.pores.view`)::
 
     rho = |(u, v)|, theta = angle of (u, v)
     q = (c_uu u^2 + 2 c_uv u v + c_vv v^2) / 2                   the curved middle surface
@@ -8,7 +8,7 @@ The model of a voxel at (u, v, w) in the frame of the pore (`asem.measure.pore_v
     x = rho - R - e_1 cos 2 theta - e_2 sin 2 theta
     I = a_0 + sum_k a_k T_k(x, s; h, sigma, stain) + T_plug sum_j b_j B_j(x)
 
-T are the four parts of `asem.measure.pore_model`; B are three Gaussians along the radius: the
+T are the four parts of `asem.measure.pores.rim_model`; B are three Gaussians along the radius: the
 density in a pore may vary between the rim and the axis. Voxels are compared as they are, without
 interpolation: their noise is independent. Gauss and Newton's method, with priors that hold what the
 image does not determine (h and sigma where blur removes the lumen from the image).
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from asem.measure.pore_kernels import (
+from asem.measure.pores.rim_kernels import (
     BUMP_COUNT,
     C_UU,
     C_VV,
@@ -40,8 +40,8 @@ from asem.measure.pore_kernels import (
     flat_equations,
     rim_equations,
 )
-from asem.measure.pore_model import tables
-from asem.measure.pore_view import FloatArray, Frame
+from asem.measure.pores.rim_model import tables
+from asem.measure.pores.view import FloatArray, Frame
 
 CAUCHY_LIMIT, CAUCHY_RATIO = 3.0, 1.18
 """Residual whose weight is halved, in units of noise; ratio of the variance of noise to the
@@ -78,13 +78,13 @@ class RimFit:
 
     @property
     def shape(self) -> FloatArray:
-        """The shape of `pore_kernels`."""
+        """The shape of `rim_kernels`."""
         sizes = np.array([self.radius, *self.ellipse, self.h])
         return np.concatenate([self.curvature, sizes, self.grey])
 
     @property
     def tables(self) -> npt.NDArray[np.float32]:
-        """The tables of `pore_model` of this rim."""
+        """The tables of `rim_model` of this rim."""
         return tables(self.radius, self.h, self.sigma, self.stain)
 
     def to_local(self, points_nm: FloatArray) -> FloatArray:

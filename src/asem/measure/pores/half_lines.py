@@ -11,7 +11,7 @@ r"""Radius of a pore along 36 half-lines in the middle plane, and the scatter of
          '##/#######\##'
            /    |    \
 
-At each half-line, the model of the rim that was fitted to the whole pore (`asem.measure.pore_fit`)
+At each half-line, the model of the rim that was fitted to the whole pore (`rim_fit`)
 is shifted along the radius to the voxels near the half-line (weights: Gaussians of the angle and of
 the height above the middle plane), where the grey values of membrane, plug and surroundings may
 differ from those of the whole rim.
@@ -20,9 +20,9 @@ differ from those of the whole rim.
 import numpy as np
 from scipy import special
 
-from asem.measure.pore_fit import RimFit
-from asem.measure.pore_kernels import ANGLE_SD, HEIGHT_SD_NM, LINE_REACH_NM, line_equations
-from asem.measure.pore_view import FloatArray
+from asem.measure.pores.rim_fit import RimFit
+from asem.measure.pores.rim_kernels import ANGLE_SD, HEIGHT_SD_NM, LINE_REACH_NM, line_equations
+from asem.measure.pores.view import FloatArray
 
 LINES = 18
 SHIFT_SD_NM, GREY_SD = 4.0, 0.3
@@ -38,7 +38,7 @@ def measure_half_lines(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the radii along the half-lines, (36,), nm, and the weights of their voxels, nm^3.
 
-    Half-line i has the angle 10 i degrees from u to v. Parameters as for `pore_fit.fit_rim`.
+    Half-line i has the angle 10 i degrees from u to v. Parameters as for `rim_fit.fit_rim`.
     """
     local, tables, shape = fit.to_local(points_nm), fit.tables, fit.shape
     precision = (fit.noise / np.array([SHIFT_SD_NM, *[GREY_SD * contrast] * 3])) ** 2

@@ -3,7 +3,7 @@
 1. Each block labels its connected parts (6 neighbours) and sums their moments; parts that touch
    across blocks are one (`asem.image.components`).
 2. Parts that may be several pores are read as a whole, in the job of the block in which their
-   bounding box starts, and separated (`asem.measure.pore_splitting`).
+   bounding box starts, and separated (`asem.measure.pores.mask_splitting`).
 
 Sums are integers and each part is read as a whole: no block grid changes a digit.
 """
@@ -30,7 +30,7 @@ from asem.measure.object_columns import (
     Columns,
     merge_columns,
 )
-from asem.measure.pore_splitting import split_mask
+from asem.measure.pores.mask_splitting import split_mask
 from asem.system.npz import ArraySpec
 from asem.volume.roi import IntZYX, Roi, negate
 from asem.volume.volume import Volume

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from asem.measure.envelope_normals import MASK, build_envelope
-from asem.measure.envelope_surface import triangulate_surface
-from asem.measure.point_surface import find_outliers
+from asem.measure.pores.envelope_normals import MASK, build_envelope
+from asem.measure.pores.envelope_surface import triangulate_surface
+from asem.measure.pores.point_surface import find_outliers
 
 RADIUS_NM = 3000.0
 

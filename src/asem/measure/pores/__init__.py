@@ -1,0 +1,1 @@
+"""Nuclear pores: masks, envelope, the rim of each pore in the image, statistics."""
