@@ -19,7 +19,13 @@ from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_res
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
 from asem.measure.object_columns import Columns
-from asem.measure.pores.envelope_normals import MASK, NEIGHBOUR_PLANE, Envelope, build_envelope
+from asem.measure.pores.envelope_normals import (
+    MASK,
+    NEIGHBOUR_PLANE,
+    Envelope,
+    build_envelope,
+    is_in_envelope,
+)
 from asem.measure.pores.image_pass import MeasuredPores, find_duplicates, measure_pore_images
 from asem.measure.pores.mask_components import find_masks, split_masks
 from asem.measure.pores.masks import (
@@ -196,7 +202,11 @@ def _build_envelope(masks: _Masks) -> Envelope:
 
 def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> pd.DataFrame:
     """Return the table of pores, in the order of the masks."""
-    flags = join_names(len(masks.in_raw), masks.flags)
+    is_measured = np.isfinite(measured.diameter_nm)
+    in_envelope = is_in_envelope(envelope, measured.centre_nm, measured.normal) & is_measured
+    off_plane = masks.flags["outlier"] & in_envelope
+    of_masks = {**masks.flags, "outlier": masks.flags["outlier"] & ~off_plane}
+    flags = join_names(len(masks.in_raw), of_masks)
     flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
     free = np.array([not each for each in flags])
     duplicate = find_duplicates(measured, free)
@@ -205,6 +215,7 @@ def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> p
     source = {
         "neighbour_normal": envelope.source == NEIGHBOUR_PLANE,
         "mask_normal": envelope.source == MASK,
+        "off_plane": off_plane,
     }
     notes = join_names(len(flags), masks.notes, source)
     notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]

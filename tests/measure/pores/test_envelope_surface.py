@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asem.measure.pores.envelope_normals import MASK, build_envelope
+from asem.measure.pores.envelope_normals import MASK, build_envelope, is_in_envelope
 from asem.measure.pores.envelope_surface import triangulate_surface
 from asem.measure.pores.point_surface import find_outliers
 
@@ -152,3 +152,19 @@ def test_a_fold_that_is_near_is_no_outlier(rng):
     normals = np.tile([1.0, 0.0, 0.0], (320, 1))
     assert find_outliers(points)[300:].sum() > 10
     assert find_outliers(points, normals).sum() <= 1
+
+
+def test_a_rim_that_faces_as_its_neighbours_do_is_in_the_envelope(rng):
+    """A ball with a bare cap: a pore in its middle, one far above it, and one that is edge on."""
+    pole = np.array([1.0, 0.0, 0.0])
+    around = directions(300, rng)
+    ring = around[around @ pole < 0.75]
+    centres = np.concatenate([800 * ring, 800 * pole[None], 1400 * pole[None], 800 * pole[None]])
+    normals = np.concatenate([ring, np.tile(pole, (3, 1))])
+    is_corner = np.arange(len(centres)) < len(ring)
+    envelope = build_envelope(centres, normals, np.zeros(len(centres), bool), is_corner)
+    found = normals.copy()
+    found[-1] = [0.0, 1.0, 0.0]
+    assert is_in_envelope(envelope, centres, found)[-3:].tolist() == [True, False, False]
+    centres[-3] = np.nan
+    assert not is_in_envelope(envelope, centres, found)[-3]

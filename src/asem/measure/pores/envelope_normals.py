@@ -26,6 +26,9 @@ MIN_WIDTH = 0.05
 """Of the neighbours of a pore (`asem.measure.pores.point_surface.fit_planes`)."""
 MAX_ANGLE_DEG = 35.0
 """Between the envelope and the short axis of a flat mask; else the latter is the normal."""
+MAX_HEIGHT_NM, MIN_CURVATURE_RADIUS_NM, MIN_COSINE = 40.0, 400.0, 0.8
+"""Of a rim above the plane of its neighbours, of the envelope, and of the angle between both
+(`is_in_envelope`)."""
 ENVELOPE, NEIGHBOUR_PLANE, MASK = range(3)
 """Where a normal is from."""
 
@@ -50,6 +53,38 @@ class Envelope:
     rows: npt.NDArray[np.intp]
     normals: FloatArray
     source: npt.NDArray[np.int64]
+
+
+def is_in_envelope(
+    envelope: Envelope, centres_nm: FloatArray, normals: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Return which pores, as found on the image, are in the envelope although they are off a plane.
+
+    Few pores on a small or folded nucleus are far from the plane of their neighbours. The image is
+    independent of the centres: a rim is part of the envelope if it faces the direction of its
+    neighbours' plane, within 37 degrees, and is no farther above it than on an envelope with a
+    radius of curvature of 400 nm, and 40 nm.
+
+    Parameters
+    ----------
+    envelope
+        Of all pores, (n,).
+    centres_nm, normals
+        Of the rims on the image, (n, 3); nan where none was found.
+    """
+    tree = cKDTree(envelope.surface.points_nm)
+    if tree.n < NEIGHBOURS:
+        return np.zeros(len(centres_nm), np.bool_)
+    is_found = np.isfinite(centres_nm).all(axis=1)
+    nearest = tree.query(np.where(is_found[:, None], centres_nm, 0), NEIGHBOURS)[1]
+    above = centres_nm[:, None] - envelope.surface.points_nm[nearest]
+    heights = np.einsum("nka,na->nk", above, envelope.normals)
+    within = np.square(above).sum(axis=2) - np.square(heights)
+    limit = MAX_HEIGHT_NM + within.mean(axis=1) / (2 * MIN_CURVATURE_RADIUS_NM)
+    height = np.abs(heights.mean(axis=1))
+    cosine = np.abs(np.einsum("na,na->n", normals, envelope.normals))
+    agrees = (height <= limit) & (cosine >= MIN_COSINE)
+    return np.asarray(is_found & agrees & (envelope.source != MASK))
 
 
 def build_envelope(

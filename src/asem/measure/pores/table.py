@@ -34,7 +34,7 @@ PORE_FLAGS: Mapping[str, str] = {
     "short": "the shortest axis of the mask is less than half of that of a typical one",
     "merged": "the mask is that of several pores that could not be separated",
     "cut": "the mask, or the image of the rim, reaches the border of a volume",
-    "outlier": "the pore is far from the plane of its neighbours",
+    "outlier": "the pore is far from the plane of its neighbours, and not in the envelope",
     "no_rim": "the image has no pore there",
     "duplicate": "another mask has the same pore: its centre is within half a diameter",
 }
@@ -44,6 +44,7 @@ PORE_NOTES: Mapping[str, str] = {
     "split": "the mask touched that of another pore, and was separated",
     "neighbour_normal": "the normal was first that of the plane of the neighbours",
     "mask_normal": "the normal was first the short axis of the mask",
+    "off_plane": "the pore is far from the plane of its neighbours, but in the envelope",
     "few_lines": "fewer than 14 of the 18 lines were used",
 }
 """Remarks that exclude nothing."""
