@@ -75,7 +75,7 @@ def is_in_envelope(
     tree = cKDTree(envelope.surface.points_nm)
     if tree.n < NEIGHBOURS:
         return np.zeros(len(centres_nm), np.bool_)
-    is_found = np.isfinite(centres_nm).all(axis=1)
+    is_found = np.asarray(np.isfinite(centres_nm).all(axis=1))
     nearest = tree.query(np.where(is_found[:, None], centres_nm, 0), NEIGHBOURS)[1]
     above = centres_nm[:, None] - envelope.surface.points_nm[nearest]
     heights = np.einsum("nka,na->nk", above, envelope.normals)
