@@ -106,7 +106,7 @@ def measure_cell(group: Path, kind: str) -> pd.DataFrame:
     """
     labels = open_volume(group / "labels/npc")
     path = group / f"masks_{kind}"
-    if not path.exists():
+    if not (path / "zarr.json").exists():
         mask = MASKS[kind](labels.read(labels.roi) > 0).astype(np.uint8)
         save_image(mask, path, labels.voxel_size)
     begin = time.monotonic()
