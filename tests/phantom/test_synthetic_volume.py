@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from asem.phantom.cell_geometry import CellGeometry, Pore
+from asem.phantom.cell_geometry import CellGeometry, Pit, Pore, Sphere
 from asem.phantom.generate_cell import CellConfig, generate_cell
 from asem.phantom.microscope import MicroscopeConfig
 from asem.phantom.smooth_surface import SmoothSurface
@@ -122,3 +122,15 @@ def test_sampling_of_smaller_voxels_is_the_same_cell(small_volume, small_cell):
     halved = fine.render(Roi(tuple(2 * n for n in roi.offset), tuple(2 * n for n in roi.shape)))[1]
     for name, ids in coarse.render(roi)[1].items():
         assert (halved[name][::2, ::2, ::2] == ids).all(), name
+
+
+def test_an_endosome_with_a_pit_has_no_second_one_on_its_far_side():
+    far = SmoothSurface((-9_000.0, 300.0, 300.0), (5_000.0,) * 3, NO_WAVES)
+    around = SmoothSurface((300.0,) * 3, (5_000.0,) * 3, NO_WAVES)
+    centre, normal = np.array([200.0, 300.0, 300.0]), np.array([1.0, 0.0, 0.0])
+    pit = Pit(centre + 110 * normal, normal, 125.0, 55.0, 50.0, 15.0, True, 0)
+    cell = CellGeometry((600.0,) * 3, around, far, pits=(pit,), endosomes=(Sphere(centre, 110.0),))
+    volume = SyntheticVolume.of_cell(cell, (60,) * 3, (10.0,) * 3, preparation="cf", seed=0)
+    coat = volume.render(Roi.of_shape((60,) * 3))[1]["ccp"]
+    assert ndimage.label(coat)[1] == 1
+    assert 10 * np.argwhere(coat)[:, 0].min() > centre[0]

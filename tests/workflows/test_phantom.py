@@ -80,8 +80,11 @@ def test_another_phantom_is_replaced_on_request_only(tmp_path, capsys):
     assert main([*words, "--seed", "4"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (read(tmp_path / "a.zarr/raw") == first).all()
-    assert main([*words, "--seed", "4", "--overwrite", "--pores", "2"]) == 0
-    assert json.loads(capsys.readouterr().out)["pores"] == 2
+    assert main([*words, "--seed", "4", "--overwrite", "--pores", "900"]) == 0
+    captured = capsys.readouterr()
+    pores = json.loads(captured.out)["pores"]
+    assert 2 < pores < 900
+    assert f"--pores 900: the envelope has space for {pores}" in captured.err
     assert (read(tmp_path / "a.zarr/raw") != first).any()
 
 

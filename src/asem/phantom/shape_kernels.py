@@ -249,6 +249,8 @@ def add_pits(distance, kind, number, cell, pits, origin, size, shifts):  # type:
                         continue
                     rz, ry, rx = z - pz, y - py, x - px
                     up = rz * mz + ry * my + rx * mx
+                    if pits[n, 15] > 0 and up < -pits[n, 15]:
+                        continue  # the far side of the endosome, where rho is small as well
                     rho = np.sqrt(max(rz * rz + ry * ry + rx * rx - up * up, 0.0))
                     d = pit_distance(rho, plane, plane, height, half_width, half_height, neck)
                     if d < plane - 0.5 and d <= distance[i, j, k]:

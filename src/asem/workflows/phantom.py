@@ -1,5 +1,6 @@
 """Write a synthetic cell: image, labels and a table of its objects (`asem phantom`)."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from asem.volume.volume import Volume, format_nm
 from asem.volume.zarr_arrays import SHARD, WriteFuture, ZarrArray
 from asem.volume.zero_array import ZeroArray
 
+LOG = logging.getLogger(__name__)
 RAW, TRUTH = "raw", "truth"
 TRUTH_FILES = tuple(f"{name}.{suffix}" for name in TRUTH_COLUMNS for suffix in ("csv", "parquet"))
 MAX_SEED = 2**31 - 1
@@ -122,6 +124,8 @@ def write_phantom(
             render = _RenderBlock(volume, arrays)
             raw.run(render, raw.write_blocks(), stage="phantom", block_bytes=_block_bytes(volume))
             raw.provenance["pores"] = len(cell.pores)
+    if config.pores is not None and len(cell.pores) < config.pores:
+        LOG.warning("--pores %d: the envelope has space for %d", config.pores, len(cell.pores))
     return {
         "raw": str(images[RAW]),
         "labels": {name: str(images[name]) for name in LABELS},

@@ -106,7 +106,21 @@ def test_grey_values_may_have_another_scale_and_type(clean):
     assert measure(clean, wide).diameter_nm == pytest.approx(expected, abs=0.05)
     narrow = np.rint(clean.patch).astype(np.uint8)
     assert measure(clean, narrow).diameter_nm == pytest.approx(expected, abs=0.1)
-    assert measure(clean, clean.patch / 1e4).diameter_nm == pytest.approx(expected, abs=0.05)
+    for unit in (1e-6, 1e25):
+        scaled = measure(clean, clean.patch.astype(np.float64) * unit)
+        assert scaled.diameter_nm == pytest.approx(expected, abs=1e-3)
+        assert scaled.diameter_se_nm == pytest.approx(measure(clean).diameter_se_nm, rel=1e-3)
+        assert scaled.profile == pytest.approx(measure(clean).profile * unit, rel=1e-3)
+
+
+def test_extreme_grey_values_change_little(clean):
+    spikes = clean.patch.astype(np.float64)
+    spikes.flat[::9973] = np.tile([np.inf, -np.inf, 3e38, -3e38], spikes.size)[
+        : len(spikes.flat[::9973])
+    ]
+    measured = measure(clean, spikes)
+    assert measured.flags == ()
+    assert measured.diameter_nm == pytest.approx(90, abs=1)
 
 
 def test_the_normal_stays_on_the_given_side(clean):

@@ -40,7 +40,7 @@ errors have the same size at all angles; harmonics 3 to 7 contain errors, but no
 ellipse. It does not contain the mean error, which pores of one image share.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,10 +64,11 @@ PORE_REACH_NM = 160.0
 LARGEST_SHIFT_NM = 45.0
 """Between the given centre and that of the pore, in the middle plane."""
 LARGEST_SE_NM = 3.0
-"""What has a larger standard error is no pore, or its fit is wrong."""
+"""What has a larger standard error is no pore, or its fit is wrong; those of pores are below 2."""
 SUSPECT_SE_NM, RETRY_TILTS = 2.0, ((0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5))
 """Standard error from which on other starts are tried, and the slopes of these."""
-"""Of a diameter; those of pores are below 2 nm."""
+GREY_SPREAD, GREY_LIMIT = 50.0, 2500.0
+"""Width of the middle 80 % of the grey values that are measured, and the largest absolute value."""
 SMALLEST_CONTRAST = 0.7
 """Of membranes, in units of the standard deviation of noise."""
 SMALLEST_GAIN, SMALLEST_SIGNIFICANCE = 0.004, 60.0
@@ -132,8 +133,8 @@ def measure_pore(
     Parameters
     ----------
     patch
-        Grey values around the pore, membranes dark, any real dtype, (z, y, x); nan outside of the
-        image. Its sides are `PORE_REACH_NM` from `centre_nm`.
+        Grey values around the pore, membranes dark, any real dtype and unit, (z, y, x); nan outside
+        of the image. Its sides are `PORE_REACH_NM` from `centre_nm`.
     patch_origin_nm
         World position of the centre of the first voxel.
     voxel_size
@@ -147,8 +148,7 @@ def measure_pore(
     measurement
         With a flag if there is no pore in the image.
     """
-    values = np.asarray(patch, np.float32)
-    values = np.where(np.isfinite(values), values, np.float32(np.nan))
+    values, level, unit = _scale_grey(patch)
     image = Patch(values, np.array(patch_origin_nm, float), voxel_size)
     start = Frame.from_normal(np.array(centre_nm, float), np.array(normal, float))
     measured = _measure_from(image, start)
@@ -160,8 +160,33 @@ def measure_pore(
         if not again.flags and again.diameter_se_nm < measured.diameter_se_nm:
             measured = again
     if measured.diameter_se_nm > LARGEST_SE_NM:
-        return _unmeasured(image, start, "no_rim")
-    return measured
+        measured = _unmeasured(image, start, "no_rim")
+    view = (measured.view.astype(np.float64) * unit + level).astype(np.float32)
+    return replace(measured, view=view, profile=measured.profile * unit + level)
+
+
+def _scale_grey(patch: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float32], float, float]:
+    """Return grey values on one scale, whatever the unit of the image, with its level and unit.
+
+    Parameters
+    ----------
+    patch
+        Grey values; what is not finite becomes nan.
+
+    Returns
+    -------
+    values
+        ``(patch - level) / unit``, with a median of 0, limited to `GREY_LIMIT`, float32.
+    level, unit
+        Grey values of `patch`.
+    """
+    values = np.array(patch, np.float64)
+    values[~np.isfinite(values)] = np.nan
+    known = values[np.isfinite(values)]
+    low, level, high = np.percentile(known, (10, 50, 90)) if known.size else (0.0, 0.0, 0.0)
+    unit = (high - low) / GREY_SPREAD if high > low else 1.0
+    scaled = np.clip((values - level) / unit, -GREY_LIMIT, GREY_LIMIT)
+    return scaled.astype(np.float32), float(level), float(unit)
 
 
 def _measure_from(image: Patch, start: Frame) -> PoreMeasurement:
