@@ -93,7 +93,7 @@ def _coated_pit(
 
 def _caveola(position: Points, inwards: Points, rng: np.random.Generator) -> Pit:
     """Return a flask about 61 nm deep and 81 nm wide, without a coat (paper)."""
-    half_width = float(rng.normal(40, 2))
+    half_width = float(rng.normal(43, 2))
     half_height = float(rng.normal(23, 1.5))
     return Pit(
         position,

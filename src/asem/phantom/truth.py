@@ -16,7 +16,7 @@ TRUTH_COLUMNS: dict[str, dict[str, str]] = {
         "object_id": "id in labels/npc",
         **POSITION_COLUMNS,
         **{f"normal_{axis}": f"unit vector out of the nucleus, {axis}" for axis in ("z", "y", "x")},
-        "diameter_nm": "diameter, between the innermost points of the membrane",
+        "diameter_nm": "diameter, to the middle of the membrane where it is innermost",
         "is_complete": "whether the pore and its mask are within the volume",
     },
     "coated": {
