@@ -3,7 +3,7 @@
 ::
 
     python benchmarks/morphometry.py pores             seeds 100-109, both voxel sizes, all masks
-    python benchmarks/morphometry.py pores --seeds 100 --extent-nm 2600 --keep /tmp/pores
+    python benchmarks/morphometry.py pores --seeds 100 --extent-nm 2600 --keep FOLDER
 
 The phantoms are those of `asem phantom`: an envelope with pores of known diameters within a cell.
 Masks are the true ones, and those eroded and dilated by a voxel. A pore is found if a measured pore

@@ -73,12 +73,11 @@ def measure_profile(pit: Pit) -> PitMeasures:
     shape = (pit.height_nm, pit.half_width_nm, pit.half_height_nm, pit.neck_radius_nm)
     outside = _sample_outside(depths, radii, *shape)
     widths = 2 * step * outside.sum(axis=1)
-    height = step * int(np.count_nonzero(outside[:, 0]))
     first = round(NECK_START_NM / step)
     last = int(np.count_nonzero(outside[:, 0]))
     widest = first + int(np.argmax(widths[first:last])) if last > first else first
     neck = float(widths[first : widest + 1].min())
-    return PitMeasures(height, float(widths[last // 2]), neck, widest == first)
+    return PitMeasures(step * last, float(widths[last // 2]), neck, widest == first)
 
 
 @njit(cache=True, nogil=True)

@@ -22,7 +22,6 @@ from asem.image.morphology import (
 )
 from asem.structures import Structure
 from asem.system.resources import free_memory_bytes
-from asem.volume import ngff
 from asem.volume.address import AddressLike, local_paths
 from asem.volume.id_selection import IdSelection
 from asem.volume.label_views import select_ids
@@ -30,6 +29,7 @@ from asem.volume.roi import IntZYX
 from asem.volume.sources import open_labels, open_volume
 from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
+from asem.workflows.finished_outputs import is_made_by
 
 
 def label_volume(
@@ -101,7 +101,9 @@ def label_volume(
     check_halo_memory(annotation, radii, "dilation_nm", free_bytes)
     halo = zone_halo(outside, inside)
     check_halo_memory(annotation, halo, "the exclusion zone", free_bytes)
-    only_zone = not overwrite and exclusion_zone is not None and _is_made_by(destination, request)
+    only_zone = (
+        not overwrite and exclusion_zone is not None and is_made_by(destination, "labels", request)
+    )
     if exclusion_zone is not None:  # before anything is deleted
         check_destination(exclusion_zone, [*sources, destination], overwrite=overwrite)
     if not only_zone:
@@ -130,14 +132,6 @@ def label_volume(
         ) as output:
             write_exclusion_zone(output, labels, outside, inside, zone_shape)
     return labels
-
-
-def _is_made_by(image: Path, request: dict[str, Any]) -> bool:
-    """Whether a finished image was made by `request`."""
-    if not ngff.is_image(image):
-        return False
-    made_by = ngff.read_image_metadata(image).asem_metadata.made_by or {}
-    return bool(made_by.get("command") == "labels" and made_by.get("request") == request)
 
 
 def _widths_in_voxels(

@@ -21,13 +21,14 @@ from asem.phantom.generate_cell import CellConfig, generate_cell
 from asem.phantom.synthetic_volume import LABELS, SLAB, SyntheticVolume
 from asem.phantom.truth import TRUTH_COLUMNS, make_truth_tables
 from asem.tables import PROVENANCE_FILE
-from asem.volume import ngff
 from asem.volume.roi import IntZYX, Roi, format_shape, per_axis
 from asem.volume.volume import Volume, format_nm
 from asem.volume.zarr_arrays import SHARD, WriteFuture, ZarrArray
 from asem.volume.zero_array import ZeroArray
+from asem.workflows.finished_outputs import is_made_by
 
 LOG = logging.getLogger(__name__)
+COMMAND = "phantom"
 RAW, TRUTH = "raw", "truth"
 TRUTH_FILES = tuple(f"{name}.{suffix}" for name in TRUTH_COLUMNS for suffix in ("csv", "parquet"))
 MAX_SEED = 2**31 - 1
@@ -92,7 +93,9 @@ def write_phantom(
     }
     images = {RAW: destination / RAW, **{n: destination / "labels" / n for n in LABELS}}
     truth = destination / TRUTH
-    finished = set() if overwrite else {n for n in LABELS if _is_made_by(images[n], request)}
+    finished = (
+        set() if overwrite else {n for n in LABELS if is_made_by(images[n], COMMAND, request)}
+    )
     has_truth = not overwrite and _is_truth_made_by(truth, request)
     for name, path in images.items():  # before anything is generated or deleted
         if name not in finished:
@@ -110,7 +113,7 @@ def write_phantom(
     with create_image(
         images[RAW],
         _template(shape, voxel_size, np.dtype(np.uint8), kind="image"),
-        command="phantom",
+        command=COMMAND,
         sources=[],
         **options,
     ) as raw:
@@ -170,7 +173,7 @@ def _create_labels(
         yield {
             name: stack.enter_context(
                 create_image(
-                    images[name], template, command="phantom", sources=[images[RAW]], **options
+                    images[name], template, command=COMMAND, sources=[images[RAW]], **options
                 )
             )
             for name in LABELS
@@ -179,22 +182,14 @@ def _create_labels(
 
 
 def _write_truth(folder: Path, cell: CellGeometry, roi: Roi, options: dict[str, Any]) -> None:
-    with create_results(folder, roi, files=TRUTH_FILES, command="phantom", **options) as output:
+    with create_results(folder, roi, files=TRUTH_FILES, command=COMMAND, **options) as output:
         for name, frame in make_truth_tables(cell).items():
             output.write_table(name, frame, TRUTH_COLUMNS[name])
 
 
-def _is_made_by(image: Path, request: dict[str, Any]) -> bool:
-    """Whether a finished image was made by `request`."""
-    if not ngff.is_image(image):
-        return False
-    made_by = ngff.read_image_metadata(image).asem_metadata.made_by or {}
-    return bool(made_by.get("command") == "phantom" and made_by.get("request") == request)
-
-
 def _is_truth_made_by(folder: Path, request: dict[str, Any]) -> bool:
     made_by = read_json_or_empty(folder / PROVENANCE_FILE)
-    return bool(made_by.get("command") == "phantom" and made_by.get("request") == request)
+    return bool(made_by.get("command") == COMMAND and made_by.get("request") == request)
 
 
 def _block_bytes(volume: SyntheticVolume) -> int:
