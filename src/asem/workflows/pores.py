@@ -202,8 +202,9 @@ def _build_envelope(masks: _Masks) -> Envelope:
 
 def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> pd.DataFrame:
     """Return the table of pores, in the order of the masks."""
-    is_measured = np.isfinite(measured.diameter_nm)
-    in_envelope = is_in_envelope(envelope, measured.centre_nm, measured.normal) & is_measured
+    is_measured = np.isfinite(measured.diameter_nm)[:, None]
+    rims_nm = np.where(is_measured, measured.centre_nm, np.nan)
+    in_envelope = is_in_envelope(rims_nm, measured.normal)
     off_plane = masks.flags["outlier"] & in_envelope
     of_masks = {**masks.flags, "outlier": masks.flags["outlier"] & ~off_plane}
     flags = join_names(len(masks.in_raw), of_masks)

@@ -55,36 +55,34 @@ class Envelope:
     source: npt.NDArray[np.int64]
 
 
-def is_in_envelope(
-    envelope: Envelope, centres_nm: FloatArray, normals: FloatArray
-) -> npt.NDArray[np.bool_]:
+def is_in_envelope(centres_nm: FloatArray, normals: FloatArray) -> npt.NDArray[np.bool_]:
     """Return which pores, as found on the image, are in the envelope although they are off a plane.
 
     Few pores on a small or folded nucleus are far from the plane of their neighbours. The image is
-    independent of the centres: a rim is part of the envelope if it faces the direction of its
-    neighbours' plane, within 37 degrees, and is no farther above it than on an envelope with a
+    independent of the masks: a rim is part of the envelope if it faces the direction of the plane
+    of the six nearest rims, within 37 degrees, and is no farther above it than on an envelope with a
     radius of curvature of 400 nm, and 40 nm.
 
     Parameters
     ----------
-    envelope
-        Of all pores, (n,).
     centres_nm, normals
         Of the rims on the image, (n, 3); nan where none was found.
     """
-    tree = cKDTree(envelope.surface.points_nm)
-    if tree.n < NEIGHBOURS:
-        return np.zeros(len(centres_nm), np.bool_)
-    is_found = np.asarray(np.isfinite(centres_nm).all(axis=1))
-    nearest = tree.query(np.where(is_found[:, None], centres_nm, 0), NEIGHBOURS)[1]
-    above = centres_nm[:, None] - envelope.surface.points_nm[nearest]
-    heights = np.einsum("nka,na->nk", above, envelope.normals)
+    agrees = np.zeros(len(centres_nm), np.bool_)
+    rows = np.flatnonzero(np.isfinite(centres_nm).all(axis=1))
+    if len(rows) <= NEIGHBOURS:
+        return agrees
+    points = centres_nm[rows]
+    neighbours = points[find_neighbours(points, NEIGHBOURS)]
+    planes, width = fit_planes(neighbours)
+    above = points[:, None] - neighbours
+    heights = np.einsum("nka,na->nk", above, planes)
     within = np.square(above).sum(axis=2) - np.square(heights)
     limit = MAX_HEIGHT_NM + within.mean(axis=1) / (2 * MIN_CURVATURE_RADIUS_NM)
-    height = np.abs(heights.mean(axis=1))
-    cosine = np.abs(np.einsum("na,na->n", normals, envelope.normals))
-    agrees = (height <= limit) & (cosine >= MIN_COSINE)
-    return np.asarray(is_found & agrees & (envelope.source != MASK))
+    cosine = np.abs(np.einsum("na,na->n", normals[rows], planes))
+    is_level = np.abs(heights.mean(axis=1)) <= limit
+    agrees[rows] = is_level & (cosine >= MIN_COSINE) & (width >= MIN_WIDTH)
+    return agrees
 
 
 def build_envelope(
