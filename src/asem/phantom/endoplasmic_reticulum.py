@@ -43,7 +43,7 @@ def generate_er(
     tubules, sheets
         All continuous with the envelope.
     """
-    volume_um3 = float(np.count_nonzero(space.clearance > 0)) * space.spacing_nm**3 / 1e9
+    volume_um3 = space.volume_um3
     tubules: list[Tube] = []
     sheets: list[Sheet] = []
     centres = np.array([pore.centre for pore in pores]).reshape(-1, 3)

@@ -41,6 +41,11 @@ class FreeSpace:
         envelope = nucleus.distance_grid(origin, spacing_nm, shape) - ENVELOPE_HALF_NM
         return cls(np.minimum(outside, envelope), spacing_nm)
 
+    @property
+    def volume_um3(self) -> float:
+        """Volume of the free space, cubic micrometres."""
+        return float(np.count_nonzero(self.clearance > 0)) * self.spacing_nm**3 / 1e9
+
     def at(self, points: Points) -> Points:
         """Return a lower bound of the clearance of points (n, 3), nm; negative off the grid."""
         index = np.rint(np.atleast_2d(points) / self.spacing_nm).astype(int)

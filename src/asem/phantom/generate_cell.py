@@ -17,6 +17,8 @@ Preparation = Literal["cf", "hpfs"]
 CELL_SHARE, NUCLEUS_SHARE = 0.54, 0.31
 """Semi-axes of cell and nucleus in units of the box, whose corners are outside of the cell."""
 MAX_NUCLEUS_NM = 6000.0
+FOLDS, MIN_FOLDED_NM = 3, 3000.0
+"""Invaginations of a nucleus, and the smallest box whose nucleus has them."""
 MITOCHONDRIA_SHARE = 0.1
 """Of the volume of the cytosol."""
 
@@ -32,8 +34,6 @@ class CellConfig(Config):
     """Mean diameter of the pores."""
     pore_diameter_sd_nm: Annotated[float, Field(ge=0, le=100)] = 13.0
     """Standard deviation of their diameters; 0: all equal."""
-    folds: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Invaginations of the nucleus; None: 3, none in boxes below 3 micrometres."""
 
 
 def generate_cell(extent_nm: NmZYX, config: CellConfig, rng: np.random.Generator) -> CellGeometry:
@@ -52,7 +52,7 @@ def generate_cell(extent_nm: NmZYX, config: CellConfig, rng: np.random.Generator
     roughness = 1.0 if config.preparation == "cf" else 0.6
     centre = extent * (0.5 + rng.uniform(-0.03, 0.03, 3))
     axes = np.minimum(extent * NUCLEUS_SHARE * rng.uniform(0.92, 1.08, 3), MAX_NUCLEUS_NM)
-    folds = config.folds if config.folds is not None else (3 if extent.min() >= 3000 else 0)
+    folds = FOLDS if extent.min() >= MIN_FOLDED_NM else 0
     nucleus = generate_surface(tuple(centre), tuple(axes), rng, roughness=roughness, folds=folds)
     cell = generate_surface(
         tuple(extent / 2), tuple(extent * CELL_SHARE), rng, roughness=1.5 * roughness
@@ -67,7 +67,7 @@ def generate_cell(extent_nm: NmZYX, config: CellConfig, rng: np.random.Generator
     )
     space = FreeSpace.of_cytosol(extent_nm, cell, nucleus, float(max(25, extent.max() / 100)))
     um2 = estimate_area(cell, rng) / 1e6
-    um3 = float(np.count_nonzero(space.clearance > 0)) * space.spacing_nm**3 / 1e9
+    um3 = space.volume_um3
     pits = generate_pits(cell, extent_nm, (round(0.5 * um2), round(0.25 * um2)), space, rng)
     golgi, golgi_vesicles = generate_golgi(max(1, round(um3 / 10)), space, rng)
     endosomes = generate_spheres(round(0.25 * um3), (110, 190), space, rng, gap_nm=180)

@@ -88,7 +88,7 @@ def build_layers(
         layers.distance, layers.kind, layers.number, layers.along, rows, MITOCHONDRION, *place
     )
     for name, kind in SPHERES.items():
-        add_spheres(*target, shapes.spheres(name).near(frame), kind, *place)
+        add_spheres(*target, shapes.spheres[name].near(frame), kind, *place)
     add_pits(*target, outside, shapes.pits.near(frame), *place)
     return layers
 

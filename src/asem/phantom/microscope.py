@@ -13,6 +13,8 @@ from asem.phantom.random_values import hash_position, lattice_noise, normal, uni
 
 TRUNCATE = 3.0
 """Extent of the blur, standard deviations."""
+DRIFT_CORRELATION = 0.7
+"""Of the shifts of two neighbouring planes."""
 STREAK_NM, STREAK_DEPTH_NM = 18.0, 60.0
 """Width of a curtaining streak along x, and its persistence along z; it runs along y."""
 
@@ -53,9 +55,9 @@ def plane_drift(planes: int, config: MicroscopeConfig, seed: int) -> npt.NDArray
     """Return the shift of each plane along y and x, nm: correlated from plane to plane, (n, 2)."""
     rng = np.random.default_rng([seed, 1])
     steps = rng.normal(scale=config.drift_sd_nm, size=(planes, 2))
-    drift = np.zeros((planes, 2))
+    drift, share = np.zeros((planes, 2)), np.sqrt(1 - DRIFT_CORRELATION**2)
     for plane in range(1, planes):
-        drift[plane] = 0.7 * drift[plane - 1] + np.sqrt(1 - 0.49) * steps[plane]
+        drift[plane] = DRIFT_CORRELATION * drift[plane - 1] + share * steps[plane]
     return drift
 
 

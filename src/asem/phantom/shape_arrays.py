@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.phantom.cell_geometry import CellGeometry, Sheet, Sphere, Tube
-from asem.phantom.compartments import CAVEOLA, COATED_PIT
+from asem.phantom.compartments import CAVEOLA, COATED_PIT, SPHERES
 from asem.phantom.frame import Frame
 from asem.phantom.shape_kernels import REACH_NM
 
@@ -56,12 +56,13 @@ class ShapeArrays:
         ]
         return SheetRows.of([sheet for sheet, _ in pairs], [number for _, number in pairs])
 
-    def spheres(self, name: str) -> "Rows":
-        """Rows of `add_spheres`; coated vesicles are numbered after the pits."""
-        spheres: Sequence[Sphere] = getattr(self.cell, name)
-        first = 1 + (len(self.cell.pits) if name == "coated_vesicles" else 0)
-        rows = [[*s.centre, s.radius_nm, number] for number, s in enumerate(spheres, first)]
-        return Rows.of(rows, 5, [row[3] + REACH_NM for row in rows])
+    @cached_property
+    def spheres(self) -> dict[str, "Rows"]:
+        """Rows of `add_spheres` by the names of `SPHERES`; coated vesicles follow the pits."""
+        first = {"coated_vesicles": 1 + len(self.cell.pits)}
+        return {
+            name: _sphere_rows(getattr(self.cell, name), first.get(name, 1)) for name in SPHERES
+        }
 
     @cached_property
     def pits(self) -> "Rows":
@@ -134,6 +135,12 @@ class SheetRows:
             Rows.of(rows, 12, [row[7] + row[8] + REACH_NM for row in rows]),
             np.concatenate([np.zeros((0, 4)), *holes]),
         )
+
+
+def _sphere_rows(spheres: Sequence[Sphere], first: int) -> Rows:
+    """Return one row per sphere, numbered from `first`."""
+    rows = [[*s.centre, s.radius_nm, number] for number, s in enumerate(spheres, first)]
+    return Rows.of(rows, 5, [row[3] + REACH_NM for row in rows])
 
 
 def _tube_rows(tubes: Sequence[Tube]) -> Rows:

@@ -27,6 +27,14 @@ def axis_range(low, high, origin, size, count):  # type: ignore[no-untyped-def]
     )
 
 
+@njit(cache=True, nogil=True, inline="always")
+def disc_range(y, x, reach, oy, ox, size, shape):  # type: ignore[no-untyped-def]
+    """Return the ranges along y and x of the voxels of a plane around a position."""
+    y0, y1 = axis_range(y - reach, y + reach, oy, size[1], shape[1])
+    x0, x1 = axis_range(x - reach, x + reach, ox, size[2], shape[2])
+    return y0, y1, x0, x1
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def interpolate_grid(target, grid, first, spacing, origin, size, shifts):  # type: ignore[no-untyped-def]
     """Interpolate a coarse grid, which starts at `first`, linearly at each voxel."""
@@ -93,8 +101,7 @@ def add_tubes(distance, kind, number, along, segments, compartment, origin, size
 @njit(cache=True, nogil=True, parallel=True)
 def add_spheres(distance, kind, number, spheres, compartment, origin, size, shifts):  # type: ignore[no-untyped-def]
     """Add spheres. `spheres`: centre (z, y, x), radius, number of the object."""
-    nz, ny, nx = distance.shape
-    for i in prange(nz):
+    for i in prange(len(distance)):
         z = origin[0] + i * size[0]
         for n in range(len(spheres)):
             cz, cy, cx, radius = spheres[n, :4]
@@ -102,8 +109,7 @@ def add_spheres(distance, kind, number, spheres, compartment, origin, size, shif
             if abs(z - cz) > reach:
                 continue
             oy, ox = origin[1] + shifts[i, 0], origin[2] + shifts[i, 1]
-            y0, y1 = axis_range(cy - reach, cy + reach, oy, size[1], ny)
-            x0, x1 = axis_range(cx - reach, cx + reach, ox, size[2], nx)
+            y0, y1, x0, x1 = disc_range(cy, cx, reach, oy, ox, size, distance.shape)
             for j in range(y0, y1):
                 y = oy + j * size[1] - cy
                 plane = (z - cz) * (z - cz) + y * y
@@ -126,8 +132,7 @@ def add_sheets(distance, kind, number, sheets, holes, compartment, origin, size,
 
         d = sqrt(max(0, rho - radius, hole radius + half - rho)^2 + s^2) - half
     """
-    nz, ny, nx = distance.shape
-    for i in prange(nz):
+    for i in prange(len(distance)):
         z = origin[0] + i * size[0]
         for n in range(len(sheets)):
             cz, cy, cx, mz, my, mx, bend, radius, half = sheets[n, :9]
@@ -135,8 +140,7 @@ def add_sheets(distance, kind, number, sheets, holes, compartment, origin, size,
             if abs(z - cz) > reach:
                 continue
             oy, ox = origin[1] + shifts[i, 0], origin[2] + shifts[i, 1]
-            y0, y1 = axis_range(cy - reach, cy + reach, oy, size[1], ny)
-            x0, x1 = axis_range(cx - reach, cx + reach, ox, size[2], nx)
+            y0, y1, x0, x1 = disc_range(cy, cx, reach, oy, ox, size, distance.shape)
             first, last = int(sheets[n, 10]), int(sheets[n, 11])
             for j in range(y0, y1):
                 y = oy + j * size[1]
@@ -169,8 +173,7 @@ def add_pores(gap, number, pores, reach, origin, size, shifts):  # type: ignore[
     `pores`: centre (z, y, x), normal, radius, number of the object. `reach` is the distance from
     the wall and from the envelope up to which voxels are visited.
     """
-    nz, ny, nx = gap.shape
-    for i in prange(nz):
+    for i in prange(len(gap)):
         z = origin[0] + i * size[0]
         for n in range(len(pores)):
             cz, cy, cx, mz, my, mx, radius = pores[n, :7]
@@ -178,8 +181,7 @@ def add_pores(gap, number, pores, reach, origin, size, shifts):  # type: ignore[
             if abs(z - cz) > limit:
                 continue
             oy, ox = origin[1] + shifts[i, 0], origin[2] + shifts[i, 1]
-            y0, y1 = axis_range(cy - limit, cy + limit, oy, size[1], ny)
-            x0, x1 = axis_range(cx - limit, cx + limit, ox, size[2], nx)
+            y0, y1, x0, x1 = disc_range(cy, cx, limit, oy, ox, size, gap.shape)
             for j in range(y0, y1):
                 y = oy + j * size[1] - cy
                 for k in range(x0, x1):
@@ -225,8 +227,7 @@ def add_pits(distance, kind, number, cell, pits, origin, size, shifts):  # type:
     number of the object, and of the endosome: centre (z, y, x) and radius, 0 for a pit of the
     plasma membrane. `cell` is the signed distance to the plasma membrane.
     """
-    nz, ny, nx = distance.shape
-    for i in prange(nz):
+    for i in prange(len(distance)):
         z = origin[0] + i * size[0]
         for n in range(len(pits)):
             pz, py, px, mz, my, mx, height, half_width, half_height, neck = pits[n, :10]
@@ -234,8 +235,7 @@ def add_pits(distance, kind, number, cell, pits, origin, size, shifts):  # type:
             if abs(z - pz) > reach:
                 continue
             oy, ox = origin[1] + shifts[i, 0], origin[2] + shifts[i, 1]
-            y0, y1 = axis_range(py - reach, py + reach, oy, size[1], ny)
-            x0, x1 = axis_range(px - reach, px + reach, ox, size[2], nx)
+            y0, y1, x0, x1 = disc_range(py, px, reach, oy, ox, size, distance.shape)
             for j in range(y0, y1):
                 y = oy + j * size[1]
                 for k in range(x0, x1):

@@ -60,8 +60,8 @@ def is_in_envelope(centres_nm: FloatArray, normals: FloatArray) -> npt.NDArray[n
 
     Few pores on a small or folded nucleus are far from the plane of their neighbours. The image is
     independent of the masks: a rim is part of the envelope if it faces the direction of the plane
-    of the six nearest rims, within 37 degrees, and is no farther above it than on an envelope with a
-    radius of curvature of 400 nm, and 40 nm.
+    of the six nearest rims, within 37 degrees, and is no farther above it than on an envelope with
+    a radius of curvature of 400 nm, and 40 nm.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ differ from those of the whole rim.
 import numpy as np
 from scipy import special
 
-from asem.measure.pores.rim_fit import RimFit
+from asem.measure.pores.rim_fit import RimFit, symmetric
 from asem.measure.pores.rim_kernels import ANGLE_SD, HEIGHT_SD_NM, LINE_REACH_NM, line_equations
 from asem.measure.pores.view import FloatArray
 
@@ -45,7 +45,7 @@ def measure_half_lines(
     shifts = np.zeros(2 * LINES)
     for _ in range(STEPS):
         matrices, vectors, weights = line_equations(local, values, shape, tables, shifts)
-        matrices = np.tril(matrices) + np.swapaxes(np.tril(matrices, -1), 1, 2) + np.diag(precision)
+        matrices = symmetric(matrices) + np.diag(precision)
         vectors[:, 0] -= precision[0] * shifts
         steps = np.linalg.solve(matrices, vectors[..., None])[:, 0, 0]
         shifts = shifts + np.clip(steps, -LARGEST_STEP_NM, LARGEST_STEP_NM)

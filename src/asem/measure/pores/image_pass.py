@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
-from asem.measure.pores.diameter import PORE_REACH_NM, PoreMeasurement, measure_pore
+from asem.measure.pores.diameter import PORE_REACH_NM, PoreMeasurement, measure_pore, to_triple
 from asem.measure.pores.half_lines import LINES
 from asem.measure.pores.mask_components import save_rows_of_blocks
 from asem.measure.pores.table import SEPARATOR
@@ -156,14 +156,9 @@ def _measure_block(block: Roi, *, raw: Volume, jobs: BlockResults) -> dict[str, 
         patch = read_patch(raw, roi)
         origin = raw.position_nm(roi.offset)
         measured.append(
-            measure_pore(patch, origin, raw.voxel_size, _triple(centre), _triple(normal))
+            measure_pore(patch, origin, raw.voxel_size, to_triple(centre), to_triple(normal))
         )
     return {"row": found["row"], **_stack(measured)}
-
-
-def _triple(values: FloatArray) -> tuple[float, float, float]:
-    z, y, x = values.tolist()
-    return z, y, x
 
 
 def _stack(measured: Sequence[PoreMeasurement]) -> dict[str, npt.NDArray[Any]]:

@@ -120,7 +120,7 @@ def _step(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: floa
     ratio = CAUCHY_RATIO if np.isfinite(fit.noise) else 1.0
     variance = max(ratio * squares / max(weight, 1.0), (0.02 * contrast) ** 2)
     away, precision = _priors(fit, contrast)
-    matrix = _symmetric(matrix)
+    matrix = symmetric(matrix)
     inverse = np.linalg.inv(matrix + np.diag(precision * variance + 1e-9))
     step = inverse @ (vector - precision * variance * away)
     step *= min(1.0, float(np.min(LARGEST_STEP / np.maximum(np.abs(step), 1e-12))))
@@ -129,7 +129,7 @@ def _step(fit: RimFit, points_nm: FloatArray, values: FloatArray, contrast: floa
     return replace(moved, noise=float(np.sqrt(variance)), covariance=covariance)
 
 
-def _symmetric(lower: FloatArray) -> FloatArray:
+def symmetric(lower: FloatArray) -> FloatArray:
     """Return a matrix, or several, from their lower triangles."""
     return np.tril(lower) + np.swapaxes(np.tril(lower, -1), -1, -2)
 
@@ -208,7 +208,7 @@ def _group_variance(
         matrix += part[0]
         gradients.append(part[1])
     precision = _priors(fit, contrast)[1] * fit.noise**2
-    influence = np.linalg.inv(_symmetric(matrix) + np.diag(precision + 1e-9))[RADIUS]
+    influence = np.linalg.inv(symmetric(matrix) + np.diag(precision + 1e-9))[RADIUS]
     return float(((np.array(gradients) @ influence) ** 2).sum())
 
 
@@ -228,6 +228,6 @@ def rim_evidence(fit: RimFit, points_nm: FloatArray, values: FloatArray) -> tupl
     )
     if count == 0:
         return 0.0, 0.0
-    matrix = _symmetric(matrix) + 1e-6 * count * np.eye(4)
+    matrix = symmetric(matrix) + 1e-6 * count * np.eye(4)
     decrease = float(total - vector @ np.linalg.solve(matrix, vector) - squares)
     return decrease / count / float(fit.grey[MEMBRANE]) ** 2, decrease / fit.noise**2
