@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from asem.measure.pores.table import SEPARATOR, is_used
+from asem.measure.flags_and_notes import SEPARATOR
+from asem.measure.pores.table import is_used
 from asem.measure.pores.view import VIEW_STEP_NM
 from asem.report.figures import PREDICTION_COLOUR
 

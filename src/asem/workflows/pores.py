@@ -18,6 +18,7 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
+from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.object_columns import Columns
 from asem.measure.pores.envelope_normals import (
     MASK,
@@ -39,7 +40,7 @@ from asem.measure.pores.masks import (
 )
 from asem.measure.pores.point_surface import find_outliers
 from asem.measure.pores.statistics import describe_surface, describe_table
-from asem.measure.pores.table import PORE_COLUMNS, format_names, is_used, join_names
+from asem.measure.pores.table import PORE_COLUMNS, is_used
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume

@@ -16,10 +16,10 @@ from scipy.spatial import cKDTree
 
 from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
+from asem.measure.flags_and_notes import SEPARATOR
 from asem.measure.pores.diameter import PORE_REACH_NM, PoreMeasurement, measure_pore, to_triple
 from asem.measure.pores.half_lines import LINES
 from asem.measure.pores.mask_components import save_rows_of_blocks
-from asem.measure.pores.table import SEPARATOR
 from asem.measure.pores.view import VIEW_REACH_NM, VIEW_STEP_NM
 from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi, negate, per_axis

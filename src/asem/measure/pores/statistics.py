@@ -29,7 +29,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.special import ndtr
 
-from asem.measure.pores.table import SEPARATOR, is_used
+from asem.measure.flags_and_notes import SEPARATOR
+from asem.measure.pores.table import is_used
 
 FloatArray = npt.NDArray[np.float64]
 EdgeArray = npt.NDArray[np.integer[Any]]

@@ -1,6 +1,6 @@
 """The table of pores: its columns, in order, what each one is, and its flags and notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -48,34 +48,6 @@ PORE_NOTES: Mapping[str, str] = {
     "few_lines": "fewer than 14 of the 18 lines were used",
 }
 """Remarks that exclude nothing."""
-SEPARATOR = ";"
-
-
-def join_names(count: int, *marks: Mapping[str, npt.NDArray[np.bool_]]) -> list[list[str]]:
-    """Return the names of the marks that are set for each pore, in their order.
-
-    Examples
-    --------
-    >>> join_names(2, {"small": np.array([True, False]), "cut": np.array([True, True])})
-    [['small', 'cut'], ['cut']]
-    """
-    names: list[list[str]] = [[] for _ in range(count)]
-    for mark in marks:
-        for name, is_set in mark.items():
-            for row in np.flatnonzero(is_set).tolist():
-                names[row].append(name)
-    return names
-
-
-def format_names(names: Sequence[Sequence[str]]) -> list[str]:
-    """Return the text of a column of flags or notes, each name once.
-
-    Examples
-    --------
-    >>> format_names([["cut", "no_rim", "cut"], []])
-    ['cut;no_rim', '']
-    """
-    return [SEPARATOR.join(dict.fromkeys(each)) for each in names]
 
 
 def is_used(table: pd.DataFrame) -> npt.NDArray[np.bool_]:

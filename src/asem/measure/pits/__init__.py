@@ -1,0 +1,1 @@
+"""Coated pits, coated vesicles and caveolae, measured on the image."""
