@@ -33,3 +33,12 @@ def test_a_sunken_sphere_narrows_to_its_opening():
     measures = measure_profile(pit(85, 50, 50, 0))
     assert not measures.is_open
     assert measures.neck_nm < measures.width_nm
+
+
+def test_depths_on_a_sphere_are_distances_from_it():
+    """A bulb of 50 nm at the depth of 40 nm, in a sphere of 150 nm, by the law of cosines."""
+    measures = measure_profile(pit(90, 50, 50, 0), 150.0)
+    assert measures.height_nm == pytest.approx(90, abs=0.2)
+    level, centre = 150 + 45, 150 + 40
+    along = (level**2 + centre**2 - 50**2) / (2 * centre)
+    assert measures.width_nm == pytest.approx(2 * np.sqrt(level**2 - along**2), abs=1)

@@ -134,3 +134,16 @@ def test_an_endosome_with_a_pit_has_no_second_one_on_its_far_side():
     coat = volume.render(Roi.of_shape((60,) * 3))[1]["ccp"]
     assert ndimage.label(coat)[1] == 1
     assert 10 * np.argwhere(coat)[:, 0].min() > centre[0]
+
+
+def test_a_pit_has_no_label_outside_of_the_cell():
+    """The sphere of a shallow pit rises above the membrane; its label ends 9 nm above it."""
+    far = SmoothSurface((9_000.0, 300.0, 300.0), (500.0,) * 3, NO_WAVES)
+    around = SmoothSurface((50_200.0, 300.0, 300.0), (50_000.0,) * 3, NO_WAVES)
+    position, normal = np.array([200.0, 300.0, 300.0]), np.array([1.0, 0.0, 0.0])
+    pit = Pit(position, normal, 40.0, 60.0, 80.0, 0.0, True)
+    cell = CellGeometry((600.0,) * 3, around, far, pits=(pit,))
+    volume = SyntheticVolume.of_cell(cell, (120,) * 3, (5.0,) * 3, preparation="cf", seed=0)
+    coat = 5 * np.argwhere(volume.render(Roi.of_shape((120,) * 3))[1]["ccp"])
+    assert 200 - 9 - 5 <= coat[:, 0].min() <= 200 - 9 + 5
+    assert coat[:, 0].max() > 240

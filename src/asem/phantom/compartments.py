@@ -4,6 +4,7 @@
     OUTSIDE,
     COATED_PIT,
     CAVEOLA,
+    SECRETORY_PIT,
     ER,
     GOLGI,
     MITOCHONDRION,
@@ -11,7 +12,7 @@
     COATED_VESICLE,
     LYSOSOME,
     ENDOSOME,
-) = range(10)
+) = range(11)
 SPHERES = {
     "vesicles": VESICLE,
     "coated_vesicles": COATED_VESICLE,

@@ -2,7 +2,8 @@
 
 With the radius rho from the axis and the depth u below the plane of the membrane (both nm), the
 outside of the cell is the smooth union of the half space u < 0, an ellipsoid at the depth
-height - half height, and a cylinder from there to the plane. Its border is the membrane.
+height - half height, and a cylinder from there to the plane. Its border is the membrane. Where the
+membrane is a sphere, that of an endosome, the distance to it takes the place of u < 0.
 """
 
 from dataclasses import dataclass
@@ -65,13 +66,21 @@ class PitMeasures:
     is_open: bool
 
 
-def measure_profile(pit: Pit) -> PitMeasures:
-    """Measure the profile of a pit in a plane membrane."""
+def measure_profile(pit: Pit, endosome_radius_nm: float = np.inf) -> PitMeasures:
+    """Measure the profile of a pit; depths are distances from the membrane without the pit.
+
+    Parameters
+    ----------
+    pit
+        A pit.
+    endosome_radius_nm
+        Of the sphere that it is a pit of; inf: a plane.
+    """
     step = 0.1
     depths = np.arange(0, pit.height_nm + 3 * FILLET_NM, step)
     radii = np.arange(0, pit.half_width_nm + pit.neck_radius_nm + 4 * FILLET_NM, step)
     shape = (pit.height_nm, pit.half_width_nm, pit.half_height_nm, pit.neck_radius_nm)
-    outside = _sample_outside(depths, radii, *shape)
+    outside = _sample_outside(depths, radii, endosome_radius_nm, *shape)
     widths = 2 * step * outside.sum(axis=1)
     first = round(NECK_START_NM / step)
     last = int(np.count_nonzero(outside[:, 0]))
@@ -81,11 +90,14 @@ def measure_profile(pit: Pit) -> PitMeasures:
 
 
 @njit(cache=True, nogil=True)
-def _sample_outside(depths, radii, height, half_width, half_height, neck):  # type: ignore[no-untyped-def]
+def _sample_outside(depths, radii, sphere, height, half_width, half_height, neck):  # type: ignore[no-untyped-def]
     """Return whether positions of the half plane are outside of the cell, (depths, radii)."""
     outside = np.empty((len(depths), len(radii)), np.bool_)
-    for i, u in enumerate(depths):
+    for i, plane in enumerate(depths):
         for j, rho in enumerate(radii):
-            distance = pit_distance(rho, u, u, height, half_width, half_height, neck)
+            u = plane
+            if np.isfinite(sphere):
+                u = np.sqrt(max((sphere + plane) ** 2 - rho * rho, 0.0)) - sphere
+            distance = pit_distance(rho, u, plane, height, half_width, half_height, neck)
             outside[i, j] = distance < 0
     return outside

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.phantom.cell_geometry import CellGeometry, Sheet, Sphere, Tube
-from asem.phantom.compartments import CAVEOLA, COATED_PIT, SPHERES
+from asem.phantom.compartments import CAVEOLA, COATED_PIT, SECRETORY_PIT, SPHERES
 from asem.phantom.frame import Frame
 from asem.phantom.shape_kernels import REACH_NM
 
@@ -70,11 +70,12 @@ class ShapeArrays:
         rows = []
         for number, pit in enumerate(self.cell.pits, 1):
             bud = [0.0, 0.0, 0.0, 0.0]
+            kind = COATED_PIT if pit.coated else CAVEOLA
             if pit.endosome >= 0:
+                kind = SECRETORY_PIT
                 parent = self.cell.endosomes[pit.endosome]
                 bud = [*parent.centre, parent.radius_nm]
             shape = (pit.height_nm, pit.half_width_nm, pit.half_height_nm, pit.neck_radius_nm)
-            kind = COATED_PIT if pit.coated else CAVEOLA
             rows.append([*pit.position, *pit.normal, *shape, kind, number, *bud])
         return Rows.of(rows, 16, [max(row[6], row[7]) + 2 * REACH_NM for row in rows])
 

@@ -17,6 +17,8 @@ REACH_NM = 45.0
 """Shapes are added up to this distance from their membrane."""
 FILLET_NM = 22.0
 """Width of the smooth passage from the nuclear envelope to the ER."""
+PIT_MARGIN_NM = 9.0
+"""Beyond the membrane that a pit is in, where what is outside is no part of the pit."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -252,8 +254,9 @@ def add_pits(distance, kind, number, cell, pits, origin, size, shifts):  # type:
                     if pits[n, 15] > 0 and up < -pits[n, 15]:
                         continue  # the far side of the endosome, where rho is small as well
                     rho = np.sqrt(max(rz * rz + ry * ry + rx * rx - up * up, 0.0))
-                    d = pit_distance(rho, plane, plane, height, half_width, half_height, neck)
+                    d = pit_distance(rho, up, plane, height, half_width, half_height, neck)
                     if d < plane - 0.5 and d <= distance[i, j, k]:
                         distance[i, j, k] = np.float32(d)
-                        kind[i, j, k] = np.uint8(pits[n, 10])
-                        number[i, j, k] = np.uint32(pits[n, 11])
+                        if plane > -PIT_MARGIN_NM:
+                            kind[i, j, k] = np.uint8(pits[n, 10])
+                            number[i, j, k] = np.uint32(pits[n, 11])

@@ -129,8 +129,9 @@ def stain_block(
     chromatin, texture = (noise.interpolate(frame) for noise in noises)
     density = np.empty(frame.shape, np.float32)
     inside = np.array(
-        [0, 0, 0, config.er_lumen, config.golgi_lumen, config.matrix, config.vesicle_lumen,
-         config.vesicle_lumen, config.lysosome_lumen, config.endosome_lumen], np.float32,
+        [0, 0, 0, config.endosome_lumen, config.er_lumen, config.golgi_lumen, config.matrix,
+         config.vesicle_lumen, config.vesicle_lumen, config.lysosome_lumen, config.endosome_lumen],
+        np.float32,
     )  # fmt: skip
     stains = np.array(
         [config.membrane, config.cytosol, config.nucleoplasm, config.heterochromatin, config.pore,

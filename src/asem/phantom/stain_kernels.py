@@ -8,7 +8,14 @@ position is not rounded to voxels.
 import numpy as np
 from numba import njit, prange
 
-from asem.phantom.compartments import CAVEOLA, COATED_PIT, COATED_VESICLE, ER, MITOCHONDRION
+from asem.phantom.compartments import (
+    CAVEOLA,
+    COATED_PIT,
+    COATED_VESICLE,
+    ER,
+    MITOCHONDRION,
+    SECRETORY_PIT,
+)
 from asem.phantom.random_values import hash_position, normal, uniform
 
 MEMBRANE_NM = np.float32(9.0)
@@ -101,7 +108,7 @@ def stain(  # type: ignore[no-untyped-def]
                     value += share * (content - value)
                 if d < MEMBRANE_NM and d > -MEMBRANE_NM:
                     value += (membrane - value * np.float32(0.5)) * profile(d, MEMBRANE_NM)
-                if body in (COATED_PIT, COATED_VESICLE) and 0 < d < 25:
+                if body in (COATED_PIT, SECRETORY_PIT, COATED_VESICLE) and 0 < d < 25:
                     value += coat * profile(d - COAT_CENTRE_NM, COAT_WIDTH_NM)
                 density[i, j, k] = value
 

@@ -16,6 +16,7 @@ from asem.phantom.compartments import (
     GOLGI,
     MITOCHONDRION,
     OUTSIDE,
+    SECRETORY_PIT,
 )
 from asem.phantom.frame import Frame, sample_surface_distance
 from asem.phantom.membrane_layers import Layers, build_layers
@@ -73,7 +74,7 @@ LABELS: dict[str, Callable[[Layers], Labels]] = {
     ),
     "golgi": _number_where((GOLGI,), HALF_MEMBRANE_NM),
     "npc": _label_pores,
-    "ccp": _number_where((COATED_PIT, COATED_VESICLE), COAT_NM),
+    "ccp": _number_where((COATED_PIT, SECRETORY_PIT, COATED_VESICLE), COAT_NM),
     "caveolae": _number_where((CAVEOLA,), HALF_MEMBRANE_NM),
     "nucleus": lambda layers: (layers.nucleus < 0).astype(np.uint32),
     "plasma_membrane": _label_membrane,

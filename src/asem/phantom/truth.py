@@ -30,7 +30,7 @@ TRUTH_COLUMNS: dict[str, dict[str, str]] = {
         "neck_nm": "narrowest width of a pit between 8 nm below the plane and its widest place",
         "is_open": "whether nothing narrows below the plane",
         "eccentricity": "long axis / short axis of the bulb",
-        "distance_to_membrane_nm": "from the surface of a vesicle to the plasma membrane",
+        "distance_to_membrane_nm": "from the bulb or vesicle to the plasma membrane, about; 0 for its pits",
     },
     "mitochondria": {
         "object_id": "id in labels/mito",
@@ -98,15 +98,19 @@ def _pore_row(cell: CellGeometry, index: int) -> list[object]:
 
 def _coated_rows(cell: CellGeometry) -> list[list[object]]:
     first = 1 + len(cell.pits)
-    return [_pit_row(number, pit) for number, pit in enumerate(cell.pits, 1)] + [
+    return [_pit_row(cell, number, pit) for number, pit in enumerate(cell.pits, 1)] + [
         _vesicle_row(cell, number, vesicle)
         for number, vesicle in enumerate(cell.coated_vesicles, first)
     ]
 
 
-def _pit_row(number: int, pit: Pit) -> list[object]:
-    measures = measure_profile(pit)
+def _pit_row(cell: CellGeometry, number: int, pit: Pit) -> list[object]:
+    radius = cell.endosomes[pit.endosome].radius_nm if pit.endosome >= 0 else np.inf
+    measures = measure_profile(pit, radius)
     centre = pit.position + (pit.height_nm - pit.half_height_nm) * pit.normal
+    distance = 0.0
+    if pit.endosome >= 0:
+        distance = -float(cell.cell.distances(centre)[0]) - pit.half_width_nm
     axes = sorted((pit.half_width_nm, pit.half_height_nm))
     return [
         number,
@@ -119,7 +123,7 @@ def _pit_row(number: int, pit: Pit) -> list[object]:
         measures.neck_nm,
         measures.is_open,
         axes[1] / axes[0],
-        0.0,
+        distance,
     ]
 
 

@@ -1,0 +1,166 @@
+r"""The image around an axis, averaged over the angle: the half plane of radius and height.
+
+A pit is about a solid of revolution. Its axis points out of the cytosol, t is the height along
+it, from the centre of the pit, and rho the distance from it::
+
+        t
+        |     .---------  surrounding membrane
+        |    (            neck
+        |     \
+        +      )          bulb
+        |     /
+        |----'            deepest point
+        +------------- rho
+
+Values are darkness: the negative of grey values, since membranes are dark.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Centre, (3,), and the unit vectors u, v and w, (3, 3), of an axis along w; (z, y, x), nm."""
+
+    centre_nm: FloatArray
+    vectors: FloatArray
+
+    @classmethod
+    def along(cls, centre_nm: FloatArray, direction: FloatArray) -> "Axis":
+        """Return the axis along a direction; u is across the image axis farthest from it."""
+        w = direction / np.linalg.norm(direction)
+        u = np.cross(w, np.eye(3)[np.argmin(np.abs(w))])
+        u /= np.linalg.norm(u)
+        return cls(centre_nm, np.stack([u, np.cross(w, u), w]))
+
+    @property
+    def direction(self) -> FloatArray:
+        """The unit vector w, out of the cytosol."""
+        return np.asarray(self.vectors[2])
+
+    def to_world(self, points: FloatArray) -> FloatArray:
+        """Return world positions of points (..., 3) along u, v, w, nm."""
+        return np.asarray(points @ self.vectors + self.centre_nm)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Darkness around an object.
+
+    Parameters
+    ----------
+    values
+        float32, (z, y, x): about 0 off membranes and 1 on them; nan outside of the image.
+    first_nm
+        World position of the first voxel, (3,).
+    voxel_size
+        nm, (3,).
+    """
+
+    values: npt.NDArray[np.float32]
+    first_nm: FloatArray
+    voxel_size: FloatArray
+
+    def to_voxels(self, points_nm: FloatArray) -> FloatArray:
+        """Return places in voxels of world positions (..., 3)."""
+        return np.asarray((points_nm - self.first_nm) / self.voxel_size)
+
+    def to_half_planes(self, axis: Axis, angles: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the centre of an axis, its radial directions and its own, in voxels."""
+        theta = 2 * np.pi * np.arange(angles) / angles
+        u, v, w = axis.vectors
+        outward = np.cos(theta)[:, None] * u + np.sin(theta)[:, None] * v
+        return self.to_voxels(axis.centre_nm), outward / self.voxel_size, w / self.voxel_size
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Heights and radii of a half plane: `t_nm` first, (n,), and `rho_nm`, (m,), same step."""
+
+    t_nm: FloatArray
+    rho_nm: FloatArray
+
+    @classmethod
+    def of_reach(cls, lowest: float, highest: float, radius: float, step: float) -> "Grid":
+        """Return the grid from one height to another, and from the axis to a radius, nm."""
+        rows = round((highest - lowest) / step)
+        return cls(lowest + step * np.arange(rows + 1), step * np.arange(round(radius / step) + 1))
+
+    @property
+    def step_nm(self) -> float:
+        """Distance of neighbouring points."""
+        return float(self.t_nm[1] - self.t_nm[0])
+
+
+def unroll(image: Image, axis: Axis, grid: Grid, angles: int) -> npt.NDArray[np.float32]:
+    """Sample an image around an axis.
+
+    Parameters
+    ----------
+    image
+        Around the axis.
+    axis, grid
+        Where to sample.
+    angles
+        Number of half planes, in equal steps from u to v.
+
+    Returns
+    -------
+    samples
+        (angles, heights, radii), trilinear, nan outside of the image, float32.
+    """
+    start, outward, along = image.to_half_planes(axis, angles)
+    return np.asarray(
+        _unroll(image.values, start, outward, along, grid.t_nm, grid.rho_nm), np.float32
+    )
+
+
+@njit(cache=True, nogil=True)
+def _unroll(values, start, outward, along, heights, radii):  # type: ignore[no-untyped-def]
+    """Sample at start + t along + rho outward, in voxels."""
+    result = np.empty((len(outward), len(heights), len(radii)), np.float32)
+    for a in range(len(outward)):
+        for i in range(len(heights)):
+            z = start[0] + heights[i] * along[0]
+            y = start[1] + heights[i] * along[1]
+            x = start[2] + heights[i] * along[2]
+            for j in range(len(radii)):
+                rho = radii[j]
+                result[a, i, j] = sample(
+                    values,
+                    z + rho * outward[a, 0],
+                    y + rho * outward[a, 1],
+                    x + rho * outward[a, 2],
+                )
+    return result
+
+
+@njit(cache=True, nogil=True, inline="always")
+def sample(values, z, y, x):  # type: ignore[no-untyped-def]
+    """Return trilinear interpolation at a place in voxels, nan outside."""
+    last_z, last_y, last_x = values.shape[0] - 1, values.shape[1] - 1, values.shape[2] - 1
+    if not (0 <= z <= last_z and 0 <= y <= last_y and 0 <= x <= last_x):
+        return np.float32(np.nan)
+    k, j, m = min(int(z), last_z - 1), min(int(y), last_y - 1), min(int(x), last_x - 1)
+    a, b, c = np.float32(z - k), np.float32(y - j), np.float32(x - m)
+    low = values[k, j, m] + c * (values[k, j, m + 1] - values[k, j, m])
+    high = values[k, j + 1, m] + c * (values[k, j + 1, m + 1] - values[k, j + 1, m])
+    front = low + b * (high - low)
+    low = values[k + 1, j, m] + c * (values[k + 1, j, m + 1] - values[k + 1, j, m])
+    high = values[k + 1, j + 1, m] + c * (values[k + 1, j + 1, m + 1] - values[k + 1, j + 1, m])
+    back = low + b * (high - low)
+    return front + a * (back - front)
+
+
+def average_angles(samples: npt.NDArray[np.float32]) -> FloatArray:
+    """Return the mean over the angles, (heights, radii), nan where fewer than half are known."""
+    known = np.isfinite(samples)
+    count = known.sum(axis=0)
+    total = np.where(known, samples, 0).sum(axis=0, dtype=np.float64)
+    return np.where(2 * count >= len(samples), total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,233 @@
+"""The axis of a pit: all directions are tried, then the pose is fitted to the image.
+
+Fit: with the outline (rho, t), its unit normal n, and the mean profile P(x) of darkness across it,
+a pose that is off by a shift (a, b) along (u, v) and a tilt (p, q) towards them displaces the
+outline at the angle theta by ::
+
+    delta = n_rho (a cos theta + b sin theta) + (n_rho t - n_t rho) (p cos theta + q sin theta)
+
+and the profile there is P(x - delta), about P(x) - delta P'(x): least squares (Lucas and Kanade, An
+iterative image registration technique, 1981).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from asem.measure.pits.bulb import Bulb, sphere_directions
+from asem.measure.pits.half_plane import (
+    Axis,
+    FloatArray,
+    Grid,
+    Image,
+    average_angles,
+    sample,
+    unroll,
+)
+from asem.measure.pits.outline import Path, normals, resample, trace_outline
+
+SEARCH_DIRECTIONS, SEARCH_ANGLES, SEARCH_STEP_NM = 150, 12, 6.0
+APART_NM = 8.0
+"""From the centre of the bulb to that of the mask, from which on this is another start."""
+WALL_RANGE, CONE, DARK = np.arange(0.75, 1.3, 0.08), 0.93, 0.6
+"""Wall of a bulb: radii in units of its own, cosine of the cone over which it is smoothed, and
+darkness from which on it counts."""
+START_MARGIN, HIGHEST_END = 0.5, -0.3
+"""Limits of the ends of an outline, in units of the radius of the bulb."""
+CANDIDATES, APART = 3, 0.8
+"""Directions that are refined; cosine of the angle between any two."""
+ANGLES, STEP_NM = 24, 2.5
+TOP_NM, RADIUS_NM = 150.0, 120.0
+"""Height above the centre of a bulb, and distance from the axis, up to which it is searched."""
+BELOW_NM = 24.0
+"""Depth below the bulb."""
+STEPS = 6
+LARGEST_STEP_NM, LARGEST_TILT = 8.0, 0.12
+OFFSETS_NM = np.arange(-15.0, 15.1, 2.5)
+
+
+@dataclass(frozen=True)
+class PitPose:
+    """An axis through the middle of the bulb, the mean half plane, and the outline in it."""
+
+    axis: Axis
+    grid: Grid
+    plane: FloatArray
+    path: Path
+
+
+def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
+    """Return the pose whose outline is the darkest.
+
+    Parameters
+    ----------
+    image
+        Darkness in units of that of membranes.
+    bulb
+        Of the pit.
+    centre_nm
+        Of its mask: another start, since a sphere may not be in the middle of a flat bulb.
+    """
+    wall = map_wall(image, bulb)
+    search = PitSearch(image, bulb.radius_nm, float((wall > DARK).mean()))
+    starts = [bulb.centre_nm]
+    if np.linalg.norm(centre_nm - bulb.centre_nm) > APART_NM:
+        starts.append(centre_nm)
+    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
+    candidates = choose_apart(axes, wall)
+    grid = search.grid(SEARCH_STEP_NM)
+    for start in starts:
+        moved = [Axis(start, axis.vectors) for axis in axes]
+        costs = [search.trace(axis, grid, SEARCH_ANGLES)[1].cost for axis in moved]
+        candidates += choose_apart(moved, np.array(costs))
+    poses = [refine(search, axis) for axis in candidates]
+    return min(poses, key=lambda pose: pose.path.cost)
+
+
+@dataclass(frozen=True)
+class PitSearch:
+    """An image around a bulb, and what is expected of the outline.
+
+    Parameters
+    ----------
+    image
+        Darkness in units of that of membranes.
+    radius_nm
+        Of the bulb.
+    coverage
+        Part of its wall that is dark, 0 to 1. The membrane around a spherical bulb is at the height
+        (2 coverage - 1) radius above its centre (Archimedes).
+    """
+
+    image: Image
+    radius_nm: float
+    coverage: float
+
+    def grid(self, step_nm: float) -> Grid:
+        """Return the half plane that contains bulb and surrounding membrane."""
+        return Grid.of_reach(-self.radius_nm - BELOW_NM, TOP_NM, RADIUS_NM, step_nm)
+
+    def trace(self, axis: Axis, grid: Grid, angles: int) -> tuple[FloatArray, Path]:
+        """Return the mean half plane around an axis, and the outline in it."""
+        plane = average_angles(unroll(self.image, axis, grid, angles))
+        lowest = (2 * self.coverage - 1 - START_MARGIN) * self.radius_nm
+        return plane, trace_outline(plane, grid, lowest, HIGHEST_END * self.radius_nm)
+
+
+def choose_apart(axes: list[Axis], costs: FloatArray) -> list[Axis]:
+    """Return the `CANDIDATES` axes of the smallest costs, any two far apart."""
+    chosen: list[Axis] = []
+    for row in np.argsort(costs).tolist():
+        if all(axes[row].direction @ other.direction < APART for other in chosen):
+            chosen.append(axes[row])
+        if len(chosen) == CANDIDATES:
+            break
+    return chosen
+
+
+def map_wall(image: Image, bulb: Bulb) -> FloatArray:
+    """Return the darkness of the wall of a bulb in each direction, smoothed, (n,)."""
+    directions = sphere_directions(SEARCH_DIRECTIONS)
+    reach = WALL_RANGE * bulb.radius_nm
+    wall = _sample_rays(
+        image.values, image.to_voxels(bulb.centre_nm), directions / image.voxel_size, reach
+    )
+    weight = np.maximum(directions @ directions.T - CONE, 0) * np.isfinite(wall)
+    total = weight.sum(axis=1)
+    return np.where(total > 0, weight @ np.nan_to_num(wall) / np.maximum(total, 1e-9), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _sample_rays(values, start, directions, reach):  # type: ignore[no-untyped-def]
+    """Return the largest darkness along each ray, nan where none is known."""
+    result = np.full(len(directions), np.nan)
+    for d in range(len(directions)):
+        for r in reach:
+            value = sample(
+                values,
+                start[0] + r * directions[d, 0],
+                start[1] + r * directions[d, 1],
+                start[2] + r * directions[d, 2],
+            )
+            if value == value and not value < result[d]:
+                result[d] = value
+    return result
+
+
+def refine(search: PitSearch, axis: Axis) -> PitPose:
+    """Fit a pose to the image."""
+    grid = search.grid(STEP_NM)
+    best: PitPose | None = None
+    for step in range(STEPS + 1):
+        plane, path = search.trace(axis, grid, ANGLES)
+        if best is None or path.cost < best.path.cost:
+            best = PitPose(axis, grid, plane, path)
+        if step < STEPS:
+            axis = _move(axis, _step(search.image, axis, path))
+    assert best is not None
+    return best
+
+
+def _step(image: Image, axis: Axis, path: Path) -> FloatArray:
+    """Return (a, b, p, q) of the least squares."""
+    smooth = resample(path, 4.0, 6.0)
+    n = normals(smooth)
+    profiles = sample_profiles(image, axis, smooth, n, OFFSETS_NM, ANGLES)
+    mean = np.nanmean(profiles, axis=0)
+    slope = np.gradient(mean, OFFSETS_NM, axis=1)
+    residual = profiles - mean
+    theta = 2 * np.pi * np.arange(ANGLES) / ANGLES
+    cos, sin = np.cos(theta), np.sin(theta)
+    shift = n[:, 0]
+    tilt = n[:, 0] * smooth.t_nm - n[:, 1] * smooth.rho_nm
+    basis = np.stack(
+        [np.outer(cos, shift), np.outer(sin, shift), np.outer(cos, tilt), np.outer(sin, tilt)],
+        axis=-1,
+    )  # angles, points, 4
+    scale = 1.5 * np.nanstd(residual)
+    weight = 1 / (1 + (residual / max(scale, 1e-9)) ** 2)
+    weight *= np.maximum(smooth.rho_nm, 5)[None, :, None]
+    weight = np.where(np.isfinite(residual), weight, 0)
+    residual = np.nan_to_num(residual)
+    squared = (weight * slope**2).sum(axis=2)
+    cross = (weight * slope * residual).sum(axis=2)
+    matrix = np.einsum("ak,akp,akq->pq", squared, basis, basis)
+    vector = -np.einsum("ak,akp->p", cross, basis)
+    matrix += np.diag(1e-3 * np.diag(matrix) + 1e-9)
+    step = np.linalg.solve(matrix, vector)
+    limit = np.array([LARGEST_STEP_NM, LARGEST_STEP_NM, LARGEST_TILT, LARGEST_TILT])
+    return np.asarray(step * min(1.0, float(np.min(limit / np.maximum(np.abs(step), 1e-12)))))
+
+
+def _move(axis: Axis, step: FloatArray) -> Axis:
+    u, v, w = axis.vectors
+    direction = w + step[2] * u + step[3] * v
+    return Axis.along(axis.centre_nm + step[0] * u + step[1] * v, direction)
+
+
+def sample_profiles(
+    image: Image, axis: Axis, path: Path, n: FloatArray, offsets: FloatArray, angles: int
+) -> npt.NDArray[np.float32]:
+    """Sample darkness across an outline, (angles, points, offsets)."""
+    rho = path.rho_nm[:, None] + n[:, :1] * offsets
+    t = path.t_nm[:, None] + n[:, 1:] * offsets
+    start, outward, along = image.to_half_planes(axis, angles)
+    return np.asarray(_sample_points(image.values, start, outward, along, rho, t))
+
+
+@njit(cache=True, nogil=True)
+def _sample_points(values, start, outward, along, rho, t):  # type: ignore[no-untyped-def]
+    result = np.empty((len(outward), *rho.shape), np.float32)
+    for a in range(len(outward)):
+        for i in range(rho.shape[0]):
+            for j in range(rho.shape[1]):
+                r, h = rho[i, j], t[i, j]
+                result[a, i, j] = sample(
+                    values,
+                    start[0] + h * along[0] + r * outward[a, 0],
+                    start[1] + h * along[1] + r * outward[a, 1],
+                    start[2] + h * along[2] + r * outward[a, 2],
+                )
+    return result
