@@ -108,5 +108,6 @@ def distance_to(line, points):
         along = end - start
         length = max(along @ along, 1e-9)
         part = np.clip((points - start) @ along / length, 0, 1)
-        np.minimum(best, np.linalg.norm(points - start - part[..., None] * along, axis=-1), best)
+        to_line = np.linalg.norm(points - start - part[..., None] * along, axis=-1)
+        best = np.minimum(best, to_line)
     return best

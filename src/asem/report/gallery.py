@@ -12,8 +12,6 @@ from matplotlib.patheffects import withStroke
 from asem.measure.flags_and_notes import SEPARATOR
 
 FLAG_COLOUR = "#b3202a"
-LEFT_NM, TOP_NM = 34.0, 40.0
-"""Space for the titles of the rows and of the figure."""
 WIDTH_INCH = 12.4
 
 
@@ -49,6 +47,8 @@ class Grid:
         Height of the text above a picture.
     row_nm
         From a row to the next one.
+    left_nm, top_nm
+        Space for the titles of the rows and of the figure.
     """
 
     columns: int
@@ -56,17 +56,20 @@ class Grid:
     cell_nm: float
     title_nm: float
     row_nm: float
+    left_nm: float
+    top_nm: float
 
     def centre_of(self, line: int, column: int) -> tuple[float, float]:
         """Return the centre of a picture, (right, down)."""
         return (
-            LEFT_NM + column * self.cell_nm + self.shown_nm,
-            TOP_NM + line * self.row_nm + self.title_nm + self.shown_nm,
+            self.left_nm + column * self.cell_nm + self.shown_nm,
+            self.top_nm + line * self.row_nm + self.title_nm + self.shown_nm,
         )
 
     def size_of(self, lines: int) -> tuple[float, float]:
         """Return width and height of a gallery with a number of rows."""
-        return LEFT_NM + self.columns * self.cell_nm, TOP_NM + lines * self.row_nm
+        width = self.left_nm + self.columns * self.cell_nm
+        return width, self.top_nm + lines * self.row_nm
 
 
 def choose_flagged(
@@ -121,7 +124,9 @@ def start_gallery(grid: Grid, rows: Sequence[Row], title: str, nothing: str) -> 
     axes.text(width / 2, 12, title, fontsize=10, ha="center", va="top")
     for line, row in enumerate(rows):
         _, y = grid.centre_of(line, 0)
-        axes.text(LEFT_NM / 2, y, row.title, rotation=90, va="center", ha="center", fontsize=11)
+        axes.text(
+            grid.left_nm / 2, y, row.title, rotation=90, va="center", ha="center", fontsize=11
+        )
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     return figure, axes
 

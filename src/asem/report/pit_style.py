@@ -73,7 +73,7 @@ MARKS = {
     SECRETORY_PITS: Mark("secretory coated pits", "^", DARK, False, "-", 5.4),
     ENDOCYTIC_VESICLES: Mark("endocytic coated vesicles", "D", PREDICTION_COLOUR, True, "-", 4.4),
     SECRETORY_VESICLES: Mark("secretory coated vesicles", "v", DARK, False, "-", 5.4),
-    OTHERS: Mark("others, uncoated", "x", "0.5", False, ":", 4.6),
+    OTHERS: Mark("others, uncoated", "x", "0.35", False, ":", 4.6),
 }
 """In the order of figures: caveolae beside coated pits, endocytic objects beside secretory ones."""
 

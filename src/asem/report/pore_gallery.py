@@ -24,7 +24,15 @@ from asem.report.gallery import (
 COLUMNS = 10
 SHOWN_NM = 85.0
 """From the centre of a pore to the sides of its picture."""
-GRID = Grid(columns=COLUMNS, shown_nm=SHOWN_NM, cell_nm=184.0, title_nm=22.0, row_nm=204.0)
+GRID = Grid(
+    columns=COLUMNS,
+    shown_nm=SHOWN_NM,
+    cell_nm=184.0,
+    title_nm=22.0,
+    row_nm=204.0,
+    left_nm=34.0,
+    top_nm=40.0,
+)
 
 
 def choose_pores(table: pd.DataFrame, has_view: npt.NDArray[np.bool_]) -> list[Row]:
