@@ -39,11 +39,11 @@ SHOWN_NM = 105.0
 GRID = Grid(
     columns=COLUMNS,
     shown_nm=SHOWN_NM,
-    cell_nm=252.0,
-    title_nm=46.0,
-    row_nm=298.0,
-    left_nm=72.0,
-    top_nm=44.0,
+    cell_nm=222.0,
+    title_nm=42.0,
+    row_nm=264.0,
+    left_nm=64.0,
+    top_nm=46.0,
 )
 MEASURED = ("height", "width", "neck")
 """Lines that have a length in the table."""
