@@ -6,6 +6,7 @@ panels have the same axes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -278,7 +279,7 @@ def _draw_histograms(
         first, last = np.flatnonzero(counts)[[0, -1]]
         counts, bins = counts[first : last + 1], edges[first : last + 2]
         mark = MARKS[name]
-        style = {"orientation": orientation, "color": mark.colour}
+        style: dict[str, Any] = {"orientation": orientation, "color": mark.colour}
         if mark.filled:
             axes.stairs(counts, bins, fill=True, alpha=0.35, **style)
         axes.stairs(counts, bins, linewidth=1.1, linestyle=mark.linestyle, **style)

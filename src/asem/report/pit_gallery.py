@@ -1,6 +1,7 @@
 """Gallery of pits and vesicles, in a plane through their axis, with what was measured."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +166,7 @@ def format_lengths(pit: "pd.Series[float]") -> str:
 def _draw_measured(axes: Axes, centre: tuple[float, float], picture: PitPicture) -> None:
     """Draw the outline, the plane and the measured lines of a picture, cut off at its sides."""
     lines = {"outline": picture.outline_nm, **picture.lines_nm}
-    styles = {
+    styles: dict[str, dict[str, Any]] = {
         "outline": {"color": PREDICTION_COLOUR, "linewidth": 1.2, "alpha": 0.95},
         "plane": {"color": "white", "linewidth": 1.1, "linestyle": (0, (4, 3))},
         **{name: {"color": LABEL_COLOUR, "linewidth": 1.3} for name in MEASURED},

@@ -89,7 +89,7 @@ def describe_measure(table: pd.DataFrame, column: str) -> Statistics:
 def read_finite(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     """Return the values of a column that are finite."""
     values = table[column].to_numpy(np.float64)
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def describe_necks(table: pd.DataFrame) -> Statistics:
