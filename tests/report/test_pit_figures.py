@@ -54,6 +54,7 @@ def test_pits_that_are_not_in_sight_are_counted(rng):
     figure = plot_neck_and_depth(table)
     (axes, _), text = panels_of(figure), texts_of(figure)
     assert "3 without depth or neck; 4 outside of the axes" in text
+    assert labels_of(axes) == ["endocytic coated pits (n = 47)"]
     assert axes.get_xlim()[1] < 250
     (heights,) = [line.get_xdata() for line in axes.lines if line.get_label().startswith("endo")]
     assert np.count_nonzero(heights > axes.get_xlim()[1]) == 4
@@ -127,7 +128,8 @@ def test_medians_of_cells_have_intervals(rng):
     tables = {"a": make_table(rng, open=20, deep=7), "b": make_table(rng, caveola=3)}
     depth, _, _ = plot_cells(tables).axes
     marks = {line.get_label(): line for line in depth.lines if line.get_label()[0] != "_"}
-    assert len(marks) == 3
+    places = [place for line in marks.values() for place in line.get_ydata()]
+    assert len(places) == len(set(places)) == 6
     is_open = tables["a"]["neck_nm"] > 40
     heights = tables["a"]["height_nm"][is_open]
     line = marks["endocytic coated pits, neck > 40 nm"]

@@ -44,7 +44,7 @@ MIN_BOX = 5
 """Values of a group that has a box."""
 MIN_RANGE_NM = 40.0
 """Of an axis of medians."""
-MAX_CELLS = 40
+MAX_CELLS = 20
 """Cells that are drawn."""
 
 
@@ -86,12 +86,12 @@ def _draw_shapes(axes: Axes, groups: Mapping[str, pd.DataFrame], column: str) ->
         axes.text(0.5, 0.5, NO_OBJECTS, transform=axes.transAxes, ha="center", color=GREY)
         axes.set_xticks([])
         return
-    outside = 0
+    outside, most = 0, max(map(len, samples.values()))
     for place, (name, values) in enumerate(samples.items()):
         mark = MARKS[name]
         outside += int(is_outside(values, limits).sum())
         x = place + SPREAD * spread_marks(values, limits)
-        axes.plot(x, values, **(mark.style(len(values)) | {"alpha": 0.55}), zorder=1)
+        axes.plot(x, values, **(mark.style(most) | {"alpha": 0.55}), zorder=1)
         if len(values) >= MIN_BOX:
             _draw_box(axes, place, values)
     names = [f"{MARKS[name].label}\n(n = {len(values)})" for name, values in samples.items()]
