@@ -5,12 +5,12 @@ from pathlib import Path
 
 from asem.measure.object_table import CONTACT_COLUMNS, OBJECT_COLUMNS
 from asem.measure.pores.table import (
-    CELL_COLUMN,
     CELL_DESCRIPTION,
     PORE_COLUMNS,
     PORE_FLAGS,
     PORE_NOTES,
 )
+from asem.workflows.combine_tables import CELL_COLUMN
 from asem.workflows.pores import FILES
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -1,6 +1,6 @@
 """Flags and notes of measured objects: names, joined in a column of a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,3 +33,16 @@ def format_names(names: Sequence[Sequence[str]]) -> list[str]:
     ['cut;no_rim', '']
     """
     return [SEPARATOR.join(dict.fromkeys(each)) for each in names]
+
+
+def count_names(texts: Iterable[str]) -> dict[str, int]:
+    """Return how often each name is in a column of flags or notes, the most frequent first.
+
+    Examples
+    --------
+    >>> count_names(["cut", "", "no_rim;cut"])
+    {'cut': 2, 'no_rim': 1}
+    """
+    names = [name for text in texts for name in text.split(SEPARATOR) if name]
+    distinct = sorted(set(names), key=lambda name: (-names.count(name), name))
+    return {name: names.count(name) for name in distinct}

@@ -4,7 +4,6 @@ masks (`asem.measure.pores.mask_components`, `masks`) -> surface and normals (`e
 image of each pore (`image_pass`) -> table, statistics (`statistics`) and figures.
 """
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +45,10 @@ from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.value_checks import check_are_ids
 from asem.volume.volume import Volume
+from asem.workflows.statistics_file import STATISTICS, format_statistics
 
 LOG = logging.getLogger(__name__)
-PORES, STATISTICS = "pores", "statistics.json"
+PORES = "pores"
 FIGURES = ("diameters.png", "profiles.png", "gallery.png", "map.png", "height.png")
 FILES = (f"{PORES}.csv", f"{PORES}.parquet", STATISTICS, *FIGURES)
 """Names of the files that `asem pores` writes."""
@@ -254,12 +254,6 @@ def _write_results(
     output.write_file(STATISTICS, format_statistics(statistics))
     _write_figures(output, table, envelope, measured, up)
     return statistics
-
-
-def format_statistics(statistics: dict[str, Any]) -> bytes:
-    """Return statistics as JSON."""
-    text = json.dumps(statistics, indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
 
 
 def _write_figures(

@@ -29,8 +29,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.special import ndtr
 
-from asem.measure.flags_and_notes import SEPARATOR
+from asem.measure.flags_and_notes import count_names
 from asem.measure.pores.table import is_used
+from asem.measure.sample_statistics import Statistics, describe_sample
 
 FloatArray = npt.NDArray[np.float64]
 EdgeArray = npt.NDArray[np.integer[Any]]
@@ -41,17 +42,14 @@ SEED = 0
 MAX_SHAPIRO = 5000
 """Largest sample for which the p-value of the Shapiro-Wilk test is accurate."""
 SOURCES_AT_ONCE = 256
-Statistics = dict[str, Any]
 
 
 def count_pores(table: pd.DataFrame) -> Statistics:
     """Return the numbers of pores: all, used in the statistics, and with each flag."""
-    flags = [flag for text in table["flags"] for flag in text.split(SEPARATOR) if flag]
-    names = sorted(set(flags), key=lambda flag: (-flags.count(flag), flag))
     return {
         "all": len(table),
         "used": int(is_used(table).sum()),
-        "flags": {name: flags.count(name) for name in names},
+        "flags": count_names(table["flags"]),
     }
 
 
@@ -64,16 +62,7 @@ def describe_diameters(diameters: FloatArray, errors: FloatArray) -> Statistics:
         Diameters and their standard errors, nm, (n,).
     """
     count = len(diameters)
-    result: Statistics = {"median_nm": None, "percentiles_nm": None, "mean_nm": None, "sd_nm": None}
-    if count:
-        tenths = np.percentile(diameters, PERCENTILES)
-        result["median_nm"] = float(np.median(diameters))
-        result["percentiles_nm"] = {
-            str(percent): float(value) for percent, value in zip(PERCENTILES, tenths, strict=True)
-        }
-        result["mean_nm"] = float(diameters.mean())
-    if count > 1:
-        result["sd_nm"] = float(diameters.std(ddof=1))
+    result = describe_sample(diameters, PERCENTILES, "_nm")
     result["shapiro_wilk"] = assess_normality(diameters)
     result["single_size"] = {
         "own": {

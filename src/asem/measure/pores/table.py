@@ -27,7 +27,6 @@ PORE_COLUMNS: Mapping[str, str] = {
     "notes": "remarks that exclude nothing, joined by ;",
 }
 """Columns of a table of pores, in this order, and their descriptions."""
-CELL_COLUMN = "cell"
 CELL_DESCRIPTION = "name of the folder that the pore is from"
 PORE_FLAGS: Mapping[str, str] = {
     "small": "the mask has less than a quarter of the volume of a typical one, or is a speck",
