@@ -146,10 +146,11 @@ def measure_lengths(path: Path, membrane: Membrane) -> PitLengths | None:
 
 def _bottom(rho: FloatArray, depth: FloatArray) -> float:
     """Return the depth on the axis: of a parabola through the last points."""
-    near = rho < BOTTOM_NM
-    near[-3:] = True
-    basis = np.stack([np.ones(near.sum()), rho[near] ** 2], axis=1)
-    return float(np.linalg.lstsq(basis, depth[near], rcond=None)[0][0])
+    wide = np.flatnonzero(rho[:-3] > BOTTOM_NM)
+    first = int(wide[-1]) + 1 if len(wide) else 0
+    rho, depth = rho[first:], depth[first:]
+    basis = np.stack([np.ones(len(rho)), rho**2], axis=1)
+    return float(np.linalg.lstsq(basis, depth, rcond=None)[0][0])
 
 
 def _cross(depth: FloatArray, rho: FloatArray, level: float) -> float:

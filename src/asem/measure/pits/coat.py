@@ -1,0 +1,33 @@
+"""Whether a membrane has a coat: the darkness of the cytosol beside it.
+
+Clathrin and its adaptors darken the first 25 nm of the cytosol along the membrane (paper: enhanced
+membrane signal). The signal is the darkness there less that of the cytosol beyond, in units of the
+darkness of membranes. Caveolae have none, and are smaller.
+"""
+
+import numpy as np
+
+from asem.measure.pits.half_plane import FloatArray
+
+COAT_RANGE_NM, CYTOSOL_RANGE_NM = (8.0, 20.0), (30.0, 44.0)
+"""Distances from the darkest line, into the cytosol."""
+OFFSETS_NM = np.arange(COAT_RANGE_NM[0], CYTOSOL_RANGE_NM[1] + 0.1, 2.0)
+SMALLEST_SIGNAL, LARGEST_BARE = 0.32, 0.16
+"""A membrane with more is coated, one with less is not; between them the size decides."""
+CAVEOLA_HEIGHT_NM, CAVEOLA_WIDTH_NM = 80.0, 100.0
+"""Largest size of a caveola (paper: about 61 nm deep, 81 nm wide)."""
+
+
+def coat_signal(profiles: FloatArray) -> float:
+    """Return the signal of profiles at `OFFSETS_NM` from the darkest line, (points, offsets)."""
+    coat = (OFFSETS_NM >= COAT_RANGE_NM[0]) & (OFFSETS_NM <= COAT_RANGE_NM[1])
+    cytosol = OFFSETS_NM >= CYTOSOL_RANGE_NM[0]
+    return float(np.nanmean(profiles[:, coat]) - np.nanmedian(profiles[:, cytosol]))
+
+
+def is_coated(signal: float, height_nm: float, width_nm: float, neck_nm: float) -> bool:
+    """Return whether a membrane is coated; nan heights and necks are those of vesicles."""
+    if signal > SMALLEST_SIGNAL or signal < LARGEST_BARE:
+        return signal > SMALLEST_SIGNAL
+    is_flask = height_nm < CAVEOLA_HEIGHT_NM and width_nm < CAVEOLA_WIDTH_NM
+    return not (is_flask and neck_nm < 0.7 * width_nm)

@@ -1,0 +1,142 @@
+"""The shape of one pit or vesicle on the image: which of both it is, its outline and lengths."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from asem.measure.pits.bulb import Bulb
+from asem.measure.pits.ellipsoid import GROUPS, RAYS, Ellipsoid, fit_vesicle
+from asem.measure.pits.half_plane import Axis, FloatArray, Image, average_angles, unroll
+from asem.measure.pits.lengths import Membrane, PitLengths, fit_membrane, measure_lengths
+from asem.measure.pits.lumen import find_outline
+from asem.measure.pits.outline import Path, normals, resample, snap
+from asem.measure.pits.pose import ANGLES, PitPose, sample_profiles
+
+OFFSETS_NM = np.arange(-9.0, 9.1, 1.0)
+CYTOSOL_NM = np.arange(-24.0, 24.1, 2.0)
+GAP_NM = 15.0
+SMALLEST_LINE = 0.5
+"""Darkness of the outline of a pit over any `GAP_NM` of it, in units of that of membranes."""
+SHALLOWEST_NM = 20.0
+SECTORS = 8
+"""Parts of the half planes that are left out in turn for standard errors."""
+
+
+@dataclass(frozen=True)
+class PitShape:
+    """A pit: its axis, outline and lengths.
+
+    Parameters
+    ----------
+    axis
+        Through the middle of the bulb, out of the cytosol.
+    path
+        Outline in the half plane.
+    membrane
+        The surrounding membrane in the half plane.
+    lengths
+        Of the outline.
+    se_nm
+        Standard errors of height, width and neck, (3,).
+    """
+
+    axis: Axis
+    path: Path
+    membrane: Membrane
+    lengths: PitLengths
+    se_nm: FloatArray
+
+
+def line_darkness(image: Image, pose: PitPose) -> float:
+    """Return the darkness of the outline of a pit where it is least dark, over `GAP_NM`.
+
+    A vesicle has no membrane that leads to its wall: the line crosses cytosol.
+    """
+    path = resample(pose.path, 3.0, 6.0)
+    profiles = sample_profiles(image, pose.axis, path, normals(path), OFFSETS_NM[2:-2], ANGLES)
+    darkness = np.max(mean_profile(profiles), axis=1)
+    window = round(GAP_NM / 3)
+    mean = np.convolve(np.nan_to_num(darkness), np.full(window, 1 / window), mode="valid")
+    return float(mean.min(initial=np.inf))
+
+
+def mean_profile(profiles: npt.NDArray[np.float32]) -> FloatArray:
+    """Return the mean over the angles of profiles (angles, points, offsets), nan if unknown."""
+    known = np.isfinite(profiles)
+    total = np.where(known, profiles, 0).sum(axis=0, dtype=np.float64)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def measure_pit(image: Image, pose: PitPose, bulb: Bulb) -> PitShape | None:
+    """Measure a pit; None where its outline has no depth.
+
+    Standard errors are those of the jackknife over `SECTORS` sectors around the axis.
+    """
+    samples = unroll(image, pose.axis, pose.grid, ANGLES)
+    whole = _measure_samples(image, pose, bulb, samples, np.arange(ANGLES))
+    if whole is None:
+        return None
+    parts = []
+    for sector in np.array_split(np.arange(ANGLES), SECTORS):
+        part = _measure_samples(image, pose, bulb, samples, np.delete(np.arange(ANGLES), sector))
+        if part is not None:
+            lengths = part.lengths
+            parts.append((lengths.height_nm, lengths.width_nm, lengths.neck_nm))
+    return replace(whole, se_nm=jackknife_errors(np.array(parts).reshape(-1, 3)))
+
+
+def jackknife_errors(parts: FloatArray) -> FloatArray:
+    """Return standard errors from values without each part, (parts, values)."""
+    count = len(parts)
+    if count < 2:
+        return np.full(parts.shape[1], np.nan)
+    return np.asarray(np.sqrt((count - 1) * parts.var(axis=0)))
+
+
+def _measure_samples(
+    image: Image,
+    pose: PitPose,
+    bulb: Bulb,
+    samples: npt.NDArray[np.float32],
+    angles: npt.NDArray[np.intp],
+) -> PitShape | None:
+    """Measure some of the half planes around an axis."""
+    plane = average_angles(samples[angles])
+    outline = find_outline(plane, pose.grid, pose.path, bulb.radius_nm)
+    path = _darkest_line(image, pose, angles) if outline is None else outline.path
+    membrane = fit_membrane(path)
+    lengths = measure_lengths(path, membrane)
+    if lengths is None or lengths.height_nm < SHALLOWEST_NM:
+        return None
+    if outline is not None and 2 * outline.ring_nm < lengths.neck_nm:
+        depth = float(membrane.depth(np.zeros(1), np.array([outline.ring_t_nm]))[0])
+        lengths = replace(lengths, neck_nm=2 * outline.ring_nm, neck_depth_nm=depth)
+    return PitShape(pose.axis, path, membrane, lengths, np.full(3, np.nan))
+
+
+def _darkest_line(image: Image, pose: PitPose, angles: npt.NDArray[np.intp]) -> Path:
+    """Return the darkest line: the outline where the lumen has no border."""
+    path = resample(pose.path, 3.0, 6.0)
+    for smoothing in (4.0, 4.0, 2.0):
+        n = normals(path)
+        profiles = sample_profiles(image, pose.axis, path, n, OFFSETS_NM, ANGLES)[angles]
+        path = resample(snap(path, n, mean_profile(profiles), OFFSETS_NM), 3.0, smoothing)
+    return path
+
+
+@dataclass(frozen=True)
+class VesicleShape:
+    """A vesicle: its ellipsoid, and the standard error of its diameter, nm."""
+
+    ellipsoid: Ellipsoid
+    se_nm: float
+
+
+def measure_vesicle(image: Image, bulb: Bulb) -> VesicleShape:
+    """Measure a vesicle; the standard error is that of the jackknife over parts of its wall."""
+    whole = fit_vesicle(image, bulb)
+    group = np.arange(RAYS) * GROUPS // RAYS
+    parts = [fit_vesicle(image, bulb, group == part).diameter_nm for part in range(GROUPS)]
+    return VesicleShape(whole, float(jackknife_errors(np.array(parts)[:, None])[0]))
