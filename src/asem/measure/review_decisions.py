@@ -64,18 +64,18 @@ class Decision:
     comment: str = ""
 
 
-def read_decisions(path: Path) -> list[Decision]:
-    """Read a file of decisions.
+def read_decisions_file(path: Path) -> bytes:
+    """Return the content of a file of decisions, of which `parse_decisions` checks the size.
 
     Raises
     ------
-    OSError, ValueError
-        There is none, or it is no such file (`parse_decisions`).
+    OSError
+        It is missing, no file, or cannot be read.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file; name a file of decisions, review.csv")
+        raise FileNotFoundError(f"{path} is no file; name a file of decisions (review.csv)")
     with path.open("rb") as file:
-        return parse_decisions(file.read(MAX_DECISIONS_BYTES + 1), str(path))
+        return file.read(MAX_DECISIONS_BYTES + 1)
 
 
 def parse_decisions(content: bytes, name: str) -> list[Decision]:
