@@ -17,7 +17,7 @@ from skimage.measure import approximate_polygon, find_contours
 from asem.config import NmZYX
 from asem.measure.review_decisions import Decision, Review
 
-JPEG_QUALITY = 88
+JPEG_QUALITY = 85
 PIXELS_PER_NM = 1.0
 """Scale of the pictures on the page."""
 TOLERANCE_PIXELS = 0.25

@@ -121,6 +121,7 @@ function fill(card, index) {
     makeElement("h2", {}, `${object.id}`, makeElement("span", {className: "decision"})),
     makeElement("div", {className: "body"}, ...pictures, text));
   draw(index);
+  setTabStops(index);
 }
 
 const cards = objects.map((object, index) => {
@@ -191,11 +192,19 @@ function goTo(index) {
   cards[index].scrollIntoView({block: "nearest"});
 }
 
+// Only what is in the current card can be reached with Tab.
+function setTabStops(index) {
+  for (const control of [cards[index], ...cards[index].querySelectorAll("button, input")]) {
+    control.tabIndex = index === current ? 0 : -1;
+  }
+}
+
 function setCurrent(index) {
-  cards[current].tabIndex = -1;
-  cards[current].classList.remove("current");
+  const before = current;
+  cards[before].classList.remove("current");
   current = index;
-  cards[index].tabIndex = 0;
+  setTabStops(before);
+  setTabStops(index);
   cards[index].classList.add("current");
 }
 

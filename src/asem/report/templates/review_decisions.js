@@ -46,6 +46,9 @@ function parseDecisions(text) {
   const rows = splitRows(text.replace(/^\ufeff/, ""));
   if (!rows.length) throw new Error("the file is empty");
   const columns = rows[0].map((name) => name.trim());
+  if (columns.length === 1 && /[;\t]/.test(columns[0])) {
+    throw new Error("the file has no commas between its columns; save it as CSV with commas");
+  }
   for (const name of COLUMNS.slice(0, 5)) {
     if (!columns.includes(name)) {
       throw new Error(`the file has no column ${name}; its columns are ${COLUMNS.join(",")}`);
