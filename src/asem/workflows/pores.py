@@ -246,7 +246,7 @@ def _make_table(
     notes = join_names(len(flags), masks.notes, source)
     notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
     accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
-    _flag_duplicates(flags, measured, review)
+    flag_duplicates(flags, measured, review)
     reject_objects(flags, review)
     values: dict[str, Any] = {"pore_id": assign_ids(masks.columns)}
     values |= {f"{axis}_nm": measured.centre_nm[:, k] for k, axis in enumerate("zyx")}
@@ -260,7 +260,7 @@ def _make_table(
     return pd.DataFrame({name: values[name] for name in PORE_COLUMNS})
 
 
-def _flag_duplicates(flags: list[list[str]], measured: MeasuredPores, review: Review) -> None:
+def flag_duplicates(flags: list[list[str]], measured: MeasuredPores, review: Review) -> None:
     """Flag duplicates; `flags` is changed in place.
 
     A duplicate of a rejected pore is the same pore, and counts only where a person accepted it.
