@@ -160,8 +160,8 @@ def test_the_review_page_shows_every_pore(measured):
             continue
         xy, _, yz, face = one["pictures"]
         assert face["dots"].count("M") >= 18
-        assert yz["measured"].count("L") == 36  # the normal is x: the rim is in this plane
-        (left, right) = re.findall(r"M([\d.]+) ([\d.]+)h0", xy["dots"])
+        assert xy["measured"].count("L") == 36  # the normal is z: the rim is in this plane
+        (left, right) = re.findall(r"M([\d.]+) ([\d.]+)h0", yz["dots"])
         gap = SIZE[1] * np.hypot(*np.subtract(np.float64(left), np.float64(right)))
         assert gap == pytest.approx(row["diameter_nm"], abs=4)
         assert (data["decisions"], data["unmatched"]) == ([], [])
@@ -184,10 +184,11 @@ def test_decisions_of_a_review_are_used(folder, measured, capsys, caplog):
     assert (result["used"], result["accepted"], result["rejected"]) == (7, 1, 1)
     (warning,) = [one.getMessage() for one in caplog.records if "decisions" in one.getMessage()]
     assert warning == "mine.csv: 1 of 3 decisions match no object and are not used (object_id 8)"
-    assert (folder / "out/review.csv").read_text(newline="") == decisions
+    assert (folder / "out/review.csv").read_bytes() == decisions.encode()
     found = read_table(folder / "out/pores").set_index("z_nm")
     assert found.loc[pore.z_nm, "flags"] == "rejected"
-    assert found.loc[speck.z_nm, ["flags", "notes"]].tolist() == ["small", "accepted;short"]
+    assert found.loc[speck.z_nm, "flags"] == "small"
+    assert found.loc[speck.z_nm, "notes"].endswith("accepted;short")
     others = found.drop(index=[pore.z_nm, speck.z_nm])
     assert (others["flags"] == "").all()
     statistics = json.loads((folder / "out/statistics.json").read_text())

@@ -146,8 +146,11 @@ def outline_mask(mask: npt.NDArray[np.bool_]) -> list[Line]:
     >>> outline.min(), outline.max()
     (np.float64(0.5), np.float64(2.5))
     """
-    contours = find_contours(mask.astype(np.float32), 0.5)
-    return [approximate_polygon(contour, TOLERANCE_PIXELS) for contour in contours]
+    contours = find_contours(mask.astype(np.float32), 0.5)  # type: ignore[no-untyped-call]
+    return [
+        approximate_polygon(contour, TOLERANCE_PIXELS)  # type: ignore[no-untyped-call]
+        for contour in contours
+    ]
 
 
 def _hash(value: object) -> str:
