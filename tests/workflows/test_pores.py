@@ -213,10 +213,10 @@ def test_decisions_of_the_folder_are_used_unless_others_are_named(tmp_path):
 
 
 def test_the_largest_objects_are_on_the_page(monkeypatch, caplog):
-    ids, sizes = np.array([9, 4, 7], np.uint64), np.array([3.0, 1, 2])
-    assert choose_objects(ids, sizes).tolist() == [1, 2, 0]
+    sizes = np.array([3.0, 1, 2])
+    assert choose_objects(sizes).tolist() == [0, 1, 2]
     monkeypatch.setattr("asem.workflows.review.MAX_REVIEW_OBJECTS", 2)
-    assert choose_objects(ids, sizes).tolist() == [2, 0]
+    assert choose_objects(sizes).tolist() == [0, 2]
     assert "review.html: 2 of 3 objects are on the page, the largest" in caplog.text
 
 

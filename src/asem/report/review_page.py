@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader
 from skimage.measure import approximate_polygon, find_contours
 
 from asem.config import NmZYX
+from asem.measure.object_planes import ObjectPlane
 from asem.measure.review_decisions import Decision, Review
 
 JPEG_QUALITY = 85
@@ -48,6 +49,11 @@ class ReviewPicture:
     pixel_nm: tuple[float, float]
     mask: Sequence[Line] = ()
     measured: Sequence[Line] = ()
+
+    @classmethod
+    def from_plane(cls, plane: ObjectPlane, measured: Sequence[Line] = ()) -> "ReviewPicture":
+        """Return the picture of a plane of the image, with the outlines of masks."""
+        return cls(plane.name, plane.image, plane.pixel_nm, outline_mask(plane.mask), measured)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,9 @@ from asem.report.review_page import (
     ReviewObject,
     ReviewPage,
     ReviewPicture,
-    format_review_page,
-    outline_mask,
 )
 from asem.volume.volume import Volume
-from asem.workflows.review import DECISIONS, REVIEW_PAGE, choose_objects
+from asem.workflows.review import DECISIONS, choose_objects, write_page
 
 FloatArray = npt.NDArray[np.float64]
 IN_PLANE = 0.94
@@ -56,8 +54,7 @@ def write_review_page(
     review
         The decisions with which the page starts.
     """
-    ids = table["pore_id"].to_numpy()
-    rows = choose_objects(ids, table["volume_nm3"].to_numpy(np.float64))
+    rows = choose_objects(table["volume_nm3"].to_numpy(np.float64))
     stored = store_object_planes(
         output, labels, raw, rows, measured.centre_nm, stage="review planes"
     )
@@ -66,11 +63,6 @@ def write_review_page(
         row: _describe_pore(table.iloc[row], planes, views.get(row), measured.radii_nm[row])
         for row, planes in stored.load()
     }
-    number = {int(row): n for n, row in enumerate(rows)}
-    shown = Review(
-        {number[row]: one for row, one in review.by_row.items() if row in number},
-        [*review.unmatched, *(one for row, one in review.by_row.items() if row not in number)],
-    )
     page = ReviewPage(
         title="Review of nuclear pores",
         summary=f"{labels.name} on {raw.name}",
@@ -81,8 +73,7 @@ def write_review_page(
         words={**PORE_FLAGS, **PORE_NOTES},
         overridable=[name for name in PORE_FLAGS if name in OVERRIDABLE_FLAGS],
     )
-    content = format_review_page(page, [objects[int(row)] for row in rows], shown)
-    output.write_file(REVIEW_PAGE, content)
+    write_page(output, page, objects, review)
 
 
 def _load_views(
@@ -113,16 +104,7 @@ def _describe_pore(
     radii_nm: FloatArray,
 ) -> ReviewObject:
     z, y, x = (float(pore[f"{axis}_nm"]) for axis in "zyx")
-    pictures = [
-        ReviewPicture(
-            plane.name,
-            plane.image,
-            plane.pixel_nm,
-            outline_mask(plane.mask),
-            _project_rim(plane, pore),
-        )
-        for plane in planes
-    ]
+    pictures = [ReviewPicture.from_plane(plane, _project_rim(plane, pore)) for plane in planes]
     if view is not None:
         step = (VIEW_STEP_NM, VIEW_STEP_NM)
         pictures.append(ReviewPicture("en face", view, step, measured=_find_points(view, radii_nm)))

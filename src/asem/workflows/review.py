@@ -5,10 +5,10 @@ them; other decisions replace them when the results are written.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from asem.measure.review_decisions import (
     parse_decisions,
     read_decisions_file,
 )
+
+if TYPE_CHECKING:
+    from asem.report.review_page import ReviewObject, ReviewPage
 
 LOG = logging.getLogger(__name__)
 REVIEW_PAGE, DECISIONS = "review.html", "review.csv"
@@ -118,21 +121,46 @@ def count_decisions(review: Review) -> dict[str, Any]:
     return {"accepted": review.count(ACCEPT), "rejected": review.count(REJECT)}
 
 
-def choose_objects(
-    ids: npt.NDArray[np.unsignedinteger], sizes: npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp]:
-    """Return the rows of the objects of a page, in the order of their ids.
+def write_page(
+    output: ResultsFolder, page: "ReviewPage", objects: "Mapping[int, ReviewObject]", review: Review
+) -> None:
+    """Write the page, with its objects in the order of their ids.
 
     Parameters
     ----------
-    ids
-        Of all objects, (n,).
+    output
+        The results folder.
+    page
+        Texts of the page.
+    objects
+        Chosen objects by their rows in the table (`choose_objects`).
+    review
+        Decisions about all rows; those about other objects are saved with the others.
+    """
+    from asem.report.review_page import format_review_page
+
+    rows = sorted(objects, key=lambda row: objects[row].object_id)
+    number = {row: n for n, row in enumerate(rows)}
+    shown = Review(
+        {number[row]: one for row, one in review.by_row.items() if row in number},
+        [*review.unmatched, *(one for row, one in review.by_row.items() if row not in number)],
+    )
+    content = format_review_page(page, [objects[row] for row in rows], shown)
+    output.write_file(REVIEW_PAGE, content)
+
+
+def choose_objects(sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Return the rows of the objects of a page.
+
+    Parameters
+    ----------
     sizes
         Of all objects, (n,); of more than `MAX_REVIEW_OBJECTS`, the largest are chosen.
     """
     largest = np.argsort(-sizes, kind="stable")[:MAX_REVIEW_OBJECTS]
-    if len(largest) < len(ids):
+    if len(largest) < len(sizes):
         LOG.warning(
-            "%s: %d of %d objects are on the page, the largest", REVIEW_PAGE, len(largest), len(ids)
-        )
-    return largest[np.argsort(ids[largest])]
+            "%s: %d of %d objects are on the page, the largest",
+            REVIEW_PAGE, len(largest), len(sizes),
+        )  # fmt: skip
+    return np.sort(largest)

@@ -256,8 +256,8 @@ function save() {
   saved = state.map((one) => ({...one}));
   store();
   countAll();
-  report(`Saved ${rows.length} decisions as ${data.file_name} in your folder of downloads: move it into `
-    + `the folder of this page, or name it with --decisions.`);
+  report(`Saved as ${data.file_name} in your folder of downloads: move it into the folder of this page, or `
+    + "name it with --decisions.");
 }
 
 function importText(text, name) {
@@ -274,8 +274,8 @@ function importText(text, name) {
   if (changes.length) decide(changes);
   const isListed = (one) => unmatched.some((other) => other.id === one.id && String(other.p) === String(one.p));
   unmatched = [...unmatched, ...lost.filter((one) => !isListed(one))];
-  report(`Imported ${name}: ${found.length} decisions, ${changes.length} changed`
-    + (lost.length ? `; ${lost.length} match no object here, and are saved with the others` : ""));
+  report(`Imported ${name}. Decisions: ${found.length}; changed: ${changes.length}`
+    + (lost.length ? `; without an object here, saved with the others: ${lost.length}` : ""));
 }
 
 function toggleOutlines() {
@@ -338,12 +338,12 @@ function start() {
   applyFilters();
   if (objects.length) setCurrent(0);
   if (unmatched.length) {
-    report(`${unmatched.length} earlier decisions match no object here; they are saved with the others.`);
+    report(`Earlier decisions that match no object here: ${unmatched.length}. They are saved with the others.`);
   }
   if (stored.isSame || !stored.changes.length) return;
   get("banner").hidden = false;
   get("banner").querySelector("span").textContent =
-    `This browser stores ${stored.changes.length} decisions of an earlier version of this page that differ.`;
+    `Decisions of an earlier version of this page, stored by the browser, that differ: ${stored.changes.length}.`;
   get("use").addEventListener("click", () => { decide(stored.changes); get("banner").hidden = true; });
   get("discard").addEventListener("click", () => { store(); get("banner").hidden = true; });
 }
