@@ -202,10 +202,12 @@ function setTabStops(index) {
 function setCurrent(index) {
   const before = current;
   cards[before].classList.remove("current");
+  cards[before].removeAttribute("aria-current");
   current = index;
   setTabStops(before);
   setTabStops(index);
   cards[index].classList.add("current");
+  cards[index].setAttribute("aria-current", "true");
 }
 
 function step(by) {

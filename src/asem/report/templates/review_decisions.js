@@ -80,6 +80,7 @@ function parseDecisions(text) {
 function matchDecisions(decisions, objects) {
   const pairs = [];
   decisions.forEach((one, number) => objects.forEach((object, index) => {
+    if (Math.abs(one.p[0] - object.p[0]) > MATCH_NM) return;
     const distance = Math.hypot(...one.p.map((value, axis) => value - object.p[axis]));
     if (distance <= MATCH_NM) pairs.push([object.id === one.id ? 0 : 1, distance, number, index]);
   }));
