@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from asem.blocks.results_folder import NoResultsError, create_results
+from asem.system.folder_snapshot import delete_unchanged
 from asem.tables import read_table
 from asem.volume.roi import Roi
 from shards import small_shards
@@ -137,3 +138,57 @@ def test_a_run_killed_after_its_last_file_is_finished(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="exists already"):
         run(out)
     assert not (out / ".asem").exists()
+
+
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_a_person_wrote_is_kept(tmp_path, finished):
+    out, options = tmp_path / "out", {"kept": ("mine.csv",)}
+    out.mkdir()
+    (out / "mine.csv").write_text("mine")
+    if finished:
+        run(out, **options)
+    else:
+        with pytest.raises(Stop):
+            run(out, stop_after=5, **options)
+    inode = (out / "mine.csv").stat().st_ino
+    (out / "figure_2.png").write_bytes(b"of an earlier run")
+    assert len(run(out, overwrite=True, request={"raw": "other"}, **options)) == 18
+    assert names_in(out) == {"t.csv", "t.parquet", "figure_1.png", "provenance.json", "mine.csv"}
+    assert (out / "mine.csv").read_text() == "mine"
+    assert (out / "mine.csv").stat().st_ino == inode  # it never left its place
+    (out / "notes.txt").write_text("mine, too")
+    with pytest.raises(FileExistsError, match=r"notes\.txt"):
+        run(out, overwrite=True, **options)
+    (out / "notes.txt").unlink()
+    with pytest.raises(FileExistsError, match=r"holds more than a results folder \(mine\.csv\)"):
+        run(out, overwrite=True)
+
+
+@pytest.mark.parametrize("deletions", [0, 1, 2])
+def test_a_run_killed_while_it_deletes_can_be_repeated(tmp_path, monkeypatch, deletions):
+    out, options = tmp_path / "out", {"kept": ("mine.csv",), "overwrite": True}
+    run(out, **options)
+    (out / "mine.csv").write_text("mine")
+    count = 0
+
+    def delete(*arguments):
+        nonlocal count
+        if count == deletions:
+            raise Stop
+        count += 1
+        return delete_unchanged(*arguments)
+
+    monkeypatch.setattr("asem.blocks.results_folder.delete_unchanged", delete)
+    if deletions == 2:
+        monkeypatch.setattr("asem.blocks.results_folder.delete_journal", delete)
+    with pytest.raises(Stop):
+        run(out, **options)
+    monkeypatch.undo()
+    assert "mine.csv" in names_in(out)
+    small_shards(8, monkeypatch.setattr)
+    assert len(run(out, **options)) == 18
+    assert (out / "mine.csv").read_text() == "mine"

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,12 @@ import tifffile
 
 from asem.cli import main
 from asem.measure.pores.table import PORE_COLUMNS, PORE_FLAGS, PORE_NOTES
+from asem.measure.review_decisions import Decision, Review, reject_objects
 from asem.tables import read_table
 from asem.workflows.combine_pores import combine_pores
 from asem.workflows.importing import ImportOptions, import_volume
-from asem.workflows.pores import FILES, measure_pores
+from asem.workflows.pores import FILES, flag_duplicates, measure_pores
+from asem.workflows.review import REVIEW_PAGE, ReviewOptions, choose_objects, load_decisions
 from pores import Envelope, Look, Pore, axis_distance, render_envelope
 from shards import small_shards
 
@@ -81,7 +84,8 @@ def folder(made, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def measured(made):
     """The results of the masks, measured once."""
-    measure_pores(made[0] / "masks", made[0] / "raw", made[0] / "out")
+    masks, raw, out = (made[0] / name for name in ("masks", "raw", "out"))
+    measure_pores(masks, raw, out, review=ReviewOptions(page=True))
     return made[0] / "out"
 
 
@@ -114,11 +118,12 @@ def test_every_pore_is_measured(made, measured):
 
 def test_blocks_and_workers_change_no_bit(folder, measured, monkeypatch, two_workers):
     small_shards(28, monkeypatch.setattr)
-    measure_pores("masks", "raw", folder / "blocks")
-    measure_pores("masks", "raw", folder / "dask", executor=two_workers)
-    for name in FILES:
+    page = ReviewOptions(page=True)
+    measure_pores("masks", "raw", folder / "blocks", review=page)
+    measure_pores("masks", "raw", folder / "dask", review=page, executor=two_workers)
+    for name in (*FILES, REVIEW_PAGE):
         content = (measured / name).read_bytes()
-        if not name.endswith(".parquet"):  # which has the path of the input
+        if not name.endswith((".parquet", ".html")):  # which have the path of the input
             assert (folder / "blocks" / name).read_bytes() == content
         assert (folder / "dask" / name).read_bytes() == (folder / "blocks" / name).read_bytes()
 
@@ -136,6 +141,107 @@ def test_ids_are_kept(folder, measured, capsys):
     document = json.loads((folder / "out/provenance.json").read_text())
     assert document["columns"]["pores"] == dict(PORE_COLUMNS)
     assert document["request"].keys() == {"segmentation", "raw", "up"}
+
+
+def test_the_review_page_shows_every_pore(measured):
+    text = (measured / REVIEW_PAGE).read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    table = read_table(measured / "pores")
+    assert [one["id"] for one in data["objects"]] == [str(n) for n in table["pore_id"]]
+    for one, (_, row) in zip(data["objects"], table.iterrows(), strict=True):
+        assert one["p"] == pytest.approx([row["z_nm"], row["y_nm"], row["x_nm"]], abs=0.01)
+        assert ";".join(one["flags"]) == row["flags"]
+        is_measured = np.isfinite(row["diameter_nm"])
+        titles = ["xy", "xz", "yz", *(["en face"] * int(is_measured))]
+        assert [picture["title"] for picture in one["pictures"]] == titles
+        assert all(picture["mask"] for picture in one["pictures"][:3])
+        if not is_measured:
+            assert one["lines"][0] == "not measured"
+            continue
+        xy, _, yz, face = one["pictures"]
+        assert face["dots"].count("M") >= 18
+        assert xy["measured"].count("L") == 36  # the normal is z: the rim is in this plane
+        (left, right) = re.findall(r"M([\d.]+) ([\d.]+)h0", yz["dots"])
+        gap = SIZE[1] * np.hypot(*np.subtract(np.float64(left), np.float64(right)))
+        assert gap == pytest.approx(row["diameter_nm"], abs=4)
+        assert (data["decisions"], data["unmatched"]) == ([], [])
+
+
+def test_decisions_of_a_review_are_used(folder, measured, capsys, caplog):
+    table = read_table(measured / "pores")
+    speck, pore = table[table["flags"] != ""].iloc[0], table[table["flags"] == ""].iloc[2]
+    rows = [("5", "reject", pore, 3.0), ("77", "accept", speck, 0.0), ("8", "reject", speck, 900)]
+    lines = [f"{n},{word},{p.z_nm + by},{p.y_nm},{p.x_nm},µ" for n, word, p, by in rows]
+    decisions = "\ufeff" + "\r\n".join(["object_id,decision,z_nm,y_nm,x_nm,comment", *lines])
+    (folder / "out").mkdir()
+    (folder / "out/review.csv").write_text("of an earlier review")
+    (folder / "mine.csv").write_text(decisions, newline="")
+    words = ["pores", "ids", "raw", "--out", "out", "--json"]
+    assert "out/review.csv has no column object_id" in refused(capsys, *words[1:])
+    assert main([*words, "--review", "--decisions", "mine.csv"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (result["used"], result["accepted"], result["rejected"]) == (7, 1, 1)
+    (warning,) = [one.getMessage() for one in caplog.records if "decisions" in one.getMessage()]
+    assert warning == "mine.csv: 1 of 3 decisions match no object and are not used (object_id 8)"
+    assert (folder / "out/review.csv").read_bytes() == decisions.encode()
+    found = read_table(folder / "out/pores").set_index("z_nm")
+    assert found.loc[pore.z_nm, "flags"] == "rejected"
+    assert found.loc[speck.z_nm, "flags"] == "small"
+    assert found.loc[speck.z_nm, "notes"].endswith("accepted;short")
+    others = found.drop(index=[pore.z_nm, speck.z_nm])
+    assert (others["flags"] == "").all()
+    statistics = json.loads((folder / "out/statistics.json").read_text())
+    assert statistics["n"] == {"all": 9, "used": 7, "flags": {"rejected": 1, "small": 1}}
+    facts = json.loads((folder / "out/provenance.json").read_text())["facts"]
+    assert facts["review"] == {"accepted": 1, "rejected": 1, "unmatched": 1}
+    text = (folder / "out/review.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert sorted(word for _, word, _ in data["decisions"]) == ["accept", "reject"]
+    assert [one["id"] for one in data["unmatched"]] == ["8"]
+
+
+def test_decisions_of_the_folder_are_used_unless_others_are_named(tmp_path):
+    head, row = "object_id,decision,z_nm,y_nm,x_nm\n", "1,reject,0,0,0\n"
+    assert not load_decisions(tmp_path, ReviewOptions()).decisions
+    (tmp_path / "review.csv").write_text(head + row)
+    own = load_decisions(tmp_path, ReviewOptions())
+    assert (len(own.decisions), own.replaces) == (1, None)
+    (tmp_path / "other.csv").write_text(head)
+    other = load_decisions(tmp_path, ReviewOptions(decisions=tmp_path / "other.csv"))
+    assert (other.decisions, other.replaces) == ([], head.encode())
+
+
+def test_the_largest_objects_are_on_the_page(monkeypatch, caplog):
+    sizes = np.array([3.0, 1, 2])
+    assert choose_objects(sizes).tolist() == [0, 1, 2]
+    monkeypatch.setattr("asem.workflows.review.MAX_REVIEW_OBJECTS", 2)
+    assert choose_objects(sizes).tolist() == [0, 2]
+    assert "review.html: 2 of 3 objects are on the page, the largest" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("", ""), ("", "duplicate")),
+        (("reject", ""), ("rejected", "duplicate")),  # the same pore, which a person rejected
+        (("reject", "accept"), ("rejected", "")),
+        (("accept", "accept"), ("", "duplicate")),
+        (("reject", "reject"), ("rejected", "duplicate;rejected")),
+    ],
+)
+def test_a_pore_with_two_masks_counts_once(words, expected):
+    measured = SimpleNamespace(
+        diameter_nm=np.array([90.0, 90]),
+        centre_nm=np.array([[0.0, 0, 0], [0, 0, 9]]),
+        diameter_se_nm=np.array([1.0, 2]),
+        lines_used=np.array([18, 18]),
+    )
+    review = Review({row: Decision(row, word, (0, 0, 0)) for row, word in enumerate(words)})
+    flags = [[], []]
+    flag_duplicates(flags, measured, review)
+    reject_objects(flags, review)
+    assert tuple(map(";".join, flags)) == expected
 
 
 def test_pores_at_the_border_of_raw_are_cut(folder):
@@ -189,6 +295,8 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         ("masks",): "give SEGMENTATION and RAW, or --combine",
         ("masks", "raw", "--combine", "a"): "either SEGMENTATION and RAW, or --combine",
         ("masks", "raw", "--up", "w"): "up",
+        ("masks", "raw", "--decisions", "no.csv"): "no.csv is no file",
+        ("--combine", "a", "--review"): "--review and --decisions are options of a single cell",
         (): "give SEGMENTATION and RAW, or --combine",
     }
     for words, message in lines.items():

@@ -11,7 +11,7 @@ output again before each write (`asem.blocks.output_ownership.OwnershipCheck`).
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -29,12 +29,15 @@ LOCK_TIMEOUT_S = 1.0
 """Time to wait for a lock: another process may hold it briefly, to check the output."""
 
 
-def is_empty_destination(folder: Path) -> bool:
-    """Return whether `folder` is missing, empty, or has only leftovers of killed processes."""
+def is_empty_destination(folder: Path, kept: Sequence[str] = ()) -> bool:
+    """Return whether `folder` is missing, empty, or has only leftovers of killed processes.
+
+    Files named `kept` do not count.
+    """
     if not folder.is_dir():
         return not folder.exists() and not folder.is_symlink()
     names = {name for name in list_names(folder) if not is_temporary_name(name)}
-    return names <= {JOURNAL_FOLDER} and _has_no_record(folder)
+    return names <= {JOURNAL_FOLDER, *kept} and _has_no_record(folder)
 
 
 def _has_no_record(folder: Path) -> bool:
@@ -88,7 +91,11 @@ def _make_locked_error(folder: Path) -> BlockingIOError:
 
 
 def lock_destination(
-    folder: Path, check_replaces: Callable[[], bool], check_deletable: DeletionCheck | None = None
+    folder: Path,
+    check_replaces: Callable[[], bool],
+    check_deletable: DeletionCheck | None = None,
+    *,
+    delete: Callable[[Path], None] | None = None,
 ) -> IO[bytes]:
     """Lock an output to write it, and delete an existing output if that is allowed.
 
@@ -109,6 +116,8 @@ def lock_destination(
     check_deletable
         Called with the folder to delete under the lock, and again after it was renamed; raises if
         it may not be deleted, or must be moved back because a file was added meanwhile.
+    delete
+        Deletes the folder, or all but what is kept; None: `delete_atomically`.
 
     Returns
     -------
@@ -127,8 +136,8 @@ def lock_destination(
     while True:
         lock = lock_output(folder)
         try:
-            delete = check_replaces()
-            if delete:
+            replaces = check_replaces()
+            if replaces:
                 check_not_link(folder)
                 if check_deletable is not None:
                     check_deletable(folder)
@@ -137,10 +146,13 @@ def lock_destination(
                 delete_journal(folder)
             lock.close()
             raise
-        if not delete:
+        if not replaces:
             return lock
         try:
-            delete_atomically(folder, check_deletable)
+            if delete is None:
+                delete_atomically(folder, check_deletable)
+            else:
+                delete(folder)
         finally:
             lock.close()
         recover_leftovers(folder, check_deletable)  # of the lock, which was open until now

@@ -11,6 +11,9 @@
     a journal: unfinished                                   resume      delete, start
     a provenance file of asem: finished                     error       delete, start
     anything else, or one of these with other files         error       error
+
+Files that a person writes, such as decisions of a review, are `kept`: they are never deleted, and a
+folder with nothing else counts as empty.
 """
 
 import json
@@ -18,6 +21,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +41,15 @@ from asem.blocks.output_nesting import check_output_path, read_json_or_empty
 from asem.blocks.output_ownership import JOURNAL_FOLDER, is_unfinished_output
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.provenance import make_provenance
-from asem.system.folder_replacement import recover_leftovers
-from asem.system.folder_snapshot import find_foreign_file
+from asem.system.folder_replacement import delete_atomically, recover_leftovers
+from asem.system.folder_snapshot import (
+    delete_unchanged,
+    find_foreign_file,
+    snapshot_folder,
+)
 from asem.system.nofollow_files import replace_file_nofollow
 from asem.system.overwrite_policy import OutputKind, exists_error
+from asem.system.path_replacement import DeletionCheck
 from asem.tables import PROVENANCE_FILE, write_table
 from asem.volume.block_grid import check_block_count
 from asem.volume.replaced_inputs import check_not_replaced
@@ -94,6 +103,7 @@ def create_results(
     roi: Roi,
     *,
     files: Sequence[str],
+    kept: Sequence[str] = (),
     command: str,
     request: dict[str, Any],
     inputs: Sequence[Volume | None] = (),
@@ -115,6 +125,8 @@ def create_results(
     files
         Names of all files that this command may write; ``*`` matches letters and digits.
         Only a folder without other files is replaced.
+    kept
+        Names of further files, in any case left where they are.
     command, request
         Command and settings that produce the results; a run resumes only a folder of equal request.
     inputs
@@ -134,12 +146,15 @@ def create_results(
         The folder was deleted or restarted, or an input replaced, while it was being written.
     """
     check_block_count(roi, SHARD)
-    check_results_destination(path, files, overwrite=overwrite)
-    kind = _results_of(files)
+    check_results_destination(path, files, kept=kept, overwrite=overwrite)
+    kind = _results_of((*files, *kept))
     name, path = str(path), path.resolve()  # workers may have another working directory
     new_folders = [folder for folder in (path, *path.parents) if not folder.exists()]
     lock = lock_destination(
-        path, lambda: _check_replaces(path, kind, overwrite=overwrite), kind.check_deletable
+        path,
+        lambda: _check_replaces(path, kind, kept, overwrite=overwrite),
+        kind.check_deletable,
+        delete=partial(_delete_results, check=kind.check_deletable, kept=kept),
     )
     with Journal(path, {"command": command, **request}, lock) as journal:
         if _is_finished(path, command):  # a run was killed after it wrote the provenance
@@ -169,10 +184,12 @@ def create_results(
     recover_leftovers(path / JOURNAL_FOLDER)  # of the lock, which was open until now
 
 
-def check_results_destination(path: Path, files: Sequence[str], *, overwrite: bool) -> None:
+def check_results_destination(
+    path: Path, files: Sequence[str], *, kept: Sequence[str] = (), overwrite: bool
+) -> None:
     """Raise FileExistsError unless results may be written to `path`, as `create_results` does."""
-    kind = _results_of(files)
-    if _check_replaces(path, kind, overwrite=overwrite):
+    kind = _results_of((*files, *kept))
+    if _check_replaces(path, kind, kept, overwrite=overwrite):
         check_not_locked(path)
         kind.check_deletable(path)
 
@@ -187,13 +204,13 @@ def _results_of(files: Sequence[str]) -> OutputKind:
     )
 
 
-def _check_replaces(path: Path, kind: OutputKind, *, overwrite: bool) -> bool:
+def _check_replaces(path: Path, kind: OutputKind, kept: Sequence[str], *, overwrite: bool) -> bool:
     """Return whether a folder must be deleted before another is written.
 
     Where it is, `kind.check_deletable` is to be called with the lock.
     """
     check_output_path(path)
-    if is_empty_destination(path):
+    if is_empty_destination(path, kept):
         return False
     unfinished = is_unfinished_output(path)
     if unfinished and not overwrite:
@@ -204,6 +221,29 @@ def _check_replaces(path: Path, kind: OutputKind, *, overwrite: bool) -> bool:
         kind.check_deletable(path)
         raise exists_error(path)
     return True
+
+
+def _delete_results(path: Path, *, check: DeletionCheck, kept: Sequence[str]) -> None:
+    """Delete results whose lock this process holds, but for the files that are kept.
+
+    Without such files the folder is deleted at once. With them, the file by which the folder is
+    recognized is deleted last, so that a killed run leaves a folder that can be replaced.
+    """
+    if not any((path / name).is_file() for name in kept):
+        delete_atomically(path, check)
+        return
+    snapshot = snapshot_folder(path)
+    check(path)
+    spared = {*kept, PROVENANCE_FILE}
+    others = {
+        name: identity
+        for name, identity in snapshot.items()
+        if name and name not in spared and name.partition("/")[0] != JOURNAL_FOLDER
+    }
+    delete_unchanged(path, others)
+    recognized = {name: identity for name, identity in snapshot.items() if name == PROVENANCE_FILE}
+    delete_unchanged(path, recognized)
+    delete_journal(path)
 
 
 def _is_finished(path: Path, command: str) -> bool:

@@ -39,6 +39,8 @@ def pores(
     out: OutputPath,
     combine: Folders = None,
     up: Up = "z",
+    review: Flag = False,
+    decisions: Path | None = None,
     overwrite: Flag = False,
     workers: WorkerOptions = IN_PROCESS,
     output_options: OutputOptions = DEFAULT_OUTPUT,
@@ -59,11 +61,20 @@ def pores(
         table with a column of their names, and pooled and per-cell statistics.
     up
         Axis that points away from the coverslip, for the figure of diameter against height.
+    review
+        Also write review.html, a page on which a person accepts or rejects each pore.
+    decisions
+        File of decisions that the page saved; replaces review.csv in the folder, the decisions
+        that are used otherwise.
     overwrite
-        Replace earlier results in the folder.
+        Replace earlier results in the folder, but for review.csv.
     """
     if combine is not None:
         _check_only_folders(segmentation, combine)
+        if review or decisions is not None:
+            raise ValueError(
+                "--review and --decisions are options of a single cell: leave them out"
+            )
         from asem.workflows.combine_pores import combine_pores
 
         print_result(combine_pores(combine, out, overwrite=overwrite), as_json=output_options.json)
@@ -73,6 +84,7 @@ def pores(
             "give SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
         )
     from asem.workflows.pores import measure_pores
+    from asem.workflows.review import ReviewOptions
 
     with open_requested_executor(workers) as executor, show_progress() as report_progress:
         result = measure_pores(
@@ -80,6 +92,7 @@ def pores(
             raw,
             out,
             up=up,
+            review=ReviewOptions(review, decisions),
             overwrite=overwrite,
             executor=executor,
             progress=report_progress,

@@ -39,19 +39,30 @@ from asem.measure.pores.masks import (
 )
 from asem.measure.pores.point_surface import find_outliers
 from asem.measure.pores.statistics import describe_surface, describe_table
-from asem.measure.pores.table import PORE_COLUMNS, is_used
+from asem.measure.pores.table import OVERRIDABLE_FLAGS, PORE_COLUMNS, is_used
+from asem.measure.review_decisions import ACCEPT, REJECT, Review, accept_objects, reject_objects
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.value_checks import check_are_ids
 from asem.volume.volume import Volume
+from asem.workflows.review import (
+    DECISIONS,
+    NO_REVIEW,
+    REVIEW_PAGE,
+    ReviewOptions,
+    count_decisions,
+    load_decisions,
+    write_decisions,
+)
 from asem.workflows.statistics_file import STATISTICS, format_statistics
 
 LOG = logging.getLogger(__name__)
 PORES = "pores"
 FIGURES = ("diameters.png", "profiles.png", "gallery.png", "map.png", "height.png")
+REVIEW_FILES = (REVIEW_PAGE, DECISIONS)
 FILES = (f"{PORES}.csv", f"{PORES}.parquet", STATISTICS, *FIGURES)
-"""Names of the files that `asem pores` writes."""
+"""Names of the files that `asem pores` always writes; `REVIEW_FILES` are those of a review."""
 UP_AXES = ("z", "-z", "y", "-y", "x", "-x")
 """Axes along which the height of a pore can be measured."""
 
@@ -73,6 +84,7 @@ def measure_pores(
     out: Path,
     *,
     up: str = "z",
+    review: ReviewOptions = NO_REVIEW,
     overwrite: bool = False,
     executor: Executor = SERIAL_EXECUTOR,
     progress: Progress = no_progress,
@@ -94,21 +106,26 @@ def measure_pores(
         ``statistics.json``, figures (`FIGURES`), and ``provenance.json``.
     up
         Axis that points away from the coverslip, one of `UP_AXES`, for the figure of heights.
+    review
+        Whether to write the page of a review, ``review.html``, and where decisions are: by default
+        in ``review.csv`` in `out`.
     overwrite
-        Replace earlier results in `out`.
+        Replace earlier results in `out`, but for the decisions.
     executor, progress
         Executor of the blocks; progress callback.
 
     Returns
     -------
     dict
-        ``pores`` and ``used``, their numbers, ``median_nm``, None without used pores, and ``out``.
+        ``pores`` and ``used``, their numbers, with decisions also ``accepted`` and ``rejected``,
+        ``median_nm``, None without used pores, and ``out``.
 
     Raises
     ------
     ValueError
         There are no pores, or none within `raw`; `segmentation` is an image or has grey values;
-        `raw` has labels or another voxel size, or no voxel in common.
+        `raw` has labels or another voxel size, or no voxel in common; the file of decisions is
+        invalid.
     """
     if up not in UP_AXES:
         raise ValueError(f"--up {up}: give one of {', '.join(UP_AXES)}")
@@ -117,11 +134,13 @@ def measure_pores(
     grey = open_volume(raw)
     check_is_image(grey)
     common = find_common_roi(labels, grey)
+    decisions = load_decisions(out, review)
     request = {"segmentation": labels.identity, "raw": grey.identity, "up": up}
     with create_results(
         out,
         labels.roi,
-        files=FILES,
+        files=(*FILES, REVIEW_PAGE),
+        kept=(DECISIONS,),
         command="pores",
         request=request,
         inputs=[labels, grey],
@@ -135,14 +154,21 @@ def measure_pores(
         measured = measure_pore_images(
             output, labels, grey, masks.shapes.centre_nm, envelope.normals, chosen, stage="pores"
         )
-        table = _make_table(masks, envelope, measured)
+        found = decisions.match(assign_ids(masks.columns), measured.centre_nm)
+        table = _make_table(masks, envelope, measured, found)
         statistics = _write_results(output, table, envelope, measured, up)
+        write_decisions(output, decisions, found)
+        if review.page:
+            from asem.workflows.pore_review import write_review_page
+
+            write_review_page(output, labels, grey, table, measured, found)
     used = statistics["n"]["used"]
     if used == 0:
         LOG.warning("%s: no pore could be measured without a flag", labels.name)
     return {
         "pores": len(table),
         "used": used,
+        **count_decisions(found),
         "median_nm": statistics["median_nm"],
         "out": str(out),
     }
@@ -201,7 +227,9 @@ def _build_envelope(masks: _Masks) -> Envelope:
     return build_envelope(shapes.centre_nm, shapes.normal, shapes.is_flat, is_corner)
 
 
-def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> pd.DataFrame:
+def _make_table(
+    masks: _Masks, envelope: Envelope, measured: MeasuredPores, review: Review
+) -> pd.DataFrame:
     """Return the table of pores, in the order of the masks."""
     is_measured = np.isfinite(measured.diameter_nm)[:, None]
     rims_nm = np.where(is_measured, measured.centre_nm, np.nan)
@@ -210,10 +238,6 @@ def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> p
     of_masks = {**masks.flags, "outlier": masks.flags["outlier"] & ~off_plane}
     flags = join_names(len(masks.in_raw), of_masks)
     flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
-    free = np.array([not each for each in flags])
-    duplicate = find_duplicates(measured, free)
-    for row in np.flatnonzero(duplicate).tolist():
-        flags[row].append("duplicate")
     source = {
         "neighbour_normal": envelope.source == NEIGHBOUR_PLANE,
         "mask_normal": envelope.source == MASK,
@@ -221,6 +245,9 @@ def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> p
     }
     notes = join_names(len(flags), masks.notes, source)
     notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
+    accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
+    flag_duplicates(flags, measured, review)
+    reject_objects(flags, review)
     values: dict[str, Any] = {"pore_id": assign_ids(masks.columns)}
     values |= {f"{axis}_nm": measured.centre_nm[:, k] for k, axis in enumerate("zyx")}
     values |= {f"normal_{axis}": measured.normal[:, k] for k, axis in enumerate("zyx")}
@@ -231,6 +258,19 @@ def _make_table(masks: _Masks, envelope: Envelope, measured: MeasuredPores) -> p
         values[f"axis_{name}_nm"] = masks.shapes.axes_nm[:, k]
     values |= {"flags": format_names(flags), "notes": format_names(notes)}
     return pd.DataFrame({name: values[name] for name in PORE_COLUMNS})
+
+
+def flag_duplicates(flags: list[list[str]], measured: MeasuredPores, review: Review) -> None:
+    """Flag duplicates; `flags` is changed in place.
+
+    A duplicate of a rejected pore is the same pore, and counts only where a person accepted it.
+    """
+    free = np.array([not each for each in flags])
+    duplicate = find_duplicates(measured, free)
+    accepted, rejected = (review.is_decided(d, len(flags)) for d in (ACCEPT, REJECT))
+    duplicate[accepted] = find_duplicates(measured, free & ~rejected)[accepted]
+    for row in np.flatnonzero(duplicate).tolist():
+        flags[row].append("duplicate")
 
 
 def _write_results(

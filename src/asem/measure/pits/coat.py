@@ -20,8 +20,8 @@ CAVEOLA_HEIGHT_NM, CAVEOLA_WIDTH_NM = 80.0, 100.0
 
 def coat_signal(profiles: FloatArray) -> float:
     """Return the signal of profiles at `OFFSETS_NM` from the darkest line, (points, offsets)."""
-    coat = (OFFSETS_NM >= COAT_RANGE_NM[0]) & (OFFSETS_NM <= COAT_RANGE_NM[1])
-    cytosol = OFFSETS_NM >= CYTOSOL_RANGE_NM[0]
+    coat = (COAT_RANGE_NM[0] <= OFFSETS_NM) & (COAT_RANGE_NM[1] >= OFFSETS_NM)
+    cytosol = CYTOSOL_RANGE_NM[0] <= OFFSETS_NM
     return float(np.nanmean(profiles[:, coat]) - np.nanmedian(profiles[:, cytosol]))
 
 

@@ -36,6 +36,7 @@ PORE_FLAGS: Mapping[str, str] = {
     "outlier": "the pore is far from the plane of its neighbours, and not in the envelope",
     "no_rim": "the image has no pore there",
     "duplicate": "another mask has the same pore: its centre is within half a diameter",
+    "rejected": "a person rejected the pore (review)",
 }
 """Why a pore is left out of the statistics."""
 PORE_NOTES: Mapping[str, str] = {
@@ -45,8 +46,12 @@ PORE_NOTES: Mapping[str, str] = {
     "mask_normal": "the normal was first the short axis of the mask",
     "off_plane": "the pore is far from the plane of its neighbours, but in the envelope",
     "few_lines": "fewer than 14 of the 18 lines were used",
+    "accepted": "a person accepted the pore (review): short, merged and outlier are then notes",
 }
 """Remarks that exclude nothing."""
+OVERRIDABLE_FLAGS = frozenset({"short", "merged", "outlier"})
+"""Flags that become notes where a person accepts the pore; with the others, its diameter is not
+measured, not complete, or counted already."""
 
 
 def is_used(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
