@@ -221,6 +221,15 @@ def add_envelope(distance, kind, nucleus, gap, er, half, compartment):  # type: 
                     kind[i, j, k] = compartment
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _depth_in_cell(cell, z, y, x, endosome):  # type: ignore[no-untyped-def]
+    """Return the distance from the membrane that a pit is in, without the pit, into the cytosol."""
+    if endosome[3] == 0:
+        return -np.float64(cell)
+    z, y, x = z - endosome[0], y - endosome[1], x - endosome[2]
+    return np.sqrt(z * z + y * y + x * x) - endosome[3]
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def add_pits(distance, kind, number, cell, pits, origin, size, shifts):  # type: ignore[no-untyped-def]
     """Add pits of the plasma membrane, and of endosomes.
@@ -242,11 +251,7 @@ def add_pits(distance, kind, number, cell, pits, origin, size, shifts):  # type:
                 y = oy + j * size[1]
                 for k in range(x0, x1):
                     x = ox + k * size[2]
-                    if pits[n, 15] > 0:
-                        ez, ey, ex = z - pits[n, 12], y - pits[n, 13], x - pits[n, 14]
-                        plane = np.sqrt(ez * ez + ey * ey + ex * ex) - pits[n, 15]
-                    else:
-                        plane = -np.float64(cell[i, j, k])
+                    plane = _depth_in_cell(cell[i, j, k], z, y, x, pits[n, 12:16])
                     if plane < -REACH_NM or plane > height + REACH_NM:
                         continue
                     rz, ry, rx = z - pz, y - py, x - px

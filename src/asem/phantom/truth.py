@@ -30,7 +30,8 @@ TRUTH_COLUMNS: dict[str, dict[str, str]] = {
         "neck_nm": "narrowest width of a pit between 8 nm below the plane and its widest place",
         "is_open": "whether nothing narrows below the plane",
         "eccentricity": "long axis / short axis of the bulb",
-        "distance_to_membrane_nm": "from the bulb or vesicle to the plasma membrane, about; 0 for its pits",
+        "distance_to_membrane_nm": "from the bulb or vesicle to the plasma membrane, about; 0 for "
+        "pits of it",
     },
     "mitochondria": {
         "object_id": "id in labels/mito",

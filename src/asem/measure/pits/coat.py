@@ -12,7 +12,7 @@ from asem.measure.pits.half_plane import FloatArray
 COAT_RANGE_NM, CYTOSOL_RANGE_NM = (8.0, 20.0), (30.0, 44.0)
 """Distances from the darkest line, into the cytosol."""
 OFFSETS_NM = np.arange(COAT_RANGE_NM[0], CYTOSOL_RANGE_NM[1] + 0.1, 2.0)
-SMALLEST_SIGNAL, LARGEST_BARE = 0.32, 0.16
+SMALLEST_SIGNAL, LARGEST_BARE = 0.27, 0.17
 """A membrane with more is coated, one with less is not; between them the size decides."""
 CAVEOLA_HEIGHT_NM, CAVEOLA_WIDTH_NM = 80.0, 100.0
 """Largest size of a caveola (paper: about 61 nm deep, 81 nm wide)."""

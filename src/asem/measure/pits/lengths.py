@@ -81,7 +81,8 @@ class PitLengths:
 def fit_membrane(path: Path) -> Membrane:
     """Fit the surrounding membrane to the outline beyond the rim of the pit."""
     rho, t = path.rho_nm, path.t_nm
-    membrane = Membrane(float(np.median(t[rho > FAR_NM])), 0.0)
+    is_far = rho > FAR_NM
+    membrane = Membrane(float(np.median(t[is_far]) if is_far.any() else t[0]), 0.0)
     start = FAR_NM
     for _ in range(3):
         membrane = _fit_circle(rho, t, rho > start, membrane)

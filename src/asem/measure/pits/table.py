@@ -44,7 +44,7 @@ PIT_FLAGS: Mapping[str, str] = {
     "no_outline": "the image has no pit or vesicle there",
     "duplicate": "another mask has the same pit or vesicle",
     "merged": "the mask has several pits or vesicles, of which this is one",
-    "rejected": "a person rejected the object (review)",
+    "rejected": "a person rejected the object in the review",
 }
 """Why an object is left out of the statistics."""
 PIT_NOTES: Mapping[str, str] = {
