@@ -21,12 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asem.measure.pits.bulb import find_bulb
 from asem.measure.pits.coat import OFFSETS_NM, coat_signal, is_coated
 from asem.measure.pits.half_plane import FloatArray, Image
 from asem.measure.pits.outline import Path as Line
 from asem.measure.pits.outline import normals
-from asem.measure.pits.pose import ANGLES, find_pose, sample_profiles
+from asem.measure.pits.pose import ANGLES, sample_profiles
 from asem.measure.pits.shape import (
     SMALLEST_LINE,
     PitShape,
@@ -45,6 +44,7 @@ from pits import (
     Vesicle,
     cap,
     caveola,
+    locate,
     random_vectors,
     render_pit,
     render_vesicle,
@@ -133,7 +133,7 @@ def draw_look(rng: Rng, coat: float | None = None) -> tuple[Stain, tuple[float, 
 
 def measure_image(shape: str, number: int) -> Outcome:
     """Render and measure image `number` of a shape."""
-    rng = np.random.default_rng([list((*PITS, *VESICLES)).index(shape), number])
+    rng = np.random.default_rng([[*PITS, *VESICLES].index(shape), number])
     look, voxel_size = draw_look(rng, 0.0 if shape == "caveola" else None)
     if shape in VESICLES:
         vesicle = VESICLES[shape](rng)
@@ -149,9 +149,7 @@ def measure_rendered_pit(
 ) -> Outcome:
     """Measure a pit; lengths even where it is taken for a vesicle."""
     truth = half_plane.lengths(look)
-    bulb = find_bulb(rendering.darkness(), rendering.start_nm)
-    image = rendering.scaled(bulb.centre_nm)
-    pose = find_pose(image, bulb, rendering.start_nm)
+    bulb, image, pose = locate(rendering)
     line = line_darkness(image, pose)
     pit = measure_pit(image, pose, bulb)
     errors, eccentricity, signal, coated = np.full(3, np.nan), np.nan, np.nan, False
@@ -199,9 +197,8 @@ def measure_rendered_vesicle(
     rendering: Rendering, vesicle: Vesicle, look: Stain, shape: str, number: int
 ) -> Outcome:
     """Measure a vesicle; its axes even where it is taken for a pit."""
-    bulb = find_bulb(rendering.darkness(), rendering.start_nm)
-    image = rendering.scaled(bulb.centre_nm)
-    line = line_darkness(image, find_pose(image, bulb, rendering.start_nm))
+    bulb, image, pose = locate(rendering)
+    line = line_darkness(image, pose)
     axes = measure_vesicle(image, bulb).ellipsoid.axes_nm
     shift = look.darkest_nm if look.coat else 0.0
     truth = 2 * (np.sort(vesicle.half_axes_nm)[::-1] + shift)

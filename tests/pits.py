@@ -23,7 +23,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 
+from asem.measure.pits.bulb import Bulb, find_bulb
 from asem.measure.pits.half_plane import Image
+from asem.measure.pits.pose import PitPose, find_pose
 from pores import basis, box_around, project, random_direction, render, stain
 
 CYTOSOL = 160.0
@@ -88,7 +90,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Pit:
-    """An ellipsoid of revolution, `height_nm` deep, and a stalk of radius `stalk_nm` if positive."""
+    """An ellipsoid of revolution, `height_nm` deep, and a stalk of radius `stalk_nm` (0: none)."""
 
     half_width_nm: float
     half_height_nm: float
@@ -392,6 +394,13 @@ def with_noise(rendering: Rendering, noise: float, rng: np.random.Generator) -> 
     return replace(
         rendering, patch=rendering.patch + noise * rng.standard_normal(shape, np.float32)
     )
+
+
+def locate(rendering: Rendering) -> tuple[Bulb, Image, PitPose]:
+    """Bulb, the image in units of membranes, and pose, from the start with its error."""
+    bulb = find_bulb(rendering.darkness(), rendering.start_nm)
+    image = rendering.scaled(bulb.centre_nm)
+    return bulb, image, find_pose(image, bulb, rendering.start_nm)
 
 
 def random_vectors(rng) -> np.ndarray:
