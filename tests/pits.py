@@ -31,7 +31,7 @@ from pores import basis, box_around, project, random_direction, render, stain
 CYTOSOL = 160.0
 NECK_START_NM = 8.0
 REACH_NM = 320.0
-"""Extent of a half plane in both directions."""
+"""Extent of a half plane in both directions, for a patch of any size."""
 FAR_NM = 60.0
 """Largest distance from a membrane that is computed."""
 SHARP_NM = 0.5
@@ -130,16 +130,16 @@ def caveola(rng: np.random.Generator) -> Pit:
 class HalfPlane:
     """Signed distance to the membrane of a pit, positive in the cytosol, in steps of 1 nm.
 
-    Rows are depths from -`REACH_NM`, columns radii.
+    Rows are depths from -`reach_nm`, columns radii.
     """
 
-    def __init__(self, pit: Pit):
-        self.pit = pit
-        depth = np.arange(-REACH_NM, REACH_NM + 1)
-        self.depth, self.rho = np.meshgrid(depth, np.arange(REACH_NM + 1), indexing="ij")
+    def __init__(self, pit: Pit, reach_nm: float = REACH_NM):
+        self.pit, self.reach_nm = pit, reach_nm
+        depth = np.arange(-reach_nm, reach_nm + 1)
+        self.depth, self.rho = np.meshgrid(depth, np.arange(reach_nm + 1), indexing="ij")
         sharp = self._distance(self._wall())
         sharp[self._is_lumen()] *= -1
-        line = np.concatenate(find_contours(sharp, pit.rim_nm)) - [REACH_NM, 0]
+        line = np.concatenate(find_contours(sharp, pit.rim_nm)) - [self.reach_nm, 0]
         line = np.concatenate([line, line * [1, -1]])
         away = self._distance(densify(line))
         self.distance = pit.rim_nm + np.where(sharp > pit.rim_nm, away, -away)
@@ -174,7 +174,8 @@ class HalfPlane:
                 pit.half_width_nm * np.sin(angle),
             )
         ]
-        rho = np.arange(-REACH_NM - 60, REACH_NM + 60, 0.2)
+        far = self.reach_nm + FAR_NM
+        rho = np.arange(-far, far, 0.2)
         radius = pit.curvature_nm
         if np.isinf(radius):
             parts.append((np.zeros_like(rho), rho))
@@ -196,7 +197,7 @@ class HalfPlane:
         moved = self.distance - shift * self.coated(self.depth, look)
         line = max(find_contours(moved, 0), key=len)
         line = line[::-1] if line[0, 1] < line[-1, 1] else line
-        return densify(line - [REACH_NM, 0])
+        return densify(line - [self.reach_nm, 0])
 
     def lengths(self, look: Stain) -> Lengths:
         """True lengths of the darkest line."""
@@ -287,7 +288,7 @@ def pit_layers(half_plane: HalfPlane, pole_nm: np.ndarray, outward: np.ndarray, 
 
     def layers(points):
         a, b, depth = np.moveaxis(project(points - pole_nm.astype(points.dtype), axes), -1, 0)
-        places = [depth + REACH_NM, np.hypot(a, b)]
+        places = [depth + half_plane.reach_nm, np.hypot(a, b)]
         plane = half_plane.distance.astype(np.float32)
         distance = ndimage.map_coordinates(plane, places, order=1, mode="nearest")
         return distance, half_plane.coated(depth, look)
