@@ -129,23 +129,25 @@ def save_rows_of_blocks(
     return blocks
 
 
-def assign_ids(pores: Columns) -> npt.NDArray[np.uint64]:
-    """Return an id for each pore: its label where there are several labels, else 1, 2, ...
+def assign_ids(masks: Columns) -> npt.NDArray[np.uint64]:
+    """Return an id for each object: its label where there are several labels, else 1, 2, ...
 
-    Of pores with one label, the first keeps it; the others get ids above the largest label.
+    Of objects with one label, the largest keeps it; the others get ids above the largest label.
 
     Parameters
     ----------
-    pores
-        `LABEL`, (n,), in the order of their first voxels.
+    masks
+        `LABEL` and ``voxels``, (n,), in the order of their first voxels.
     """
-    labels = pores[LABEL]
-    values, first = np.unique(labels, return_index=True)
+    labels = masks[LABEL]
+    values = np.unique(labels)
     if len(values) == 1:
         return np.arange(1, len(labels) + 1, dtype=np.uint64)
+    largest_first = np.argsort(-masks["voxels"], kind="stable")
+    _, keeps = np.unique(labels[largest_first], return_index=True)
     ids = labels.copy()
     others = np.ones(len(labels), bool)
-    others[first] = False
+    others[largest_first[keeps]] = False
     ids[others] = values[-1] + np.arange(1, np.count_nonzero(others) + 1, dtype=np.uint64)
     return ids
 

@@ -13,6 +13,8 @@ from asem.measure.object_columns import Columns
 
 JOINED_NM = 70.0
 """Parts of one label whose centres are nearer are one object: two pits are farther apart."""
+SPECK_NM = 130.0
+"""The same where one of both is a speck."""
 SMALLEST_NM3 = 2e4
 """A smaller mask is a speck: a disc of 50 nm, 10 nm thick."""
 LONGEST_NM = 280.0
@@ -38,9 +40,13 @@ def join_parts(
     object_of_mask
         Row of each mask in `objects`, (n,).
     """
-    centres = find_shapes(masks, voxel_size, offset_nm).centre_nm
-    pairs = cKDTree(centres).query_pairs(JOINED_NM, output_type="ndarray").reshape(-1, 2)
-    pairs = pairs[masks[LABEL][pairs[:, 0]] == masks[LABEL][pairs[:, 1]]]
+    shapes = find_shapes(masks, voxel_size, offset_nm)
+    centres, is_speck = shapes.centre_nm, shapes.volume_nm3 < SMALLEST_NM3
+    pairs = cKDTree(centres).query_pairs(SPECK_NM, output_type="ndarray").reshape(-1, 2)
+    gaps = np.linalg.norm(centres[pairs[:, 0]] - centres[pairs[:, 1]], axis=1)
+    one_is_speck = is_speck[pairs[:, 0]] != is_speck[pairs[:, 1]]
+    same = masks[LABEL][pairs[:, 0]] == masks[LABEL][pairs[:, 1]]
+    pairs = pairs[same & (one_is_speck | (gaps < JOINED_NM))]
     count = len(centres)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, row = connected_components(graph, directed=False)

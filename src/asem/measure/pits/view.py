@@ -23,6 +23,8 @@ PIXEL_NM, REACH_NM = 2.5, 115.0
 BAND_NM = 20.0
 """From the outline to the pixels that may be of the membrane."""
 BIN_NM = 3.0
+LONGEST_NM = 250.0
+"""An ellipse with a longer axis is not determined by the skeleton."""
 SMALLEST_SLOPE = 0.6
 """Sine of the angle between the axis of a pit and the normal of a plane that shows its height."""
 Inside = Callable[[FloatArray], npt.NDArray[np.bool_]]
@@ -127,6 +129,8 @@ def _with_ellipse(view: View, points: FloatArray) -> View:
     if len(points) < 12:
         return view
     axes = fit_ellipsoid(points, np.ones(len(points))).axes_nm
+    if axes[0] > LONGEST_NM:
+        return view
     return View(view.axis, view.index, major_nm=float(axes[0]), minor_nm=float(axes[1]))
 
 
