@@ -21,9 +21,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
-from asem.measure.pores.diameter import PoreMeasurement, measure_pore
+from asem.measure.image_patches import patch_roi, read_patch
+from asem.measure.pores.diameter import PORE_REACH_NM, PoreMeasurement, measure_pore
 from asem.measure.pores.envelope_surface import triangulate_surface
-from asem.measure.pores.image_pass import patch_roi, read_patch
 from asem.measure.pores.view import VIEW_STEP_NM
 from asem.tables import read_table
 from asem.volume.sources import open_volume
@@ -69,7 +69,7 @@ def choose_pore(table: pd.DataFrame) -> int:
 
 def measure_again(raw: Volume, pore: pd.Series) -> PoreMeasurement:
     """Measure one pore, with its re-sliced view."""
-    roi = patch_roi(raw, pore[POSITION].tolist())
+    roi = patch_roi(raw, pore[POSITION].tolist(), PORE_REACH_NM)
     z, y, x = raw.position_nm(roi.offset)
     centre, normal = (tuple(pore[names].astype(float)) for names in (POSITION, NORMAL))
     return measure_pore(read_patch(raw, roi), (z, y, x), raw.voxel_size, centre, normal)

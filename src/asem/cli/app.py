@@ -25,6 +25,7 @@ from asem.cli.measure import instances, measure
 from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
 from asem.cli.phantom import phantom
+from asem.cli.pits import pits
 from asem.cli.pores import pores
 from asem.cli.predict import evaluate, predict, segment
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
@@ -57,7 +58,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "segment": segment,
         "evaluate": evaluate,
     },
-    "Measure": {"instances": instances, "measure": measure, "pores": pores},
+    "Measure": {"instances": instances, "measure": measure, "pores": pores, "pits": pits},
 }
 """The groups of ``asem --help``, and their subcommands."""
 

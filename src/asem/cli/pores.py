@@ -1,10 +1,11 @@
 """Command that measures nuclear pores, and combines the pores of several cells."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from asem.cli.combine_options import Folders, check_only_folders
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
@@ -17,17 +18,7 @@ from asem.cli.options import (
 )
 from asem.cli.printing import print_result
 from asem.cli.progress import show_progress
-from asem.volume.address import Address, parse_output_path
 
-
-def _read_folders(_: Any, tokens: Any) -> tuple[Path, ...]:
-    return tuple(parse_output_path(token.value) for token in tokens)
-
-
-Folders = Annotated[
-    tuple[Path, ...] | None,
-    Parameter(converter=_read_folders, consume_multiple=True, negative="", accepts_keys=False),
-]
 Up = Annotated[Literal["z", "-z", "y", "-y", "x", "-x"], Parameter(allow_leading_hyphen=True)]
 
 
@@ -70,11 +61,7 @@ def pores(
         Replace earlier results in the folder, but for review.csv.
     """
     if combine is not None:
-        _check_only_folders(segmentation, combine)
-        if review or decisions is not None:
-            raise ValueError(
-                "--review and --decisions are options of a single cell: leave them out"
-            )
+        check_only_folders("pores", combine, of_one_cell=[segmentation, decisions], review=review)
         from asem.workflows.combine_pores import combine_pores
 
         print_result(combine_pores(combine, out, overwrite=overwrite), as_json=output_options.json)
@@ -98,11 +85,3 @@ def pores(
             progress=report_progress,
         )
     print_result(result, as_json=output_options.json)
-
-
-def _check_only_folders(segmentation: Address | None, folders: tuple[Path, ...]) -> None:
-    """Raise ValueError where there are no folders to combine, or an image, too."""
-    if segmentation is not None or not folders:
-        raise ValueError(
-            "give either SEGMENTATION and RAW, or --combine with folders that asem pores wrote"
-        )

@@ -23,8 +23,8 @@ from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
 from asem.config import NmZYX
 from asem.image.cleanup import unlabelled_to_background
-from asem.measure.pores.image_pass import read_patch
-from asem.measure.pores.mask_components import save_rows_of_blocks
+from asem.measure.image_patches import read_patch
+from asem.measure.mask_parts import save_rows_of_blocks
 from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume

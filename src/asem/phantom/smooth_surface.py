@@ -62,6 +62,15 @@ class SmoothSurface:
         """Return the nearest surface points of points within `NEAR_NM` of the surface, (n, 3)."""
         return self._measure(points)[:, 1:4]
 
+    def depth(self, position: FloatArray) -> float:
+        """Return the distance of a position (3,) inside of the surface from it, however far."""
+        foot = self.project(position)
+        for _ in range(40):
+            foot = self.project(foot)
+            offset, normal = position - foot[0], self.normals(foot)[0]
+            foot = foot + 0.7 * (offset - (offset @ normal) * normal)
+        return float(np.linalg.norm(position - self.project(foot)[0]))
+
     def distance_grid(
         self, first: FloatArray, spacing_nm: float, shape: tuple[int, ...]
     ) -> npt.NDArray[np.float32]:

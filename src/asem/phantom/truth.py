@@ -111,7 +111,7 @@ def _pit_row(cell: CellGeometry, number: int, pit: Pit) -> list[object]:
     centre = pit.position + (pit.height_nm - pit.half_height_nm) * pit.normal
     distance = 0.0
     if pit.endosome >= 0:
-        distance = -float(cell.cell.distances(centre)[0]) - pit.half_width_nm
+        distance = cell.cell.depth(centre) - pit.half_width_nm
     axes = sorted((pit.half_width_nm, pit.half_height_nm))
     return [
         number,
@@ -129,7 +129,7 @@ def _pit_row(cell: CellGeometry, number: int, pit: Pit) -> list[object]:
 
 
 def _vesicle_row(cell: CellGeometry, number: int, vesicle: Sphere) -> list[object]:
-    distance = -float(cell.cell.distances(vesicle.centre)[0]) - vesicle.radius_nm
+    distance = cell.cell.depth(vesicle.centre) - vesicle.radius_nm
     location = "endocytic" if distance <= NEAR_MEMBRANE_NM else "secretory"
     size = 2 * vesicle.radius_nm
     lengths = [np.nan, size, np.nan, False, 1.0, distance]

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from asem.measure.mask_shapes import point_forward
 from asem.measure.pores.envelope_normals import Envelope
-from asem.measure.pores.masks import point_forward
 from asem.measure.pores.table import is_used
 from asem.report.figures import GREY
 from asem.report.pore_figures import DIAMETER_MAP

@@ -17,7 +17,10 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
+from asem.measure.duplicates import find_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
+from asem.measure.mask_parts import assign_ids, find_borders, find_masks
+from asem.measure.mask_shapes import MaskShapes, find_shapes
 from asem.measure.object_columns import Columns
 from asem.measure.pores.envelope_normals import (
     MASK,
@@ -26,13 +29,10 @@ from asem.measure.pores.envelope_normals import (
     build_envelope,
     is_in_envelope,
 )
-from asem.measure.pores.image_pass import MeasuredPores, find_duplicates, measure_pore_images
-from asem.measure.pores.mask_components import find_masks, split_masks
+from asem.measure.pores.image_pass import MeasuredPores, measure_pore_images
+from asem.measure.pores.mask_components import split_masks
 from asem.measure.pores.masks import (
-    MaskShapes,
-    assign_ids,
     find_origins,
-    find_shapes,
     flag_masks,
     join_fragments,
     may_be_several,
@@ -187,7 +187,7 @@ def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
         The part of it that raw covers.
     """
     size, offset = labels.voxel_size, labels.offset_nm
-    found = find_masks(output, labels, stage="masks")
+    found = find_masks(output, labels, objects_name="pores", stage="masks")
     if len(found["voxels"]) == 0:
         raise NoResultsError(
             f"{labels.name} has no pores: all voxels are background (0) or unlabelled "
@@ -199,12 +199,7 @@ def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
     )
     pores, pore_of_mask = join_fragments(parts, size, offset)
     shapes = find_shapes(pores, size, offset)
-    first, last = (
-        np.stack([pores[f"{end}_{axis}"] for axis in "zyx"], axis=1) for end in ("min", "max")
-    )
-    start, end = np.array(in_raw.offset), np.array(in_raw.end)
-    touches = np.any((first <= start) | (last >= end - 1), axis=1)
-    inside = np.all((last >= start) & (first < end), axis=1)
+    touches, inside = find_borders(pores, in_raw)
     if not inside.any():
         raise NoResultsError(
             f"none of the {len(inside)} pores of {labels.name} is within the raw image; check the "
@@ -266,9 +261,11 @@ def flag_duplicates(flags: list[list[str]], measured: MeasuredPores, review: Rev
     A duplicate of a rejected pore is the same pore, and counts only where a person accepted it.
     """
     free = np.array([not each for each in flags])
-    duplicate = find_duplicates(measured, free)
+    order = np.lexsort((measured.diameter_se_nm, -measured.lines_used))
+    places = measured.centre_nm, measured.diameter_nm, order
+    duplicate = find_duplicates(*places, free)
     accepted, rejected = (review.is_decided(d, len(flags)) for d in (ACCEPT, REJECT))
-    duplicate[accepted] = find_duplicates(measured, free & ~rejected)[accepted]
+    duplicate[accepted] = find_duplicates(*places, free & ~rejected)[accepted]
     for row in np.flatnonzero(duplicate).tolist():
         flags[row].append("duplicate")
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from asem.blocks.output_image import create_image
+from asem.measure import mask_parts
+from asem.measure.mask_parts import assign_ids, find_masks
+from asem.measure.mask_shapes import find_shapes
 from asem.measure.pores import mask_components
-from asem.measure.pores.mask_components import find_masks, split_masks
+from asem.measure.pores.mask_components import split_masks
 from asem.measure.pores.mask_splitting import split_mask
 from asem.measure.pores.masks import (
-    assign_ids,
     find_origins,
-    find_shapes,
     flag_masks,
     join_fragments,
     may_be_several,
@@ -36,7 +37,7 @@ def find(path, labels):
     """Return shapes, flags, ids and origins of the pores of labels."""
     volume = Volume(labels, SIZE, (0.0, 100.0, -50.0), kind="labels")
     with create_image(path, volume, command="test", request={}, sources=[]) as output:
-        found = find_masks(output, volume, stage="masks")
+        found = find_masks(output, volume, objects_name="pores", stage="masks")
         several, typical_nm2 = may_be_several(find_shapes(found, SIZE, volume.offset_nm))
         parts, parent = split_masks(
             output, volume, found, several, typical_nm2=typical_nm2, stage="separation"
@@ -161,6 +162,6 @@ def test_parts_of_anisotropic_voxels():
 
 
 def test_grey_values_are_too_many_masks(tmp_path, monkeypatch, rng):
-    monkeypatch.setattr(mask_components, "MAX_MASKS", 50)
+    monkeypatch.setattr(mask_parts, "MAX_MASKS", 50)
     with pytest.raises(ValueError, match=r"has [0-9,]+ separate parts; at most 50 can be pores"):
         find(tmp_path / "out", (rng.random(SHAPE) > 0.9).astype(np.uint8))

@@ -4,21 +4,22 @@ Rays from the centre meet the wall where they are darkest. An ellipsoid is fitte
 and the rays start again from its centre, near its surface.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy import ndimage
 
 from asem.measure.pits.bulb import Bulb, sphere_directions
-from asem.measure.pits.half_plane import FloatArray, Image, sample
+from asem.measure.pits.half_plane import FloatArray, Image, sample_at
 
 RAYS = 400
 OFFSETS_NM = np.arange(-14.0, 14.1, 1.0)
 CONE = 0.95
 """Cosine of the angle within which profiles of rays are averaged."""
 STEPS = 5
+SCALE_NM, CURVATURES = 50.0, (0.1, 10.0)
+"""Unit of length of the fit, and limits of the eigenvalues of A in it."""
 GROUPS = 8
 """Parts of the wall that are left out in turn for standard errors."""
 
@@ -65,10 +66,7 @@ def fit_vesicle(
     found = Ellipsoid(bulb.centre_nm, np.full(3, 2 * bulb.radius_nm), np.eye(3), np.inf)
     for _ in range(STEPS):
         radii = found.radii(directions)
-        start = image.to_voxels(found.centre_nm)
-        profiles = _sample_rays(
-            image.values, start, directions / image.voxel_size, radii, OFFSETS_NM
-        )
+        profiles = sample_wall(image, found, OFFSETS_NM)
         known = np.isfinite(profiles).all(axis=1)
         smooth = (
             near[:, known] @ profiles[known] / np.maximum(near[:, known].sum(axis=1), 1e-9)[:, None]
@@ -80,45 +78,55 @@ def fit_vesicle(
         if left_out is not None:
             weight = np.where(left_out, 0, weight)
         points = directions * (radii + OFFSETS_NM[darkest])[:, None]
-        found = _fit_ellipsoid(points, weight, found.centre_nm)
+        fitted = fit_ellipsoid(points, weight)
+        found = replace(fitted, centre_nm=found.centre_nm + fitted.centre_nm)
     return found
 
 
-def _fit_ellipsoid(points: FloatArray, weight: FloatArray, origin: FloatArray) -> Ellipsoid:
-    """Fit x' A x + b' x = 1 to points around an origin, robustly."""
-    x, y, z = points.T / 50
-    basis = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z, x, y, z], axis=1)
+def sample_wall(image: Image, ellipsoid: Ellipsoid, offsets: FloatArray) -> FloatArray:
+    """Sample darkness across the wall of an ellipsoid, along `RAYS` rays, (rays, offsets)."""
+    directions = sphere_directions(RAYS)
+    distances = ellipsoid.radii(directions)[:, None] + offsets
+    points = ellipsoid.centre_nm + distances[..., None] * directions[:, None]
+    return sample_at(image, points).astype(np.float64)
+
+
+def fit_ellipsoid(points: FloatArray, weight: FloatArray) -> Ellipsoid:
+    """Fit an ellipsoid, or an ellipse, robustly: x' A x + b' x = 1.
+
+    Parameters
+    ----------
+    points
+        Around an origin that is within it, (n, 3) or (n, 2), nm.
+    weight
+        (n,).
+
+    Returns
+    -------
+    ellipsoid
+        Its centre is relative to the origin.
+    """
+    dimensions = points.shape[1]
+    scaled = points / SCALE_NM
+    first, second = np.triu_indices(dimensions)
+    squares = scaled[:, first] * scaled[:, second] * np.where(first == second, 1, 2)
+    basis = np.concatenate([squares, scaled], axis=1)
     scale = np.ones(len(points))
     for _ in range(4):
         w = weight * scale
-        a, b, c, d, e, f, *linear = np.linalg.lstsq(basis * w[:, None], w, rcond=None)[0]
-        matrix = np.array([[a, d, e], [d, b, f], [e, f, c]])
+        found = np.linalg.lstsq(basis * w[:, None], w, rcond=None)[0]
+        matrix = np.zeros((dimensions, dimensions))
+        matrix[first, second] = matrix[second, first] = found[: len(first)]
         values, vectors = np.linalg.eigh(matrix)
-        values = np.clip(values, 0.1, 10)
+        values = np.clip(values, *CURVATURES)
         matrix = vectors @ np.diag(values) @ vectors.T
-        centre = -np.linalg.solve(matrix, linear) / 2
-        level = 1 + centre @ matrix @ centre
-        axes = 2 * 50 * np.sqrt(level / values)
-        found = Ellipsoid(origin + 50 * centre, axes, vectors.T, 0.0)
-        away = points - 50 * centre
-        length = np.linalg.norm(away, axis=1)
-        residual = length - found.radii(away / length[:, None])
+        centre = -np.linalg.solve(matrix, found[len(first) :]) / 2
+        axes = 2 * SCALE_NM * np.sqrt((1 + centre @ matrix @ centre) / values)
+        ellipsoid = Ellipsoid(SCALE_NM * centre, axes, vectors.T, 0.0)
+        away = points - ellipsoid.centre_nm
+        length = np.maximum(np.linalg.norm(away, axis=1), 1e-9)
+        residual = length - ellipsoid.radii(away / length[:, None])
         misfit = float(np.median(np.abs(residual)))
         scale = 1 / np.sqrt(1 + (residual / max(3 * misfit, 1.0)) ** 2)
-    order = np.argsort(-found.axes_nm)
-    return Ellipsoid(found.centre_nm, found.axes_nm[order], found.vectors[order], misfit)
-
-
-@njit(cache=True, nogil=True)
-def _sample_rays(values, start, directions, radii, offsets):  # type: ignore[no-untyped-def]
-    result = np.empty((len(directions), len(offsets)), np.float32)
-    for d in range(len(directions)):
-        for k in range(len(offsets)):
-            r = radii[d] + offsets[k]
-            result[d, k] = sample(
-                values,
-                start[0] + r * directions[d, 0],
-                start[1] + r * directions[d, 1],
-                start[2] + r * directions[d, 2],
-            )
-    return result
+    # Eigenvalues ascend, so that the longest axis is the first.
+    return Ellipsoid(ellipsoid.centre_nm, axes, vectors.T, misfit)

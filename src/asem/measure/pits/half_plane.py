@@ -164,3 +164,18 @@ def average_angles(samples: npt.NDArray[np.float32]) -> FloatArray:
     count = known.sum(axis=0)
     total = np.where(known, samples, 0).sum(axis=0, dtype=np.float64)
     return np.where(2 * count >= len(samples), total / np.maximum(count, 1), np.nan)
+
+
+def sample_at(image: Image, points_nm: FloatArray) -> npt.NDArray[np.float32]:
+    """Sample an image at world positions (..., 3), trilinear, nan outside, float32 (...)."""
+    places = np.ascontiguousarray(image.to_voxels(points_nm).reshape(-1, 3))
+    return np.asarray(_sample_places(image.values, places)).reshape(points_nm.shape[:-1])
+
+
+@njit(cache=True, nogil=True)
+def _sample_places(values, places):  # type: ignore[no-untyped-def]
+    """Sample at places (n, 3), in voxels."""
+    result = np.empty(len(places), np.float32)
+    for i in range(len(places)):
+        result[i] = sample(values, places[i, 0], places[i, 1], places[i, 2])
+    return result

@@ -49,6 +49,10 @@ class Membrane:
         excess = self.curvature * (rho**2 + up**2) - 2 * up
         return np.asarray(excess / (np.sqrt(np.maximum(1 + self.curvature * excess, 0)) + 1))
 
+    def depth_at(self, rho: float, t: float) -> float:
+        """Return the depth of one point, nm."""
+        return float(self.depth(np.array(rho), np.array(t)))
+
 
 @dataclass(frozen=True)
 class PitLengths:
@@ -64,8 +68,8 @@ class PitLengths:
         Axes of the ellipse that fits the bulb, across and along the axis of the pit.
     centre_t_nm
         Height of its centre.
-    neck_depth_nm
-        Depth at which the neck is measured.
+    width_t_nm, neck_t_nm
+        Heights at which width and neck are measured.
     """
 
     height_nm: float
@@ -75,7 +79,8 @@ class PitLengths:
     across_nm: float
     along_nm: float
     centre_t_nm: float
-    neck_depth_nm: float
+    width_t_nm: float
+    neck_t_nm: float
 
 
 def fit_membrane(path: Path) -> Membrane:
@@ -126,23 +131,20 @@ def measure_lengths(path: Path, membrane: Membrane) -> PitLengths | None:
     if height <= NECK_START_NM or len(above) == 0 or above[-1] == len(rho) - 1:
         return None
     first = int(above[-1])
-    rim = _cross(depth[first : first + 2], rho[first : first + 2], NECK_START_NM)
-    inner, inner_depth = rho[first + 1 :], depth[first + 1 :]
+    rim, rim_t = _cross(path, depth, first, NECK_START_NM)
+    inner, inner_t = rho[first + 1 :], path.t_nm[first + 1 :]
     widest = int(np.argmax(inner))
     narrowest = int(np.argmin(inner[: widest + 1]))
     is_open = inner[widest] < min(rim, inner[narrowest]) + NARROWING_NM / 2
-    if is_open or rim < inner[narrowest]:
-        neck, neck_depth = rim, NECK_START_NM
-    else:
-        neck, neck_depth = float(inner[narrowest]), float(inner_depth[narrowest])
-    half = np.flatnonzero(inner_depth < height / 2)
-    if len(half) and half[-1] + 1 < len(inner):
-        k = int(half[-1])
-        width = _cross(inner_depth[k : k + 2], inner[k : k + 2], height / 2)
-    else:
-        width = rim
-    across, along, centre = _fit_ellipse(path, depth, neck_depth)
-    return PitLengths(height, 2 * width, 2 * neck, bool(is_open), across, along, centre, neck_depth)
+    neck, neck_t = rim, rim_t
+    if not is_open and inner[narrowest] < rim:
+        neck, neck_t = float(inner[narrowest]), float(inner_t[narrowest])
+    middle = int(np.flatnonzero(depth < height / 2)[-1])
+    width, width_t = _cross(path, depth, min(middle, len(rho) - 2), height / 2)
+    across, along, centre = _fit_ellipse(path, depth, float(membrane.depth_at(neck, neck_t)))
+    return PitLengths(
+        height, 2 * width, 2 * neck, bool(is_open), across, along, centre, width_t, neck_t
+    )
 
 
 def _bottom(rho: FloatArray, depth: FloatArray) -> float:
@@ -154,10 +156,12 @@ def _bottom(rho: FloatArray, depth: FloatArray) -> float:
     return float(np.linalg.lstsq(basis, depth, rcond=None)[0][0])
 
 
-def _cross(depth: FloatArray, rho: FloatArray, level: float) -> float:
-    """Return rho where the line between two points has a depth."""
-    share = (level - depth[0]) / (depth[1] - depth[0]) if depth[1] != depth[0] else 0.5
-    return float(rho[0] + np.clip(share, 0, 1) * (rho[1] - rho[0]))
+def _cross(path: Path, depth: FloatArray, row: int, level: float) -> tuple[float, float]:
+    """Return rho and t where the line from a point to the next one has a depth."""
+    rise = depth[row + 1] - depth[row]
+    share = float(np.clip((level - depth[row]) / rise, 0, 1)) if rise else 0.5
+    rho, t = path.rho_nm[row : row + 2], path.t_nm[row : row + 2]
+    return float(rho[0] + share * (rho[1] - rho[0])), float(t[0] + share * (t[1] - t[0]))
 
 
 def _fit_ellipse(path: Path, depth: FloatArray, neck_depth: float) -> tuple[float, float, float]:

@@ -19,6 +19,8 @@ GAP_NM = 15.0
 SMALLEST_LINE = 0.5
 """Darkness of the outline of a pit over any `GAP_NM` of it, in units of that of membranes."""
 SHALLOWEST_NM = 20.0
+COMMON_ERRORS_NM = np.array([1.0, 1.2, 2.0])
+"""Standard errors of height, width and neck that all sectors share: membrane, coat, blur."""
 SECTORS = 8
 """Parts of the half planes that are left out in turn for standard errors."""
 
@@ -72,7 +74,8 @@ def mean_profile(profiles: npt.NDArray[np.float32]) -> FloatArray:
 def measure_pit(image: Image, pose: PitPose, bulb: Bulb) -> PitShape | None:
     """Measure a pit; None where its outline has no depth.
 
-    Standard errors are those of the jackknife over `SECTORS` sectors around the axis.
+    Standard errors are those of the jackknife over `SECTORS` sectors around the axis, and
+    `COMMON_ERRORS_NM`.
     """
     samples = unroll(image, pose.axis, pose.grid, ANGLES)
     whole = _measure_samples(image, pose, bulb, samples, np.arange(ANGLES))
@@ -84,7 +87,8 @@ def measure_pit(image: Image, pose: PitPose, bulb: Bulb) -> PitShape | None:
         if part is not None:
             lengths = part.lengths
             parts.append((lengths.height_nm, lengths.width_nm, lengths.neck_nm))
-    return replace(whole, se_nm=jackknife_errors(np.array(parts).reshape(-1, 3)))
+    scatter = jackknife_errors(np.array(parts).reshape(-1, 3))
+    return replace(whole, se_nm=np.hypot(scatter, COMMON_ERRORS_NM))
 
 
 def jackknife_errors(parts: FloatArray) -> FloatArray:
@@ -111,8 +115,7 @@ def _measure_samples(
     if lengths is None or lengths.height_nm < SHALLOWEST_NM:
         return None
     if outline is not None and 2 * outline.ring_nm < lengths.neck_nm:
-        depth = float(membrane.depth(np.zeros(1), np.array([outline.ring_t_nm]))[0])
-        lengths = replace(lengths, neck_nm=2 * outline.ring_nm, neck_depth_nm=depth)
+        lengths = replace(lengths, neck_nm=2 * outline.ring_nm, neck_t_nm=outline.ring_t_nm)
     return PitShape(pose.axis, path, membrane, lengths, np.full(3, np.nan))
 
 
@@ -139,4 +142,5 @@ def measure_vesicle(image: Image, bulb: Bulb) -> VesicleShape:
     whole = fit_vesicle(image, bulb)
     group = np.arange(RAYS) * GROUPS // RAYS
     parts = [fit_vesicle(image, bulb, group == part).diameter_nm for part in range(GROUPS)]
-    return VesicleShape(whole, float(jackknife_errors(np.array(parts)[:, None])[0]))
+    scatter = float(jackknife_errors(np.array(parts)[:, None])[0])
+    return VesicleShape(whole, float(np.hypot(scatter, COMMON_ERRORS_NM[1])))

@@ -50,9 +50,14 @@ PIT_FLAGS: Mapping[str, str] = {
 PIT_NOTES: Mapping[str, str] = {
     "open": "nothing narrows below the plane: the neck is the width 8 nm below the plane",
     "view_differs": "the view differs from the fit in 3D by more than 10 nm",
-    "fragments": "the mask was in several parts",
+    "fragments": "the mask was in several parts, which were joined",
+    "accepted": "a person accepted the object in the review",
 }
 """Remarks that exclude nothing."""
+
+
+OVERRIDABLE_FLAGS = frozenset({"merged"})
+"""Flags that become notes where a person accepts the object."""
 
 
 def is_used(table: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -15,8 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
+from asem.measure.mask_shapes import point_forward
 from asem.measure.pores.envelope_surface import Surface, triangulate_surface
-from asem.measure.pores.masks import point_forward
 from asem.measure.pores.point_surface import NEIGHBOURS, FloatArray, find_neighbours, fit_planes
 
 MIN_AGREEMENT = 0.7

@@ -7,22 +7,21 @@ block: no block grid changes a digit.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, floor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
 from asem.measure.flags_and_notes import SEPARATOR
+from asem.measure.image_patches import patch_roi, read_patch
+from asem.measure.mask_parts import save_rows_of_blocks
 from asem.measure.pores.diameter import PORE_REACH_NM, PoreMeasurement, measure_pore, to_triple
 from asem.measure.pores.half_lines import LINES
-from asem.measure.pores.mask_components import save_rows_of_blocks
 from asem.measure.pores.view import VIEW_REACH_NM, VIEW_STEP_NM
 from asem.system.npz import ArraySpec
-from asem.volume.roi import Roi, negate, per_axis
+from asem.volume.roi import Roi
 from asem.volume.volume import Volume
 
 FloatArray = npt.NDArray[np.float64]
@@ -120,7 +119,7 @@ def measure_pore_images(
     voxels = np.clip(voxels, 0, np.array(labels.shape) - 1)
     jobs = output.block_results(f"{stage} poses")
     blocks = save_rows_of_blocks(jobs, output, rows, voxels, centre_nm=centres_nm, normal=normals)
-    patch = patch_roi(raw, (0.0, 0.0, 0.0)).size
+    patch = patch_roi(raw, (0.0, 0.0, 0.0), PORE_REACH_NM).size
     results = output.store_block_results(
         partial(_measure_block, raw=raw, jobs=jobs),
         blocks,
@@ -130,29 +129,12 @@ def measure_pore_images(
     return _collect(results, blocks, centres_nm, normals)
 
 
-def patch_roi(raw: Volume, centre_nm: Sequence[float]) -> Roi:
-    """Return the voxels of raw that the measurement of a pore needs; may extend beyond raw."""
-    place = per_axis(lambda c, o, size: (c - o) / size, centre_nm, raw.offset_nm, raw.voxel_size)
-    reach = per_axis(lambda size: PORE_REACH_NM / size, raw.voxel_size)
-    start = per_axis(lambda p, r: floor(p - r), place, reach)
-    return Roi.from_bounds(start, per_axis(lambda p, r: ceil(p + r) + 1, place, reach))
-
-
-def read_patch(raw: Volume, roi: Roi) -> npt.NDArray[np.float32]:
-    """Read a box of grey values, nan outside of the image, float32."""
-    patch = np.full(roi.shape, np.nan, np.float32)
-    inside = raw.roi.intersect(roi)
-    if inside.size:
-        patch[inside.shift(negate(roi.offset)).slices] = raw.read(inside)
-    return patch
-
-
 def _measure_block(block: Roi, *, raw: Volume, jobs: BlockResults) -> dict[str, npt.NDArray[Any]]:
     """Measure the pores whose centres are in a block."""
     found = jobs.load(block, **{name: _SPECS[name] for name in ("row", "centre_nm", "normal")})
     measured = []
     for centre, normal in zip(found["centre_nm"], found["normal"], strict=True):
-        roi = patch_roi(raw, centre.tolist())
+        roi = patch_roi(raw, centre.tolist(), PORE_REACH_NM)
         patch = read_patch(raw, roi)
         origin = raw.position_nm(roi.offset)
         measured.append(
@@ -207,35 +189,3 @@ def _collect(
             for names, name in ((found.flags, "flags"), (found.notes, "notes")):
                 names[row] = [word for word in str(stored[name][n]).split(SEPARATOR) if word]
     return found
-
-
-def find_duplicates(
-    measured: MeasuredPores, chosen: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Return which pores are the same pore as another one: within half a diameter of its centre.
-
-    Of two, the one with fewer lines, or else the larger standard error, is the duplicate.
-
-    Parameters
-    ----------
-    measured
-        Of all pores, (n,).
-    chosen
-        Pores that are compared, (n,).
-    """
-    duplicate = np.zeros(len(chosen), bool)
-    rows = np.flatnonzero(chosen & np.isfinite(measured.diameter_nm))
-    if len(rows) < 2:
-        return duplicate
-    diameters = measured.diameter_nm[rows]
-    pairs = cKDTree(measured.centre_nm[rows]).query_pairs(
-        diameters.max() / 2, output_type="ndarray"
-    )
-    gaps = np.linalg.norm(np.subtract(*measured.centre_nm[rows][pairs.T]), axis=1)
-    near = pairs[gaps < diameters[pairs].mean(axis=1) / 2]
-    worth = np.lexsort((rows, measured.diameter_se_nm[rows], -measured.lines_used[rows]))
-    rank = np.argsort(worth)
-    for pair in near[np.argsort(rank[near].min(axis=1), kind="stable")]:
-        if not duplicate[rows[pair]].any():
-            duplicate[rows[pair[np.argmax(rank[pair])]]] = True
-    return duplicate

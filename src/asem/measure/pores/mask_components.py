@@ -9,96 +9,31 @@ Sums are integers and each part is read as a whole: no block grid changes a digi
 """
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.block_output import BlockOutput
 from asem.blocks.block_results import BlockResults
-from asem.blocks.results_folder import NoResultsError
-from asem.image.cleanup import read_unlabelled_as_background
 from asem.image.components import (
-    find_connected_objects,
     label_components,
 )
+from asem.measure.mask_parts import FIRST, LABEL, save_rows_of_blocks, select_rows
 from asem.measure.moments import MOMENT_REDUCTIONS, sum_moments
 from asem.measure.object_boxes import BOX_COLUMNS
 from asem.measure.object_columns import (
-    ID,
     BlockObjects,
     Columns,
-    merge_columns,
 )
 from asem.measure.pores.mask_splitting import split_mask
 from asem.system.npz import ArraySpec
 from asem.volume.roi import IntZYX, Roi, negate
 from asem.volume.volume import Volume
 
-LABEL, FIRST = "label", "first"
-"""Columns of masks: their label, uint64, and their first voxel, an index into the raveled volume,
-int64."""
-MAX_MASKS = 200_000
 MAX_SPLIT_VOXELS = 2**24
 """Masks with a larger bounding box are not separated."""
 SPLIT_VOXEL_BYTES = 40
 _NAMES = (FIRST, *MOMENT_REDUCTIONS)
-
-
-def find_masks(output: BlockOutput, labels: Volume, *, stage: str) -> Columns:
-    """Find the connected parts of all labels.
-
-    Parameters
-    ----------
-    output
-        Runs the blocks, on the voxels of `labels`.
-    labels
-        0 and the unlabelled id are background.
-    stage
-        Name in the journal, the progress and the records.
-
-    Returns
-    -------
-    dict
-        `LABEL`, `FIRST`, and the columns of `asem.measure.moments.sum_moments`, one row per part,
-        in the order of their first voxels.
-
-    Raises
-    ------
-    NoResultsError
-        There are more than `MAX_MASKS`.
-    """
-    read = partial(read_unlabelled_as_background, read_block=labels.read)
-    objects = find_connected_objects(output, read, stage=stage, features=_sum_components)
-    count = len(objects.sizes)
-    if count > MAX_MASKS:
-        raise NoResultsError(
-            f"{labels.name} has {count:,} separate parts; at most {MAX_MASKS:,} can be pores: is "
-            "it a segmentation of pores?"
-        )
-    records = output.block_results(stage)
-    columns = {name: objects.load_feature(records, name, "int64") for name in MOMENT_REDUCTIONS}
-    sums = merge_columns([{ID: objects.object_of_component, **columns}], MOMENT_REDUCTIONS)
-    of_component = objects.load_feature(records, "label", "iu").astype(np.uint64)
-    masks = {
-        LABEL: objects.min_per_object(of_component),
-        FIRST: objects.first_voxels,
-        **{name: sums[name] for name in MOMENT_REDUCTIONS},
-    }
-    return select_rows(masks, np.argsort(objects.first_voxels))
-
-
-def _sum_components(block: Roi, components: npt.NDArray[Any]) -> Columns:
-    """Return the moments of the components 1, 2, ... of a block."""
-    rows = components.astype(np.intp).ravel() - 1
-    count = int(rows.max(initial=-1)) + 1
-    rows[rows < 0] = count
-    return sum_moments(BlockObjects(np.arange(1, count + 1, dtype=np.uint64), rows), block)
-
-
-def select_rows(columns: Columns, rows: npt.NDArray[Any]) -> Columns:
-    """Return some rows of columns."""
-    return {name: values[rows] for name, values in columns.items()}
 
 
 def split_masks(
@@ -159,40 +94,6 @@ def split_masks(
     merged = {name: np.concatenate([values[whole], found[name]]) for name, values in masks.items()}
     order = np.argsort(merged[FIRST])
     return select_rows(merged, order), np.concatenate([whole, of_part])[order]
-
-
-def save_rows_of_blocks(
-    jobs: BlockResults,
-    output: BlockOutput,
-    rows: npt.NDArray[np.intp],
-    voxels: npt.NDArray[np.int64],
-    **arrays: npt.NDArray[Any],
-) -> list[Roi]:
-    """Store for each block the rows of arrays whose voxels are in it; return these blocks.
-
-    Parameters
-    ----------
-    jobs
-        Where to store them: ``row`` and `arrays`.
-    output
-        Of the blocks.
-    rows
-        Rows of `arrays`, (m,).
-    voxels
-        Voxel of each of these rows, within the volume, (m, 3).
-    **arrays
-        Values of all rows.
-    """
-    blocks = []
-    for block in output.write_blocks():
-        inside = ((voxels >= block.offset) & (voxels < block.end)).all(axis=1)
-        if inside.any():
-            chosen = rows[inside]
-            jobs.save(
-                block, row=chosen.astype(np.int64), **{n: a[chosen] for n, a in arrays.items()}
-            )
-            blocks.append(block)
-    return blocks
 
 
 def _split_block(block: Roi, *, labels: Volume, jobs: BlockResults, typical_nm2: float) -> Columns:

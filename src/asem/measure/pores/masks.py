@@ -9,19 +9,16 @@ The typical mask is that at which half of the volume of all masks is in larger o
 fragments hardly change it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from asem.config import NmZYX
-from asem.measure.moments import MOMENT_REDUCTIONS, covariances, derive_geometry
-from asem.measure.object_columns import ID, Columns, Reduction, merge_columns
-from asem.measure.pores.mask_components import FIRST, LABEL, select_rows
+from asem.measure.mask_parts import FIRST, merge_masks, select_rows
+from asem.measure.mask_shapes import FloatArray, MaskShapes, find_shapes
+from asem.measure.moments import covariances
+from asem.measure.object_columns import Columns
 
-FloatArray = npt.NDArray[np.float64]
 MAX_SINGLE_LENGTH = 1.35
 """Longest axis of a mask of one pore / that of a typical mask. Two pores are 2.2 times as long."""
 MAX_JOINED_LENGTH = 1.5
@@ -42,70 +39,7 @@ SMALLEST_NM3 = 1e4
 """A smaller mask is small even if all are: a disc of 40 nm, 8 nm thick."""
 SHORT_FRACTION = 0.5
 """Shortest axis of a short mask / that of a typical one."""
-FLAT_RATIO = 0.75
-"""Shortest axis / middle axis below which the shortest axis is the normal of a mask."""
 PAIRS_AT_ONCE = 10**5
-_REDUCTIONS: Mapping[str, Reduction] = {FIRST: "min", **MOMENT_REDUCTIONS}
-
-
-@dataclass(frozen=True)
-class MaskShapes:
-    """Sizes and axes of masks.
-
-    Parameters
-    ----------
-    centre_nm
-        Centre of mass, world position, (n, 3).
-    axes_nm
-        Long, middle and short axis, (n, 3).
-    normal
-        Direction of the short axis, of length 1, first non-zero component positive, (n, 3).
-    volume_nm3
-        (n,).
-    """
-
-    centre_nm: FloatArray
-    axes_nm: FloatArray
-    normal: FloatArray
-    volume_nm3: FloatArray
-
-    @property
-    def is_flat(self) -> npt.NDArray[np.bool_]:
-        """Whether the shape has a normal, (n,)."""
-        return np.asarray(self.axes_nm[:, 2] < FLAT_RATIO * self.axes_nm[:, 1])
-
-
-def find_shapes(masks: Columns, voxel_size: NmZYX, offset_nm: NmZYX) -> MaskShapes:
-    """Return sizes and axes of masks.
-
-    Parameters
-    ----------
-    masks
-        Columns of `asem.measure.moments.sum_moments`, (n,).
-    voxel_size, offset_nm
-        Of the volume, nm.
-    """
-    geometry = derive_geometry(masks, voxel_size, offset_nm)
-    _, vectors = np.linalg.eigh(covariances(masks, voxel_size))
-    return MaskShapes(
-        np.stack([geometry[f"{axis}_nm"] for axis in "zyx"], axis=1),
-        np.stack([geometry[f"axis_{name}_nm"] for name in ("long", "mid", "short")], axis=1),
-        point_forward(vectors[:, :, 0]),
-        geometry["volume_um3"] * 1e9,
-    )
-
-
-def point_forward(vectors: FloatArray) -> FloatArray:
-    """Return vectors, or their opposites, with a positive first component that is not 0, (n, 3).
-
-    Examples
-    --------
-    >>> point_forward(np.array([[0.0, -0.6, 0.8], [-1.0, 0.0, 0.0]])).tolist()
-    [[0.0, 0.6, -0.8], [1.0, 0.0, 0.0]]
-    """
-    clear = np.abs(vectors) > 1e-9
-    first = np.take_along_axis(vectors, clear.argmax(axis=1)[:, None], axis=1)
-    return np.asarray(np.where(first < 0, -vectors, vectors) + 0.0)
 
 
 def find_typical(values: FloatArray, volumes: FloatArray) -> float:
@@ -184,7 +118,7 @@ def join_fragments(
         target = np.arange(len(current[FIRST]))
         target[pairs[:, 1]] = pairs[:, 0]
         _, row = np.unique(target, return_inverse=True)
-        current = _merge(current, row)
+        current = merge_masks(current, row)
         pore_of_mask = row[pore_of_mask]
 
 
@@ -235,36 +169,6 @@ def _find_joined_axes(
         largest = np.linalg.eigvalsh(joined)[:, :0:-1]
         axes[start : start + PAIRS_AT_ONCE] = 2 * np.sqrt(5 * np.maximum(largest, 0))
     return axes
-
-
-def _merge(masks: Columns, row: npt.NDArray[np.intp]) -> Columns:
-    """Merge the masks with equal rows 0, 1, ...; the label is the smallest one."""
-    reductions = {name: _REDUCTIONS[name] for name in masks if name != LABEL}
-    merged = merge_columns([{ID: row, **masks}], reductions)
-    label = np.full(len(merged.pop(ID)), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(label, row, masks[LABEL])
-    return {LABEL: label, **merged}
-
-
-def assign_ids(pores: Columns) -> npt.NDArray[np.uint64]:
-    """Return an id for each pore: its label where there are several labels, else 1, 2, ...
-
-    Of pores with one label, the first keeps it; the others get ids above the largest label.
-
-    Parameters
-    ----------
-    pores
-        `LABEL`, (n,), in the order of their first voxels.
-    """
-    labels = pores[LABEL]
-    values, first = np.unique(labels, return_index=True)
-    if len(values) == 1:
-        return np.arange(1, len(labels) + 1, dtype=np.uint64)
-    ids = labels.copy()
-    others = np.ones(len(labels), bool)
-    others[first] = False
-    ids[others] = values[-1] + np.arange(1, np.count_nonzero(others) + 1, dtype=np.uint64)
-    return ids
 
 
 def flag_masks(shapes: MaskShapes) -> dict[str, npt.NDArray[np.bool_]]:

@@ -1,0 +1,363 @@
+"""Measure one pit or vesicle on the image around the centre of its mask.
+
+1. The sphere whose wall is darkest against its lumen (`bulb`).
+2. The axis around which a line from a membrane around the bulb is darkest (`pose`).
+3. If that line is dark all along, a membrane leads to the bulb, and the object is a pit; else it is
+   a vesicle (`shape.line_darkness`).
+4. Outline, lengths, standard errors (`shape`), coat (`coat`), the view of the paper (`view`).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from skimage.draw import polygon2mask
+
+from asem.config import NmZYX
+from asem.measure.pits.bulb import Bulb, find_bulb, sphere_directions
+from asem.measure.pits.coat import OFFSETS_NM, coat_signal, is_coated
+from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, sample_wall
+from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
+from asem.measure.pits.outline import Path, normals
+from asem.measure.pits.picture import PICTURE_REACH_NM, PICTURE_STEP_NM, PitPicture
+from asem.measure.pits.pose import ANGLES, find_pose, sample_profiles
+from asem.measure.pits.shape import (
+    SMALLEST_LINE,
+    PitShape,
+    line_darkness,
+    mean_profile,
+    measure_pit,
+    measure_vesicle,
+)
+from asem.measure.pits.view import Inside, View, measure_view, offsets_in
+
+OBJECT_REACH_NM = 230.0
+"""From the centre of a mask to the sides of the patch that is needed."""
+NEAR_NM = 130.0
+"""Radius around a bulb whose grey values set the scale of darkness."""
+LEVELS = (25.0, 96.0)
+"""Percentiles of darkness there: surroundings, and membranes."""
+LARGEST_SHIFT_NM = 60.0
+"""From the centre of a mask to that of its object."""
+RING_NM, RING_POINTS = 95.0, 8
+"""Radius of the points on the surrounding membrane."""
+DARK_WALL, SMALLEST_WALL = 0.55, 0.93
+LARGEST_MISFIT_NM, LARGEST_ELONGATION = 4.0, 2.0
+"""Limits of what is a vesicle: part of its wall that is this dark; distance from an ellipsoid; its
+elongation."""
+LUMEN_SHARE, SMALLEST_CONTRAST = 0.6, 0.35
+"""Radius of the lumen, in units of the ellipsoid's; by how much the wall is darker than it."""
+VIEW_DIFFERENCE_NM = 10.0
+"""Of a length in the view and in 3D, from which on it is noted."""
+SMALLEST_KNOWN = 0.7
+"""Part of the voxels around an outline that is in the image."""
+
+
+@dataclass(frozen=True)
+class MeasuredObject:
+    """A pit or vesicle; all lengths are nm, nan where they do not exist or were not measured.
+
+    `flags` exclude it: ``no_outline`` (neither a pit nor a vesicle within 60 nm of the given
+    centre), ``cut`` (not enough of it is in the image). `notes`: ``open``, ``view_differs``.
+    """
+
+    is_pit: bool
+    coated: bool
+    centre_nm: FloatArray
+    """World position of the middle of the ellipse of the bulb, (3,)."""
+    direction: FloatArray
+    """Of a pit: unit vector out of the cytosol, (3,); nan for a vesicle."""
+    lengths_nm: FloatArray
+    """Height, width and neck, (3,)."""
+    se_nm: FloatArray
+    """Their standard errors, (3,)."""
+    axes_nm: FloatArray
+    """Long and short axis of the ellipse that fits the outline best, (2,)."""
+    long_axis: FloatArray
+    """Unit vector of the long axis, (3,)."""
+    signal: float
+    """Of the coat."""
+    ring_nm: FloatArray
+    """Points on the membrane around a pit, (`RING_POINTS`, 3); nan for a vesicle."""
+    surface_nm: FloatArray
+    """Points on the outline, (n, 3), from which the distance to the plasma membrane is measured."""
+    view: View
+    picture: PitPicture
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def measure_object(
+    patch: npt.NDArray[np.generic],
+    patch_origin_nm: NmZYX,
+    voxel_size: NmZYX,
+    centre_nm: NmZYX,
+) -> MeasuredObject:
+    """Measure a pit or vesicle.
+
+    Parameters
+    ----------
+    patch
+        Grey values around the object, membranes dark, any real dtype and unit, (z, y, x); nan
+        outside of the image. Its sides are `OBJECT_REACH_NM` from `centre_nm`.
+    patch_origin_nm
+        World position of the centre of the first voxel.
+    voxel_size
+        nm along (z, y, x).
+    centre_nm
+        World position of the centre of its mask, within about 30 nm of the middle of the bulb.
+
+    Returns
+    -------
+    object
+        With a flag where there is no such object in the image.
+    """
+    grey = np.where(np.isfinite(patch), patch, np.nan).astype(np.float32)
+    first, size = np.array(patch_origin_nm, float), np.array(voxel_size, float)
+    start = np.array(centre_nm, float)
+    unscaled = Image(-grey, first, size)
+    bulb = find_bulb(unscaled, start)
+    image = _scale(unscaled, bulb)
+    if image is None or not np.isfinite(bulb.contrast) or bulb.radius_nm == 0:
+        return _unmeasured(unscaled, start, "cut")
+    pose = find_pose(image, bulb, start)
+    if line_darkness(image, pose) > SMALLEST_LINE:
+        pit = measure_pit(image, pose, bulb)
+        found = None if pit is None else _describe_pit(image, unscaled, pit)
+    else:
+        found = _measure_vesicle(image, unscaled, bulb)
+    if found is None or np.linalg.norm(found.centre_nm - start) > LARGEST_SHIFT_NM:
+        return _unmeasured(unscaled, start, "cut" if _is_cut(unscaled, bulb) else "no_outline")
+    return found
+
+
+def _scale(image: Image, bulb: Bulb) -> Image | None:
+    """Return darkness in units of that of membranes, None where too little is known."""
+    places = np.indices(image.values.shape, np.float32).transpose(1, 2, 3, 0)
+    away = np.linalg.norm(places * image.voxel_size + image.first_nm - bulb.centre_nm, axis=-1)
+    near = image.values[(away < NEAR_NM) & np.isfinite(image.values)]
+    if near.size < 100:
+        return None
+    low, high = np.percentile(near, LEVELS)
+    if not high > low:
+        return None
+    values = ((image.values - low) / (high - low)).astype(np.float32)
+    return Image(values, image.first_nm, image.voxel_size)
+
+
+def _is_cut(image: Image, bulb: Bulb) -> bool:
+    """Return whether much of the surroundings of a bulb is not in the image."""
+    points = bulb.centre_nm + (bulb.radius_nm + 20) * sphere_directions(200)
+    return bool(np.isfinite(sample_at(image, points)).mean() < SMALLEST_KNOWN)
+
+
+def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
+    """Return the measurement of a pit."""
+    lengths, axis = pit.lengths, pit.axis
+    centre = axis.centre_nm + lengths.centre_t_nm * axis.direction
+    surface = _turn(pit.path, axis)
+    known = np.isfinite(sample_at(image, surface)).mean()
+    is_long = lengths.along_nm >= lengths.across_nm
+    axes = np.sort([lengths.along_nm, lengths.across_nm])[::-1]
+    view = measure_view(image, centre, _inside_pit(pit), axis, pit.membrane)
+    values = np.array([lengths.height_nm, lengths.width_nm, lengths.neck_nm])
+    signal = _pit_coat(image, pit)
+    notes = ("open",) if lengths.is_open else ()
+    return MeasuredObject(
+        is_pit=True,
+        coated=is_coated(signal, *values.tolist()),
+        centre_nm=centre,
+        direction=axis.direction,
+        lengths_nm=values,
+        se_nm=pit.se_nm,
+        axes_nm=axes,
+        long_axis=axis.direction if is_long else axis.vectors[0],
+        signal=signal,
+        ring_nm=_ring(pit),
+        surface_nm=surface,
+        view=view,
+        picture=_draw_pit(grey, pit, centre),
+        flags=("cut",) if known < SMALLEST_KNOWN else (),
+        notes=notes + _compare_view(view, values),
+    )
+
+
+def _compare_view(view: View, lengths: FloatArray) -> tuple[str, ...]:
+    """Return the note that a view differs from the fit in 3D."""
+    differences = np.array([view.height_nm, view.width_nm, view.neck_nm]) - lengths
+    return ("view_differs",) if np.any(np.abs(differences) > VIEW_DIFFERENCE_NM) else ()
+
+
+def _turn(path: Path, axis: Axis) -> FloatArray:
+    """Return points on the surface of an outline turned around its axis, (n, 3)."""
+    theta = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
+    rho, t = path.rho_nm[::3, None], path.t_nm[::3, None]
+    local = np.stack([rho * np.cos(theta), rho * np.sin(theta), t + 0 * theta], axis=-1)
+    return axis.to_world(local).reshape(-1, 3)
+
+
+def _ring(pit: PitShape) -> FloatArray:
+    """Return points on the membrane around a pit."""
+    theta = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
+    flat = np.flatnonzero(pit.path.rho_nm > RING_NM)
+    row = int(flat[-1]) if len(flat) else 0
+    rho = pit.path.rho_nm[row]
+    t = np.full(RING_POINTS, pit.path.t_nm[row])
+    return pit.axis.to_world(np.stack([rho * np.cos(theta), rho * np.sin(theta), t], axis=-1))
+
+
+def _pit_coat(image: Image, pit: PitShape) -> float:
+    """Return the coat signal of the lower half of a pit."""
+    path, lengths = pit.path, pit.lengths
+    low = pit.membrane.depth(path.rho_nm, path.t_nm) > lengths.height_nm / 2
+    half = Path(path.rho_nm[low], path.t_nm[low], 0.0)
+    n = normals(half)
+    outward = np.sign(n[:, 0] * half.rho_nm + n[:, 1] * (half.t_nm - lengths.centre_t_nm))
+    profiles = sample_profiles(image, pit.axis, half, n * outward[:, None], OFFSETS_NM, ANGLES)
+    return coat_signal(mean_profile(profiles))
+
+
+def _inside_pit(pit: PitShape) -> Inside:
+    """Return the function that is true within the outline, below the membrane."""
+    path, step = pit.path, 2.0
+    top = pit.membrane.height_nm
+    rho = np.concatenate([path.rho_nm, [0.0]])
+    t = np.concatenate([np.minimum(path.t_nm, top), [top]])
+    below = pit.membrane.depth(path.rho_nm, path.t_nm) > 1
+    keep = np.concatenate([below | (path.rho_nm < pit.lengths.neck_nm), [True]])
+    low = float(t.min()) - step
+    corners = np.stack([(t - low) / step, rho / step], axis=1)[keep]
+    shape = (int((top - low) / step) + 3, int(rho[keep].max() / step) + 3)
+    mask = polygon2mask(shape, corners)
+
+    def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
+        local = offsets_in(pit.axis, points)
+        row = np.rint((local[..., 2] - low) / step).astype(int)
+        column = np.rint(np.hypot(local[..., 0], local[..., 1]) / step).astype(int)
+        is_near = (row >= 0) & (row < shape[0]) & (column < shape[1])
+        return np.asarray(
+            is_near & mask[np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)]
+        )
+
+    return inside
+
+
+def _draw_pit(grey: Image, pit: PitShape, centre: FloatArray) -> PitPicture:
+    """Return the picture of a pit: its plane of u and the axis."""
+    lengths, middle = pit.lengths, pit.lengths.centre_t_nm
+    rho, down = pit.path.rho_nm, middle - pit.path.t_nm
+    outline = np.stack([np.concatenate([-rho, rho[::-1]]), np.concatenate([down, down[::-1]])], 1)
+    top = middle - pit.membrane.height_nm
+    lines = {
+        "plane": np.array([[-100.0, top], [100.0, top]]),
+        "height": np.array([[0.0, top], [0.0, top + lengths.height_nm]]),
+        "width": _level_line(lengths.width_nm, middle - lengths.width_t_nm),
+        "neck": _level_line(lengths.neck_nm, middle - lengths.neck_t_nm),
+    }
+    return PitPicture(
+        _slice(grey, centre, pit.axis.vectors[0], -pit.axis.direction), outline, lines
+    )
+
+
+def _level_line(width: float, down: float) -> FloatArray:
+    return np.array([[-width / 2, down], [width / 2, down]])
+
+
+def _slice(
+    grey: Image, centre: FloatArray, right: FloatArray, down: FloatArray
+) -> npt.NDArray[np.float32]:
+    """Return grey values of a plane, rows along `down`, columns along `right`."""
+    n = round(PICTURE_REACH_NM / PICTURE_STEP_NM)
+    line = PICTURE_STEP_NM * np.arange(-n, n + 1.0)
+    points = centre + line[:, None, None] * down + line[None, :, None] * right
+    return -sample_at(grey, points)
+
+
+def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | None:
+    """Return the measurement of a vesicle, None if there is none."""
+    shape = measure_vesicle(image, bulb)
+    ellipsoid = shape.ellipsoid
+    directions = sphere_directions(RAYS)
+    radii = ellipsoid.radii(directions)
+    surface = ellipsoid.centre_nm + radii[:, None] * directions
+    wall = sample_at(image, surface)
+    known = np.isfinite(wall)
+    if not known.any() or not _is_vesicle(image, ellipsoid, wall[known]):
+        return None
+    signal = coat_signal(sample_wall(image, ellipsoid, OFFSETS_NM))
+    diameter = ellipsoid.diameter_nm
+    view = measure_view(
+        image,
+        ellipsoid.centre_nm,
+        _inside_ellipsoid(ellipsoid),
+        Axis.along(ellipsoid.centre_nm, ellipsoid.vectors[0]),
+        None,
+    )
+    return MeasuredObject(
+        is_pit=False,
+        coated=is_coated(signal, np.nan, diameter, np.nan),
+        centre_nm=ellipsoid.centre_nm,
+        direction=np.full(3, np.nan),
+        lengths_nm=np.array([np.nan, diameter, np.nan]),
+        se_nm=np.array([np.nan, shape.se_nm, np.nan]),
+        axes_nm=ellipsoid.axes_nm[:2],
+        long_axis=ellipsoid.vectors[0],
+        signal=signal,
+        ring_nm=np.full((RING_POINTS, 3), np.nan),
+        surface_nm=surface[::4],
+        view=view,
+        picture=_draw_vesicle(grey, ellipsoid),
+        flags=("cut",) if known.mean() < SMALLEST_KNOWN else (),
+    )
+
+
+def _is_vesicle(image: Image, ellipsoid: Ellipsoid, wall: npt.NDArray[np.float32]) -> bool:
+    """Return whether an ellipsoid has a dark wall all around and a bright lumen."""
+    directions = sphere_directions(RAYS)
+    radii = LUMEN_SHARE * ellipsoid.radii(directions)
+    lumen = sample_at(image, ellipsoid.centre_nm + radii[:, None] * directions)
+    elongation = ellipsoid.axes_nm[0] / ellipsoid.axes_nm[2]
+    return bool(
+        (wall > DARK_WALL).mean() > SMALLEST_WALL
+        and np.median(wall) - np.nanmedian(lumen) > SMALLEST_CONTRAST
+        and ellipsoid.misfit_nm < LARGEST_MISFIT_NM
+        and elongation < LARGEST_ELONGATION
+    )
+
+
+def _inside_ellipsoid(ellipsoid: Ellipsoid) -> Inside:
+    def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
+        local = (points - ellipsoid.centre_nm) @ ellipsoid.vectors.T
+        return np.asarray(((2 * local / ellipsoid.axes_nm) ** 2).sum(axis=-1) < 1)
+
+    return inside
+
+
+def _draw_vesicle(grey: Image, ellipsoid: Ellipsoid) -> PitPicture:
+    """Return the picture of a vesicle: the plane of its two longest axes."""
+    a, b = ellipsoid.axes_nm[:2] / 2
+    angle = np.linspace(0, 2 * np.pi, 73)
+    view = _slice(grey, ellipsoid.centre_nm, ellipsoid.vectors[0], ellipsoid.vectors[1])
+    outline = np.stack([a * np.cos(angle), b * np.sin(angle)], axis=1)
+    return PitPicture(view, outline, {"width": _level_line(2 * a, 0.0)})
+
+
+def _unmeasured(grey: Image, centre: FloatArray, flag: str) -> MeasuredObject:
+    """Return an object without lengths."""
+    _, right, down = np.eye(3)
+    return MeasuredObject(
+        is_pit=False,
+        coated=False,
+        centre_nm=centre,
+        direction=np.full(3, np.nan),
+        lengths_nm=np.full(3, np.nan),
+        se_nm=np.full(3, np.nan),
+        axes_nm=np.full(2, np.nan),
+        long_axis=np.full(3, np.nan),
+        signal=np.nan,
+        ring_nm=np.full((RING_POINTS, 3), np.nan),
+        surface_nm=centre[None],
+        view=View(0, int(np.rint(grey.to_voxels(centre)[0]))),
+        picture=PitPicture(_slice(grey, centre, down, right), np.zeros((0, 2)), {}),
+        flags=(flag,),
+    )
