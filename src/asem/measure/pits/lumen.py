@@ -9,9 +9,10 @@ distance that the wall has elsewhere, it is moved by that distance::
     .........|.....*.....|.........
              |<--->|  offset; * the darkest line
 
-Where the contour is closed, the lumen of the neck is narrower than blur. Then the neck is the ring
-of radius R whose membrane, a Gaussian of standard deviation tau, has the darkness s that is found
-on the axis, relative to a flat membrane (`ring_radius`).
+Where the axis is dark, the lumen of the neck is narrower than blur. Then the neck is the ring of
+radius R whose membrane, a Gaussian of standard deviation tau, has the darkness s that is found on
+the axis (`ring_radius`). Unit of s, and tau, are those of the surrounding membrane, which has no
+coat; where it is not flat, those of the wall of the bulb.
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,14 @@ REACH_NM, STEP_NM = 16.0, 0.5
 HALF_WIDTH = 1.177
 """Half width at half height of a Gaussian, in standard deviations."""
 NEAR_AXIS_NM = 3.0
+UNRESOLVED = 0.5
+"""Darkness on the axis from which on the neck is a ring, in units of a flat membrane."""
+RING_FLAT_NM, FEWEST_POINTS = 75.0, 8
+"""Radius from which on the profile of the surrounding membrane is measured; points needed."""
+OUTSIDE_POINTS = 4
+"""Points at the end of a profile that are outside of the cell."""
+BACK_NM = 8.0
+"""From a line to the darkest place of its profile, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Outline:
     Parameters
     ----------
     path
-        From the surrounding membrane to the axis.
+        From the surrounding membrane to the axis; None where the lumen has no border that leads to
+        the membrane.
     ring_nm
         Radius of the neck from the darkness on the axis, nan where the lumen is resolved.
     ring_t_nm
@@ -53,7 +63,7 @@ class Outline:
         From the border of the lumen to the darkest line, at the bulb.
     """
 
-    path: Path
+    path: Path | None
     ring_nm: float
     ring_t_nm: float
     offset_nm: float
@@ -87,7 +97,7 @@ class _Mirrored:
 
 
 def find_outline(plane: FloatArray, grid: Grid, path: Path, radius_nm: float) -> Outline | None:
-    """Return the outline, or None where the lumen has no border that leads to the membrane.
+    """Return the outline, or None where there is no lumen.
 
     Parameters
     ----------
@@ -109,13 +119,37 @@ def find_outline(plane: FloatArray, grid: Grid, path: Path, radius_nm: float) ->
     top = float(np.median(path.t_nm[is_flat])) if is_flat.any() else float(path.t_nm[0])
     darkest, ring_t = _darkest_on_axis(mirrored, top)
     level = min(max((wall + lumen) / 2, darkest + 0.03), lumen + MOST * (wall - lumen))
+    flat, tau = _flat_membrane(mirrored, path, radius_nm)
+    share = (darkest - lumen) / flat
+    ring = ring_radius(share, tau) if share > UNRESOLVED else np.nan
     border = _trace_border(mirrored, level)
     if border is None:
-        return None
+        return Outline(None, ring, ring_t, np.nan)
     moved, offset = _move_to_membrane(mirrored, border, radius_nm)
-    share = (darkest - lumen) / (wall - lumen)
-    ring = ring_radius(share, offset / HALF_WIDTH) if share > 0.5 else np.nan
     return Outline(moved, ring, ring_t, offset)
+
+
+def _flat_membrane(mirrored: _Mirrored, path: Path, radius_nm: float) -> tuple[float, float]:
+    """Return the darkness of the surrounding membrane over its outside, and its deviation tau."""
+    line = resample(path, POINT_NM, 4.0)
+    n = normals(line)
+    chosen = line.rho_nm > RING_FLAT_NM
+    away = n[:, 1]
+    if np.count_nonzero(chosen) < FEWEST_POINTS:
+        chosen, away = (
+            line.t_nm < BULB_TOP * radius_nm,
+            -(n[:, 0] * line.rho_nm + n[:, 1] * line.t_nm),
+        )
+    n = (n * np.sign(away)[:, None])[chosen]
+    offsets = np.arange(-BACK_NM, REACH_NM + STEP_NM, STEP_NM)
+    profiles = mirrored.at(
+        line.rho_nm[chosen, None] + n[:, :1] * offsets, line.t_nm[chosen, None] + n[:, 1:] * offsets
+    )
+    profile = np.median(profiles, axis=0)
+    profile -= np.median(profile[-OUTSIDE_POINTS:])
+    peak = int(np.argmax(profile[offsets <= BACK_NM]))
+    half = float(np.interp(-profile[peak] / 2, -profile[peak:], np.arange(len(profile) - peak)))
+    return float(profile[peak]), half * STEP_NM / HALF_WIDTH
 
 
 def _darkest_on_axis(mirrored: _Mirrored, top: float) -> tuple[float, float]:

@@ -109,12 +109,13 @@ def _measure_samples(
     """Measure some of the half planes around an axis."""
     plane = average_angles(samples[angles])
     outline = find_outline(plane, pose.grid, pose.path, bulb.radius_nm)
-    path = _darkest_line(image, pose, angles) if outline is None else outline.path
+    border = None if outline is None else outline.path
+    path = _darkest_line(image, pose, angles) if border is None else border
     membrane = fit_membrane(path)
     lengths = measure_lengths(path, membrane)
     if lengths is None or lengths.height_nm < SHALLOWEST_NM:
         return None
-    if outline is not None and 2 * outline.ring_nm < lengths.neck_nm:
+    if outline is not None and np.isfinite(outline.ring_nm):
         lengths = replace(lengths, neck_nm=2 * outline.ring_nm, neck_t_nm=outline.ring_t_nm)
     return PitShape(pose.axis, path, membrane, lengths, np.full(3, np.nan))
 
