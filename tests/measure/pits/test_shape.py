@@ -39,7 +39,8 @@ def test_the_lengths_of_a_sphere_on_a_stalk(number, measured, stalk_pit):
     assert found.neck_nm == pytest.approx(truth.neck_nm, abs=5)
     assert found.across_nm / found.along_nm == pytest.approx(truth.eccentricity, abs=0.05)
     assert not found.is_open
-    assert 0 < found.neck_depth_nm < 30
+    depth = found.centre_t_nm + stalk_pit.shape.pit.bulb_depth_nm - found.neck_t_nm
+    assert 2 < depth < 16
 
 
 def test_lengths_depend_neither_on_direction_nor_on_voxels(measured):
