@@ -43,7 +43,11 @@ TOP_NM, RADIUS_NM = 150.0, 120.0
 """Height above the centre of a bulb, and distance from the axis, up to which it is searched."""
 BELOW_NM = 24.0
 """Depth below the bulb."""
+CLEAR_COST_NM = 7.0
+"""Cost of an outline that is dark all along: no other axis is tried."""
 STEPS = 6
+SMALLEST_STEP_NM, SMALLEST_TILT = 0.2, 0.003
+"""Smaller steps end a fit."""
 LARGEST_STEP_NM, LARGEST_TILT = 8.0, 0.12
 OFFSETS_NM = np.arange(-15.0, 15.1, 2.5)
 
@@ -72,18 +76,33 @@ def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
     """
     wall = map_wall(image, bulb)
     search = PitSearch(image, bulb.radius_nm, float((wall > DARK).mean()))
+    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
+    best = refine_best(search, choose_apart(axes, wall))
     starts = [bulb.centre_nm]
     if np.linalg.norm(centre_nm - bulb.centre_nm) > APART_NM:
         starts.append(centre_nm)
-    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
-    candidates = choose_apart(axes, wall)
     grid = search.grid(SEARCH_STEP_NM)
     for start in starts:
+        if best.path.cost < CLEAR_COST_NM:
+            break
         moved = [Axis(start, axis.vectors) for axis in axes]
         costs = [search.trace(axis, grid, SEARCH_ANGLES)[1].cost for axis in moved]
-        candidates += choose_apart(moved, np.array(costs))
-    poses = [refine(search, axis) for axis in candidates]
-    return min(poses, key=lambda pose: pose.path.cost)
+        found = refine_best(search, choose_apart(moved, np.array(costs)))
+        best = min(best, found, key=lambda pose: pose.path.cost)
+    return best
+
+
+def refine_best(search: "PitSearch", axes: list[Axis]) -> PitPose:
+    """Fit poses from several axes; return the first with a clear outline, or the darkest."""
+    best: PitPose | None = None
+    for axis in axes:
+        pose = refine(search, axis)
+        if best is None or pose.path.cost < best.path.cost:
+            best = pose
+        if best.path.cost < CLEAR_COST_NM:
+            break
+    assert best is not None
+    return best
 
 
 @dataclass(frozen=True)
@@ -165,7 +184,10 @@ def refine(search: PitSearch, axis: Axis) -> PitPose:
         if best is None or path.cost < best.path.cost:
             best = PitPose(axis, grid, plane, path)
         if step < STEPS:
-            axis = _move(axis, _step(search.image, axis, path))
+            move = _step(search.image, axis, path)
+            axis = _move(axis, move)
+            if np.abs(move[:2]).max() < SMALLEST_STEP_NM and np.abs(move[2:]).max() < SMALLEST_TILT:
+                break
     assert best is not None
     return best
 
