@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asem.measure.pits.bulb import sphere_directions
-from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, fit_vesicle
+from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, fit_ellipsoid, fit_vesicle
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +34,17 @@ def test_radii_are_those_of_the_surface():
     ellipsoid = Ellipsoid(np.zeros(3), np.array([100.0, 80, 60]), np.eye(3)[[2, 0, 1]], 0.0)
     np.testing.assert_allclose(ellipsoid.radii(np.eye(3)), [40, 30, 50])
     assert ellipsoid.diameter_nm == pytest.approx(48e4 ** (1 / 3))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_an_ellipsoid_through_exact_points_has_its_centre(dimensions):
+    centre, axes = np.array([9.0, -6, 4])[:dimensions], np.array([110.0, 84, 66])[:dimensions]
+    points = centre + sphere_directions(300)[:, :dimensions] * axes / 2
+    if dimensions == 2:
+        angle = np.linspace(0, 2 * np.pi, 90)
+        points = centre + np.stack([np.cos(angle), np.sin(angle)], axis=1) * axes / 2
+    found = fit_ellipsoid(points, np.ones(len(points)))
+    np.testing.assert_allclose(found.centre_nm, centre, atol=1e-6)
+    np.testing.assert_allclose(found.axes_nm, axes, atol=1e-6)
+    np.testing.assert_allclose(np.abs(found.vectors), np.eye(dimensions), atol=1e-6)
+    assert found.misfit_nm == pytest.approx(0, abs=1e-6)
