@@ -220,8 +220,8 @@ def _step(image: Image, axis: Axis, path: Path) -> FloatArray:
     smooth = resample(path, 4.0, 6.0)
     n = normals(smooth)
     profiles = sample_profiles(image, axis, smooth, n, OFFSETS_NM, ANGLES)
-    mean = np.nanmean(profiles, axis=0)
-    slope = np.gradient(mean, OFFSETS_NM, axis=1)
+    mean = mean_profile(profiles)
+    slope = np.nan_to_num(np.gradient(mean, OFFSETS_NM, axis=1))
     residual = profiles - mean
     theta = 2 * np.pi * np.arange(ANGLES) / ANGLES
     cos, sin = np.cos(theta), np.sin(theta)
@@ -231,11 +231,11 @@ def _step(image: Image, axis: Axis, path: Path) -> FloatArray:
         [np.outer(cos, shift), np.outer(sin, shift), np.outer(cos, tilt), np.outer(sin, tilt)],
         axis=-1,
     )  # angles, points, 4
-    scale = 1.5 * np.nanstd(residual)
-    weight = 1 / (1 + (residual / max(scale, 1e-9)) ** 2)
+    known = np.isfinite(residual)
+    residual = np.where(known, residual, 0)
+    scale = 1.5 * np.sqrt((residual**2).sum() / max(known.sum(), 1))
+    weight = known / (1 + (residual / max(scale, 1e-9)) ** 2)
     weight *= np.maximum(smooth.rho_nm, 5)[None, :, None]
-    weight = np.where(np.isfinite(residual), weight, 0)
-    residual = np.nan_to_num(residual)
     squared = (weight * slope**2).sum(axis=2)
     cross = (weight * slope * residual).sum(axis=2)
     matrix = np.einsum("ak,akp,akq->pq", squared, basis, basis)
@@ -260,6 +260,14 @@ def sample_profiles(
     t = path.t_nm[:, None] + n[:, 1:] * offsets
     start, outward, along = image.to_half_planes(axis, angles)
     return np.asarray(_sample_points(image.values, start, outward, along, rho, t))
+
+
+def mean_profile(profiles: npt.NDArray[np.float32]) -> FloatArray:
+    """Return the mean over the angles of profiles (angles, points, offsets), nan if unknown."""
+    known = np.isfinite(profiles)
+    total = np.where(known, profiles, 0).sum(axis=0, dtype=np.float64)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 @njit(cache=True, nogil=True)
