@@ -11,7 +11,7 @@ from asem.measure.pits.half_plane import Axis, FloatArray, Image, average_angles
 from asem.measure.pits.lengths import Membrane, PitLengths, fit_membrane, measure_lengths
 from asem.measure.pits.lumen import find_outline
 from asem.measure.pits.outline import Path, normals, resample, snap
-from asem.measure.pits.pose import ANGLES, PitPose, sample_profiles
+from asem.measure.pits.pose import ANGLES, PitPose, mean_profile, sample_profiles
 
 OFFSETS_NM = np.arange(-9.0, 9.1, 1.0)
 CYTOSOL_NM = np.arange(-24.0, 24.1, 2.0)
@@ -61,14 +61,6 @@ def line_darkness(image: Image, pose: PitPose) -> float:
     window = round(GAP_NM / 3)
     mean = np.convolve(np.nan_to_num(darkness), np.full(window, 1 / window), mode="valid")
     return float(mean.min(initial=np.inf))
-
-
-def mean_profile(profiles: npt.NDArray[np.float32]) -> FloatArray:
-    """Return the mean over the angles of profiles (angles, points, offsets), nan if unknown."""
-    known = np.isfinite(profiles)
-    total = np.where(known, profiles, 0).sum(axis=0, dtype=np.float64)
-    count = known.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def measure_pit(image: Image, pose: PitPose, bulb: Bulb) -> PitShape | None:
