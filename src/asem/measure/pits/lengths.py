@@ -32,6 +32,8 @@ LARGEST_CURVATURE = 1 / 90
 NARROWING_NM = 2.0
 """What is widened by less has no neck: it is open."""
 BOTTOM_NM = 14.0
+STALK_NM = 1.0
+"""The stalk is where the outline is wider than the neck by less, in radius."""
 FREE_NM = 14.0
 """Depth below which the outline is that of the bulb, and not of the rim."""
 
@@ -141,7 +143,9 @@ def measure_lengths(path: Path, membrane: Membrane) -> PitLengths | None:
         neck, neck_t = float(inner[narrowest]), float(inner_t[narrowest])
     middle = int(np.flatnonzero(depth < height / 2)[-1])
     width, width_t = _cross(path, depth, min(middle, len(rho) - 2), height / 2)
-    across, along, centre = _fit_ellipse(path, depth, float(membrane.depth_at(neck, neck_t)))
+    stalk = inner[: widest + 1] < neck + STALK_NM
+    end = float(depth[first + 1 :][np.flatnonzero(stalk)[-1]]) if stalk.any() else 0.0
+    across, along, centre = _fit_ellipse(path, depth, end)
     return PitLengths(
         height, 2 * width, 2 * neck, bool(is_open), across, along, centre, width_t, neck_t
     )
@@ -164,9 +168,9 @@ def _cross(path: Path, depth: FloatArray, row: int, level: float) -> tuple[float
     return float(rho[0] + share * (rho[1] - rho[0])), float(t[0] + share * (t[1] - t[0]))
 
 
-def _fit_ellipse(path: Path, depth: FloatArray, neck_depth: float) -> tuple[float, float, float]:
+def _fit_ellipse(path: Path, depth: FloatArray, stalk_end: float) -> tuple[float, float, float]:
     """Return the axes across and along, and the height of the centre, of the bulb's ellipse."""
-    of_bulb = depth > max(neck_depth, FREE_NM)
+    of_bulb = depth > max(stalk_end, FREE_NM)
     rho, t = path.rho_nm[of_bulb], path.t_nm[of_bulb]
     if len(rho) < 5:
         return np.nan, np.nan, float(path.t_nm[-1])

@@ -3,7 +3,7 @@
 1. The sphere whose wall is darkest against its lumen (`bulb`).
 2. The axis around which a line from a membrane around the bulb is darkest (`pose`).
 3. If that line is dark all along, a membrane leads to the bulb, and the object is a pit; else it is
-   a vesicle (`shape.line_darkness`).
+   a vesicle (`shape.leads_to_membrane`).
 4. Outline, lengths, standard errors (`shape`), coat (`coat`), the view of the paper (`view`).
 """
 
@@ -23,9 +23,8 @@ from asem.measure.pits.outline import Path, normals
 from asem.measure.pits.picture import PitPicture
 from asem.measure.pits.pose import ANGLES, find_pose, mean_profile, sample_profiles
 from asem.measure.pits.shape import (
-    SMALLEST_LINE,
     PitShape,
-    line_darkness,
+    leads_to_membrane,
     measure_pit,
     measure_vesicle,
 )
@@ -121,7 +120,7 @@ def measure_object(
     if image is None or not np.isfinite(bulb.contrast) or bulb.radius_nm == 0:
         return _unmeasured(unscaled, start, "cut")
     pose = find_pose(image, bulb, start)
-    if line_darkness(image, pose) > SMALLEST_LINE:
+    if leads_to_membrane(image, pose):
         pit = measure_pit(image, pose, bulb)
         found = None if pit is None else _describe_pit(image, unscaled, pit)
     else:

@@ -18,6 +18,9 @@ CYTOSOL_NM = np.arange(-24.0, 24.1, 2.0)
 GAP_NM = 15.0
 SMALLEST_LINE = 0.5
 """Darkness of the outline of a pit over any `GAP_NM` of it, in units of that of membranes."""
+AXIS_NM, LARGEST_GAP, DARK_AXIS = 6.0, 0.5, 0.7
+"""Radius around the axis; darkness of a gap on it, less than that of both its sides, and of the
+darkest side, of a vesicle beside a membrane."""
 SHALLOWEST_NM = 20.0
 COMMON_ERRORS_NM = np.array([1.0, 1.2, 2.0])
 """Standard errors of height, width and neck that all sectors share: membrane, coat, blur."""
@@ -61,6 +64,23 @@ def line_darkness(image: Image, pose: PitPose) -> float:
     window = round(GAP_NM / 3)
     mean = np.convolve(np.nan_to_num(darkness), np.full(window, 1 / window), mode="valid")
     return float(mean.min(initial=np.inf))
+
+
+def leads_to_membrane(image: Image, pose: PitPose) -> bool:
+    """Return whether a membrane leads to the bulb: the object is a pit.
+
+    The outline is dark all along, and the axis does not cross a wall, a gap and a membrane.
+    """
+    if line_darkness(image, pose) < SMALLEST_LINE:
+        return False
+    near = pose.grid.rho_nm <= AXIS_NM
+    above = pose.grid.t_nm >= 0
+    weight = np.maximum(pose.grid.rho_nm[near], pose.grid.step_nm / 4)
+    on_axis = np.nan_to_num(pose.plane[np.ix_(above, near)]) @ (weight / weight.sum())
+    below = np.maximum.accumulate(on_axis)
+    beyond = np.maximum.accumulate(on_axis[::-1])[::-1]
+    gap = float(np.max(np.minimum(below, beyond) - on_axis))
+    return not (gap > LARGEST_GAP and on_axis.max() > DARK_AXIS)
 
 
 def measure_pit(image: Image, pose: PitPose, bulb: Bulb) -> PitShape | None:
