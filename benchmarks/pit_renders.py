@@ -23,8 +23,7 @@ import numpy as np
 
 from asem.measure.pits.coat import OFFSETS_NM, coat_signal, is_coated
 from asem.measure.pits.half_plane import FloatArray, Image
-from asem.measure.pits.outline import Path as Line
-from asem.measure.pits.outline import normals
+from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.pose import ANGLES, sample_profiles
 from asem.measure.pits.shape import (
     SMALLEST_LINE,

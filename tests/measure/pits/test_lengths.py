@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asem.measure.pits.lengths import Membrane, fit_membrane, measure_lengths
-from asem.measure.pits.outline import Path
+from asem.measure.pits.outline import Line
 
 FLAT = Membrane(0.0, 0.0)
 
@@ -14,7 +14,7 @@ def line_to_axis(*parts):
     rho, t = (np.concatenate(values) for values in zip(*parts, strict=True))
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(rho), np.diff(t)))])
     places = np.linspace(0, length[-1], int(length[-1] / 1.5))
-    return Path(np.interp(places, length, rho), np.interp(places, length, t), 0.0)
+    return Line(np.interp(places, length, rho), np.interp(places, length, t), 0.0)
 
 
 def arc(radius, centre, start):
@@ -85,7 +85,7 @@ def test_the_ellipse_is_that_of_the_bulb():
 @pytest.mark.parametrize("rise", [0.0, 13.0, -40.0])
 def test_depth_is_from_the_height_of_the_membrane(rise):
     flat = stalk_line(40.0, 11.0, 25.0)
-    moved = Path(flat.rho_nm, flat.t_nm + rise, 0.0)
+    moved = Line(flat.rho_nm, flat.t_nm + rise, 0.0)
     membrane = fit_membrane(moved)
     assert membrane.height_nm == pytest.approx(rise, abs=0.1)
     assert membrane.curvature == pytest.approx(0, abs=1e-4)
@@ -100,7 +100,7 @@ def test_a_membrane_that_is_a_circle(radius):
     rho = flat.rho_nm
     bend = radius - np.sign(radius) * np.sqrt(radius**2 - rho**2)
     on_plane = flat.t_nm > -1e-9
-    line = Path(rho, np.where(on_plane, bend, flat.t_nm), 0.0)
+    line = Line(rho, np.where(on_plane, bend, flat.t_nm), 0.0)
     membrane = fit_membrane(line)
     assert membrane.curvature == pytest.approx(1 / radius, rel=0.02)
     assert membrane.height_nm == pytest.approx(0, abs=0.2)
@@ -116,5 +116,5 @@ def test_a_membrane_that_is_a_circle(radius):
 
 def test_a_membrane_without_a_pit_has_no_lengths():
     rho = np.linspace(140, 0, 90)
-    assert measure_lengths(Path(rho, np.zeros(90), 0.0), FLAT) is None
-    assert measure_lengths(Path(rho, -5 * np.exp(-(rho**2) / 800), 0.0), FLAT) is None
+    assert measure_lengths(Line(rho, np.zeros(90), 0.0), FLAT) is None
+    assert measure_lengths(Line(rho, -5 * np.exp(-(rho**2) / 800), 0.0), FLAT) is None

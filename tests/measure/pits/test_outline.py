@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from asem.measure.pits.half_plane import Grid
-from asem.measure.pits.outline import Path, normals, resample, snap, trace_outline
+from asem.measure.pits.outline import Line, normals, resample, snap, trace_outline
 from pits import HalfPlane, Stain, cap
 
 SHAPE = HalfPlane(cap(44.0, 70.0, 6.0), 180.0)
@@ -48,7 +48,7 @@ def test_darker_lines_cost_less(half_plane):
 
 
 def test_snapping_moves_points_to_the_darkest_place():
-    path = Path(np.linspace(60, 20, 21), np.zeros(21), 0.0)
+    path = Line(np.linspace(60, 20, 21), np.zeros(21), 0.0)
     offsets = np.arange(-9.0, 9.1, 1.0)
     profiles = np.exp(-((offsets - 3.4) ** 2) / 50) * np.ones((21, 1))
     n = normals(path)
@@ -60,7 +60,7 @@ def test_snapping_moves_points_to_the_darkest_place():
 
 def test_points_are_at_equal_distances():
     angle = np.linspace(0, np.pi / 2, 300) ** 2 / (np.pi / 2)
-    path = resample(Path(50 * np.cos(angle), 50 * np.sin(angle), 1.0), 3.0, 2.0)
+    path = resample(Line(50 * np.cos(angle), 50 * np.sin(angle), 1.0), 3.0, 2.0)
     steps = np.hypot(np.diff(path.rho_nm), np.diff(path.t_nm))
     np.testing.assert_allclose(steps[3:-3], 3, rtol=0.06)
     np.testing.assert_allclose(np.hypot(path.rho_nm, path.t_nm)[3:-3], 50, atol=0.3)

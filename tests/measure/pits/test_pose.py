@@ -5,7 +5,7 @@ import pytest
 
 from asem.measure.pits.bulb import sphere_directions
 from asem.measure.pits.half_plane import Axis
-from asem.measure.pits.outline import Path, normals
+from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.pose import (
     SEARCH_DIRECTIONS,
     PitSearch,
@@ -55,7 +55,7 @@ def test_profiles_across_an_outline_have_the_membrane_in_the_middle(stalk_pit):
     axis = Axis.along(stalk_pit.rendering.centre_nm, stalk_pit.rendering.outward)
     angle = np.linspace(0, -1.4, 15)
     radius = 42 + stalk_pit.look.darkest_nm
-    path = Path(radius * np.cos(angle), radius * np.sin(angle), 0.0)
+    path = Line(radius * np.cos(angle), radius * np.sin(angle), 0.0)
     offsets = np.arange(-15.0, 15.1, 1.0)
     profiles = sample_profiles(stalk_pit.image, axis, path, normals(path), offsets, 24)
     assert profiles.shape == (24, 15, 31)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asem.measure.pits.outline import Path
+from asem.measure.pits.outline import Line
 from asem.measure.pits.shape import (
     SMALLEST_LINE,
     jackknife_errors,
@@ -62,7 +62,7 @@ def test_a_membrane_without_depth_is_no_pit(stalk_pit):
     places = np.indices(image.values.shape).transpose(1, 2, 3, 0) * image.voxel_size
     t = (places + image.first_nm - pose.axis.centre_nm) @ pose.axis.direction
     flat = replace(image, values=np.exp(-(((t + 20) / 7) ** 2)).astype(np.float32))
-    line = replace(pose, path=Path(np.linspace(120, 0, 60), np.full(60, -20.0), 0.0))
+    line = replace(pose, path=Line(np.linspace(120, 0, 60), np.full(60, -20.0), 0.0))
     assert measure_pit(flat, line, stalk_pit.bulb) is None
 
 

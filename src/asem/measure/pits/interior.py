@@ -24,7 +24,7 @@ def inside_pit(pit: PitShape) -> Inside:
     low = float(t.min()) - step
     corners = np.stack([(t - low) / step, rho / step], axis=1)[keep]
     shape = (int((top - low) / step) + 3, int(rho[keep].max() / step) + 3)
-    mask = polygon2mask(shape, corners)
+    mask = polygon2mask(shape, corners)  # type: ignore[no-untyped-call]
 
     def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
         local = offsets_in(pit.axis, points)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from asem.measure.pits.half_plane import FloatArray
-from asem.measure.pits.outline import Path
+from asem.measure.pits.outline import Line
 
 NECK_START_NM = 8.0
 """Depth from which on the neck is measured."""
@@ -85,7 +85,7 @@ class PitLengths:
     neck_t_nm: float
 
 
-def fit_membrane(path: Path) -> Membrane:
+def fit_membrane(path: Line) -> Membrane:
     """Fit the surrounding membrane to the outline beyond the rim of the pit."""
     rho, t = path.rho_nm, path.t_nm
     is_far = rho > FAR_NM
@@ -117,7 +117,7 @@ def _fit_circle(rho, t, chosen, start: Membrane) -> Membrane:  # type: ignore[no
     return Membrane(float(found.x[0]), float(found.x[1] / 100))
 
 
-def measure_lengths(path: Path, membrane: Membrane) -> PitLengths | None:
+def measure_lengths(path: Line, membrane: Membrane) -> PitLengths | None:
     """Measure an outline; None where it has no depth.
 
     Parameters
@@ -160,7 +160,7 @@ def _bottom(rho: FloatArray, depth: FloatArray) -> float:
     return float(np.linalg.lstsq(basis, depth, rcond=None)[0][0])
 
 
-def _cross(path: Path, depth: FloatArray, row: int, level: float) -> tuple[float, float]:
+def _cross(path: Line, depth: FloatArray, row: int, level: float) -> tuple[float, float]:
     """Return rho and t where the line from a point to the next one has a depth."""
     rise = depth[row + 1] - depth[row]
     share = float(np.clip((level - depth[row]) / rise, 0, 1)) if rise else 0.5
@@ -168,7 +168,7 @@ def _cross(path: Path, depth: FloatArray, row: int, level: float) -> tuple[float
     return float(rho[0] + share * (rho[1] - rho[0])), float(t[0] + share * (t[1] - t[0]))
 
 
-def _fit_ellipse(path: Path, depth: FloatArray, stalk_end: float) -> tuple[float, float, float]:
+def _fit_ellipse(path: Line, depth: FloatArray, stalk_end: float) -> tuple[float, float, float]:
     """Return the axes across and along, and the height of the centre, of the bulb's ellipse."""
     of_bulb = depth > max(stalk_end, FREE_NM)
     rho, t = path.rho_nm[of_bulb], path.t_nm[of_bulb]

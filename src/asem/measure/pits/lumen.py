@@ -22,7 +22,7 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from asem.measure.pits.half_plane import FloatArray, Grid
-from asem.measure.pits.outline import Path, normals, resample
+from asem.measure.pits.outline import Line, normals, resample
 
 POINT_NM = 2.5
 """Distance of the points of an outline."""
@@ -63,7 +63,7 @@ class Outline:
         From the border of the lumen to the darkest line, at the bulb.
     """
 
-    path: Path | None
+    path: Line | None
     ring_nm: float
     ring_t_nm: float
     offset_nm: float
@@ -87,16 +87,16 @@ class _Mirrored:
         places = [(t - self.grid.t_nm[0]) / step, middle + rho / step]
         return np.asarray(ndimage.map_coordinates(self.values, places, order=1, mode="nearest"))
 
-    def contours(self, level: float) -> list[Path]:
+    def contours(self, level: float) -> list[Line]:
         """Return the lines of a level."""
         step, middle = self.grid.step_nm, len(self.grid.rho_nm) - 1
         return [
-            Path((line[:, 1] - middle) * step, line[:, 0] * step + self.grid.t_nm[0], 0.0)
-            for line in find_contours(self.values, level)
+            Line((line[:, 1] - middle) * step, line[:, 0] * step + self.grid.t_nm[0], 0.0)
+            for line in find_contours(self.values, level)  # type: ignore[no-untyped-call]
         ]
 
 
-def find_outline(plane: FloatArray, grid: Grid, path: Path, radius_nm: float) -> Outline | None:
+def find_outline(plane: FloatArray, grid: Grid, path: Line, radius_nm: float) -> Outline | None:
     """Return the outline, or None where there is no lumen.
 
     Parameters
@@ -129,7 +129,7 @@ def find_outline(plane: FloatArray, grid: Grid, path: Path, radius_nm: float) ->
     return Outline(moved, ring, ring_t, offset)
 
 
-def _flat_membrane(mirrored: _Mirrored, path: Path, radius_nm: float) -> tuple[float, float]:
+def _flat_membrane(mirrored: _Mirrored, path: Line, radius_nm: float) -> tuple[float, float]:
     """Return the darkness of the surrounding membrane over its outside, and its deviation tau."""
     line = resample(path, POINT_NM, 4.0)
     n = normals(line)
@@ -162,7 +162,7 @@ def _darkest_on_axis(mirrored: _Mirrored, top: float) -> tuple[float, float]:
     return float(on_axis[row]), float(t[row])
 
 
-def _trace_border(mirrored: _Mirrored, level: float) -> Path | None:
+def _trace_border(mirrored: _Mirrored, level: float) -> Line | None:
     """Return the contour from the membrane to the bottom of the bulb, None if it is closed."""
     down = np.arange(0.0, mirrored.grid.t_nm[0], -1.0)
     dark = np.flatnonzero(mirrored.at(0 * down, down) > level)
@@ -178,17 +178,17 @@ def _trace_border(mirrored: _Mirrored, level: float) -> Path | None:
         for side in sides:
             rho, t = line.rho_nm[side], line.t_nm[side]
             if len(rho) > 3 and rho[1] > 0 and (rho > 0).all() and _is_open(line):
-                return Path(
+                return Line(
                     np.concatenate([[0.0], rho])[::-1], np.concatenate([[bottom], t])[::-1], 0.0
                 )
     return None
 
 
-def _is_open(line: Path) -> bool:
+def _is_open(line: Line) -> bool:
     return bool(np.hypot(line.rho_nm[0] - line.rho_nm[-1], line.t_nm[0] - line.t_nm[-1]) > 1e-6)
 
 
-def _move_to_membrane(mirrored: _Mirrored, border: Path, radius_nm: float) -> tuple[Path, float]:
+def _move_to_membrane(mirrored: _Mirrored, border: Line, radius_nm: float) -> tuple[Line, float]:
     """Move the border of the lumen to the darkest line; return also the offset at the bulb."""
     line = resample(border, POINT_NM, 2.0)
     n = normals(line)
@@ -208,7 +208,7 @@ def _move_to_membrane(mirrored: _Mirrored, border: Path, radius_nm: float) -> tu
     limit = np.full(len(offset), (at_bulb + at_plane) / 2)
     limit[of_bulb], limit[of_plane] = at_bulb + STEP_NM, at_plane + STEP_NM
     offset = ndimage.gaussian_filter1d(np.minimum(offset, limit), 1.5, mode="nearest")
-    moved = Path(
+    moved = Line(
         np.maximum(line.rho_nm + sign * offset * n[:, 0], 0),
         line.t_nm + sign * offset * n[:, 1],
         0.0,

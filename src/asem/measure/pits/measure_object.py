@@ -19,7 +19,7 @@ from asem.measure.pits.drawing import draw_pit, draw_vesicle, slice_plane
 from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, sample_wall
 from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
 from asem.measure.pits.interior import inside_ellipsoid, inside_pit
-from asem.measure.pits.outline import Path, normals
+from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.picture import PitPicture
 from asem.measure.pits.pose import ANGLES, find_pose, mean_profile, sample_profiles
 from asem.measure.pits.shape import (
@@ -187,7 +187,7 @@ def _compare_view(view: View, lengths: FloatArray) -> tuple[str, ...]:
     return ("view_differs",) if np.any(np.abs(differences) > VIEW_DIFFERENCE_NM) else ()
 
 
-def _turn(path: Path, axis: Axis) -> FloatArray:
+def _turn(path: Line, axis: Axis) -> FloatArray:
     """Return points on the surface of an outline turned around its axis, (n, 3)."""
     theta = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
     rho, t = path.rho_nm[::3, None], path.t_nm[::3, None]
@@ -209,7 +209,7 @@ def _pit_coat(image: Image, pit: PitShape) -> float:
     """Return the coat signal of the lower half of a pit."""
     path, lengths = pit.path, pit.lengths
     low = pit.membrane.depth(path.rho_nm, path.t_nm) > lengths.height_nm / 2
-    half = Path(path.rho_nm[low], path.t_nm[low], 0.0)
+    half = Line(path.rho_nm[low], path.t_nm[low], 0.0)
     n = normals(half)
     outward = np.sign(n[:, 0] * half.rho_nm + n[:, 1] * (half.t_nm - lengths.centre_t_nm))
     profiles = sample_profiles(image, pit.axis, half, n * outward[:, None], OFFSETS_NM, ANGLES)

@@ -27,7 +27,7 @@ from asem.measure.pits.half_plane import (
     sample_at,
     unroll,
 )
-from asem.measure.pits.outline import Path, normals, resample, trace_outline
+from asem.measure.pits.outline import Line, normals, resample, trace_outline
 
 SEARCH_DIRECTIONS, SEARCH_ANGLES, SEARCH_STEP_NM = 150, 12, 6.0
 APART_NM = 8.0
@@ -63,7 +63,7 @@ class PitPose:
     axis: Axis
     grid: Grid
     plane: FloatArray
-    path: Path
+    path: Line
 
 
 def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
@@ -153,7 +153,7 @@ class PitSearch:
         grid = self.grid(SEARCH_STEP_NM)
         return np.array([self.trace(axis, grid, SEARCH_ANGLES)[1].cost for axis in axes])
 
-    def trace(self, axis: Axis, grid: Grid, angles: int) -> tuple[FloatArray, Path]:
+    def trace(self, axis: Axis, grid: Grid, angles: int) -> tuple[FloatArray, Line]:
         """Return the mean half plane around an axis, and the outline in it."""
         plane = average_angles(unroll(self.image, axis, grid, angles))
         lowest = (2 * self.coverage - 1 - START_MARGIN) * self.radius_nm
@@ -215,7 +215,7 @@ def refine(search: PitSearch, axis: Axis) -> PitPose:
     return best
 
 
-def _step(image: Image, axis: Axis, path: Path) -> FloatArray:
+def _step(image: Image, axis: Axis, path: Line) -> FloatArray:
     """Return (a, b, p, q) of the least squares."""
     smooth = resample(path, 4.0, 6.0)
     n = normals(smooth)
@@ -253,7 +253,7 @@ def _move(axis: Axis, step: FloatArray) -> Axis:
 
 
 def sample_profiles(
-    image: Image, axis: Axis, path: Path, n: FloatArray, offsets: FloatArray, angles: int
+    image: Image, axis: Axis, path: Line, n: FloatArray, offsets: FloatArray, angles: int
 ) -> npt.NDArray[np.float32]:
     """Sample darkness across an outline, (angles, points, offsets)."""
     rho = path.rho_nm[:, None] + n[:, :1] * offsets

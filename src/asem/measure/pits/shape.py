@@ -10,7 +10,7 @@ from asem.measure.pits.ellipsoid import GROUPS, RAYS, Ellipsoid, fit_vesicle
 from asem.measure.pits.half_plane import Axis, FloatArray, Image, average_angles, unroll
 from asem.measure.pits.lengths import Membrane, PitLengths, fit_membrane, measure_lengths
 from asem.measure.pits.lumen import find_outline
-from asem.measure.pits.outline import Path, normals, resample, snap
+from asem.measure.pits.outline import Line, normals, resample, snap
 from asem.measure.pits.pose import ANGLES, PitPose, mean_profile, sample_profiles
 
 OFFSETS_NM = np.arange(-9.0, 9.1, 1.0)
@@ -47,7 +47,7 @@ class PitShape:
     """
 
     axis: Axis
-    path: Path
+    path: Line
     membrane: Membrane
     lengths: PitLengths
     se_nm: FloatArray
@@ -132,7 +132,7 @@ def _measure_samples(
     return PitShape(pose.axis, path, membrane, lengths, np.full(3, np.nan))
 
 
-def _darkest_line(image: Image, pose: PitPose, angles: npt.NDArray[np.intp]) -> Path:
+def _darkest_line(image: Image, pose: PitPose, angles: npt.NDArray[np.intp]) -> Line:
     """Return the darkest line: the outline where the lumen has no border."""
     path = resample(pose.path, 3.0, 6.0)
     for smoothing in (4.0, 4.0, 2.0):
