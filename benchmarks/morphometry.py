@@ -54,21 +54,22 @@ def main() -> None:
     parser.add_argument("what", choices=["pores", "pits"])
     parser.add_argument("--seeds", type=int, nargs="*", default=list(range(100, 110)))
     parser.add_argument("--extent-nm", type=float, default=2600)
+    parser.add_argument("--masks", nargs="*", choices=list(MASKS), default=list(MASKS))
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     with open_folder(arguments.keep) as folder:
         run = {"pores": run_pores, "pits": run_pits}[arguments.what]
-        run(folder, arguments.seeds, arguments.extent_nm)
+        run(folder, arguments.seeds, arguments.masks, arguments.extent_nm)
 
 
-def run_pores(folder: Path, seeds: list[int], extent_nm: float) -> None:
+def run_pores(folder: Path, seeds: list[int], masks: list[str], extent_nm: float) -> None:
     """Print the rows of pores."""
     parts = []
     for seed in seeds:
         preparation = ("hpfs", "cf")[seed % 2]
         for size in VOXEL_SIZES:
             cell = make_cell(folder, seed, size, extent_nm, preparation)
-            for kind in MASKS:
+            for kind in masks:
                 matched = measure_cell(cell, kind).assign(
                     seed=seed, size=f"{size[0]:g}", masks=kind, preparation=preparation
                 )
@@ -81,13 +82,13 @@ def run_pores(folder: Path, seeds: list[int], extent_nm: float) -> None:
         print("all masks", format_row(size, preparation, rows))
 
 
-def run_pits(folder: Path, seeds: list[int], extent_nm: float) -> None:
+def run_pits(folder: Path, seeds: list[int], masks: list[str], extent_nm: float) -> None:
     """Print the rows of pits and vesicles."""
     parts = []
     for seed in seeds:
         preparation = ("hpfs", "cf")[seed % 2]
         cell = make_cell(folder, seed, VOXEL_SIZES[0], extent_nm, preparation)
-        for kind in MASKS:
+        for kind in masks:
             matched = measure_pit_cell(cell, kind, extent_nm).assign(
                 seed=seed, masks=kind, preparation=preparation
             )

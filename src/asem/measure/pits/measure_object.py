@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from asem.config import NmZYX
 from asem.measure.pits.bulb import Bulb, find_bulb, sphere_directions
-from asem.measure.pits.coat import OFFSETS_NM, coat_signal, is_coated
+from asem.measure.pits.coat import LINE_NM, OFFSETS_NM, coat_signal, is_coated, line_signal
 from asem.measure.pits.drawing import draw_pit, draw_vesicle, slice_plane
 from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, sample_wall
 from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
@@ -38,6 +38,8 @@ LEVELS = (25.0, 96.0)
 """Percentiles of darkness there: surroundings, and membranes."""
 LARGEST_SHIFT_NM = 60.0
 """From the centre of a mask to that of its object."""
+FLAT_NM, FEWEST_FLAT = 75.0, 6
+"""Radius from which on the membrane is that around a pit, and points of it that are compared."""
 RING_NM, RING_POINTS = 95.0, 8
 """Radius of the points on the surrounding membrane."""
 DARK_WALL, SMALLEST_WALL = 0.55, 0.93
@@ -206,14 +208,24 @@ def _ring(pit: PitShape) -> FloatArray:
 
 
 def _pit_coat(image: Image, pit: PitShape) -> float:
-    """Return the coat signal of the lower half of a pit."""
+    """Return the coat signal of the lower half of a pit, compared with its surroundings."""
     path, lengths = pit.path, pit.lengths
     low = pit.membrane.depth(path.rho_nm, path.t_nm) > lengths.height_nm / 2
-    half = Line(path.rho_nm[low], path.t_nm[low], 0.0)
+    half, flat = (Line(path.rho_nm[at], path.t_nm[at], 0.0) for at in (low, _is_flat(path)))
     n = normals(half)
     outward = np.sign(n[:, 0] * half.rho_nm + n[:, 1] * (half.t_nm - lengths.centre_t_nm))
     profiles = sample_profiles(image, pit.axis, half, n * outward[:, None], OFFSETS_NM, ANGLES)
-    return coat_signal(mean_profile(profiles))
+    signal = coat_signal(mean_profile(profiles))
+    if len(flat.rho_nm) < FEWEST_FLAT:
+        return signal
+    lines = (half, n), (flat, normals(flat))
+    darkness = [sample_profiles(image, pit.axis, *line, LINE_NM, ANGLES) for line in lines]
+    return signal + line_signal(*(mean_profile(one).max(axis=1) for one in darkness))
+
+
+def _is_flat(path: Line) -> npt.NDArray[np.bool_]:
+    """Return which points of an outline are of the membrane around the pit."""
+    return np.cumsum(path.rho_nm < FLAT_NM) == 0
 
 
 def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | None:
