@@ -37,6 +37,7 @@ def plot_map(table: pd.DataFrame, envelope: Envelope) -> Figure:
         Its corners are rows of the table.
     """
     centres = table[["z_nm", "y_nm", "x_nm"]].to_numpy(np.float64) / 1000
+    centres -= centres.mean(axis=0)
     normals = table[["normal_z", "normal_y", "normal_x"]].to_numpy(np.float64)
     is_closed = envelope.surface.is_closed
     views = _choose_views(centres, normals, is_closed)
@@ -61,7 +62,7 @@ def plot_map(table: pd.DataFrame, envelope: Envelope) -> Figure:
             vmin=limits[0], vmax=limits[1], s=size, linewidths=0.3, edgecolors="0.2", zorder=3,
         )  # fmt: skip
         axes.set_title(title, fontsize=9)
-        axes.set(aspect="equal", xlabel="µm", ylabel="µm")
+        axes.set(aspect="equal", xlabel="µm from the middle", ylabel="µm from the middle")
         axes.spines[["top", "right"]].set_visible(False)
     if used.any() and points is not None:
         bar = figure.colorbar(points, ax=list(panels), shrink=0.85, pad=0.02, extend="both")
