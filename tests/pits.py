@@ -23,9 +23,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 
+from asem.measure.pits.axis_search import find_pose
 from asem.measure.pits.bulb import Bulb, find_bulb
 from asem.measure.pits.half_plane import Image
-from asem.measure.pits.pose import PitPose, find_pose
+from asem.measure.pits.pose import PitPose
 from pores import basis, box_around, project, random_direction, render, stain
 
 CYTOSOL = 160.0

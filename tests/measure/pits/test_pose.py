@@ -3,17 +3,11 @@
 import numpy as np
 import pytest
 
+from asem.measure.pits.axis_search import SEARCH_DIRECTIONS, choose_apart, map_wall
 from asem.measure.pits.bulb import sphere_directions
 from asem.measure.pits.half_plane import Axis
 from asem.measure.pits.outline import Line, normals
-from asem.measure.pits.pose import (
-    SEARCH_DIRECTIONS,
-    PitSearch,
-    choose_apart,
-    map_wall,
-    refine,
-    sample_profiles,
-)
+from asem.measure.pits.pose import PitSearch, refine, sample_profiles
 from pores import tilted
 
 

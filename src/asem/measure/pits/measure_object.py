@@ -1,7 +1,7 @@
 """Measure one pit or vesicle on the image around the centre of its mask.
 
 1. The sphere whose wall is darkest against its lumen (`bulb`).
-2. The axis around which a line from a membrane around the bulb is darkest (`pose`).
+2. The axis around which a line from a membrane around the bulb is darkest (`axis_search`, `pose`).
 3. If that line is dark all along, a membrane leads to the bulb, and the object is a pit; else it is
    a vesicle (`shape.leads_to_membrane`).
 4. Outline, lengths, standard errors (`shape`), coat (`coat`), the view of the paper (`view`).
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
+from asem.measure.pits.axis_search import find_pose
 from asem.measure.pits.bulb import Bulb, find_bulb, sphere_directions
 from asem.measure.pits.coat import LINE_NM, OFFSETS_NM, coat_signal, is_coated, line_signal
 from asem.measure.pits.drawing import draw_pit, draw_vesicle, slice_plane
@@ -21,7 +22,7 @@ from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
 from asem.measure.pits.interior import inside_ellipsoid, inside_pit
 from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.picture import PitPicture
-from asem.measure.pits.pose import ANGLES, find_pose, mean_profile, sample_profiles
+from asem.measure.pits.pose import ANGLES, mean_profile, sample_profiles
 from asem.measure.pits.shape import (
     PitShape,
     leads_to_membrane,

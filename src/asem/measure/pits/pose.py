@@ -1,6 +1,6 @@
-"""The axis of a pit: all directions are tried, then the pose is fitted to the image.
+"""The pose of a pit, fitted to the image from an axis that is nearly right.
 
-Fit: with the outline (rho, t), its unit normal n, and the mean profile P(x) of darkness across it,
+With the outline (rho, t), its unit normal n, and the mean profile P(x) of darkness across it,
 a pose that is off by a shift (a, b) along (u, v) and a tilt (p, q) towards them displaces the
 outline at the angle theta by ::
 
@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from asem.measure.pits.bulb import Bulb, sphere_directions
 from asem.measure.pits.half_plane import (
     Axis,
     FloatArray,
@@ -24,31 +23,19 @@ from asem.measure.pits.half_plane import (
     Image,
     average_angles,
     sample,
-    sample_at,
     unroll,
 )
 from asem.measure.pits.outline import Line, normals, resample, trace_outline
 
-SEARCH_DIRECTIONS, SEARCH_ANGLES, SEARCH_STEP_NM = 150, 12, 6.0
-APART_NM = 8.0
-"""From the centre of the bulb to that of the mask, from which on this is another start."""
-WALL_RANGE, CONE, DARK = np.arange(0.75, 1.3, 0.08), 0.93, 0.6
-"""Wall of a bulb: radii in units of its own, cosine of the cone over which it is smoothed, and
-darkness from which on it counts."""
+SEARCH_ANGLES, SEARCH_STEP_NM = 12, 6.0
+"""Half planes and grid of the search for an axis."""
 START_MARGIN, HIGHEST_END = 0.5, -0.3
 """Limits of the ends of an outline, in units of the radius of the bulb."""
-CANDIDATES, APART = 3, 0.8
-"""Directions that are refined; cosine of the angle between any two."""
 ANGLES, STEP_NM = 24, 2.5
 TOP_NM, RADIUS_NM = 150.0, 120.0
 """Height above the centre of a bulb, and distance from the axis, up to which it is searched."""
 BELOW_NM = 24.0
 """Depth below the bulb."""
-CLEAR_COST_NM, HIDDEN_COST_NM = 7.0, 12.0
-"""Costs of an outline that is dark all along: no other axis is tried; no hidden neck is."""
-BEYOND_NM, FINE_DIRECTIONS, FINE_CONE = np.arange(20.0, 71.0, 5.0), 3000, 0.966
-"""Search for hidden necks: distances from the wall that are compared, number of directions on a
-sphere, and cosine of the cone of those that are tried."""
 STEPS = 6
 SMALLEST_STEP_NM, SMALLEST_TILT = 0.2, 0.003
 """Smaller steps end a fit."""
@@ -64,65 +51,6 @@ class PitPose:
     grid: Grid
     plane: FloatArray
     path: Line
-
-
-def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
-    """Return the pose whose outline is the darkest.
-
-    Parameters
-    ----------
-    image
-        Darkness in units of that of membranes.
-    bulb
-        Of the pit.
-    centre_nm
-        Of its mask: another start, since a sphere may not be in the middle of a flat bulb.
-    """
-    wall = map_wall(image, bulb)
-    search = PitSearch(image, bulb.radius_nm, float((wall > DARK).mean()))
-    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
-    best = refine_best(search, choose_apart(axes, wall))
-    starts = [bulb.centre_nm]
-    if np.linalg.norm(centre_nm - bulb.centre_nm) > APART_NM:
-        starts.append(centre_nm)
-    for start in starts:
-        if best.path.cost < CLEAR_COST_NM:
-            return best
-        moved = [Axis(start, axis.vectors) for axis in axes]
-        found = refine_best(search, choose_apart(moved, search.costs(moved)))
-        best = min(best, found, key=lambda pose: pose.path.cost)
-    if best.path.cost < HIDDEN_COST_NM:
-        return best
-    found = refine_best(search, _search_hidden_necks(search, bulb, axes))
-    return min(best, found, key=lambda pose: pose.path.cost)
-
-
-def _search_hidden_necks(search: "PitSearch", bulb: Bulb, axes: list[Axis]) -> list[Axis]:
-    """Return axes towards what is brightest beyond the wall, the best of many directions each.
-
-    A narrow neck leaves the wall dark everywhere. Behind it is the outside of the cell, or the
-    lumen of an endosome, which are brighter than cytosol.
-    """
-    beyond = _smooth(_mean_rays(search.image, bulb, BEYOND_NM))
-    fine = sphere_directions(FINE_DIRECTIONS)
-    chosen = []
-    for axis in choose_apart(axes, beyond):
-        near = [Axis.along(bulb.centre_nm, w) for w in fine[fine @ axis.direction > FINE_CONE]]
-        chosen.append(near[int(np.argmin(search.costs(near)))])
-    return chosen
-
-
-def refine_best(search: "PitSearch", axes: list[Axis]) -> PitPose:
-    """Fit poses from several axes; return the first with a clear outline, or the darkest."""
-    best: PitPose | None = None
-    for axis in axes:
-        pose = refine(search, axis)
-        if best is None or pose.path.cost < best.path.cost:
-            best = pose
-        if best.path.cost < CLEAR_COST_NM:
-            break
-    assert best is not None
-    return best
 
 
 @dataclass(frozen=True)
@@ -158,44 +86,6 @@ class PitSearch:
         plane = average_angles(unroll(self.image, axis, grid, angles))
         lowest = (2 * self.coverage - 1 - START_MARGIN) * self.radius_nm
         return plane, trace_outline(plane, grid, lowest, HIGHEST_END * self.radius_nm)
-
-
-def choose_apart(axes: list[Axis], costs: FloatArray) -> list[Axis]:
-    """Return the `CANDIDATES` axes of the smallest costs, any two far apart."""
-    chosen: list[Axis] = []
-    for row in np.argsort(costs).tolist():
-        if all(axes[row].direction @ other.direction < APART for other in chosen):
-            chosen.append(axes[row])
-        if len(chosen) == CANDIDATES:
-            break
-    return chosen
-
-
-def map_wall(image: Image, bulb: Bulb) -> FloatArray:
-    """Return the darkness of the wall of a bulb in each direction, smoothed, (n,)."""
-    return _smooth(_sample_ray_grid(image, bulb, WALL_RANGE * bulb.radius_nm).max(axis=1))
-
-
-def _mean_rays(image: Image, bulb: Bulb, beyond_nm: FloatArray) -> FloatArray:
-    """Return the mean darkness in each direction at distances from the wall of a bulb, (n,)."""
-    return np.asarray(_sample_ray_grid(image, bulb, bulb.radius_nm + beyond_nm).mean(axis=1))
-
-
-def _sample_ray_grid(image: Image, bulb: Bulb, radii: FloatArray) -> FloatArray:
-    """Return the darkness in each direction at distances from the centre, (n, m)."""
-    directions = sphere_directions(SEARCH_DIRECTIONS)
-    points = bulb.centre_nm + directions[:, None] * radii[:, None]
-    return sample_at(image, points).astype(np.float64)
-
-
-def _smooth(values: FloatArray) -> FloatArray:
-    """Return means over cones of values of each direction, (n,); 1, as of a wall, where unknown."""
-    directions = sphere_directions(SEARCH_DIRECTIONS)
-    known = np.isfinite(values)
-    weight = np.maximum(directions @ directions.T - CONE, 0) * known
-    total = weight.sum(axis=1)
-    mean = weight @ np.where(known, values, 0) / np.maximum(total, 1e-9)
-    return np.where(total > 0, mean, 1.0)
 
 
 def refine(search: PitSearch, axis: Axis) -> PitPose:
