@@ -45,7 +45,8 @@ def write_review_page(
     rows = choose_objects(volume_nm3)
     centres = measured.numbers["centre_nm"]
     stored = store_object_planes(output, labels, raw, rows, centres, stage="review planes")
-    pictures = _load_pictures(measured, rows)
+    is_measured = np.isfinite(measured.numbers["lengths_nm"][rows, 1])
+    pictures = _load_pictures(measured, rows[is_measured])
     objects = {
         row: _describe_object(table.iloc[row], planes, pictures.get(row))
         for row, planes in stored.load()
