@@ -40,7 +40,6 @@ COMMANDS = {
         *("--other", "annotation", "--within", "12"),
     ],
     "pores": ["pores", "others", "raw8", "--out", "out"],
-    "pits": ["pits", "others", "raw8", "--plasma-membrane", "annotation", "--out", "out"],
 }
 
 
