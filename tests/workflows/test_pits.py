@@ -2,7 +2,9 @@
 
 import json
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,6 +48,7 @@ LENGTHS = {
 }
 """Height, width and neck, nm, of spheres and cylinders."""
 DUPLICATE, NOTHING, SPECK = 17, 18, 19
+PAGE = (Path(__file__).parents[2] / "docs/pits.md").read_text()
 MEMBRANE = ["--plasma-membrane", "membrane"]
 
 
@@ -249,10 +252,10 @@ def test_the_review_page_shows_every_object(measured):
         if not np.isfinite(row["width_nm"]):
             assert (len(titles), one["lines"][0]) == (3, "not measured")
             continue
-        assert titles[3:] == ["through the axis"]
-        lengths = 3 if row["kind"] == "pit" else 1
-        assert sum(" ± " in line for line in one["lines"]) == lengths
-        assert one["pictures"][3]["measured"].count("M") == (5 if row["kind"] == "pit" else 2)
+        is_pit = row["kind"] == "pit"
+        assert titles[3:] == ["through the axis" if is_pit else "through the long axes"]
+        assert sum(" ± " in line for line in one["lines"]) == (3 if is_pit else 1)
+        assert one["pictures"][3]["measured"].count("M") == (5 if is_pit else 2)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -347,3 +350,23 @@ def test_cells_are_combined(folder, measured, capsys):
     pd.testing.assert_frame_equal(table[table["cell"] == "a"].drop(columns="cell"), one)
     assert "give --overwrite" in refused(capsys, *words[1:-1])
     assert main([*words, "--overwrite"]) == 0
+
+
+def test_the_page_works_as_it_stands(folder, measured, capsys):
+    ids = tifffile.imread((folder / "ids").resolve().with_suffix(".tif"))
+    place = folder / "cell.zarr"
+    for name in ("predictions/ccp", "labels"):
+        (place / name).mkdir(parents=True)
+    one = np.where(ids == 15, ids, 0).astype(np.uint8)
+    save(place / "predictions/ccp/segmentation", one, "labels")
+    (place / "raw").symlink_to(folder / "raw")
+    (place / "labels/plasma_membrane").symlink_to(folder / "membrane")
+    for name in ("ccp_cell15", "ccp_cell17"):
+        shutil.copytree(measured, folder / name)
+    for command in re.findall(r"^(asem .*)$", PAGE, re.MULTILINE):
+        assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    assert {path.name for path in Path("ccp").iterdir()} == {*FILES, "provenance.json"}
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    capsys.readouterr()
+    exec(compile(code, "docs/pits.md", "exec"), {})
+    assert "vesicle  secretory  True" in capsys.readouterr().out

@@ -84,9 +84,8 @@ def _convert(picture: PitPicture) -> ReviewPicture:
     lines = [picture.outline_nm, *picture.lines_nm.values()]
     measured = [middle + line[:, ::-1] / PICTURE_STEP_NM for line in lines if len(line)]
     step = (PICTURE_STEP_NM, PICTURE_STEP_NM)
-    return ReviewPicture(
-        "through the axis", stretch_contrast([picture.view])[0], step, measured=measured
-    )
+    title = "through the axis" if "height" in picture.lines_nm else "through the long axes"
+    return ReviewPicture(title, stretch_contrast([picture.view])[0], step, measured=measured)
 
 
 def _describe_object(
