@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tifffile
-from PIL import Image
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
 
 from asem.measure.image_patches import patch_roi, read_patch
 from asem.measure.pits.measure_object import OBJECT_REACH_NM, measure_object
 from asem.measure.pits.picture import PitPicture
+from asem.report.gallery import Row
 from asem.report.pit_gallery import choose_pits, plot_pit_gallery
 from asem.tables import read_table
 from asem.volume.sources import open_volume
@@ -29,7 +31,8 @@ from asem.workflows.phantom import write_phantom
 from asem.workflows.pits import measure_pits
 
 SHAPE, SEED = (520, 520, 520), 310
-ROWS, DPI, COLOURS = 4, 66, 64
+ROWS, COLUMNS = 4, 6
+DPI, COLOURS = 84, 128
 POSITION = ["z_nm", "y_nm", "x_nm"]
 
 
@@ -47,12 +50,11 @@ def main() -> None:
         measure_pits(folder / "masks", group / "raw", folder / "out", plasma_membrane=membrane)
         table = read_table(folder / "out/pits")
         raw = open_volume(group / "raw")
-        rows = choose_pits(table, np.isfinite(table["width_nm"].to_numpy()))[:ROWS]
+        chosen = choose_pits(table, np.isfinite(table["width_nm"].to_numpy()))[:ROWS]
+        rows = [Row(row.title, row.rows[:COLUMNS]) for row in chosen]
         pictures = {n: measure_again(raw, table.iloc[n]) for row in rows for n in row.rows}
         figure = plot_pit_gallery(table, rows, pictures)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=DPI, format="png")
-    Image.open(content).convert("RGB").quantize(COLOURS).save(picture, optimize=True)
+    save_small(figure, picture)
 
 
 def join_masks(group: Path, destination: Path) -> None:
@@ -70,6 +72,16 @@ def measure_again(raw: Volume, row: pd.Series) -> PitPicture:
     roi = patch_roi(raw, (z, y, x), OBJECT_REACH_NM)
     patch, origin = read_patch(raw, roi), raw.position_nm(roi.offset)
     return measure_object(patch, origin, raw.voxel_size, (z, y, x)).picture
+
+
+def save_small(figure: Figure, path: Path) -> None:
+    """Save a figure in few colours, without white margins."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=DPI, format="png")
+    image = Image.open(content).convert("RGB")
+    image = image.crop(ImageOps.invert(image.convert("L")).getbbox())
+    method, dither = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+    image.quantize(COLOURS, method, dither=dither).save(path, optimize=True)
 
 
 if __name__ == "__main__":
