@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 
 from asem.cli import main
 from asem.measure.pits.table import PIT_COLUMNS, PIT_FLAGS, PIT_NOTES
@@ -287,6 +288,10 @@ def test_grey_values_and_ids_of_any_dtype(folder, measured):
         assert table["object_id"].tolist() == [2**40 + 1, 2**63]
         assert table["flags"].tolist() == ["", "small"]
         assert table["width_nm"].iloc[0] == pytest.approx(expected["width_nm"], abs=0.01)
+    zarr.open_array(folder / "float32/0", mode="r+")[:] = np.nan
+    review = ReviewOptions(page=True)
+    measure_pits("vesicle", "float32", folder / "nan", plasma_membrane="membrane", review=review)
+    assert read_table(folder / "nan/pits")["flags"].tolist() == ["cut", "small"]
 
 
 def refused(capsys, *words):
@@ -339,19 +344,6 @@ def test_messages_of_invalid_input(folder, capsys, rng):
     assert {path.stem for path in {*folder.iterdir()} - before} == made
 
 
-def test_cells_are_combined(folder, measured, capsys):
-    for name in ("a", "b"):
-        shutil.copytree(measured, folder / name)
-    words = ["pits", "--combine", "a", "b", "--out", "all", "--json"]
-    assert main(words) == 0
-    assert json.loads(capsys.readouterr().out)["used"] == 12
-    table, one = read_table(folder / "all/pits"), read_table(measured / "pits")
-    assert table["cell"].tolist() == ["a"] * 9 + ["b"] * 9
-    pd.testing.assert_frame_equal(table[table["cell"] == "a"].drop(columns="cell"), one)
-    assert "give --overwrite" in refused(capsys, *words[1:-1])
-    assert main([*words, "--overwrite"]) == 0
-
-
 def test_the_page_works_as_it_stands(folder, measured, capsys):
     ids = tifffile.imread((folder / "ids").resolve().with_suffix(".tif"))
     place = folder / "cell.zarr"
@@ -366,6 +358,9 @@ def test_the_page_works_as_it_stands(folder, measured, capsys):
     for command in re.findall(r"^(asem .*)$", PAGE, re.MULTILINE):
         assert main(shlex.split(command)[1:]) == 0, capsys.readouterr().err
     assert {path.name for path in Path("ccp").iterdir()} == {*FILES, "provenance.json"}
+    combined, one = read_table(Path("ccp_all/pits")), read_table(measured / "pits")
+    assert combined["cell"].tolist() == ["ccp_cell15"] * 9 + ["ccp_cell17"] * 9
+    pd.testing.assert_frame_equal(combined[:9].drop(columns="cell"), one)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     capsys.readouterr()
     exec(compile(code, "docs/pits.md", "exec"), {})
