@@ -328,7 +328,7 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         ("ids", "raw", "--plasma-membrane", "coarse_membrane"): "has voxels of 20 x 20 x 20 nm",
         ("ids", "raw", "--plasma-membrane", "far_membrane"): "no voxel in common",
         ("ids", "raw", "--mask", "no_such"): "there is nothing at",
-        ("ids", "raw", "--plasma-membrane", "http://127.0.0.1:9/cell.zarr"): "127.0.0.1:9",
+        ("ids", "raw", "--plasma-membrane", "file:///no_such.zarr"): "no_such.zarr",
         ("ids",): "give SEGMENTATION and RAW, or --combine",
         ("ids", "raw", "--combine", "a"): "either SEGMENTATION and RAW, or --combine",
         ("--combine", "a", *MEMBRANE): "leave out the inputs and options of a single cell",
