@@ -331,7 +331,11 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         ("ids", "raw", "--plasma-membrane", "file:///no_such.zarr"): "no_such.zarr",
         ("ids",): "give SEGMENTATION and RAW, or --combine",
         ("ids", "raw", "--combine", "a"): "either SEGMENTATION and RAW, or --combine",
-        ("--combine", "a", *MEMBRANE): "leave out the inputs and options of a single cell",
+        (
+            "--combine",
+            "a",
+            *MEMBRANE,
+        ): "images, --review and --decisions are options of a single cell",
         ("ids", "raw", *MEMBRANE, "--decisions", "no.csv"): "no.csv is no file",
         (): "give SEGMENTATION and RAW, or --combine",
     }

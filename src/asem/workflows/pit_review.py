@@ -110,7 +110,7 @@ def _format_lines(one: "pd.Series[float]") -> list[str]:
     place = f"z, y, x: {position} nm"
     if not np.isfinite(float(one["width_nm"])):
         return ["not measured", place]
-    names = ["height", "width", "neck"] if one["kind"] == "pit" else ["width"]
+    names = ["height", "width", "neck"] if str(one["kind"]) == "pit" else ["width"]
     coat = "coated" if one["coated"] else "no coat"
     return [
         f"{one['location']} {one['kind']}, {coat}",
