@@ -1,13 +1,15 @@
-"""How well pores are measured on synthetic cells of known geometry.
+"""How well pores and coated pits are measured on synthetic cells of known geometry.
 
 ::
 
     python benchmarks/morphometry.py pores             seeds 100-109, both voxel sizes, all masks
     python benchmarks/morphometry.py pores --seeds 100 --extent-nm 2600 --keep FOLDER
+    python benchmarks/morphometry.py pits              seeds 100-109, 5 nm, all masks
 
 The phantoms are those of `asem phantom`: an envelope with pores of known diameters within a cell.
 Masks are the true ones, and those eroded and dilated by a voxel. A pore is found if a measured pore
-without a flag is within 40 nm of it. Data is made in a temporary folder, or in --keep.
+without a flag is within 40 nm of it, a pit or vesicle if one is within 60 nm. Data is made in a
+temporary folder, or in --keep.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from asem.tables import read_table
 from asem.volume.sources import open_volume
 from asem.workflows.importing import import_volume
 from asem.workflows.phantom import write_phantom
+from asem.workflows.pits import measure_pits
 from asem.workflows.pores import measure_pores
 
 Mask = npt.NDArray[np.bool_]
@@ -39,35 +42,62 @@ MASKS: dict[str, Callable[[Mask], Mask]] = {
     "eroded": lambda mask: np.asarray(ndimage.binary_erosion(mask)),
     "dilated": lambda mask: np.asarray(ndimage.binary_dilation(mask)),
 }
-MATCH_NM = 40.0
+MATCH_NM, PIT_MATCH_NM = 40.0, 60.0
+BORDER_NM = 40.0
+"""From the outline of a complete pit or vesicle to the border of the volume."""
 POSITION = ["z_nm", "y_nm", "x_nm"]
 
 
 def main() -> None:
     """Print a row for each cell, voxel size and kind of mask, and the pooled rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["pores"])
+    parser.add_argument("what", choices=["pores", "pits"])
     parser.add_argument("--seeds", type=int, nargs="*", default=list(range(100, 110)))
     parser.add_argument("--extent-nm", type=float, default=2600)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
-    parts = []
     with open_folder(arguments.keep) as folder:
-        for seed in arguments.seeds:
-            for size in VOXEL_SIZES:
-                preparation = ("hpfs", "cf")[seed % 2]
-                cell = make_cell(folder, seed, size, arguments.extent_nm, preparation)
-                for kind in MASKS:
-                    matched = measure_cell(cell, kind).assign(
-                        seed=seed, size=f"{size[0]:g}", masks=kind, preparation=preparation
-                    )
-                    parts.append(matched)
-                    print(f"seed {seed} {preparation}", format_row(size, kind, matched), flush=True)
+        run = {"pores": run_pores, "pits": run_pits}[arguments.what]
+        run(folder, arguments.seeds, arguments.extent_nm)
+
+
+def run_pores(folder: Path, seeds: list[int], extent_nm: float) -> None:
+    """Print the rows of pores."""
+    parts = []
+    for seed in seeds:
+        preparation = ("hpfs", "cf")[seed % 2]
+        for size in VOXEL_SIZES:
+            cell = make_cell(folder, seed, size, extent_nm, preparation)
+            for kind in MASKS:
+                matched = measure_cell(cell, kind).assign(
+                    seed=seed, size=f"{size[0]:g}", masks=kind, preparation=preparation
+                )
+                parts.append(matched)
+                print(f"seed {seed} {preparation}", format_row(size, kind, matched), flush=True)
     table = pd.concat(parts)
     for (size, kind), rows in table.groupby(["size", "masks"]):
         print("all cells", format_row(size, kind, rows))
     for (size, preparation), rows in table.groupby(["size", "preparation"]):
         print("all masks", format_row(size, preparation, rows))
+
+
+def run_pits(folder: Path, seeds: list[int], extent_nm: float) -> None:
+    """Print the rows of pits and vesicles."""
+    parts = []
+    for seed in seeds:
+        preparation = ("hpfs", "cf")[seed % 2]
+        cell = make_cell(folder, seed, VOXEL_SIZES[0], extent_nm, preparation)
+        for kind in MASKS:
+            matched = measure_pit_cell(cell, kind, extent_nm).assign(
+                seed=seed, masks=kind, preparation=preparation
+            )
+            parts.append(matched)
+            print(f"seed {seed} {preparation} {kind:<8}", format_pits(matched), flush=True)
+    table = pd.concat(parts)
+    for column in ("masks", "preparation", "kind_true", "location_true", "coated_true"):
+        for value, rows in table.groupby(column):
+            print(f"all cells, {column} {value!s:<9}", format_pits(rows))
+    print("all cells", format_pits(table))
 
 
 @contextlib.contextmanager
@@ -116,6 +146,81 @@ def measure_cell(group: Path, kind: str) -> pd.DataFrame:
     found = read_table(group / f"pores_{kind}/pores")
     matched = match(truth, found[found["flags"] == ""])
     return matched.assign(seconds=seconds / max(1, len(found)))
+
+
+def measure_pit_cell(group: Path, kind: str, extent_nm: float) -> pd.DataFrame:
+    """Measure the pits and vesicles of a cell; return true and false ones, with what was measured.
+
+    Columns are those of the truth with ``_true``, and those of the table, nan if it was not found.
+    """
+    coated, caveolae = (open_volume(group / f"labels/{name}") for name in ("ccp", "caveolae"))
+    path = group / f"pit_masks_{kind}"
+    if not (path / "zarr.json").exists():
+        ids = np.maximum(coated.read(coated.roi), caveolae.read(caveolae.roi))
+        save_image(change_masks(ids, MASKS[kind]), path, coated.voxel_size)
+    begin = time.monotonic()
+    measure_pits(
+        path,
+        group / "raw",
+        group / f"pits_{kind}",
+        plasma_membrane=group / "labels/plasma_membrane",
+        overwrite=True,
+    )
+    seconds = time.monotonic() - begin
+    found = read_table(group / f"pits_{kind}/pits")
+    truth = read_table(group / "truth/coated")
+    truth["neck_nm"] = truth["neck_nm"].where(truth["kind"] == "pit")
+    matched = match_pits(truth, found[found["flags"] == ""], extent_nm)
+    return matched.assign(seconds=seconds / max(1, len(found)))
+
+
+def change_masks(
+    ids: npt.NDArray[np.uint32], change: Callable[[Mask], Mask]
+) -> npt.NDArray[np.uint16]:
+    """Return masks that are all changed; a voxel that is added has the id of the nearest one."""
+    mask = change(ids > 0)
+    nearest = ndimage.distance_transform_edt(ids == 0, return_distances=False, return_indices=True)
+    return np.where(mask, ids[tuple(nearest)], 0).astype(np.uint16)
+
+
+def match_pits(truth: pd.DataFrame, found: pd.DataFrame, extent_nm: float) -> pd.DataFrame:
+    """Return a row for each complete true object, and for each measured one that is none."""
+    tree = cKDTree(truth[POSITION].to_numpy())
+    distance, index = tree.query(found[POSITION].to_numpy(), distance_upper_bound=PIT_MATCH_NM)
+    hit = np.isfinite(distance)
+    measured = found[hit].assign(row=index[hit], distance=distance[hit])
+    measured = measured.sort_values("distance").drop_duplicates("row").set_index("row")
+    reach = truth["width_nm"].to_numpy()[:, None] / 2 + BORDER_NM
+    position = truth[POSITION].to_numpy()
+    complete = np.all((position > reach) & (position < extent_nm - reach), axis=1)
+    rows = truth.add_suffix("_true")[complete].join(measured, how="left")
+    false = len(found) - len(measured)
+    return pd.concat([rows, pd.DataFrame({"kind_true": [None] * false})])
+
+
+def format_pits(rows: pd.DataFrame) -> str:
+    """Return the figures of the issue: errors in nm, decisions, recall, precision."""
+    true = rows[rows["kind_true"].notna()]
+    found = true[true["kind"].notna()]
+    texts = []
+    for name in ("height_nm", "width_nm", "neck_nm", "eccentricity"):
+        error = (found[name] - found[f"{name}_true"]).dropna()
+        if len(error):
+            texts.append(
+                f"{name.removesuffix('_nm')} {error.abs().median():.2f} ({error.mean():+.2f})"
+            )
+    right = [
+        f"{name} {(found[name] == found[f'{name}_true']).mean():.3f}"
+        for name in ("kind", "location", "coated")
+    ]
+    pits = found[found["kind_true"] == "pit"]
+    necks = pits["neck_nm"].notna().mean() if len(pits) else np.nan
+    false = len(rows) - len(true)
+    return (
+        f"n {len(true):3d}  recall {len(found) / max(1, len(true)):.3f}  "
+        f"precision {len(found) / max(1, len(found) + false):.3f}  {'  '.join(texts)}  "
+        f"{'  '.join(right)}  necks {necks:.2f}  {1000 * rows['seconds'].mean():.0f} ms each"
+    )
 
 
 def save_image(voxels: npt.NDArray[Any], path: Path, voxel_size: tuple[float, ...]) -> None:

@@ -18,7 +18,7 @@ from asem.tables import read_table
 from asem.workflows.importing import import_volume
 from asem.workflows.pits import FILES, measure_pits
 from asem.workflows.review import REVIEW_PAGE, ReviewOptions
-from pits import Bulb, Endosome, render_cell
+from pit_cells import Bulb, Endosome, render_cell
 from shards import small_shards
 
 SIZE, SHAPE, OFFSET = (5.0, 5.0, 5.0), (150, 64, 148), (-100.0, -160.0, 0.0)
@@ -259,7 +259,6 @@ def test_the_review_page_shows_every_object(measured):
         assert one["pictures"][3]["measured"].count("M") == (5 if is_pit else 2)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_objects_at_the_border_of_raw_are_cut(folder):
     raw = tifffile.imread((folder / "raw").resolve().with_suffix(".tif"))
     ids = tifffile.imread((folder / "ids").resolve().with_suffix(".tif"))

@@ -162,7 +162,7 @@ def generate_coated_vesicles(
             centre = space.sample(radius + COAT_NM + 30, rng)
             if centre is None:
                 continue
-            distance = -float(cell.distances(centre)[0]) - radius
+            distance = cell.depth(centre) - radius
             # A margin, so that the two kinds differ however the distance is measured.
             if distance < NEAR_MEMBRANE_NM - 60 if near else distance > NEAR_MEMBRANE_NM + 60:
                 placed.append(Sphere(centre, radius))

@@ -116,7 +116,7 @@ def measure_pits(
     if (plasma_membrane is None) == (mask is None):
         raise ValueError(
             "give either --plasma-membrane with labels of the plasma membrane, or --mask with a "
-            "mask of the cell: endocytic and secretory are distinguished by the distance from it"
+            "mask of the cell: endocytic and secretory differ in the distance from it"
         )
     labels = open_labels(segmentation)
     check_are_ids(labels)

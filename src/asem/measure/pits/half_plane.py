@@ -90,7 +90,8 @@ class Grid:
     def of_reach(cls, lowest: float, highest: float, radius: float, step: float) -> "Grid":
         """Return the grid from one height to another, and from the axis to a radius, nm."""
         rows = round((highest - lowest) / step)
-        return cls(lowest + step * np.arange(rows + 1), step * np.arange(round(radius / step) + 1))
+        t = lowest + step * np.arange(rows + 1.0)
+        return cls(t, np.asarray(step * np.arange(round(radius / step) + 1.0), np.float64))
 
     @property
     def step_nm(self) -> float:

@@ -171,7 +171,7 @@ def _choose(points: FloatArray, count: int) -> FloatArray:
     """Return some points in equal steps, (count, k); nan if there are none."""
     if len(points) == 0:
         return np.full((count, points.shape[1]), np.nan)
-    return points[np.rint(np.linspace(0, len(points) - 1, count)).astype(int)]
+    return np.asarray(points[np.rint(np.linspace(0, len(points) - 1, count)).astype(int)])
 
 
 def _unpack_picture(stored: dict[str, npt.NDArray[Any]], place: int) -> PitPicture:

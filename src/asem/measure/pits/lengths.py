@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from asem.measure.pits.half_plane import FloatArray
-from asem.measure.pits.outline import Path
+from asem.measure.pits.outline import Line
 
 NECK_START_NM = 8.0
 """Depth from which on the neck is measured."""
@@ -32,6 +32,8 @@ LARGEST_CURVATURE = 1 / 90
 NARROWING_NM = 2.0
 """What is widened by less has no neck: it is open."""
 BOTTOM_NM = 14.0
+STALK_NM = 1.0
+"""The stalk is where the outline is wider than the neck by less, in radius."""
 FREE_NM = 14.0
 """Depth below which the outline is that of the bulb, and not of the rim."""
 
@@ -83,7 +85,7 @@ class PitLengths:
     neck_t_nm: float
 
 
-def fit_membrane(path: Path) -> Membrane:
+def fit_membrane(path: Line) -> Membrane:
     """Fit the surrounding membrane to the outline beyond the rim of the pit."""
     rho, t = path.rho_nm, path.t_nm
     is_far = rho > FAR_NM
@@ -115,7 +117,7 @@ def _fit_circle(rho, t, chosen, start: Membrane) -> Membrane:  # type: ignore[no
     return Membrane(float(found.x[0]), float(found.x[1] / 100))
 
 
-def measure_lengths(path: Path, membrane: Membrane) -> PitLengths | None:
+def measure_lengths(path: Line, membrane: Membrane) -> PitLengths | None:
     """Measure an outline; None where it has no depth.
 
     Parameters
@@ -141,7 +143,9 @@ def measure_lengths(path: Path, membrane: Membrane) -> PitLengths | None:
         neck, neck_t = float(inner[narrowest]), float(inner_t[narrowest])
     middle = int(np.flatnonzero(depth < height / 2)[-1])
     width, width_t = _cross(path, depth, min(middle, len(rho) - 2), height / 2)
-    across, along, centre = _fit_ellipse(path, depth, float(membrane.depth_at(neck, neck_t)))
+    stalk = inner[: widest + 1] < neck + STALK_NM
+    end = float(depth[first + 1 :][np.flatnonzero(stalk)[-1]]) if stalk.any() else 0.0
+    across, along, centre = _fit_ellipse(path, depth, end)
     return PitLengths(
         height, 2 * width, 2 * neck, bool(is_open), across, along, centre, width_t, neck_t
     )
@@ -156,7 +160,7 @@ def _bottom(rho: FloatArray, depth: FloatArray) -> float:
     return float(np.linalg.lstsq(basis, depth, rcond=None)[0][0])
 
 
-def _cross(path: Path, depth: FloatArray, row: int, level: float) -> tuple[float, float]:
+def _cross(path: Line, depth: FloatArray, row: int, level: float) -> tuple[float, float]:
     """Return rho and t where the line from a point to the next one has a depth."""
     rise = depth[row + 1] - depth[row]
     share = float(np.clip((level - depth[row]) / rise, 0, 1)) if rise else 0.5
@@ -164,9 +168,9 @@ def _cross(path: Path, depth: FloatArray, row: int, level: float) -> tuple[float
     return float(rho[0] + share * (rho[1] - rho[0])), float(t[0] + share * (t[1] - t[0]))
 
 
-def _fit_ellipse(path: Path, depth: FloatArray, neck_depth: float) -> tuple[float, float, float]:
+def _fit_ellipse(path: Line, depth: FloatArray, stalk_end: float) -> tuple[float, float, float]:
     """Return the axes across and along, and the height of the centre, of the bulb's ellipse."""
-    of_bulb = depth > max(neck_depth, FREE_NM)
+    of_bulb = depth > max(stalk_end, FREE_NM)
     rho, t = path.rho_nm[of_bulb], path.t_nm[of_bulb]
     if len(rho) < 5:
         return np.nan, np.nan, float(path.t_nm[-1])

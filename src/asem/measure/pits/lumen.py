@@ -9,9 +9,10 @@ distance that the wall has elsewhere, it is moved by that distance::
     .........|.....*.....|.........
              |<--->|  offset; * the darkest line
 
-Where the contour is closed, the lumen of the neck is narrower than blur. Then the neck is the ring
-of radius R whose membrane, a Gaussian of standard deviation tau, has the darkness s that is found
-on the axis, relative to a flat membrane (`ring_radius`).
+Where the axis is dark, the lumen of the neck is narrower than blur. Then the neck is the ring of
+radius R whose membrane, a Gaussian of standard deviation tau, has the darkness s that is found on
+the axis (`ring_radius`). Unit of s, and tau, are those of the surrounding membrane, which has no
+coat; where it is not flat, those of the wall of the bulb.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from asem.measure.pits.half_plane import FloatArray, Grid
-from asem.measure.pits.outline import Path, normals, resample
+from asem.measure.pits.outline import Line, normals, resample
 
 POINT_NM = 2.5
 """Distance of the points of an outline."""
@@ -35,6 +36,14 @@ REACH_NM, STEP_NM = 16.0, 0.5
 HALF_WIDTH = 1.177
 """Half width at half height of a Gaussian, in standard deviations."""
 NEAR_AXIS_NM = 3.0
+UNRESOLVED = 0.5
+"""Darkness on the axis from which on the neck is a ring, in units of a flat membrane."""
+RING_FLAT_NM, FEWEST_POINTS = 75.0, 8
+"""Radius from which on the profile of the surrounding membrane is measured; points needed."""
+OUTSIDE_POINTS = 4
+"""Points at the end of a profile that are outside of the cell."""
+BACK_NM = 8.0
+"""From a line to the darkest place of its profile, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Outline:
     Parameters
     ----------
     path
-        From the surrounding membrane to the axis.
+        From the surrounding membrane to the axis; None where the lumen has no border that leads to
+        the membrane.
     ring_nm
         Radius of the neck from the darkness on the axis, nan where the lumen is resolved.
     ring_t_nm
@@ -53,7 +63,7 @@ class Outline:
         From the border of the lumen to the darkest line, at the bulb.
     """
 
-    path: Path
+    path: Line | None
     ring_nm: float
     ring_t_nm: float
     offset_nm: float
@@ -77,17 +87,17 @@ class _Mirrored:
         places = [(t - self.grid.t_nm[0]) / step, middle + rho / step]
         return np.asarray(ndimage.map_coordinates(self.values, places, order=1, mode="nearest"))
 
-    def contours(self, level: float) -> list[Path]:
+    def contours(self, level: float) -> list[Line]:
         """Return the lines of a level."""
         step, middle = self.grid.step_nm, len(self.grid.rho_nm) - 1
         return [
-            Path((line[:, 1] - middle) * step, line[:, 0] * step + self.grid.t_nm[0], 0.0)
-            for line in find_contours(self.values, level)
+            Line((line[:, 1] - middle) * step, line[:, 0] * step + self.grid.t_nm[0], 0.0)
+            for line in find_contours(self.values, level)  # type: ignore[no-untyped-call]
         ]
 
 
-def find_outline(plane: FloatArray, grid: Grid, path: Path, radius_nm: float) -> Outline | None:
-    """Return the outline, or None where the lumen has no border that leads to the membrane.
+def find_outline(plane: FloatArray, grid: Grid, path: Line, radius_nm: float) -> Outline | None:
+    """Return the outline, or None where there is no lumen.
 
     Parameters
     ----------
@@ -109,13 +119,37 @@ def find_outline(plane: FloatArray, grid: Grid, path: Path, radius_nm: float) ->
     top = float(np.median(path.t_nm[is_flat])) if is_flat.any() else float(path.t_nm[0])
     darkest, ring_t = _darkest_on_axis(mirrored, top)
     level = min(max((wall + lumen) / 2, darkest + 0.03), lumen + MOST * (wall - lumen))
+    flat, tau = _flat_membrane(mirrored, path, radius_nm)
+    share = (darkest - lumen) / flat
+    ring = ring_radius(share, tau) if share > UNRESOLVED else np.nan
     border = _trace_border(mirrored, level)
     if border is None:
-        return None
+        return Outline(None, ring, ring_t, np.nan)
     moved, offset = _move_to_membrane(mirrored, border, radius_nm)
-    share = (darkest - lumen) / (wall - lumen)
-    ring = ring_radius(share, offset / HALF_WIDTH) if share > 0.5 else np.nan
     return Outline(moved, ring, ring_t, offset)
+
+
+def _flat_membrane(mirrored: _Mirrored, path: Line, radius_nm: float) -> tuple[float, float]:
+    """Return the darkness of the surrounding membrane over its outside, and its deviation tau."""
+    line = resample(path, POINT_NM, 4.0)
+    n = normals(line)
+    chosen = line.rho_nm > RING_FLAT_NM
+    away = n[:, 1]
+    if np.count_nonzero(chosen) < FEWEST_POINTS:
+        chosen, away = (
+            line.t_nm < BULB_TOP * radius_nm,
+            -(n[:, 0] * line.rho_nm + n[:, 1] * line.t_nm),
+        )
+    n = (n * np.sign(away)[:, None])[chosen]
+    offsets = np.arange(-BACK_NM, REACH_NM + STEP_NM, STEP_NM)
+    profiles = mirrored.at(
+        line.rho_nm[chosen, None] + n[:, :1] * offsets, line.t_nm[chosen, None] + n[:, 1:] * offsets
+    )
+    profile = np.median(profiles, axis=0)
+    profile -= np.median(profile[-OUTSIDE_POINTS:])
+    peak = int(np.argmax(profile[offsets <= BACK_NM]))
+    half = float(np.interp(-profile[peak] / 2, -profile[peak:], np.arange(len(profile) - peak)))
+    return float(profile[peak]), half * STEP_NM / HALF_WIDTH
 
 
 def _darkest_on_axis(mirrored: _Mirrored, top: float) -> tuple[float, float]:
@@ -128,7 +162,7 @@ def _darkest_on_axis(mirrored: _Mirrored, top: float) -> tuple[float, float]:
     return float(on_axis[row]), float(t[row])
 
 
-def _trace_border(mirrored: _Mirrored, level: float) -> Path | None:
+def _trace_border(mirrored: _Mirrored, level: float) -> Line | None:
     """Return the contour from the membrane to the bottom of the bulb, None if it is closed."""
     down = np.arange(0.0, mirrored.grid.t_nm[0], -1.0)
     dark = np.flatnonzero(mirrored.at(0 * down, down) > level)
@@ -144,17 +178,17 @@ def _trace_border(mirrored: _Mirrored, level: float) -> Path | None:
         for side in sides:
             rho, t = line.rho_nm[side], line.t_nm[side]
             if len(rho) > 3 and rho[1] > 0 and (rho > 0).all() and _is_open(line):
-                return Path(
+                return Line(
                     np.concatenate([[0.0], rho])[::-1], np.concatenate([[bottom], t])[::-1], 0.0
                 )
     return None
 
 
-def _is_open(line: Path) -> bool:
+def _is_open(line: Line) -> bool:
     return bool(np.hypot(line.rho_nm[0] - line.rho_nm[-1], line.t_nm[0] - line.t_nm[-1]) > 1e-6)
 
 
-def _move_to_membrane(mirrored: _Mirrored, border: Path, radius_nm: float) -> tuple[Path, float]:
+def _move_to_membrane(mirrored: _Mirrored, border: Line, radius_nm: float) -> tuple[Line, float]:
     """Move the border of the lumen to the darkest line; return also the offset at the bulb."""
     line = resample(border, POINT_NM, 2.0)
     n = normals(line)
@@ -174,7 +208,7 @@ def _move_to_membrane(mirrored: _Mirrored, border: Path, radius_nm: float) -> tu
     limit = np.full(len(offset), (at_bulb + at_plane) / 2)
     limit[of_bulb], limit[of_plane] = at_bulb + STEP_NM, at_plane + STEP_NM
     offset = ndimage.gaussian_filter1d(np.minimum(offset, limit), 1.5, mode="nearest")
-    moved = Path(
+    moved = Line(
         np.maximum(line.rho_nm + sign * offset * n[:, 0], 0),
         line.t_nm + sign * offset * n[:, 1],
         0.0,

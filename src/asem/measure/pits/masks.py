@@ -50,7 +50,7 @@ def join_parts(
     count = len(centres)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, row = connected_components(graph, directed=False)
-    joined = merge_masks(masks, row)
+    joined = merge_masks(masks, row.astype(np.intp))
     order = np.argsort(joined[FIRST])
     return select_rows(joined, order), np.argsort(order)[row]
 

@@ -3,7 +3,7 @@
 1. The sphere whose wall is darkest against its lumen (`bulb`).
 2. The axis around which a line from a membrane around the bulb is darkest (`pose`).
 3. If that line is dark all along, a membrane leads to the bulb, and the object is a pit; else it is
-   a vesicle (`shape.line_darkness`).
+   a vesicle (`shape.leads_to_membrane`).
 4. Outline, lengths, standard errors (`shape`), coat (`coat`), the view of the paper (`view`).
 """
 
@@ -11,25 +11,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from skimage.draw import polygon2mask
 
 from asem.config import NmZYX
 from asem.measure.pits.bulb import Bulb, find_bulb, sphere_directions
 from asem.measure.pits.coat import OFFSETS_NM, coat_signal, is_coated
+from asem.measure.pits.drawing import draw_pit, draw_vesicle, slice_plane
 from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, sample_wall
 from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
-from asem.measure.pits.outline import Path, normals
-from asem.measure.pits.picture import PICTURE_REACH_NM, PICTURE_STEP_NM, PitPicture
-from asem.measure.pits.pose import ANGLES, find_pose, sample_profiles
+from asem.measure.pits.interior import inside_ellipsoid, inside_pit
+from asem.measure.pits.outline import Line, normals
+from asem.measure.pits.picture import PitPicture
+from asem.measure.pits.pose import ANGLES, find_pose, mean_profile, sample_profiles
 from asem.measure.pits.shape import (
-    SMALLEST_LINE,
     PitShape,
-    line_darkness,
-    mean_profile,
+    leads_to_membrane,
     measure_pit,
     measure_vesicle,
 )
-from asem.measure.pits.view import Inside, View, measure_view, offsets_in
+from asem.measure.pits.view import View, measure_view
 
 OBJECT_REACH_NM = 230.0
 """From the centre of a mask to the sides of the patch that is needed."""
@@ -121,7 +120,7 @@ def measure_object(
     if image is None or not np.isfinite(bulb.contrast) or bulb.radius_nm == 0:
         return _unmeasured(unscaled, start, "cut")
     pose = find_pose(image, bulb, start)
-    if line_darkness(image, pose) > SMALLEST_LINE:
+    if leads_to_membrane(image, pose):
         pit = measure_pit(image, pose, bulb)
         found = None if pit is None else _describe_pit(image, unscaled, pit)
     else:
@@ -159,7 +158,7 @@ def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
     known = np.isfinite(sample_at(image, surface)).mean()
     is_long = lengths.along_nm >= lengths.across_nm
     axes = np.sort([lengths.along_nm, lengths.across_nm])[::-1]
-    view = measure_view(image, centre, _inside_pit(pit), axis, pit.membrane)
+    view = measure_view(image, centre, inside_pit(pit), axis, pit.membrane)
     values = np.array([lengths.height_nm, lengths.width_nm, lengths.neck_nm])
     signal = _pit_coat(image, pit)
     notes = ("open",) if lengths.is_open else ()
@@ -176,7 +175,7 @@ def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
         ring_nm=_ring(pit),
         surface_nm=surface,
         view=view,
-        picture=_draw_pit(grey, pit, centre),
+        picture=draw_pit(grey, pit, centre),
         flags=("cut",) if known < SMALLEST_KNOWN else (),
         notes=notes + _compare_view(view, values),
     )
@@ -188,7 +187,7 @@ def _compare_view(view: View, lengths: FloatArray) -> tuple[str, ...]:
     return ("view_differs",) if np.any(np.abs(differences) > VIEW_DIFFERENCE_NM) else ()
 
 
-def _turn(path: Path, axis: Axis) -> FloatArray:
+def _turn(path: Line, axis: Axis) -> FloatArray:
     """Return points on the surface of an outline turned around its axis, (n, 3)."""
     theta = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
     rho, t = path.rho_nm[::3, None], path.t_nm[::3, None]
@@ -210,67 +209,11 @@ def _pit_coat(image: Image, pit: PitShape) -> float:
     """Return the coat signal of the lower half of a pit."""
     path, lengths = pit.path, pit.lengths
     low = pit.membrane.depth(path.rho_nm, path.t_nm) > lengths.height_nm / 2
-    half = Path(path.rho_nm[low], path.t_nm[low], 0.0)
+    half = Line(path.rho_nm[low], path.t_nm[low], 0.0)
     n = normals(half)
     outward = np.sign(n[:, 0] * half.rho_nm + n[:, 1] * (half.t_nm - lengths.centre_t_nm))
     profiles = sample_profiles(image, pit.axis, half, n * outward[:, None], OFFSETS_NM, ANGLES)
     return coat_signal(mean_profile(profiles))
-
-
-def _inside_pit(pit: PitShape) -> Inside:
-    """Return the function that is true within the outline, below the membrane."""
-    path, step = pit.path, 2.0
-    top = pit.membrane.height_nm
-    rho = np.concatenate([path.rho_nm, [0.0]])
-    t = np.concatenate([np.minimum(path.t_nm, top), [top]])
-    below = pit.membrane.depth(path.rho_nm, path.t_nm) > 1
-    keep = np.concatenate([below | (path.rho_nm < pit.lengths.neck_nm), [True]])
-    low = float(t.min()) - step
-    corners = np.stack([(t - low) / step, rho / step], axis=1)[keep]
-    shape = (int((top - low) / step) + 3, int(rho[keep].max() / step) + 3)
-    mask = polygon2mask(shape, corners)
-
-    def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
-        local = offsets_in(pit.axis, points)
-        row = np.rint((local[..., 2] - low) / step).astype(int)
-        column = np.rint(np.hypot(local[..., 0], local[..., 1]) / step).astype(int)
-        is_near = (row >= 0) & (row < shape[0]) & (column < shape[1])
-        return np.asarray(
-            is_near & mask[np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)]
-        )
-
-    return inside
-
-
-def _draw_pit(grey: Image, pit: PitShape, centre: FloatArray) -> PitPicture:
-    """Return the picture of a pit: its plane of u and the axis."""
-    lengths, middle = pit.lengths, pit.lengths.centre_t_nm
-    rho, down = pit.path.rho_nm, middle - pit.path.t_nm
-    outline = np.stack([np.concatenate([-rho, rho[::-1]]), np.concatenate([down, down[::-1]])], 1)
-    top = middle - pit.membrane.height_nm
-    lines = {
-        "plane": np.array([[-100.0, top], [100.0, top]]),
-        "height": np.array([[0.0, top], [0.0, top + lengths.height_nm]]),
-        "width": _level_line(lengths.width_nm, middle - lengths.width_t_nm),
-        "neck": _level_line(lengths.neck_nm, middle - lengths.neck_t_nm),
-    }
-    return PitPicture(
-        _slice(grey, centre, pit.axis.vectors[0], -pit.axis.direction), outline, lines
-    )
-
-
-def _level_line(width: float, down: float) -> FloatArray:
-    return np.array([[-width / 2, down], [width / 2, down]])
-
-
-def _slice(
-    grey: Image, centre: FloatArray, right: FloatArray, down: FloatArray
-) -> npt.NDArray[np.float32]:
-    """Return grey values of a plane, rows along `down`, columns along `right`."""
-    n = round(PICTURE_REACH_NM / PICTURE_STEP_NM)
-    line = PICTURE_STEP_NM * np.arange(-n, n + 1.0)
-    points = centre + line[:, None, None] * down + line[None, :, None] * right
-    return -sample_at(grey, points)
 
 
 def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | None:
@@ -289,7 +232,7 @@ def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | 
     view = measure_view(
         image,
         ellipsoid.centre_nm,
-        _inside_ellipsoid(ellipsoid),
+        inside_ellipsoid(ellipsoid),
         Axis.along(ellipsoid.centre_nm, ellipsoid.vectors[0]),
         None,
     )
@@ -306,7 +249,7 @@ def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | 
         ring_nm=np.full((RING_POINTS, 3), np.nan),
         surface_nm=surface[::4],
         view=view,
-        picture=_draw_vesicle(grey, ellipsoid),
+        picture=draw_vesicle(grey, ellipsoid),
         flags=("cut",) if known.mean() < SMALLEST_KNOWN else (),
     )
 
@@ -325,23 +268,6 @@ def _is_vesicle(image: Image, ellipsoid: Ellipsoid, wall: npt.NDArray[np.float32
     )
 
 
-def _inside_ellipsoid(ellipsoid: Ellipsoid) -> Inside:
-    def inside(points: FloatArray) -> npt.NDArray[np.bool_]:
-        local = (points - ellipsoid.centre_nm) @ ellipsoid.vectors.T
-        return np.asarray(((2 * local / ellipsoid.axes_nm) ** 2).sum(axis=-1) < 1)
-
-    return inside
-
-
-def _draw_vesicle(grey: Image, ellipsoid: Ellipsoid) -> PitPicture:
-    """Return the picture of a vesicle: the plane of its two longest axes."""
-    a, b = ellipsoid.axes_nm[:2] / 2
-    angle = np.linspace(0, 2 * np.pi, 73)
-    view = _slice(grey, ellipsoid.centre_nm, ellipsoid.vectors[0], ellipsoid.vectors[1])
-    outline = np.stack([a * np.cos(angle), b * np.sin(angle)], axis=1)
-    return PitPicture(view, outline, {"width": _level_line(2 * a, 0.0)})
-
-
 def _unmeasured(grey: Image, centre: FloatArray, flag: str) -> MeasuredObject:
     """Return an object without lengths."""
     _, right, down = np.eye(3)
@@ -358,6 +284,6 @@ def _unmeasured(grey: Image, centre: FloatArray, flag: str) -> MeasuredObject:
         ring_nm=np.full((RING_POINTS, 3), np.nan),
         surface_nm=centre[None],
         view=View(0, int(np.rint(grey.to_voxels(centre)[0]))),
-        picture=PitPicture(_slice(grey, centre, down, right), np.zeros((0, 2)), {}),
+        picture=PitPicture(slice_plane(grey, centre, down, right), np.zeros((0, 2)), {}),
         flags=(flag,),
     )

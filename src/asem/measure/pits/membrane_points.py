@@ -117,4 +117,4 @@ def _find_voxels(membrane: Volume, roi: Roi, is_mask: bool) -> npt.NDArray[np.in
     if is_mask:
         voxels &= ~ndimage.binary_erosion(voxels, border_value=1)
         voxels = voxels[roi.shift(negate(halo.offset)).slices]
-    return np.argwhere(voxels) + np.array(roi.offset)
+    return np.asarray(np.argwhere(voxels) + np.array(roi.offset), np.int64)

@@ -21,7 +21,7 @@ SMALLEST_COST = 0.03
 
 
 @dataclass(frozen=True)
-class Path:
+class Line:
     """A line in a half plane from the surrounding membrane to the axis.
 
     Parameters
@@ -37,7 +37,7 @@ class Path:
     cost: float
 
 
-def trace_outline(plane: FloatArray, grid: Grid, lowest_start: float, highest_end: float) -> Path:
+def trace_outline(plane: FloatArray, grid: Grid, lowest_start: float, highest_end: float) -> Line:
     """Return the minimal path around a bulb whose centre is at height 0.
 
     It starts at the largest radius above the middle of the bulb, or far from the axis at the
@@ -63,10 +63,10 @@ def trace_outline(plane: FloatArray, grid: Grid, lowest_start: float, highest_en
     end = int(ends[np.argmin(total[ends, 0])])
     points = np.array(search.traceback((end, 0)))
     cost = float(total[end, 0]) * grid.step_nm
-    return Path(grid.rho_nm[points[:, 1]], grid.t_nm[points[:, 0]], cost)
+    return Line(grid.rho_nm[points[:, 1]], grid.t_nm[points[:, 0]], cost)
 
 
-def resample(path: Path, spacing_nm: float, smoothing_nm: float) -> Path:
+def resample(path: Line, spacing_nm: float, smoothing_nm: float) -> Line:
     """Return points in equal distances along a path, smoothed by a Gaussian along it."""
     rho, t = path.rho_nm, path.t_nm
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(rho), np.diff(t)))])
@@ -78,17 +78,17 @@ def resample(path: Path, spacing_nm: float, smoothing_nm: float) -> Path:
     rho = np.concatenate([rho, -rho[-2::-1]])
     t = np.concatenate([t, t[-2::-1]])
     smooth = ndimage.gaussian_filter1d(np.stack([rho, t]), sigma, mode="nearest")[:, :count]
-    return Path(smooth[0], smooth[1], path.cost)
+    return Line(smooth[0], smooth[1], path.cost)
 
 
-def normals(path: Path) -> FloatArray:
+def normals(path: Line) -> FloatArray:
     """Return unit normals (rho, t) of a path, (n, 2), away from the cytosol at the bulb..."""
     tangent = np.stack([np.gradient(path.rho_nm), np.gradient(path.t_nm)], axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
     return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
 
 
-def snap(path: Path, n: FloatArray, profiles: FloatArray, offsets: FloatArray) -> Path:
+def snap(path: Line, n: FloatArray, profiles: FloatArray, offsets: FloatArray) -> Line:
     """Move each point of a path to the darkest place of the profile across it.
 
     Parameters
@@ -107,4 +107,4 @@ def snap(path: Path, n: FloatArray, profiles: FloatArray, offsets: FloatArray) -
     bend = before - 2 * at + after
     share = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1), 0)
     move = offsets[k] + np.clip(share, -1, 1) * (offsets[1] - offsets[0])
-    return Path(np.abs(path.rho_nm + move * n[:, 0]), path.t_nm + move * n[:, 1], path.cost)
+    return Line(np.abs(path.rho_nm + move * n[:, 0]), path.t_nm + move * n[:, 1], path.cost)

@@ -24,9 +24,10 @@ from asem.measure.pits.half_plane import (
     Image,
     average_angles,
     sample,
+    sample_at,
     unroll,
 )
-from asem.measure.pits.outline import Path, normals, resample, trace_outline
+from asem.measure.pits.outline import Line, normals, resample, trace_outline
 
 SEARCH_DIRECTIONS, SEARCH_ANGLES, SEARCH_STEP_NM = 150, 12, 6.0
 APART_NM = 8.0
@@ -43,7 +44,14 @@ TOP_NM, RADIUS_NM = 150.0, 120.0
 """Height above the centre of a bulb, and distance from the axis, up to which it is searched."""
 BELOW_NM = 24.0
 """Depth below the bulb."""
+CLEAR_COST_NM, HIDDEN_COST_NM = 7.0, 12.0
+"""Costs of an outline that is dark all along: no other axis is tried; no hidden neck is."""
+BEYOND_NM, FINE_DIRECTIONS, FINE_CONE = np.arange(20.0, 71.0, 5.0), 3000, 0.966
+"""Search for hidden necks: distances from the wall that are compared, number of directions on a
+sphere, and cosine of the cone of those that are tried."""
 STEPS = 6
+SMALLEST_STEP_NM, SMALLEST_TILT = 0.2, 0.003
+"""Smaller steps end a fit."""
 LARGEST_STEP_NM, LARGEST_TILT = 8.0, 0.12
 OFFSETS_NM = np.arange(-15.0, 15.1, 2.5)
 
@@ -55,7 +63,7 @@ class PitPose:
     axis: Axis
     grid: Grid
     plane: FloatArray
-    path: Path
+    path: Line
 
 
 def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
@@ -72,18 +80,49 @@ def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
     """
     wall = map_wall(image, bulb)
     search = PitSearch(image, bulb.radius_nm, float((wall > DARK).mean()))
+    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
+    best = refine_best(search, choose_apart(axes, wall))
     starts = [bulb.centre_nm]
     if np.linalg.norm(centre_nm - bulb.centre_nm) > APART_NM:
         starts.append(centre_nm)
-    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
-    candidates = choose_apart(axes, wall)
-    grid = search.grid(SEARCH_STEP_NM)
     for start in starts:
+        if best.path.cost < CLEAR_COST_NM:
+            return best
         moved = [Axis(start, axis.vectors) for axis in axes]
-        costs = [search.trace(axis, grid, SEARCH_ANGLES)[1].cost for axis in moved]
-        candidates += choose_apart(moved, np.array(costs))
-    poses = [refine(search, axis) for axis in candidates]
-    return min(poses, key=lambda pose: pose.path.cost)
+        found = refine_best(search, choose_apart(moved, search.costs(moved)))
+        best = min(best, found, key=lambda pose: pose.path.cost)
+    if best.path.cost < HIDDEN_COST_NM:
+        return best
+    found = refine_best(search, _search_hidden_necks(search, bulb, axes))
+    return min(best, found, key=lambda pose: pose.path.cost)
+
+
+def _search_hidden_necks(search: "PitSearch", bulb: Bulb, axes: list[Axis]) -> list[Axis]:
+    """Return axes towards what is brightest beyond the wall, the best of many directions each.
+
+    A narrow neck leaves the wall dark everywhere. Behind it is the outside of the cell, or the
+    lumen of an endosome, which are brighter than cytosol.
+    """
+    beyond = _smooth(_mean_rays(search.image, bulb, BEYOND_NM))
+    fine = sphere_directions(FINE_DIRECTIONS)
+    chosen = []
+    for axis in choose_apart(axes, beyond):
+        near = [Axis.along(bulb.centre_nm, w) for w in fine[fine @ axis.direction > FINE_CONE]]
+        chosen.append(near[int(np.argmin(search.costs(near)))])
+    return chosen
+
+
+def refine_best(search: "PitSearch", axes: list[Axis]) -> PitPose:
+    """Fit poses from several axes; return the first with a clear outline, or the darkest."""
+    best: PitPose | None = None
+    for axis in axes:
+        pose = refine(search, axis)
+        if best is None or pose.path.cost < best.path.cost:
+            best = pose
+        if best.path.cost < CLEAR_COST_NM:
+            break
+    assert best is not None
+    return best
 
 
 @dataclass(frozen=True)
@@ -109,7 +148,12 @@ class PitSearch:
         """Return the half plane that contains bulb and surrounding membrane."""
         return Grid.of_reach(-self.radius_nm - BELOW_NM, TOP_NM, RADIUS_NM, step_nm)
 
-    def trace(self, axis: Axis, grid: Grid, angles: int) -> tuple[FloatArray, Path]:
+    def costs(self, axes: list[Axis]) -> FloatArray:
+        """Return the costs of the outlines around axes on a coarse grid, (n,)."""
+        grid = self.grid(SEARCH_STEP_NM)
+        return np.array([self.trace(axis, grid, SEARCH_ANGLES)[1].cost for axis in axes])
+
+    def trace(self, axis: Axis, grid: Grid, angles: int) -> tuple[FloatArray, Line]:
         """Return the mean half plane around an axis, and the outline in it."""
         plane = average_angles(unroll(self.image, axis, grid, angles))
         lowest = (2 * self.coverage - 1 - START_MARGIN) * self.radius_nm
@@ -129,31 +173,29 @@ def choose_apart(axes: list[Axis], costs: FloatArray) -> list[Axis]:
 
 def map_wall(image: Image, bulb: Bulb) -> FloatArray:
     """Return the darkness of the wall of a bulb in each direction, smoothed, (n,)."""
+    return _smooth(_sample_ray_grid(image, bulb, WALL_RANGE * bulb.radius_nm).max(axis=1))
+
+
+def _mean_rays(image: Image, bulb: Bulb, beyond_nm: FloatArray) -> FloatArray:
+    """Return the mean darkness in each direction at distances from the wall of a bulb, (n,)."""
+    return np.asarray(_sample_ray_grid(image, bulb, bulb.radius_nm + beyond_nm).mean(axis=1))
+
+
+def _sample_ray_grid(image: Image, bulb: Bulb, radii: FloatArray) -> FloatArray:
+    """Return the darkness in each direction at distances from the centre, (n, m)."""
     directions = sphere_directions(SEARCH_DIRECTIONS)
-    reach = WALL_RANGE * bulb.radius_nm
-    wall = _sample_rays(
-        image.values, image.to_voxels(bulb.centre_nm), directions / image.voxel_size, reach
-    )
-    weight = np.maximum(directions @ directions.T - CONE, 0) * np.isfinite(wall)
+    points = bulb.centre_nm + directions[:, None] * radii[:, None]
+    return sample_at(image, points).astype(np.float64)
+
+
+def _smooth(values: FloatArray) -> FloatArray:
+    """Return means over cones of values of each direction, (n,); 1, as of a wall, where unknown."""
+    directions = sphere_directions(SEARCH_DIRECTIONS)
+    known = np.isfinite(values)
+    weight = np.maximum(directions @ directions.T - CONE, 0) * known
     total = weight.sum(axis=1)
-    return np.where(total > 0, weight @ np.nan_to_num(wall) / np.maximum(total, 1e-9), 1.0)
-
-
-@njit(cache=True, nogil=True)
-def _sample_rays(values, start, directions, reach):  # type: ignore[no-untyped-def]
-    """Return the largest darkness along each ray, nan where none is known."""
-    result = np.full(len(directions), np.nan)
-    for d in range(len(directions)):
-        for r in reach:
-            value = sample(
-                values,
-                start[0] + r * directions[d, 0],
-                start[1] + r * directions[d, 1],
-                start[2] + r * directions[d, 2],
-            )
-            if value == value and not value < result[d]:
-                result[d] = value
-    return result
+    mean = weight @ np.where(known, values, 0) / np.maximum(total, 1e-9)
+    return np.where(total > 0, mean, 1.0)
 
 
 def refine(search: PitSearch, axis: Axis) -> PitPose:
@@ -165,18 +207,21 @@ def refine(search: PitSearch, axis: Axis) -> PitPose:
         if best is None or path.cost < best.path.cost:
             best = PitPose(axis, grid, plane, path)
         if step < STEPS:
-            axis = _move(axis, _step(search.image, axis, path))
+            move = _step(search.image, axis, path)
+            axis = _move(axis, move)
+            if np.abs(move[:2]).max() < SMALLEST_STEP_NM and np.abs(move[2:]).max() < SMALLEST_TILT:
+                break
     assert best is not None
     return best
 
 
-def _step(image: Image, axis: Axis, path: Path) -> FloatArray:
+def _step(image: Image, axis: Axis, path: Line) -> FloatArray:
     """Return (a, b, p, q) of the least squares."""
     smooth = resample(path, 4.0, 6.0)
     n = normals(smooth)
     profiles = sample_profiles(image, axis, smooth, n, OFFSETS_NM, ANGLES)
-    mean = np.nanmean(profiles, axis=0)
-    slope = np.gradient(mean, OFFSETS_NM, axis=1)
+    mean = mean_profile(profiles)
+    slope = np.nan_to_num(np.gradient(mean, OFFSETS_NM, axis=1))
     residual = profiles - mean
     theta = 2 * np.pi * np.arange(ANGLES) / ANGLES
     cos, sin = np.cos(theta), np.sin(theta)
@@ -186,11 +231,11 @@ def _step(image: Image, axis: Axis, path: Path) -> FloatArray:
         [np.outer(cos, shift), np.outer(sin, shift), np.outer(cos, tilt), np.outer(sin, tilt)],
         axis=-1,
     )  # angles, points, 4
-    scale = 1.5 * np.nanstd(residual)
-    weight = 1 / (1 + (residual / max(scale, 1e-9)) ** 2)
+    known = np.isfinite(residual)
+    residual = np.where(known, residual, 0)
+    scale = 1.5 * np.sqrt((residual**2).sum() / max(known.sum(), 1))
+    weight = known / (1 + (residual / max(scale, 1e-9)) ** 2)
     weight *= np.maximum(smooth.rho_nm, 5)[None, :, None]
-    weight = np.where(np.isfinite(residual), weight, 0)
-    residual = np.nan_to_num(residual)
     squared = (weight * slope**2).sum(axis=2)
     cross = (weight * slope * residual).sum(axis=2)
     matrix = np.einsum("ak,akp,akq->pq", squared, basis, basis)
@@ -208,13 +253,21 @@ def _move(axis: Axis, step: FloatArray) -> Axis:
 
 
 def sample_profiles(
-    image: Image, axis: Axis, path: Path, n: FloatArray, offsets: FloatArray, angles: int
+    image: Image, axis: Axis, path: Line, n: FloatArray, offsets: FloatArray, angles: int
 ) -> npt.NDArray[np.float32]:
     """Sample darkness across an outline, (angles, points, offsets)."""
     rho = path.rho_nm[:, None] + n[:, :1] * offsets
     t = path.t_nm[:, None] + n[:, 1:] * offsets
     start, outward, along = image.to_half_planes(axis, angles)
     return np.asarray(_sample_points(image.values, start, outward, along, rho, t))
+
+
+def mean_profile(profiles: npt.NDArray[np.float32]) -> FloatArray:
+    """Return the mean over the angles of profiles (angles, points, offsets), nan if unknown."""
+    known = np.isfinite(profiles)
+    total = np.where(known, profiles, 0).sum(axis=0, dtype=np.float64)
+    count = known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 @njit(cache=True, nogil=True)

@@ -10,14 +10,17 @@ from asem.measure.pits.ellipsoid import GROUPS, RAYS, Ellipsoid, fit_vesicle
 from asem.measure.pits.half_plane import Axis, FloatArray, Image, average_angles, unroll
 from asem.measure.pits.lengths import Membrane, PitLengths, fit_membrane, measure_lengths
 from asem.measure.pits.lumen import find_outline
-from asem.measure.pits.outline import Path, normals, resample, snap
-from asem.measure.pits.pose import ANGLES, PitPose, sample_profiles
+from asem.measure.pits.outline import Line, normals, resample, snap
+from asem.measure.pits.pose import ANGLES, PitPose, mean_profile, sample_profiles
 
 OFFSETS_NM = np.arange(-9.0, 9.1, 1.0)
 CYTOSOL_NM = np.arange(-24.0, 24.1, 2.0)
 GAP_NM = 15.0
 SMALLEST_LINE = 0.5
 """Darkness of the outline of a pit over any `GAP_NM` of it, in units of that of membranes."""
+AXIS_NM, LARGEST_GAP, DARK_AXIS = 6.0, 0.5, 0.7
+"""Radius around the axis; darkness of a gap on it, less than that of both its sides, and of the
+darkest side, of a vesicle beside a membrane."""
 SHALLOWEST_NM = 20.0
 COMMON_ERRORS_NM = np.array([1.0, 1.2, 2.0])
 """Standard errors of height, width and neck that all sectors share: membrane, coat, blur."""
@@ -44,7 +47,7 @@ class PitShape:
     """
 
     axis: Axis
-    path: Path
+    path: Line
     membrane: Membrane
     lengths: PitLengths
     se_nm: FloatArray
@@ -63,12 +66,21 @@ def line_darkness(image: Image, pose: PitPose) -> float:
     return float(mean.min(initial=np.inf))
 
 
-def mean_profile(profiles: npt.NDArray[np.float32]) -> FloatArray:
-    """Return the mean over the angles of profiles (angles, points, offsets), nan if unknown."""
-    known = np.isfinite(profiles)
-    total = np.where(known, profiles, 0).sum(axis=0, dtype=np.float64)
-    count = known.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def leads_to_membrane(image: Image, pose: PitPose) -> bool:
+    """Return whether a membrane leads to the bulb: the object is a pit.
+
+    The outline is dark all along, and the axis does not cross a wall, a gap and a membrane.
+    """
+    if line_darkness(image, pose) < SMALLEST_LINE:
+        return False
+    near = pose.grid.rho_nm <= AXIS_NM
+    above = pose.grid.t_nm >= 0
+    weight = np.maximum(pose.grid.rho_nm[near], pose.grid.step_nm / 4)
+    on_axis = np.nan_to_num(pose.plane[np.ix_(above, near)]) @ (weight / weight.sum())
+    below = np.maximum.accumulate(on_axis)
+    beyond = np.maximum.accumulate(on_axis[::-1])[::-1]
+    gap = float(np.max(np.minimum(below, beyond) - on_axis))
+    return not (gap > LARGEST_GAP and on_axis.max() > DARK_AXIS)
 
 
 def measure_pit(image: Image, pose: PitPose, bulb: Bulb) -> PitShape | None:
@@ -109,17 +121,18 @@ def _measure_samples(
     """Measure some of the half planes around an axis."""
     plane = average_angles(samples[angles])
     outline = find_outline(plane, pose.grid, pose.path, bulb.radius_nm)
-    path = _darkest_line(image, pose, angles) if outline is None else outline.path
+    border = None if outline is None else outline.path
+    path = _darkest_line(image, pose, angles) if border is None else border
     membrane = fit_membrane(path)
     lengths = measure_lengths(path, membrane)
     if lengths is None or lengths.height_nm < SHALLOWEST_NM:
         return None
-    if outline is not None and 2 * outline.ring_nm < lengths.neck_nm:
+    if outline is not None and np.isfinite(outline.ring_nm):
         lengths = replace(lengths, neck_nm=2 * outline.ring_nm, neck_t_nm=outline.ring_t_nm)
     return PitShape(pose.axis, path, membrane, lengths, np.full(3, np.nan))
 
 
-def _darkest_line(image: Image, pose: PitPose, angles: npt.NDArray[np.intp]) -> Path:
+def _darkest_line(image: Image, pose: PitPose, angles: npt.NDArray[np.intp]) -> Line:
     """Return the darkest line: the outline where the lumen has no border."""
     path = resample(pose.path, 3.0, 6.0)
     for smoothing in (4.0, 4.0, 2.0):

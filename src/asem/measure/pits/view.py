@@ -121,7 +121,8 @@ def _trace_skeleton(
     near = (to_border * PIXEL_NM < BAND_NM) & np.isfinite(dark)
     if not inside.any() or not near.any() or np.ptp(dark[near]) == 0:
         return np.zeros(inside.shape, np.bool_)
-    return np.asarray(skeletonize(near & (np.nan_to_num(dark) > threshold_otsu(dark[near]))))
+    level = threshold_otsu(dark[near])  # type: ignore[no-untyped-call]
+    return np.asarray(skeletonize(near & (np.nan_to_num(dark) > level)))  # type: ignore[no-untyped-call]
 
 
 def _with_ellipse(view: View, points: FloatArray) -> View:
