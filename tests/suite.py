@@ -23,6 +23,7 @@ WITH_DASK = (
     "tests/workflows/test_measure.py",
     "tests/workflows/test_split_instances.py",
     "tests/workflows/test_phantom.py",
+    "tests/workflows/test_pits.py",
     "tests/workflows/test_pores.py",
     "tests/measure/test_skeleton_pass.py",
     "tests/measure/test_object_columns.py",

@@ -35,6 +35,7 @@ COMMANDS = {
     "instances": "labels out",
     "measure": "labels --out out",
     "pores": "labels raw --out out",
+    "pits": "labels raw --plasma-membrane labels --out out",
     "evaluate": "labels labels",
     "export": "raw out",
     "migrate": "data.json",
@@ -66,7 +67,7 @@ NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}
 """What an option needs beside it."""
 OFTEN = {"--workers": "clahe", "--roi": "import"}
 """Options of several commands that are read in one place: all values are tried there only."""
-FOLDERS = ("phantom", "measure", "pores", "train", "finetune", "export", "models export")
+FOLDERS = ("phantom", "measure", "pores", "pits", "train", "finetune", "export", "models export")
 """Commands whose result is no image."""
 
 

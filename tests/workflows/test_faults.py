@@ -40,6 +40,7 @@ COMMANDS = {
         *("--other", "annotation", "--within", "12"),
     ],
     "pores": ["pores", "others", "raw8", "--out", "out"],
+    "pits": ["pits", "others", "raw8", "--plasma-membrane", "annotation", "--out", "out"],
 }
 
 

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +13,10 @@ import tifffile
 
 from asem.cli import main
 from asem.measure.pores.table import PORE_COLUMNS, PORE_FLAGS, PORE_NOTES
-from asem.measure.review_decisions import Decision, Review, reject_objects
 from asem.tables import read_table
 from asem.workflows.combine_pores import combine_pores
 from asem.workflows.importing import ImportOptions, import_volume
-from asem.workflows.pores import FILES, flag_duplicates, measure_pores
+from asem.workflows.pores import FILES, measure_pores
 from asem.workflows.review import REVIEW_PAGE, ReviewOptions, choose_objects, load_decisions
 from pores import Envelope, Look, Pore, axis_distance, render_envelope
 from shards import small_shards
@@ -218,30 +216,6 @@ def test_the_largest_objects_are_on_the_page(monkeypatch, caplog):
     monkeypatch.setattr("asem.workflows.review.MAX_REVIEW_OBJECTS", 2)
     assert choose_objects(sizes).tolist() == [0, 2]
     assert "review.html: 2 of 3 objects are on the page, the largest" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (("", ""), ("", "duplicate")),
-        (("reject", ""), ("rejected", "duplicate")),  # the same pore, which a person rejected
-        (("reject", "accept"), ("rejected", "")),
-        (("accept", "accept"), ("", "duplicate")),
-        (("reject", "reject"), ("rejected", "duplicate;rejected")),
-    ],
-)
-def test_a_pore_with_two_masks_counts_once(words, expected):
-    measured = SimpleNamespace(
-        diameter_nm=np.array([90.0, 90]),
-        centre_nm=np.array([[0.0, 0, 0], [0, 0, 9]]),
-        diameter_se_nm=np.array([1.0, 2]),
-        lines_used=np.array([18, 18]),
-    )
-    review = Review({row: Decision(row, word, (0, 0, 0)) for row, word in enumerate(words)})
-    flags = [[], []]
-    flag_duplicates(flags, measured, review)
-    reject_objects(flags, review)
-    assert tuple(map(";".join, flags)) == expected
 
 
 def test_pores_at_the_border_of_raw_are_cut(folder):

@@ -41,6 +41,6 @@ def check_only_folders(
         )
     if review or any(value is not None for value in of_one_cell):
         raise ValueError(
-            "with --combine, leave out the inputs and options of a single cell, and --review and "
-            "--decisions"
+            "images, --review and --decisions are options of a single cell; leave them out with "
+            "--combine"
         )

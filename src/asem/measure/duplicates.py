@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from asem.measure.review_decisions import ACCEPT, REJECT, Review
+
 
 def find_duplicates(
     centre_nm: npt.NDArray[np.float64],
@@ -43,3 +45,31 @@ def find_duplicates(
         if not duplicate[rows[pair]].any():
             duplicate[rows[pair[np.argmax(rank[pair])]]] = True
     return duplicate
+
+
+def flag_duplicates(
+    flags: list[list[str]],
+    centre_nm: npt.NDArray[np.float64],
+    size_nm: npt.NDArray[np.float64],
+    order: npt.NDArray[np.intp],
+    review: Review,
+) -> None:
+    """Flag duplicates among the objects without a flag; `flags` is changed in place.
+
+    A duplicate of a rejected object is the same object, and counts only where a person accepted it.
+
+    Parameters
+    ----------
+    flags
+        Of each object, (n,).
+    centre_nm, size_nm, order
+        As in `find_duplicates`.
+    review
+        Decisions.
+    """
+    free = np.array([not each for each in flags])
+    duplicate = find_duplicates(centre_nm, size_nm, order, free)
+    accepted, rejected = (review.is_decided(d, len(flags)) for d in (ACCEPT, REJECT))
+    duplicate[accepted] = find_duplicates(centre_nm, size_nm, order, free & ~rejected)[accepted]
+    for row in np.flatnonzero(duplicate).tolist():
+        flags[row].append("duplicate")

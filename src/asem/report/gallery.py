@@ -162,8 +162,8 @@ def draw_flags(axes: Axes, centre: tuple[float, float], shown_nm: float, flags: 
 
 
 def draw_scale(axes: Axes, centre: tuple[float, float], shown_nm: float) -> None:
-    """Draw a scale bar of 50 nm into a picture."""
-    left, bottom = centre[0] - 0.9 * shown_nm, centre[1] + 0.88 * shown_nm
+    """Draw a scale bar of 50 nm into the lower right corner of a picture, beside its flags."""
+    left, bottom = centre[0] + 0.9 * shown_nm - 50, centre[1] + 0.88 * shown_nm
     axes.plot(
         [left, left + 50], [bottom] * 2, color="white", linewidth=2.5, solid_capstyle="butt",
         path_effects=[withStroke(linewidth=4, foreground="black")],

@@ -45,7 +45,8 @@ def write_review_page(
     rows = choose_objects(volume_nm3)
     centres = measured.numbers["centre_nm"]
     stored = store_object_planes(output, labels, raw, rows, centres, stage="review planes")
-    pictures = _load_pictures(measured, rows)
+    is_measured = np.isfinite(measured.numbers["lengths_nm"][rows, 1])
+    pictures = _load_pictures(measured, rows[is_measured])
     objects = {
         row: _describe_object(table.iloc[row], planes, pictures.get(row))
         for row, planes in stored.load()
@@ -83,9 +84,8 @@ def _convert(picture: PitPicture) -> ReviewPicture:
     lines = [picture.outline_nm, *picture.lines_nm.values()]
     measured = [middle + line[:, ::-1] / PICTURE_STEP_NM for line in lines if len(line)]
     step = (PICTURE_STEP_NM, PICTURE_STEP_NM)
-    return ReviewPicture(
-        "through the axis", stretch_contrast([picture.view])[0], step, measured=measured
-    )
+    title = "through the axis" if "height" in picture.lines_nm else "through the long axes"
+    return ReviewPicture(title, stretch_contrast([picture.view])[0], step, measured=measured)
 
 
 def _describe_object(

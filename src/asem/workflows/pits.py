@@ -17,7 +17,7 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
-from asem.measure.duplicates import find_duplicates
+from asem.measure.duplicates import flag_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.mask_parts import assign_ids, find_borders, find_masks
 from asem.measure.mask_shapes import MaskShapes, find_shapes
@@ -210,13 +210,9 @@ def _make_table(
     flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
     notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
     accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
-    free = np.array([not each for each in flags])
     largest_first = np.argsort(-masks.shapes.volume_nm3, kind="stable")
-    duplicate = find_duplicates(
-        numbers["centre_nm"], numbers["axes_nm"].mean(axis=1), largest_first, free
-    )
-    for row in np.flatnonzero(duplicate).tolist():
-        flags[row].append("duplicate")
+    sizes = numbers["axes_nm"].mean(axis=1)
+    flag_duplicates(flags, numbers["centre_nm"], sizes, largest_first, review)
     reject_objects(flags, review)
     places = locate(
         membrane,

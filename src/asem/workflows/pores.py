@@ -17,7 +17,7 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
-from asem.measure.duplicates import find_duplicates
+from asem.measure.duplicates import flag_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.mask_parts import assign_ids, find_borders, find_masks
 from asem.measure.mask_shapes import MaskShapes, find_shapes
@@ -40,7 +40,7 @@ from asem.measure.pores.masks import (
 from asem.measure.pores.point_surface import find_outliers
 from asem.measure.pores.statistics import describe_surface, describe_table
 from asem.measure.pores.table import OVERRIDABLE_FLAGS, PORE_COLUMNS, is_used
-from asem.measure.review_decisions import ACCEPT, REJECT, Review, accept_objects, reject_objects
+from asem.measure.review_decisions import Review, accept_objects, reject_objects
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
@@ -241,7 +241,8 @@ def _make_table(
     notes = join_names(len(flags), masks.notes, source)
     notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
     accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
-    flag_duplicates(flags, measured, review)
+    order = np.lexsort((measured.diameter_se_nm, -measured.lines_used))
+    flag_duplicates(flags, measured.centre_nm, measured.diameter_nm, order, review)
     reject_objects(flags, review)
     values: dict[str, Any] = {"pore_id": assign_ids(masks.columns)}
     values |= {f"{axis}_nm": measured.centre_nm[:, k] for k, axis in enumerate("zyx")}
@@ -253,21 +254,6 @@ def _make_table(
         values[f"axis_{name}_nm"] = masks.shapes.axes_nm[:, k]
     values |= {"flags": format_names(flags), "notes": format_names(notes)}
     return pd.DataFrame({name: values[name] for name in PORE_COLUMNS})
-
-
-def flag_duplicates(flags: list[list[str]], measured: MeasuredPores, review: Review) -> None:
-    """Flag duplicates; `flags` is changed in place.
-
-    A duplicate of a rejected pore is the same pore, and counts only where a person accepted it.
-    """
-    free = np.array([not each for each in flags])
-    order = np.lexsort((measured.diameter_se_nm, -measured.lines_used))
-    places = measured.centre_nm, measured.diameter_nm, order
-    duplicate = find_duplicates(*places, free)
-    accepted, rejected = (review.is_decided(d, len(flags)) for d in (ACCEPT, REJECT))
-    duplicate[accepted] = find_duplicates(*places, free & ~rejected)[accepted]
-    for row in np.flatnonzero(duplicate).tolist():
-        flags[row].append("duplicate")
 
 
 def _write_results(
