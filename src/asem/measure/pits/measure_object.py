@@ -240,7 +240,9 @@ def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | 
     known = np.isfinite(wall)
     if not known.any() or not _is_vesicle(image, ellipsoid, wall[known]):
         return None
-    signal = coat_signal(sample_wall(image, ellipsoid, OFFSETS_NM))
+    # Far from other membranes the wall is darker than the scale of the image.
+    scale = max(float(np.median(wall[known])), 1.0)
+    signal = coat_signal(sample_wall(image, ellipsoid, OFFSETS_NM)) / scale
     diameter = ellipsoid.diameter_nm
     view = measure_view(
         image,
