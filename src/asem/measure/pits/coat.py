@@ -52,6 +52,6 @@ def is_coated(signal: float, height_nm: float, width_nm: float, neck_nm: float) 
     if signal > SMALLEST_SIGNAL or signal < LARGEST_BARE:
         return signal > SMALLEST_SIGNAL
     if not np.isfinite(height_nm):
-        return signal > (SMALLEST_SIGNAL + LARGEST_BARE) / 2
+        return signal >= (SMALLEST_SIGNAL + LARGEST_BARE) / 2
     is_flask = height_nm < CAVEOLA_HEIGHT_NM and width_nm < CAVEOLA_WIDTH_NM
     return not (is_flask and neck_nm < 0.7 * width_nm)
