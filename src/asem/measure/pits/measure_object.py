@@ -226,7 +226,7 @@ def _pit_coat(image: Image, pit: PitShape) -> float:
 
 def _is_flat(path: Line) -> npt.NDArray[np.bool_]:
     """Return which points of an outline are of the membrane around the pit."""
-    return np.cumsum(path.rho_nm < FLAT_NM) == 0
+    return np.asarray(np.cumsum(path.rho_nm < FLAT_NM) == 0)
 
 
 def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | None:
