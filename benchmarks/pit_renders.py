@@ -26,8 +26,8 @@ from asem.measure.pits.half_plane import FloatArray, Image
 from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.pose import ANGLES, sample_profiles
 from asem.measure.pits.shape import (
-    SMALLEST_LINE,
     PitShape,
+    leads_to_membrane,
     line_darkness,
     mean_profile,
     measure_pit,
@@ -172,7 +172,7 @@ def measure_rendered_pit(
         rendering.voxel_size,
         f"{half_plane.pit} {truth}",
         line,
-        line > SMALLEST_LINE and pit is not None,
+        leads_to_membrane(image, pose) and pit is not None,
         errors,
         eccentricity,
         coated == (look.coat > 0),
@@ -208,7 +208,7 @@ def measure_rendered_vesicle(
         rendering.voxel_size,
         f"{vesicle} axes {truth.round(1)}",
         line,
-        line <= SMALLEST_LINE,
+        not leads_to_membrane(image, pose),
         axes - truth,
         float(axes[0] / axes[1] - truth[0] / truth[1]),
         True,
