@@ -63,6 +63,9 @@ class SamplingConfig(Config):
     reject: float = Field(0.9, ge=0, lt=1)
     max_outside: float = Field(0.25, ge=0, lt=1)
     """A patch with a larger fraction outside the mask or unlabelled is always rejected."""
+    at_objects: float = Field(0, ge=0, le=1)
+    """Fraction of patches that are drawn at objects, each object with the same chance, whatever its
+    size (`asem.training.object_sampling`); the rules above apply to the others."""
 
 
 class AugmentConfig(Config):

@@ -1,0 +1,199 @@
+"""Small structures end to end: annotate a few, train, predict another cell, count and measure.
+
+``python benchmarks/morphometry.py end`` calls `run`. One synthetic cell has loose annotations
+(`loose_annotations`) of 8 pores and 15 pits, and of 2 and 3 more for validation. Networks that are
+trained on them predict other cells, whose objects are those of `asem segment` and
+`asem instances`, with the settings of docs/training.md, "Small structures".
+
+A predicted object is right if a true one that no other has is within 40 nm of it; caveolae, and
+pores that the border cuts, make an object neither right nor wrong.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import ndimage
+
+from asem.tables import read_table
+from asem.volume.roi import Roi
+from asem.volume.sources import open_volume
+from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.instances import label_instances
+from asem.workflows.pores import measure_pores
+from asem.workflows.predict import predict_volume
+from asem.workflows.segment import segment_volume
+from asem.workflows.train import train_model
+from loose_annotations import KnownCell, annotate_all, annotate_few, read_candidates
+from morphometry import MATCH_NM, make_cell, match, save_image
+
+VOXEL = (5.0, 5.0, 5.0)
+COUNTS = {"npc": ((8, 2), (8, 2)), "ccp": ((15, 3), (8, 2))}
+"""Annotated objects, and boxes without one, for training and for validation."""
+SMALLEST_NM3 = {"npc": 4e4, "ccp": 4e4}
+"""Smaller predicted objects are removed."""
+TRAINING_FILE = """\
+structure = "{structure}"
+voxel_size = [5, 5, 5]
+
+[[train]]
+raw = "{cell}/raw"
+labels = "{cell}/annotations/{structure}"
+
+[[validation]]
+raw = "{cell}/raw"
+labels = "{cell}/annotations/{structure}_validation"
+"""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds since it was made, of the wall clock and of the processor."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def start(cls) -> "Clock":
+        """Start to measure."""
+        return cls(time.monotonic(), time.process_time())
+
+    def __str__(self) -> str:
+        """Return both, for a row."""
+        wall, cpu = time.monotonic() - self.wall, time.process_time() - self.cpu
+        return f"{wall:.0f} s, {cpu:.0f} s CPU"
+
+
+def run(
+    folder: Path, train_seed: int, seeds: list[int], extent_nm: float, preparation: str
+) -> None:
+    """Train both networks on one cell, and print a row for each other cell and structure."""
+    for structure in COUNTS:
+        network = train(folder, structure, train_seed, extent_nm, preparation)
+        for seed in seeds:
+            group = make_cell(folder, seed, VOXEL, extent_nm, preparation)
+            cell = KnownCell.of_group(group, structure, seed=seed, preparation=preparation)
+            predict(network, cell)
+            print(f"{structure} seed {seed} {preparation}", score(cell), flush=True)
+
+
+def train(
+    folder: Path, structure: str, seed: int, extent_nm: float, preparation: str, extra: str = ""
+) -> Path:
+    """Annotate a cell and train a network on it, unless that is done; return the run."""
+    group = make_cell(folder, seed, VOXEL, extent_nm, preparation)
+    cell = KnownCell.of_group(group, structure, seed=seed, preparation=preparation)
+    names = [structure, f"{structure}_validation"]
+    if not all((group / "annotations" / name / "zarr.json").exists() for name in names):
+        (group / "annotations").mkdir(exist_ok=True)
+        for name, codes in zip(names, annotate_few(cell, *COUNTS[structure]), strict=True):
+            save_image(codes, group / "annotations" / name, VOXEL)
+    file = folder / f"{preparation}_{structure}.toml"
+    file.write_text(TRAINING_FILE.format(structure=structure, cell=group.name) + extra)
+    clock = Clock.start()
+    result = train_model(file, out=folder / "runs" / file.stem)
+    print(f"{structure} trained: {clock}, checkpoint {result['best']}", flush=True)
+    return folder / "runs" / file.stem
+
+
+def predict(network: Path, cell: KnownCell) -> None:
+    """Predict a cell; write probability, segmentation and instances, unless they exist."""
+    out = cell.group / "predictions" / cell.structure
+    if (out / "instances/zarr.json").exists():
+        return
+    clock = Clock.start()
+    raw = cell.group / "raw"
+    predict_volume(network, raw, out / "probability")
+    print(f"{cell.structure} predicted: {clock}", flush=True)
+    min_size = round(SMALLEST_NM3[cell.structure] / float(np.prod(VOXEL)))
+    segment_volume(out / "probability", out / "segmentation", min_size=min_size)
+    label_instances(out / "segmentation", out / "instances")
+
+
+def score(cell: KnownCell) -> str:
+    """Return scores of objects and voxels, and of pores their diameters."""
+    out = cell.group / "predictions" / cell.structure
+    found = match_objects(cell, out / "instances")
+    truth = read_candidates(cell)
+    truth = truth[truth["may_be_scored"]]
+    hits = set(found["truth"]) - {0}
+    is_found = truth["object_id"].isin(hits)
+    right, wrong = len(hits), int((found["truth"] == 0).sum())
+    texts = [
+        f"recall {is_found.mean():.3f} of {len(truth)}",
+        f"precision {right / max(1, right + wrong):.3f} ({wrong} false)",
+    ]
+    if cell.structure == "ccp":
+        kinds = truth["location"] + " " + truth["kind"]
+        texts += [f"{kind}s {rows.sum()}/{len(rows)}" for kind, rows in is_found.groupby(kinds)]
+    texts.append(format_voxel_scores(cell, out / "segmentation"))
+    if cell.structure == "npc":
+        texts.append(measure_diameters(cell, out / "instances"))
+    return "  ".join(texts)
+
+
+def match_objects(cell: KnownCell, instances: Path) -> pd.DataFrame:
+    """Return id, voxels and match of each predicted object that is right or wrong.
+
+    ``truth`` is the id of the true object, 0 if it has none, or another has it.
+    """
+    volume = open_volume(instances)
+    ids = volume.read(volume.roi)
+    truth = open_volume(cell.group / "labels" / cell.structure)
+    reach = round(MATCH_NM / VOXEL[0])
+    table = read_candidates(cell)
+    scored = table["object_id"][table["may_be_scored"]].to_numpy()
+    others = open_volume(cell.group / "labels/caveolae") if cell.structure == "ccp" else None
+    rows, taken = [], set()
+    for number, box in enumerate(ndimage.find_objects(ids.astype(np.int32)), 1):
+        first, last = [s.start for s in box], [s.stop for s in box]
+        roi = Roi.from_bounds(first, last).grow((reach, reach, reach)).intersect(volume.roi)
+        mask = ids[roi.slices] == number
+        near = find_near(mask, truth.read(roi), reach)
+        candidates = [n for n in near if n in scored and n not in taken]
+        cut = others is None and bool(set(near) - set(scored.tolist()))
+        ignored = cut or (others is not None and bool(find_near(mask, others.read(roi), reach)))
+        if not candidates and ignored and not set(near) & set(scored.tolist()):
+            continue
+        taken |= set(candidates[:1])
+        row = {"object_id": number, "voxels": int(mask.sum()), "truth": (*candidates, 0)[0]}
+        rows.append(row | dict(zip("zyx", [int(s) for s in first], strict=True)))
+    return pd.DataFrame(rows, columns=["object_id", "voxels", "truth", *"zyx"])
+
+
+def find_near(mask: npt.NDArray[np.bool_], labels: npt.NDArray[Any], reach: int) -> list[int]:
+    """Return the ids within some voxels of a mask, the nearest first."""
+    if not labels.any():
+        return []
+    distance = ndimage.distance_transform_edt(~mask)
+    near = (labels > 0) & (distance <= reach)
+    ids = np.unique(labels[near])
+    return sorted(ids.tolist(), key=lambda n: float(distance[labels == n].min()))
+
+
+def format_voxel_scores(cell: KnownCell, segmentation: Path) -> str:
+    """Return scores of voxels against traces as loose as the annotations, of all objects."""
+    path = cell.group / "annotations" / f"{cell.structure}_all"
+    if not (path / "zarr.json").exists():
+        path.parent.mkdir(exist_ok=True)
+        save_image(annotate_all(cell), path, VOXEL)
+    scores = evaluate_volume(segmentation, path, structure_name=cell.structure)
+    return str(scores)
+
+
+def measure_diameters(cell: KnownCell, instances: Path) -> str:
+    """Return errors of the diameters that `asem pores` measures with predicted masks."""
+    out = cell.group / "predictions/npc/pores"
+    measure_pores(instances, cell.group / "raw", out, overwrite=True)
+    found = read_table(out / "pores")
+    rows = match(read_table(cell.group / "truth/pores"), found[found["flags"] == ""])
+    both = rows[rows["truth_nm"].notna() & rows["diameter_nm"].notna()]
+    error = both["diameter_nm"] - both["truth_nm"]
+    return (
+        f"pores: {len(both)} measured  median |error| {error.abs().median():.2f} nm  "
+        f"bias {error.mean():+.2f} nm  SD {error.std():.2f} nm"
+    )
