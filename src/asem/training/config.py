@@ -17,6 +17,7 @@ from asem.training.losses import find_loss
 from asem.training.recipes import ResolvedSettings, complete_settings
 from asem.training.region_config import TrainingRegion, check_names
 from asem.volume.address import local_paths
+from asem.volume.roi import IntZYX
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -156,6 +157,11 @@ class TrainConfig(Config):
     """Edge of a patch, the input of the network, voxels."""
     loss: str = "balanced"
     """Name of a loss in `asem.training.losses.LOSSES`."""
+    widen_nm: float = Field(0, ge=0, le=1000)
+    """Background within this distance of foreground, along each axis, counts as foreground in the
+    loss: for traces of single rows of voxels."""
+    tolerance_nm: float = Field(0, ge=0, le=1000)
+    """Background up to this distance beyond is ignored in the loss: for loose annotations."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """auto: bf16 if the device has instructions for it."""
     device: str = "auto"
@@ -208,6 +214,14 @@ class TrainConfig(Config):
                     f"'augment.{name}': {length:g} nm is more than {MAX_AUGMENT_LENGTH_PATCHES} "
                     f"patches of {self.patch} voxels, {longest:g} nm"
                 )
+
+    def loss_arguments(self) -> tuple[str, IntZYX, IntZYX]:
+        """Return the arguments of `asem.training.losses.make_loss`."""
+        from asem.image.morphology import radii_in_voxels  # loads numba
+
+        widths = self.widen_nm, self.tolerance_nm
+        widen, tolerance = (radii_in_voxels(width, self.voxel_size) for width in widths)
+        return self.loss, widen, tolerance
 
     @classmethod
     def from_toml(cls, path: Path, *, requested_by: str = "") -> Self:

@@ -41,12 +41,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 SMALL_STRUCTURES: dict[str, Any] = {
     # benchmarks/README.md, "Small structures", has the scores of objects they reach.
-    "iterations": 1_000,
+    "iterations": 600,
     "validate_every": 100,
     "batch": 2,
-    "patch": 92,
-    "loss": "balanced",
-    "model": {"features": 12, "levels": 3, "norm": "batch"},
+    "patch": 76,
+    "widen_nm": 10,
+    "tolerance_nm": 10,
+    "model": {"features": 16, "levels": 3, "norm": "batch"},
     "optimizer": {"schedule": "cosine"},
     "sampling": {"at_objects": 0.5, "reject": 0},
 }
