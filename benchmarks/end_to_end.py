@@ -34,11 +34,13 @@ from morphometry import MATCH_NM, make_cell, match, save_image
 VOXEL = (5.0, 5.0, 5.0)
 COUNTS = {"npc": ((8, 2), (8, 2)), "ccp": ((15, 3), (8, 2))}
 """Annotated objects, and boxes without one, for training and for validation."""
+EXTENT_NM = 3200.0
+"""Edge of the annotated cell; a smaller one has too few pits."""
 SMALLEST_NM3 = {"npc": 4e4, "ccp": 4e4}
 """Smaller predicted objects are removed."""
 TRAINING_FILE = """\
 structure = "{structure}"
-voxel_size = [5, 5, 5]
+voxel_size = [10, 10, 10]
 
 [[train]]
 raw = "{cell}/raw"
@@ -69,23 +71,34 @@ class Clock:
 
 
 def run(
-    folder: Path, train_seed: int, seeds: list[int], extent_nm: float, preparation: str
+    folder: Path, training: int, seeds: list[int], extent_nm: float | None, preparation: str
 ) -> None:
-    """Train both networks on one cell, and print a row for each other cell and structure."""
+    """Train both networks on one cell, and print a row for each other cell and structure.
+
+    Parameters
+    ----------
+    folder
+        Cells, runs, predictions and tables; what is there is not computed again.
+    training, seeds
+        Seeds of the annotated cell, and of those that are predicted.
+    extent_nm
+        Edge of the cells that are predicted; None: `EXTENT_NM`.
+    preparation
+        hpfs or cf, of all cells.
+    """
     for structure in COUNTS:
-        network = train(folder, structure, train_seed, extent_nm, preparation)
+        network = train(folder, structure, training, preparation)
         for seed in seeds:
-            group = make_cell(folder, seed, VOXEL, extent_nm, preparation)
+            group = make_cell(folder, seed, VOXEL, extent_nm or EXTENT_NM, preparation)
             cell = KnownCell.of_group(group, structure, seed=seed, preparation=preparation)
             predict(network, cell)
-            print(f"{structure} seed {seed} {preparation}", score(cell), flush=True)
+            for row in score(cell):
+                print(f"{structure} seed {seed} {preparation}: {row}", flush=True)
 
 
-def train(
-    folder: Path, structure: str, seed: int, extent_nm: float, preparation: str, extra: str = ""
-) -> Path:
+def train(folder: Path, structure: str, seed: int, preparation: str) -> Path:
     """Annotate a cell and train a network on it, unless that is done; return the run."""
-    group = make_cell(folder, seed, VOXEL, extent_nm, preparation)
+    group = make_cell(folder, seed, VOXEL, EXTENT_NM, preparation)
     cell = KnownCell.of_group(group, structure, seed=seed, preparation=preparation)
     names = [structure, f"{structure}_validation"]
     if not all((group / "annotations" / name / "zarr.json").exists() for name in names):
@@ -93,11 +106,13 @@ def train(
         for name, codes in zip(names, annotate_few(cell, *COUNTS[structure]), strict=True):
             save_image(codes, group / "annotations" / name, VOXEL)
     file = folder / f"{preparation}_{structure}.toml"
-    file.write_text(TRAINING_FILE.format(structure=structure, cell=group.name) + extra)
-    clock = Clock.start()
-    result = train_model(file, out=folder / "runs" / file.stem)
-    print(f"{structure} trained: {clock}, checkpoint {result['best']}", flush=True)
-    return folder / "runs" / file.stem
+    file.write_text(TRAINING_FILE.format(structure=structure, cell=group.name))
+    network = folder / "runs" / file.stem
+    if not (network / "run.json").exists():
+        clock = Clock.start()
+        result = train_model(file, out=network)
+        print(f"{structure} trained: {clock}, checkpoint {result['best']}", flush=True)
+    return network
 
 
 def predict(network: Path, cell: KnownCell) -> None:
@@ -114,26 +129,25 @@ def predict(network: Path, cell: KnownCell) -> None:
     label_instances(out / "segmentation", out / "instances")
 
 
-def score(cell: KnownCell) -> str:
-    """Return scores of objects and voxels, and of pores their diameters."""
+def score(cell: KnownCell) -> list[str]:
+    """Return scores of objects and voxels, and of pores the errors of their diameters."""
     out = cell.group / "predictions" / cell.structure
     found = match_objects(cell, out / "instances")
+    found.to_csv(out / "objects.csv", index=False)
     truth = read_candidates(cell)
     truth = truth[truth["may_be_scored"]]
-    hits = set(found["truth"]) - {0}
-    is_found = truth["object_id"].isin(hits)
-    right, wrong = len(hits), int((found["truth"] == 0).sum())
-    texts = [
-        f"recall {is_found.mean():.3f} of {len(truth)}",
-        f"precision {right / max(1, right + wrong):.3f} ({wrong} false)",
+    is_found = truth["object_id"].isin(found["truth"])
+    right = int(is_found.sum())
+    false = len(found) - right
+    is_pore = cell.structure == "npc"
+    kinds = [["pore"] * len(truth)] if is_pore else [truth["location"], truth["kind"]]
+    parts = [f"{name} {rows.sum()}/{len(rows)}" for name, rows in is_found.groupby(kinds)]
+    rows = [
+        f"objects: recall {is_found.mean():.3f} ({', '.join(parts)})  "
+        f"precision {right / max(1, right + false):.3f} ({false} false)",
+        format_voxel_scores(cell, out / "segmentation"),
     ]
-    if cell.structure == "ccp":
-        kinds = truth["location"] + " " + truth["kind"]
-        texts += [f"{kind}s {rows.sum()}/{len(rows)}" for kind, rows in is_found.groupby(kinds)]
-    texts.append(format_voxel_scores(cell, out / "segmentation"))
-    if cell.structure == "npc":
-        texts.append(measure_diameters(cell, out / "instances"))
-    return "  ".join(texts)
+    return [*rows, measure_diameters(cell, out / "instances")] if is_pore else rows
 
 
 def match_objects(cell: KnownCell, instances: Path) -> pd.DataFrame:
@@ -146,23 +160,24 @@ def match_objects(cell: KnownCell, instances: Path) -> pd.DataFrame:
     truth = open_volume(cell.group / "labels" / cell.structure)
     reach = round(MATCH_NM / VOXEL[0])
     table = read_candidates(cell)
-    scored = table["object_id"][table["may_be_scored"]].to_numpy()
+    scored = set(table["object_id"][table["may_be_scored"]])
     others = open_volume(cell.group / "labels/caveolae") if cell.structure == "ccp" else None
-    rows, taken = [], set()
+    rows, taken = [], set[int]()
     for number, box in enumerate(ndimage.find_objects(ids.astype(np.int32)), 1):
-        first, last = [s.start for s in box], [s.stop for s in box]
+        first, last = ([getattr(s, end) for s in box] for end in ("start", "stop"))
         roi = Roi.from_bounds(first, last).grow((reach, reach, reach)).intersect(volume.roi)
         mask = ids[roi.slices] == number
         near = find_near(mask, truth.read(roi), reach)
-        candidates = [n for n in near if n in scored and n not in taken]
-        cut = others is None and bool(set(near) - set(scored.tolist()))
-        ignored = cut or (others is not None and bool(find_near(mask, others.read(roi), reach)))
-        if not candidates and ignored and not set(near) & set(scored.tolist()):
+        hits = [n for n in near if n in scored]
+        is_other = near != hits or (
+            others is not None and bool(find_near(mask, others.read(roi), reach))
+        )
+        if not hits and is_other:
             continue
-        taken |= set(candidates[:1])
-        row = {"object_id": number, "voxels": int(mask.sum()), "truth": (*candidates, 0)[0]}
-        rows.append(row | dict(zip("zyx", [int(s) for s in first], strict=True)))
-    return pd.DataFrame(rows, columns=["object_id", "voxels", "truth", *"zyx"])
+        match_id = next((n for n in hits if n not in taken), 0)
+        taken.add(match_id)
+        rows.append((number, int(mask.sum()), match_id))
+    return pd.DataFrame(rows, columns=["object_id", "voxels", "truth"])
 
 
 def find_near(mask: npt.NDArray[np.bool_], labels: npt.NDArray[Any], reach: int) -> list[int]:
@@ -182,7 +197,11 @@ def format_voxel_scores(cell: KnownCell, segmentation: Path) -> str:
         path.parent.mkdir(exist_ok=True)
         save_image(annotate_all(cell), path, VOXEL)
     scores = evaluate_volume(segmentation, path, structure_name=cell.structure)
-    return str(scores)
+    voxels, zone = scores["all"], scores["exclusion_zone"]
+    values = {"IoU": voxels["iou"], "precision": voxels["precision"], "recall": voxels["recall"]}
+    values["F1 outside of the zone"] = zone["f1"]
+    texts = [f"{k} {'-' if v is None else format(v, '.3f')}" for k, v in values.items()]
+    return f"voxels, of traces: {'  '.join(texts)}"
 
 
 def measure_diameters(cell: KnownCell, instances: Path) -> str:

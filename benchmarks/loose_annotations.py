@@ -30,7 +30,7 @@ from asem.volume.roi import Roi, per_axis
 from asem.volume.sources import open_volume
 
 UNLABELLED = 255
-HALF_BOX_NM = 250.0
+HALF_BOX_NM = 300.0
 """From the centre of a box to its sides."""
 SHIFT_SD_VOXELS, MAX_SHIFT_VOXELS = 1.2, 2
 """Of a trace along y and x, in each plane."""

@@ -1,9 +1,10 @@
-"""How well pores are measured on synthetic cells of known geometry.
+"""How well pores are measured on synthetic cells of known geometry, and found by networks.
 
 ::
 
     python benchmarks/morphometry.py pores             seeds 100-109, both voxel sizes, all masks
     python benchmarks/morphometry.py pores --seeds 100 --extent-nm 2600 --keep FOLDER
+    python benchmarks/morphometry.py end --keep FOLDER     pores and pits, see `end_to_end`
 
 The phantoms are those of `asem phantom`: an envelope with pores of known diameters within a cell.
 Masks are the true ones, and those eroded and dilated by a voxel. A pore is found if a measured pore
@@ -14,7 +15,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,36 @@ POSITION = ["z_nm", "y_nm", "x_nm"]
 def main() -> None:
     """Print a row for each cell, voxel size and kind of mask, and the pooled rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["pores"])
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(100, 110)))
-    parser.add_argument("--extent-nm", type=float, default=2600)
+    parser.add_argument("what", choices=["pores", "end"])
+    parser.add_argument("--seeds", type=int, nargs="*", help="end: 201 202")
+    parser.add_argument("--train-seed", type=int, default=200, help="end: the annotated cell")
+    parser.add_argument("--preparation", choices=["hpfs", "cf"], default="hpfs", help="end: of all")
+    parser.add_argument("--extent-nm", type=float)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
-    parts = []
     with open_folder(arguments.keep) as folder:
-        for seed in arguments.seeds:
-            for size in VOXEL_SIZES:
-                preparation = ("hpfs", "cf")[seed % 2]
-                cell = make_cell(folder, seed, size, arguments.extent_nm, preparation)
-                for kind in MASKS:
-                    matched = measure_cell(cell, kind).assign(
-                        seed=seed, size=f"{size[0]:g}", masks=kind, preparation=preparation
-                    )
-                    parts.append(matched)
-                    print(f"seed {seed} {preparation}", format_row(size, kind, matched), flush=True)
+        if arguments.what == "pores":
+            measure_cells(folder, arguments.seeds or range(100, 110), arguments.extent_nm or 2600)
+            return
+        from end_to_end import run  # imports this module
+
+        seeds, extent_nm = arguments.seeds or [201, 202], arguments.extent_nm
+        run(folder, arguments.train_seed, seeds, extent_nm, arguments.preparation)
+
+
+def measure_cells(folder: Path, seeds: Iterable[int], extent_nm: float) -> None:
+    """Measure the pores of cells with all masks; print their rows, and the pooled ones."""
+    parts = []
+    for seed in seeds:
+        for size in VOXEL_SIZES:
+            preparation = ("hpfs", "cf")[seed % 2]
+            cell = make_cell(folder, seed, size, extent_nm, preparation)
+            for kind in MASKS:
+                matched = measure_cell(cell, kind).assign(
+                    seed=seed, size=f"{size[0]:g}", masks=kind, preparation=preparation
+                )
+                parts.append(matched)
+                print(f"seed {seed} {preparation}", format_row(size, kind, matched), flush=True)
     table = pd.concat(parts)
     for (size, kind), rows in table.groupby(["size", "masks"]):
         print("all cells", format_row(size, kind, rows))

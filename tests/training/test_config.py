@@ -113,7 +113,7 @@ THIN = Structure(name="spine", centre_line_nm=10)
 @pytest.mark.parametrize("structure", ["npc", "ccp", THIN, THIN.model_dump()])
 def test_the_recipe_of_a_structure_with_thin_annotations(structure):
     config = TrainConfig(**{**BASE, "structure": structure})
-    assert config.tolerance_nm == SMALL_STRUCTURES["tolerance_nm"]
+    assert config.patch == SMALL_STRUCTURES["patch"]
     assert config.sampling == SamplingConfig(**SMALL_STRUCTURES["sampling"])
     assert config.model == ModelConfig(**SMALL_STRUCTURES["model"])
     assert config.augment == TrainConfig(**BASE).augment

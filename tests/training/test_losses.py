@@ -3,13 +3,7 @@ import math
 import pytest
 import torch
 
-from asem.training.losses import (
-    LOSSES,
-    balanced_cross_entropy,
-    cross_entropy_and_dice,
-    find_loss,
-    make_loss,
-)
+from asem.training.losses import LOSSES, balanced_cross_entropy, cross_entropy_and_dice, find_loss
 from asem.training.recipes import RECIPES
 from asem.workflows.train import train_model
 
@@ -87,22 +81,3 @@ def test_a_loss_is_added_by_one_entry(cell, tmp_path, monkeypatch):
     text = (cell / "train.toml").read_text().replace("cross_entropy+dice", "mse")
     (cell / "mse.toml").write_text(text.replace("iterations = 6", "iterations = 1"))
     assert train_model(cell / "mse.toml", out=tmp_path / "run")["iteration"] == 1
-
-
-def test_traces_are_widened_and_background_around_is_ignored():
-    """In boxes around labelled foreground of the same patch; unlabelled voxels stay ignored."""
-    target = torch.zeros(2, 5, 9, 5, dtype=torch.int64)
-    target[0, 2, 4, 2] = target[1, 0, 0, 0] = 1
-    labelled = torch.ones_like(target, dtype=torch.bool)
-    labelled[1] = labelled[0, 2, 3, 2] = False
-    wide = torch.zeros_like(target)
-    wide[0, 2, 3:6, 1:4] = 1
-    scored = labelled.clone()
-    scored[0, 1:4, 2:7, 1:4] = wide[0, 1:4, 2:7, 1:4] == 1
-    scored &= labelled
-    logits = torch.randn(2, 2, 5, 9, 5, generator=torch.Generator().manual_seed(1))
-    for name, loss in LOSSES.items():
-        of_traces = make_loss(name, (0, 1, 1), (1, 1, 0))(logits, target, labelled)
-        assert of_traces == loss(logits, wide, scored)
-        assert of_traces != loss(logits, wide, labelled)
-        assert make_loss(name) is loss

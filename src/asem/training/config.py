@@ -17,7 +17,6 @@ from asem.training.losses import find_loss
 from asem.training.recipes import ResolvedSettings, complete_settings
 from asem.training.region_config import TrainingRegion, check_names
 from asem.volume.address import local_paths
-from asem.volume.roi import IntZYX
 
 RECIPE_TABLES = ("model", "optimizer", "sampling", "augment")
 """Tables of a training file whose missing settings its recipe sets."""
@@ -27,6 +26,8 @@ MAX_AUGMENT_LENGTH_NM = 1e6
 """Limit of augmentation lengths: the edge of a patch of 2,048 voxels of 488 nm."""
 MAX_AUGMENT_LENGTH_PATCHES = 8
 """Limit of augmentation lengths, in patches; with larger ones a patch contains no structures."""
+MAX_WIDEN_NM = 1000.0
+"""Limit of the widening of annotations: ten times a nuclear pore."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 StructurePreset = Annotated[
     Structure, BeforeValidator(lambda x: find_preset(x) if isinstance(x, str) else x)
@@ -57,13 +58,19 @@ class OptimizerConfig(Config):
 
 
 class SamplingConfig(Config):
-    """Rejection of patches (paper, Training: Data sampling)."""
+    """Rejection of patches (paper, Training: Data sampling), and what thin annotations need."""
 
     min_foreground: float = Field(0.05, ge=0, le=1)
     """A patch with a smaller fraction of foreground is rejected with probability `reject`."""
     reject: float = Field(0.9, ge=0, lt=1)
     max_outside: float = Field(0.25, ge=0, lt=1)
     """A patch with a larger fraction outside the mask or unlabelled is always rejected."""
+    widen_nm: float = Field(0, ge=0, le=MAX_WIDEN_NM)
+    """Background within this distance of annotated foreground, along each axis, is foreground for
+    the network, before resampling: of traces of single rows of voxels."""
+    tolerance_nm: float = Field(0, ge=0, le=MAX_WIDEN_NM)
+    """Background up to this distance beyond is ignored, as unlabelled voxels are: of loose
+    annotations."""
     at_objects: float = Field(0, ge=0, le=1)
     """Fraction of patches that are drawn at objects, each object with the same chance, whatever its
     size (`asem.training.object_sampling`); the rules above apply to the others."""
@@ -157,11 +164,6 @@ class TrainConfig(Config):
     """Edge of a patch, the input of the network, voxels."""
     loss: str = "balanced"
     """Name of a loss in `asem.training.losses.LOSSES`."""
-    widen_nm: float = Field(0, ge=0, le=1000)
-    """Background within this distance of foreground, along each axis, counts as foreground in the
-    loss: for traces of single rows of voxels."""
-    tolerance_nm: float = Field(0, ge=0, le=1000)
-    """Background up to this distance beyond is ignored in the loss: for loose annotations."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """auto: bf16 if the device has instructions for it."""
     device: str = "auto"
@@ -214,14 +216,6 @@ class TrainConfig(Config):
                     f"'augment.{name}': {length:g} nm is more than {MAX_AUGMENT_LENGTH_PATCHES} "
                     f"patches of {self.patch} voxels, {longest:g} nm"
                 )
-
-    def loss_arguments(self) -> tuple[str, IntZYX, IntZYX]:
-        """Return the arguments of `asem.training.losses.make_loss`."""
-        from asem.image.morphology import radii_in_voxels  # loads numba
-
-        widths = self.widen_nm, self.tolerance_nm
-        widen, tolerance = (radii_in_voxels(width, self.voxel_size) for width in widths)
-        return self.loss, widen, tolerance
 
     @classmethod
     def from_toml(cls, path: Path, *, requested_by: str = "") -> Self:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asem.config import shorten, suggest
-from asem.volume.roi import IntZYX, add
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,56 +78,3 @@ def find_loss(name: str) -> Loss:
         allowed = " or ".join(map(repr, LOSSES))
         raise ValueError(f"there is no loss {shorten(name)}; give {allowed}{suggest(name, LOSSES)}")
     return LOSSES[name]
-
-
-def make_loss(name: str, widen: IntZYX = (0, 0, 0), tolerance: IntZYX = (0, 0, 0)) -> Loss:
-    """Return the loss of this name, for annotations that are thin or loose.
-
-    ::
-
-        tolerance  widen   trace   widen  tolerance
-        |  ignored  |     foreground     |  ignored  |   background
-
-    Parameters
-    ----------
-    name
-        Key of `LOSSES`.
-    widen
-        Voxels along (z, y, x): in a box of this half width around foreground voxels of the same
-        patch, background counts as foreground.
-    tolerance
-        Voxels beyond, in which background is ignored.
-    """
-    loss = find_loss(name)
-    if not any((*widen, *tolerance)):
-        return loss
-
-    def loss_of_traces(logits: "Tensor", target: "Tensor", labelled: "Tensor") -> "Tensor":
-        wide = add(widen, tolerance)
-        trace = (target == 1) & labelled
-        foreground = is_near(trace, widen)
-        scored = labelled & (foreground | ~is_near(trace, wide))
-        return loss(logits, foreground.long(), scored)
-
-    return loss_of_traces
-
-
-def is_near(foreground: "Tensor", radius: IntZYX) -> "Tensor":
-    """Return which voxels are in a box around a foreground voxel, bool (n, z, y, x).
-
-    Parameters
-    ----------
-    foreground
-        bool (n, z, y, x).
-    radius
-        Half width of the box, voxels along (z, y, x).
-    """
-    from torch.nn import functional
-
-    near = functional.max_pool3d(
-        foreground.float()[:, None],
-        [2 * r + 1 for r in radius],
-        stride=1,
-        padding=list(radius),
-    )
-    return near[:, 0] > 0

@@ -45,11 +45,9 @@ SMALL_STRUCTURES: dict[str, Any] = {
     "validate_every": 100,
     "batch": 2,
     "patch": 76,
-    "widen_nm": 10,
-    "tolerance_nm": 10,
     "model": {"features": 16, "levels": 3, "norm": "batch"},
-    "optimizer": {"schedule": "cosine"},
-    "sampling": {"at_objects": 0.5, "reject": 0},
+    "optimizer": {"learning_rate": 3e-3, "schedule": "cosine"},
+    "sampling": {"at_objects": 0.5, "reject": 0, "widen_nm": 10, "tolerance_nm": 10},
 }
 """Settings of the recipe `fast` for structures of thin annotations."""
 FINETUNE_RECIPES: dict[str, dict[str, Any]] = {

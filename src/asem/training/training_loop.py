@@ -22,7 +22,7 @@ from asem.training.batches import BatchLoader
 from asem.training.config import TrainConfig
 from asem.training.distributed import catch_stop_signals
 from asem.training.labelled_regions import LabelledRegion
-from asem.training.losses import Loss, make_loss
+from asem.training.losses import Loss, find_loss
 from asem.training.metrics_logger import MetricsLogger, open_metrics_loggers
 from asem.training.optimizer import ExponentialMovingAverage, learning_rate, make_optimizer
 from asem.training.region_names import name_regions
@@ -60,7 +60,7 @@ class Trainer:
         self.net.to(fabric.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(config.optimizer, self.net)
         self.ema = ExponentialMovingAverage(self.net, config.optimizer.average)
-        self.loss_function: Loss = make_loss(*config.loss_arguments())
+        self.loss_function: Loss = find_loss(config.loss)
 
     def resume_from(self, folder: Path) -> None:
         """Load weights, EMA and optimizer state from a checkpoint."""

@@ -19,7 +19,7 @@ from asem.model.tiling import default_tile, input_roi, plan_tiles
 from asem.model.unet import context, context_behind, lattice
 from asem.training.config import TrainConfig
 from asem.training.labelled_regions import LabelledRegion
-from asem.training.losses import make_loss
+from asem.training.losses import find_loss
 from asem.training.targets import FOREGROUND, OUTSIDE
 from asem.volume.contrast import scale_to_unit
 from asem.volume.roi import IntZYX, Roi, negate
@@ -80,8 +80,7 @@ def validate(
     by_region : list of ValidationScores
         Of each region alone.
     """
-    structure = config.structure
-    loss_function = make_loss(*config.loss_arguments())
+    structure, loss_function = config.structure, find_loss(config.loss)
     pooled, by_region = _ScoreSums(), [_ScoreSums() for _ in regions]
     for region, sums in zip(regions, by_region, strict=True):
         widths = structure.zone_out_nm, structure.zone_in_nm
