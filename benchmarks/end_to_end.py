@@ -32,7 +32,7 @@ from loose_annotations import KnownCell, annotate_all, annotate_few, read_candid
 from morphometry import MATCH_NM, make_cell, match, save_image
 
 VOXEL = (5.0, 5.0, 5.0)
-COUNTS = {"npc": ((8, 2), (8, 2)), "ccp": ((15, 3), (8, 2))}
+COUNTS = {"npc": ((8, 2), (24, 4)), "ccp": ((15, 3), (24, 4))}
 """Annotated objects, and boxes without one, for training and for validation."""
 EXTENT_NM = 3200.0
 """Edge of the annotated cell; a smaller one has too few pits."""
