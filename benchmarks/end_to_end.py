@@ -27,7 +27,7 @@ from asem.workflows.instances import label_instances
 from asem.workflows.pores import measure_pores
 from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
-from asem.workflows.train import train_model
+from asem.workflows.train import finetune_model, train_model
 from loose_annotations import KnownCell, annotate_all, annotate_few, read_candidates
 from morphometry import MATCH_NM, make_cell, match, save_image
 
@@ -36,7 +36,7 @@ COUNTS = {"npc": ((8, 2), (24, 4)), "ccp": ((15, 3), (24, 4))}
 """Annotated objects, and boxes without one, for training and for validation."""
 EXTENT_NM = 3200.0
 """Edge of the annotated cell; a smaller one has too few pits."""
-SMALLEST_NM3 = {"npc": 4e4, "ccp": 4e4}
+SMALLEST_NM3 = {"npc": 1.25e5, "ccp": 1.25e5}
 """Smaller predicted objects are removed."""
 TRAINING_FILE = """\
 structure = "{structure}"
@@ -97,7 +97,10 @@ def run(
 
 
 def train(folder: Path, structure: str, seed: int, preparation: str) -> Path:
-    """Annotate a cell and train a network on it, unless that is done; return the run."""
+    """Annotate a cell, train a network on it and fine-tune it there; return the second run.
+
+    What is there already is not done again.
+    """
     group = make_cell(folder, seed, VOXEL, EXTENT_NM, preparation)
     cell = KnownCell.of_group(group, structure, seed=seed, preparation=preparation)
     names = [structure, f"{structure}_validation"]
@@ -107,12 +110,17 @@ def train(folder: Path, structure: str, seed: int, preparation: str) -> Path:
             save_image(codes, group / "annotations" / name, VOXEL)
     file = folder / f"{preparation}_{structure}.toml"
     file.write_text(TRAINING_FILE.format(structure=structure, cell=group.name))
-    network = folder / "runs" / file.stem
-    if not (network / "run.json").exists():
+    first, second = (folder / "runs" / f"{file.stem}{end}" for end in ("", "_finetuned"))
+    for network in (first, second):
+        if (network / "run.json").exists():
+            continue
         clock = Clock.start()
-        result = train_model(file, out=network)
-        print(f"{structure} trained: {clock}, checkpoint {result['best']}", flush=True)
-    return network
+        if network == first:
+            result = train_model(file, out=first)
+        else:
+            result = finetune_model(first, file, out=second)
+        print(f"{network.name}: {clock}, checkpoint {result['best']}", flush=True)
+    return second
 
 
 def predict(network: Path, cell: KnownCell) -> None:

@@ -30,8 +30,10 @@ from asem.volume.roi import Roi, per_axis
 from asem.volume.sources import open_volume
 
 UNLABELLED = 255
-HALF_BOX_NM = 300.0
-"""From the centre of a box to its sides."""
+HALF_BOX_NM, HALF_EMPTY_NM = 300.0, 200.0
+"""From the centre of a box to its sides: around an object, and without one."""
+STEP = 4
+"""Voxels between the positions on a membrane that are chosen from."""
 SHIFT_SD_VOXELS, MAX_SHIFT_VOXELS = 1.2, 2
 """Of a trace along y and x, in each plane."""
 LEVEL_SD_NM, MAX_LEVEL_NM = 5.0, 10.0
@@ -101,8 +103,7 @@ def annotate_few(cell: KnownCell, counts: Pair, empty: Pair) -> tuple[Codes, Cod
     rng = cell.rng(0)
     table = read_candidates(cell)
     chosen = rng.permutation(np.flatnonzero(table["may_be_annotated"]))
-    extent = np.multiply(cell.volume.shape, cell.volume.voxel_size)
-    boxes = place_empty_boxes(table[POSITION].to_numpy(), extent, sum(empty), rng)
+    boxes = place_empty_boxes(cell, table[POSITION].to_numpy(), sum(empty), rng)
     first, second = (
         annotate(cell, table.iloc[rows], boxes_of_part, rng)
         for rows, boxes_of_part in zip(split(chosen, counts), split(boxes, empty), strict=True)
@@ -134,7 +135,7 @@ def annotate(
         leave_out_others(cell, out, box, objects["object_id"].to_list())
     trace_objects(cell, out, objects, rng)
     for centre in empty:
-        out[cell.box(centre, HALF_BOX_NM).slices] = 0
+        out[cell.box(centre, HALF_EMPTY_NM).slices] = 0
     return out
 
 
@@ -169,18 +170,32 @@ def split(values: npt.NDArray[Any], counts: Pair) -> Iterable[npt.NDArray[Any]]:
 
 
 def place_empty_boxes(
-    objects: npt.NDArray[np.float64],
-    extent: npt.NDArray[np.float64],
-    number: int,
-    rng: np.random.Generator,
+    cell: KnownCell, objects: npt.NDArray[np.float64], number: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Return random centres of boxes that are farther than 100 nm from the centre of any object."""
+    """Return centres of boxes that are farther than 100 nm from the centre of any object.
+
+    Every other one is on the membrane of the structure: the envelope, or the plasma membrane.
+    """
+    extent = np.multiply(cell.volume.shape, cell.volume.voxel_size)
+    membrane = find_membrane_positions(cell)
     centres: list[npt.NDArray[np.float64]] = []
     while len(centres) < number:
-        centre = rng.uniform(HALF_BOX_NM, extent - HALF_BOX_NM)
-        if np.abs(objects - centre).max(axis=1).min() > HALF_BOX_NM + 100:
+        centre = rng.uniform(HALF_EMPTY_NM, extent - HALF_EMPTY_NM)
+        if len(centres) % 2:
+            centre = membrane[rng.integers(len(membrane))]
+        if np.abs(objects - centre).max(axis=1).min() > HALF_EMPTY_NM + 100:
             centres.append(centre)
     return np.array(centres)
+
+
+def find_membrane_positions(cell: KnownCell) -> npt.NDArray[np.float64]:
+    """Return positions on the nuclear envelope, or on the plasma membrane, nm."""
+    name = "nucleus" if cell.structure == "npc" else "plasma_membrane"
+    labels = open_volume(cell.group / "labels" / name)
+    voxels = labels.read(labels.roi)[::STEP, ::STEP, ::STEP] > 0
+    if cell.structure == "npc":
+        voxels &= ~ndimage.binary_erosion(voxels)
+    return np.argwhere(voxels) * np.multiply(STEP, cell.volume.voxel_size)
 
 
 def leave_out_others(cell: KnownCell, out: Codes, box: Roi, ids: list[int]) -> None:

@@ -16,9 +16,12 @@ from asem.training.config import (
     training_config_of,
 )
 from asem.training.recipes import (
+    FINETUNE_RECIPES,
     OPTIMIZER_DEFAULTS,
     RECIPES,
     SMALL_STRUCTURES,
+    SMALL_STRUCTURES_FINETUNE,
+    finetune_settings,
     merge_settings,
 )
 from asem.training.region_config import TrainingRegion
@@ -138,6 +141,18 @@ def test_other_structures_and_the_paper_have_their_own_recipe(structure):
     assert npc.model_dump(exclude={"structure"}) == TrainConfig(**paper).model_dump(
         exclude={"structure"}
     )
+
+
+def test_the_fine_tuning_of_a_small_structure():
+    """It has the loss that leaves out false objects, unless the recipe is the paper's."""
+    for structure in ("npc", THIN, THIN.model_dump()):
+        assert finetune_settings("fast", structure) == SMALL_STRUCTURES_FINETUNE
+    assert finetune_settings("fast", "mito") == FINETUNE_RECIPES["fast"]
+    assert finetune_settings("paper", "npc") == FINETUNE_RECIPES["paper"]
+    assert finetune_settings("none", "mito") == {}
+    merged = merge_settings(SMALL_STRUCTURES, finetune_settings("fast", "ccp"))
+    assert merged["optimizer"] == {**SMALL_STRUCTURES["optimizer"], "learning_rate": 2e-3}
+    assert (merged["loss"], merged["model"]) == ("cross_entropy+dice", SMALL_STRUCTURES["model"])
 
 
 def test_an_unknown_structure_is_an_error_of_its_own():
