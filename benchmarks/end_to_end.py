@@ -6,7 +6,9 @@ trained on them predict other cells, whose objects are those of `asem segment` a
 `asem instances`, with the settings of docs/training.md, "Small structures".
 
 A predicted object is right if a true one that no other has is within 40 nm of it; caveolae, and
-pores that the border cuts, make an object neither right nor wrong.
+pores that the border cuts, make an object neither right nor wrong. What is centred nearer than 90
+nm to the border of the image, the context of the network, does not count, true or predicted:
+the network sees mirrored voxels there, in which the membranes of these cells have edges.
 """
 
 import time
@@ -28,7 +30,13 @@ from asem.workflows.pores import measure_pores
 from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
 from asem.workflows.train import finetune_model, train_model
-from loose_annotations import KnownCell, annotate_all, annotate_few, read_candidates
+from loose_annotations import (
+    POSITION,
+    KnownCell,
+    annotate_all,
+    annotate_few,
+    read_candidates,
+)
 from morphometry import MATCH_NM, make_cell, match, save_image
 
 VOXEL = (5.0, 5.0, 5.0)
@@ -36,8 +44,10 @@ COUNTS = {"npc": ((8, 2), (24, 4)), "ccp": ((15, 3), (24, 4))}
 """Annotated objects, and boxes without one, for training and for validation."""
 EXTENT_NM = 3200.0
 """Edge of the annotated cell; a smaller one has too few pits."""
-SMALLEST_NM3 = {"npc": 1.25e5, "ccp": 1.25e5}
+SMALLEST_NM3 = {"npc": 2.5e5, "ccp": 2.5e5}
 """Smaller predicted objects are removed."""
+BORDER_NM = 90.0
+"""From the border of the image: objects with a centre there are not scored."""
 TRAINING_FILE = """\
 structure = "{structure}"
 voxel_size = [10, 10, 10]
@@ -142,8 +152,7 @@ def score(cell: KnownCell) -> list[str]:
     out = cell.group / "predictions" / cell.structure
     found = match_objects(cell, out / "instances")
     found.to_csv(out / "objects.csv", index=False)
-    truth = read_candidates(cell)
-    truth = truth[truth["may_be_scored"]]
+    truth = read_scored(cell)
     is_found = truth["object_id"].isin(found["truth"])
     right = int(is_found.sum())
     false = len(found) - right
@@ -158,6 +167,14 @@ def score(cell: KnownCell) -> list[str]:
     return [*rows, measure_diameters(cell, out / "instances")] if is_pore else rows
 
 
+def read_scored(cell: KnownCell) -> pd.DataFrame:
+    """Return the true objects that are scored."""
+    table = read_candidates(cell)
+    position, extent = table[POSITION].to_numpy(), np.multiply(cell.volume.shape, VOXEL)
+    inside = np.all((position > BORDER_NM) & (position < extent - BORDER_NM), axis=1)
+    return table[table["may_be_scored"] & inside]
+
+
 def match_objects(cell: KnownCell, instances: Path) -> pd.DataFrame:
     """Return id, voxels and match of each predicted object that is right or wrong.
 
@@ -167,12 +184,15 @@ def match_objects(cell: KnownCell, instances: Path) -> pd.DataFrame:
     ids = volume.read(volume.roi)
     truth = open_volume(cell.group / "labels" / cell.structure)
     reach = round(MATCH_NM / VOXEL[0])
-    table = read_candidates(cell)
-    scored = set(table["object_id"][table["may_be_scored"]])
+    scored = set(read_scored(cell)["object_id"])
+    extent = np.multiply(cell.volume.shape, VOXEL)
     others = open_volume(cell.group / "labels/caveolae") if cell.structure == "ccp" else None
     rows, taken = [], set[int]()
     for number, box in enumerate(ndimage.find_objects(ids.astype(np.int32)), 1):
         first, last = ([getattr(s, end) for s in box] for end in ("start", "stop"))
+        centre = np.add(first, last) / 2 * VOXEL
+        if np.any((centre < BORDER_NM) | (centre > extent - BORDER_NM)):
+            continue
         roi = Roi.from_bounds(first, last).grow((reach, reach, reach)).intersect(volume.roi)
         mask = ids[roi.slices] == number
         near = find_near(mask, truth.read(roi), reach)
