@@ -48,7 +48,8 @@ class ObjectVoxels:
         """Draw a foreground voxel of an object."""
         value = rng.random() * self.cumulative[-1]
         index = int(np.searchsorted(self.cumulative, value, side="right"))
-        return self.positions[min(index, len(self.positions) - 1)].astype(np.int64)
+        position: npt.NDArray[np.int64] = self.positions[min(index, len(self.positions) - 1)]
+        return position.astype(np.int64)
 
 
 def find_object_voxels(
@@ -94,10 +95,10 @@ def _read_positions(target: ArrayLike, step: int) -> npt.NDArray[np.int32]:
 
 
 def _nearest(
-    starts: npt.NDArray[np.int64], wanted: npt.NDArray[np.integer]
+    starts: npt.NDArray[np.int64], position: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.int64]:
     """Return the index of the start nearest to each position."""
-    after = np.clip(np.searchsorted(starts, wanted), 0, len(starts) - 1)
+    after = np.clip(np.searchsorted(starts, position), 0, len(starts) - 1)
     before = np.maximum(after - 1, 0)
-    is_before = wanted - starts[before] < starts[after] - wanted
+    is_before = position - starts[before] < starts[after] - position
     return np.where(is_before, before, after)

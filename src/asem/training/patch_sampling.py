@@ -109,9 +109,9 @@ class CandidateLocations:
         margin = self.output_edge // 4
         for _ in range(MAX_TRIES):
             inside = rng.integers(margin, self.output_edge - margin, size=3)
-            wanted = self.object_voxels.draw(rng) - inside
+            first = self.object_voxels.draw(rng) - inside
             start = np.array(
-                [np.clip(w, s[0], s[-1]) for w, s in zip(wanted, self.starts, strict=True)]
+                [np.clip(n, s[0], s[-1]) for n, s in zip(first, self.starts, strict=True)]
             )
             if self._acceptance_at(start) > 0:
                 return start
