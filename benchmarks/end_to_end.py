@@ -81,14 +81,21 @@ class Clock:
 
 
 def run(
-    folder: Path, training: int, seeds: list[int], extent_nm: float | None, preparation: str
+    folder: Path,
+    structures: list[str],
+    training: int,
+    seeds: list[int],
+    extent_nm: float | None,
+    preparation: str,
 ) -> None:
-    """Train both networks on one cell, and print a row for each other cell and structure.
+    """Train a network for each structure on one cell, and print its scores on each other cell.
 
     Parameters
     ----------
     folder
         Cells, runs, predictions and tables; what is there is not computed again.
+    structures
+        npc, ccp or both.
     training, seeds
         Seeds of the annotated cell, and of those that are predicted.
     extent_nm
@@ -96,7 +103,7 @@ def run(
     preparation
         hpfs or cf, of all cells.
     """
-    for structure in COUNTS:
+    for structure in structures:
         network = train(folder, structure, training, preparation)
         for seed in seeds:
             group = make_cell(folder, seed, VOXEL, extent_nm or EXTENT_NM, preparation)
@@ -158,7 +165,7 @@ def score(cell: KnownCell) -> list[str]:
     false = len(found) - right
     is_pore = cell.structure == "npc"
     kinds = [["pore"] * len(truth)] if is_pore else [truth["location"], truth["kind"]]
-    parts = [f"{name} {rows.sum()}/{len(rows)}" for name, rows in is_found.groupby(kinds)]
+    parts = [f"{' '.join(name)} {r.sum()}/{len(r)}" for name, r in is_found.groupby(kinds)]
     rows = [
         f"objects: recall {is_found.mean():.3f} ({', '.join(parts)})  "
         f"precision {right / max(1, right + false):.3f} ({false} false)",

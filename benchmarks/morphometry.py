@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("what", choices=["pores", "end"])
     parser.add_argument("--seeds", type=int, nargs="*", help="end: 201 202")
     parser.add_argument("--train-seed", type=int, default=200, help="end: the annotated cell")
+    parser.add_argument("--structures", nargs="*", default=["npc", "ccp"], help="end: npc, ccp")
     parser.add_argument("--preparation", choices=["hpfs", "cf"], default="hpfs", help="end: of all")
     parser.add_argument("--extent-nm", type=float)
     parser.add_argument("--keep", type=Path)
@@ -61,7 +62,8 @@ def main() -> None:
         from end_to_end import run  # imports this module
 
         seeds, extent_nm = arguments.seeds or [201, 202], arguments.extent_nm
-        run(folder, arguments.train_seed, seeds, extent_nm, arguments.preparation)
+        structures, preparation = arguments.structures, arguments.preparation
+        run(folder, structures, arguments.train_seed, seeds, extent_nm, preparation)
 
 
 def measure_cells(folder: Path, seeds: Iterable[int], extent_nm: float) -> None:
