@@ -1,10 +1,11 @@
-"""How well pores and coated pits are measured on synthetic cells of known geometry.
+"""How well pores and coated pits are measured on synthetic cells, and found by networks.
 
 ::
 
     python benchmarks/morphometry.py pores             seeds 100-109, both voxel sizes, all masks
     python benchmarks/morphometry.py pores --seeds 100 --extent-nm 2600 --keep FOLDER
     python benchmarks/morphometry.py pits              seeds 100-109, 5 nm, all masks
+    python benchmarks/morphometry.py end --keep FOLDER     pores and pits, see `end_to_end`
 
 The phantoms are those of `asem phantom`: an envelope with pores of known diameters within a cell.
 Masks are the true ones, and those eroded and dilated by a voxel. A pore is found if a measured pore
@@ -51,15 +52,26 @@ POSITION = ["z_nm", "y_nm", "x_nm"]
 def main() -> None:
     """Print a row for each cell, voxel size and kind of mask, and the pooled rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["pores", "pits"])
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(100, 110)))
-    parser.add_argument("--extent-nm", type=float, default=2600)
+    parser.add_argument("what", choices=["pores", "pits", "end"])
+    parser.add_argument("--seeds", type=int, nargs="*", help="100 to 109; end: 201 202")
+    parser.add_argument("--train-seed", type=int, default=200, help="end: the annotated cell")
+    parser.add_argument("--structures", nargs="*", default=["npc", "ccp"], help="end: npc, ccp")
+    parser.add_argument("--preparation", choices=["hpfs", "cf"], default="hpfs", help="end: of all")
+    parser.add_argument("--extent-nm", type=float)
     parser.add_argument("--masks", nargs="*", choices=list(MASKS), default=list(MASKS))
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     with open_folder(arguments.keep) as folder:
-        run = {"pores": run_pores, "pits": run_pits}[arguments.what]
-        run(folder, arguments.seeds, arguments.masks, arguments.extent_nm)
+        if arguments.what == "end":
+            from end_to_end import run  # imports this module
+
+            seeds, extent_nm = arguments.seeds or [201, 202], arguments.extent_nm
+            structures, preparation = arguments.structures, arguments.preparation
+            run(folder, structures, arguments.train_seed, seeds, extent_nm, preparation)
+            return
+        measure = {"pores": run_pores, "pits": run_pits}[arguments.what]
+        seeds = arguments.seeds or list(range(100, 110))
+        measure(folder, seeds, arguments.masks, arguments.extent_nm or 2600)
 
 
 def run_pores(folder: Path, seeds: list[int], masks: list[str], extent_nm: float) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
+from asem.structures import Structure
 from asem.training.config import (
     AugmentConfig,
     OptimizerConfig,
@@ -14,7 +15,15 @@ from asem.training.config import (
     TrainConfig,
     training_config_of,
 )
-from asem.training.recipes import OPTIMIZER_DEFAULTS, RECIPES, merge_settings
+from asem.training.recipes import (
+    FINETUNE_RECIPES,
+    OPTIMIZER_DEFAULTS,
+    RECIPES,
+    SMALL_STRUCTURES,
+    SMALL_STRUCTURES_FINETUNE,
+    finetune_settings,
+    merge_settings,
+)
 from asem.training.region_config import TrainingRegion
 
 REGIONS = {"train": [{"raw": "r", "labels": "l"}]}
@@ -99,6 +108,57 @@ def test_a_resolved_table_stays_as_it_is_in_another_training():
     paper = TrainConfig(recipe="paper", **BASE)
     other = TrainConfig(**BASE, augment=paper.augment, optimizer=paper.optimizer)
     assert (other.augment, other.optimizer) == (paper.augment, paper.optimizer)
+
+
+THIN = Structure(name="spine", centre_line_nm=10)
+
+
+@pytest.mark.parametrize("structure", ["npc", "ccp", THIN, THIN.model_dump()])
+def test_the_recipe_of_a_structure_with_thin_annotations(structure):
+    config = TrainConfig(**{**BASE, "structure": structure})
+    assert config.patch == SMALL_STRUCTURES["patch"]
+    assert config.sampling == SamplingConfig(**SMALL_STRUCTURES["sampling"])
+    assert config.model == ModelConfig(**SMALL_STRUCTURES["model"])
+    assert config.augment == TrainConfig(**BASE).augment
+    expected = {**TrainConfig(**BASE).optimizer.model_dump(), **SMALL_STRUCTURES["optimizer"]}
+    assert config.optimizer.model_dump() == expected
+
+
+def test_a_file_overrides_the_recipe_of_a_small_structure():
+    changes = {"patch": 76, "sampling": {"at_objects": 0.25}, "model": {"features": 5}}
+    config = TrainConfig(**{**BASE, "structure": "npc"}, **changes)
+    sampling = {**SMALL_STRUCTURES["sampling"], "at_objects": 0.25}
+    assert config.patch == 76
+    assert config.sampling == SamplingConfig(**sampling)
+    assert config.model == ModelConfig(**{**SMALL_STRUCTURES["model"], "features": 5})
+
+
+@pytest.mark.parametrize("structure", ["mito", Structure(name="lamella")])
+def test_other_structures_and_the_paper_have_their_own_recipe(structure):
+    assert TrainConfig(**{**BASE, "structure": structure}).sampling == SamplingConfig()
+    paper = {"recipe": "paper", **BASE}
+    npc = TrainConfig(**{**paper, "structure": "npc"})
+    assert npc.model_dump(exclude={"structure"}) == TrainConfig(**paper).model_dump(
+        exclude={"structure"}
+    )
+
+
+def test_the_fine_tuning_of_a_small_structure():
+    """It has the loss that leaves out false objects, unless the recipe is the paper's."""
+    for structure in ("npc", THIN, THIN.model_dump()):
+        assert finetune_settings("fast", structure) == SMALL_STRUCTURES_FINETUNE
+    assert finetune_settings("fast", "mito") == FINETUNE_RECIPES["fast"]
+    assert finetune_settings("paper", "npc") == FINETUNE_RECIPES["paper"]
+    assert finetune_settings("none", "mito") == {}
+    merged = merge_settings(SMALL_STRUCTURES, finetune_settings("fast", "ccp"))
+    assert merged["optimizer"] == {**SMALL_STRUCTURES["optimizer"], "learning_rate": 2e-3}
+    assert (merged["loss"], merged["model"]) == ("cross_entropy+dice", SMALL_STRUCTURES["model"])
+
+
+def test_an_unknown_structure_is_an_error_of_its_own():
+    for structure in ("npcs", 3, ["npc"]):
+        with pytest.raises(ValueError, match="'structure'"):
+            TrainConfig.from_dict({**BASE, "structure": structure}, source="t.toml")
 
 
 def info_of(training):

@@ -10,7 +10,7 @@ from asem.model.unet import context, lattice
 from asem.training.config import RECIPE_TABLES, TrainConfig
 from asem.training.memory_check import min_training_bytes
 from asem.training.patch_sampling import patch_output_edge
-from asem.training.recipes import FINETUNE_RECIPES
+from asem.training.recipes import FINETUNE_RECIPES, SMALL_STRUCTURES_FINETUNE
 from asem.training.region_config import TrainingRegion
 
 PAGE = (Path(__file__).parents[2] / "docs/training.md").read_text()
@@ -90,3 +90,24 @@ def test_the_numbers_of_the_choice_of_a_network():
     assert f"(`levels` = 3) {patch_output_edge(small)}." in text
     needed = [f"{min_training_bytes(config, 4) / 1e9:.1f} GB for" for config in (paper, small)]
     assert all(amount in text for amount in needed)
+
+
+def test_the_defaults_of_small_structures():
+    """Every setting that differs from those of other structures has a row, and no other."""
+    rows = rows_below("## Small structures")
+    small, other = (TrainConfig(**{**BASE, "structure": name}) for name in ("npc", "mito"))
+    expected = {}
+    for key in type(small).model_fields.keys() - {"structure"}:
+        value, usual = getattr(small, key), getattr(other, key)
+        if key not in RECIPE_TABLES:
+            expected |= {key: value} if value != usual else {}
+            continue
+        for name, setting in value:
+            if setting != getattr(usual, name):
+                expected[f"{key}.{name}"] = setting
+    assert {key: read_cell(cells[0]) for key, cells in rows.items()} == {
+        key: shown(value) for key, value in expected.items()
+    }
+    assert f"fine-tuning follows: {SMALL_STRUCTURES_FINETUNE['iterations']}" in PAGE
+    rate = SMALL_STRUCTURES_FINETUNE["optimizer"]["learning_rate"]
+    assert f"fine-tuning: {rate:g} |" in PAGE

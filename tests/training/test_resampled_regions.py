@@ -10,7 +10,7 @@ from asem.model.config import ModelConfig
 from asem.training.config import TrainConfig
 from asem.training.labelled_regions import load_region
 from asem.training.region_config import TrainingRegion
-from asem.training.targets import FOREGROUND
+from asem.training.targets import FOREGROUND, UNLABELLED
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
 from asem.volume.voxel_size_view import view_at_voxel_size
@@ -144,3 +144,19 @@ def test_resampling_can_be_refused(stored, grey):
     settings = config((5.2, 8.0, 8.0)).model_copy(update={"resample": False})
     with pytest.raises(ValueError, match=r"voxels of 5\.2 x 4 x 4 nm"):
         load_region(region, settings)
+
+
+def test_a_thin_trace_is_widened_before_it_is_resampled(stored, grey):
+    """Of two voxels of each of three axes, a single row is never the majority."""
+    trace = np.zeros(SHAPE, np.uint8)
+    trace[12, 2:28, 16] = 1
+    region = TrainingRegion(raw=stored("raw", grey, "image"), labels=stored("labels", trace))
+    coarse = config((10.4, 8.0, 8.0))
+    assert load_region(region, coarse).foreground_voxels == 0
+    rules = coarse.sampling.model_copy(update={"widen_nm": 8, "tolerance_nm": 8})
+    loaded = load_region(region, coarse.model_copy(update={"sampling": rules}))
+    middle = loaded.target[6, 3:12]
+    assert (middle[:, 7:9] == FOREGROUND).all()
+    assert (middle[:, [0, 1, -1]] == 0).all()
+    assert (middle == UNLABELLED).any()
+    assert loaded.foreground_voxels < loaded.target.size / 10

@@ -783,6 +783,12 @@ def test_the_best_checkpoint(tmp_path):
     assert best() is None
 
 
+def test_without_a_score_above_0_the_lowest_loss_is_best(tmp_path):
+    """An exclusion zone that contains all of a thin annotation leaves no F1."""
+    rows = [metrics_row(n, loss=loss, f1=0.0) for n, loss in ((1, 5.0), (2, 3.0), (3, 4.0))]
+    assert TrainingRun(tmp_path, TINY, INFO, metrics=rows).best == 2
+
+
 def test_of_a_fit_regime_the_middle_is_best(tmp_path):
     losses = [9, 5, 3, 1, 1, 1, 1, 1, 3, 6]
     rows = [metrics_row(n, loss=loss, f1=n / 100) for n, loss in enumerate(losses, 1)]

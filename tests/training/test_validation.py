@@ -1,7 +1,9 @@
 """Validation of several regions: pooled, and of each alone."""
 
 import logging
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,8 +11,10 @@ from asem.measure.segmentation_scores import ConfusionCounts
 from asem.model.inference import NetworkRunner
 from asem.model.run_metrics import COUNT_KEYS
 from asem.model.unet import UNet, initialize_weights
+from asem.training import validation
 from asem.training.config import TrainConfig
 from asem.training.labelled_regions import load_region
+from asem.training.targets import UNLABELLED
 from asem.training.validation import validate
 
 ROIS = (":,:,48:", ":17,:40,:", "20:,5:,3:30")
@@ -61,6 +65,19 @@ def test_pooled_scores_are_those_of_the_voxels_of_all_regions(runner, regions, c
     pairs = zip(by_region, weights, strict=True)
     mean = sum(scores.validation_loss * weight for scores, weight in pairs) / sum(weights)
     assert pooled.validation_loss == pytest.approx(mean, rel=1e-9)
+
+
+def test_tiles_without_labels_are_not_predicted(runner, regions, config, monkeypatch):
+    """Sparse annotations have few labelled tiles; the scores are those of all tiles."""
+    region = replace(regions[0], target=np.array(regions[0].target))
+    region.target[:, :, 5:] = UNLABELLED
+    monkeypatch.setattr(validation, "default_tile", lambda *_: 4)
+    sparse, _ = validate(runner, [region], config)
+    predicted = list(validation._predict_tiles(runner, region))
+    monkeypatch.setattr(validation, "_has_labels", lambda *_: True)
+    assert validate(runner, [region], config)[0] == sparse
+    assert len(predicted) < len(list(validation._predict_tiles(runner, region))) / 2
+    assert sparse.voxels > 0
 
 
 def test_a_loss_that_is_not_finite_is_left_out_with_a_warning(runner, regions, config, caplog):

@@ -26,6 +26,8 @@ MAX_AUGMENT_LENGTH_NM = 1e6
 """Limit of augmentation lengths: the edge of a patch of 2,048 voxels of 488 nm."""
 MAX_AUGMENT_LENGTH_PATCHES = 8
 """Limit of augmentation lengths, in patches; with larger ones a patch contains no structures."""
+MAX_WIDEN_NM = 1000.0
+"""Limit of the widening of annotations: ten times a nuclear pore."""
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 StructurePreset = Annotated[
     Structure, BeforeValidator(lambda x: find_preset(x) if isinstance(x, str) else x)
@@ -56,13 +58,22 @@ class OptimizerConfig(Config):
 
 
 class SamplingConfig(Config):
-    """Rejection of patches (paper, Training: Data sampling)."""
+    """Rejection of patches (paper, Training: Data sampling), and what thin annotations need."""
 
     min_foreground: float = Field(0.05, ge=0, le=1)
     """A patch with a smaller fraction of foreground is rejected with probability `reject`."""
     reject: float = Field(0.9, ge=0, lt=1)
     max_outside: float = Field(0.25, ge=0, lt=1)
     """A patch with a larger fraction outside the mask or unlabelled is always rejected."""
+    widen_nm: float = Field(0, ge=0, le=MAX_WIDEN_NM)
+    """Background within this distance of annotated foreground, along each axis, is foreground for
+    the network, before resampling: of traces of single rows of voxels."""
+    tolerance_nm: float = Field(0, ge=0, le=MAX_WIDEN_NM)
+    """Background up to this distance beyond is ignored, as unlabelled voxels are: of loose
+    annotations."""
+    at_objects: float = Field(0, ge=0, le=1)
+    """Fraction of patches that are drawn at objects, each object with the same chance, whatever its
+    size (`asem.training.object_sampling`); the rules above apply to the others."""
 
 
 class AugmentConfig(Config):

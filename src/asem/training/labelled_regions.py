@@ -10,11 +10,18 @@ import numpy.typing as npt
 
 from asem.config import NmZYX
 from asem.image.common_roi import find_common_roi
+from asem.image.morphology import radii_in_voxels
 from asem.model.voxel_size_range import network_voxel_size
 from asem.system.resources import free_memory_bytes
-from asem.training.config import TrainConfig
+from asem.training.config import SamplingConfig, TrainConfig
 from asem.training.region_config import TrainingRegion
-from asem.training.targets import READ_BLOCK, TargetArray, TargetCodes, find_labelled_box
+from asem.training.targets import (
+    READ_BLOCK,
+    TargetArray,
+    TargetCodes,
+    WidenedCodes,
+    find_labelled_box,
+)
 from asem.volume.block_grid import split_into_blocks
 from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.label_views import select_ids
@@ -126,7 +133,7 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
         raise ValueError(
             f"{region.raw} and {labels.name} overlap in no whole voxel of the model{within}"
         )
-    codes = _view_on_grid(fine, labels.with_array(TargetCodes(labels.array)), voxel_size)
+    codes = _view_on_grid(fine, _widen(labels, config.sampling), voxel_size)
     sources, specimen = [fine, labels], None
     if region.mask is not None:
         mask = open_volume(region.mask)
@@ -153,6 +160,14 @@ def load_region(region: TrainingRegion, config: TrainConfig) -> LabelledRegion:
         foreground,
         f"{region.name}, " * (region.name is not None) + f"{fine.name} with {labels.name}{within}",
     )
+
+
+def _widen(labels: Volume, config: SamplingConfig) -> Volume:
+    """Return the codes of labels, widened at their own voxel size."""
+    codes = TargetCodes(labels.array)
+    lengths = config.widen_nm, config.widen_nm + config.tolerance_nm
+    widen, ignored = (radii_in_voxels(length, labels.voxel_size) for length in lengths)
+    return labels.with_array(WidenedCodes(codes, widen, ignored) if any(ignored) else codes)
 
 
 def _crop_to_labelled(

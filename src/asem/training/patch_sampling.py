@@ -1,7 +1,8 @@
 """Sample training patches: candidate locations and rejection (paper, Training: Data sampling).
 
 The acceptance probability of all candidate locations is computed once, from sums of the labels over
-the patch's output; drawing a patch is then a look-up, even if few locations are accepted.
+the patch's output; drawing a patch is then a look-up, even if few locations are accepted. A part of
+the patches may be drawn at objects (`asem.training.object_sampling`).
 """
 
 import logging
@@ -20,6 +21,7 @@ from asem.training.augmentation import (
 )
 from asem.training.config import SamplingConfig, TrainConfig
 from asem.training.labelled_regions import LabelledRegion
+from asem.training.object_sampling import ObjectVoxels, find_object_voxels
 from asem.training.targets import FOREGROUND, UNLABELLED
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import ArrayLike
@@ -71,6 +73,8 @@ class CandidateLocations:
         Voxels between candidates; locations in between are tested when they are drawn.
     cumulative
         Cumulative acceptance probability over all (z, y, x), divided by the number of candidates.
+    object_voxels
+        Foreground voxels for patches at objects; None where `config` has none.
     """
 
     target: ArrayLike
@@ -79,6 +83,39 @@ class CandidateLocations:
     starts: tuple[npt.NDArray[np.int64], ...]
     stride: int
     cumulative: npt.NDArray[np.float64]
+    object_voxels: ObjectVoxels | None = None
+
+    @property
+    def objects(self) -> float:
+        """About the number of objects that patches are drawn at; 0 in a region without a patch."""
+        if self.object_voxels is None or self.cumulative[-1] == 0:
+            return 0.0
+        return self.object_voxels.objects
+
+    def draw_at_object(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Draw the first voxel of an output with a voxel of an object in its inner half.
+
+        ::
+
+            +---------------+
+            |   +-------+   |       output; the voxel is anywhere in the inner box,
+            |   |    v  |   |       unless the region ends nearby
+            |   +-------+   |
+            +---------------+
+
+        An output with too many unlabelled voxels is drawn again, and after `MAX_TRIES` elsewhere.
+        """
+        assert self.object_voxels is not None
+        margin = self.output_edge // 4
+        for _ in range(MAX_TRIES):
+            inside = rng.integers(margin, self.output_edge - margin, size=3)
+            first = self.object_voxels.draw(rng) - inside
+            start = np.array(
+                [np.clip(n, s[0], s[-1]) for n, s in zip(first, self.starts, strict=True)]
+            )
+            if self._acceptance_at(start) > 0:
+                return start
+        return self.draw(rng)
 
     def draw(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Draw the first voxel of an output."""
@@ -136,11 +173,19 @@ def find_candidate_locations(
     while number > MAX_LOCATIONS * stride**3:
         stride *= 2
     starts = tuple(_output_starts(size, output_edge, stride) for size in target.shape)
-    accepted = _acceptance_probability(
-        *_count_codes(target, starts, output_edge), output_edge**3, config
+    unlabelled, foreground = _count_codes(target, starts, output_edge)
+    accepted = _acceptance_probability(unlabelled, foreground, output_edge**3, config)
+    object_voxels = (
+        find_object_voxels(target, starts, foreground, output_edge) if config.at_objects else None
     )
     return CandidateLocations(
-        target, output_edge, config, starts, stride, np.cumsum(accepted) / accepted.size
+        target,
+        output_edge,
+        config,
+        starts,
+        stride,
+        np.cumsum(accepted) / accepted.size,
+        object_voxels,
     )
 
 
@@ -192,8 +237,9 @@ class PatchSampler:
     """Draws training patches: a region in proportion to its labelled voxels, then a location in it.
 
     Locations are rejected within the region that was drawn, so that a region of little
-    foreground is drawn as often as a rich one of its size. A region without any acceptable location
-    is skipped, with a warning.
+    foreground is drawn as often as a rich one of its size. Of patches at objects (`sampling`), a
+    region has as many as objects. A region without any acceptable location is skipped, with a
+    warning.
 
     Parameters
     ----------
@@ -244,17 +290,28 @@ class PatchSampler:
             for index, region in enumerate(regions)
         ]
         self.cumulative = np.cumsum(labelled) / sum(labelled)
+        self.cumulative_objects = np.cumsum([locations.objects for locations in self.locations])
 
     def draw(self, rng: np.random.Generator) -> PatchSpec:
         """Draw one patch."""
-        index = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
-        centre = self.locations[index].draw(rng).astype(np.float64) + (self.output_edge - 1) / 2
+        index, start = self._draw_location(rng)
+        centre = start.astype(np.float64) + (self.output_edge - 1) / 2
         size, voxel_size = self.config.patch, self.config.voxel_size
         shape = (size, size, size)
         settings = self.config.augment
         spatial = draw_spatial_transform(settings, shape, voxel_size=voxel_size, rng=rng)
         intensity = draw_intensity_transform(settings, shape, voxel_size=voxel_size, rng=rng)
         return PatchSpec(index, centre, spatial, intensity)
+
+    def _draw_location(self, rng: np.random.Generator) -> tuple[int, npt.NDArray[np.int64]]:
+        """Draw a region and the first voxel of an output in it."""
+        objects = self.cumulative_objects[-1]
+        if objects > 0 and rng.random() < self.config.sampling.at_objects:
+            value = rng.random() * objects
+            index = int(np.searchsorted(self.cumulative_objects, value, side="right"))
+            return index, self.locations[index].draw_at_object(rng)
+        index = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
+        return index, self.locations[index].draw(rng)
 
 
 def patch_output_edge(config: TrainConfig) -> int:

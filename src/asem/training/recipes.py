@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asem.config import Config
+from asem.structures import PRESETS, Structure
 
 DEFAULT_RECIPE = "fast"
 OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -38,6 +39,27 @@ RECIPES: dict[str, dict[str, Any]] = {
         },
     },
 }
+SMALL_STRUCTURES: dict[str, Any] = {
+    # benchmarks/README.md, "Small structures", has the scores of objects they reach. Cross entropy
+    # with Dice alone stays at the background from random weights.
+    "iterations": 500,
+    "validate_every": 100,
+    "batch": 2,
+    "patch": 56,
+    "loss": "balanced",
+    "model": {"features": 16, "levels": 2, "norm": "batch"},
+    "optimizer": {"learning_rate": 4e-3, "schedule": "cosine"},
+    "sampling": {"at_objects": 0.5, "reject": 0, "widen_nm": 10, "tolerance_nm": 10},
+}
+"""Settings of the recipe `fast` for structures of thin annotations."""
+SMALL_STRUCTURES_FINETUNE: dict[str, Any] = {
+    # The balanced loss finds all objects, and more; this one leaves out what are none.
+    "iterations": 400,
+    "validate_every": 100,
+    "loss": "cross_entropy+dice",
+    "optimizer": {"learning_rate": 2e-3},
+}
+"""Settings of their fine-tuning, also on the same annotations."""
 FINETUNE_RECIPES: dict[str, dict[str, Any]] = {
     # Fine-tuning: 15,000 iterations at most; 5,000 to 10,000 were enough.
     "paper": {"iterations": 15_000, "validate_every": 500},
@@ -68,7 +90,10 @@ def complete_settings(
     >>> full["patch"], full["loss"], full["optimizer"]["warmup"], full["optimizer"]["name"]
     (92, 'cross_entropy+dice', 7, 'adamw')
     """
-    recipe = RECIPES.get(str(settings.get("recipe", DEFAULT_RECIPE)), {})
+    name = str(settings.get("recipe", DEFAULT_RECIPE))
+    recipe = RECIPES.get(name, {})
+    if name == "fast" and has_thin_annotations(settings.get("structure")):
+        recipe = merge_settings(recipe, SMALL_STRUCTURES)
     given = {
         key: value.model_dump(exclude_unset=True) if isinstance(value, Config) else value
         for key, value in settings.items()
@@ -79,6 +104,40 @@ def complete_settings(
         if isinstance(table, Mapping):
             full[name] = {**defaults, **table}
     return full
+
+
+def finetune_settings(recipe: str, structure: Any) -> dict[str, Any]:
+    """Return what a fine-tuning with this recipe does otherwise than the first training.
+
+    Parameters
+    ----------
+    recipe
+        Its name.
+    structure
+        As in `has_thin_annotations`.
+    """
+    if recipe == "fast" and has_thin_annotations(structure):
+        return SMALL_STRUCTURES_FINETUNE
+    return FINETUNE_RECIPES.get(recipe, {})
+
+
+def has_thin_annotations(structure: Any) -> bool:
+    """Return whether a structure is annotated with single rows of voxels: has `centre_line_nm`.
+
+    Parameters
+    ----------
+    structure
+        Name of a preset, settings of a structure, or a `Structure`; False for anything else.
+
+    Examples
+    --------
+    >>> has_thin_annotations("npc"), has_thin_annotations("mito")
+    (True, False)
+    """
+    preset = PRESETS.get(structure) if isinstance(structure, str) else structure
+    if isinstance(preset, Structure):
+        return preset.centre_line_nm is not None
+    return isinstance(preset, Mapping) and preset.get("centre_line_nm") is not None
 
 
 def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

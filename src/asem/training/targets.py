@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d
 
 from asem.image.labels import is_foreground, unlabelled_id
 from asem.volume.block_grid import split_into_blocks
-from asem.volume.roi import IntZYX, Roi
+from asem.volume.roi import IntZYX, Roi, negate
 from asem.volume.volume import ArrayLike, Volume
 
 FOREGROUND, OUTSIDE, UNLABELLED = 1, 254, 255
@@ -44,6 +45,57 @@ class TargetCodes:
         codes = is_foreground(labels).astype(np.uint8)
         codes[labels == unlabelled_id(labels.dtype)] = UNLABELLED
         return codes
+
+
+@dataclass(frozen=True)
+class WidenedCodes:
+    """Codes in which thin foreground is wider, and background around it is unlabelled.
+
+    ::
+
+        ignored   widen   annotated   widen   ignored
+        |  255  |          1                |  255  |    0 beyond
+
+    Parameters
+    ----------
+    codes
+        uint8.
+    widen
+        Voxels along (z, y, x): background in a box of this half width around foreground becomes
+        foreground.
+    ignored
+        Half width of the box in which other background becomes unlabelled.
+    """
+
+    codes: ArrayLike
+    widen: IntZYX
+    ignored: IntZYX
+    dtype: np.dtype[Any] = UINT8
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis."""
+        return self.codes.shape
+
+    def __getitem__(self, index: tuple[slice, slice, slice], /) -> Codes:
+        """Read a box."""
+        box = Roi.from_bounds([s.start for s in index], [s.stop for s in index])
+        read_roi = box.grow(self.ignored).intersect(Roi.of_shape(self.shape))
+        codes = np.array(self.codes[read_roi.slices])
+        foreground = codes == FOREGROUND
+        if foreground.any():
+            is_background = codes == 0
+            codes[is_background & _is_near(foreground, self.ignored)] = UNLABELLED
+            codes[is_background & _is_near(foreground, self.widen)] = FOREGROUND
+        return np.ascontiguousarray(codes[box.shift(negate(read_roi.offset)).slices])
+
+
+def _is_near(foreground: npt.NDArray[np.bool_], radius: IntZYX) -> npt.NDArray[np.bool_]:
+    """Return which voxels are in a box of this half width around foreground."""
+    near = foreground.view(np.uint8)
+    for axis, voxels in enumerate(radius):
+        near = maximum_filter1d(near, 2 * voxels + 1, axis, mode="constant")
+    return near.view(np.bool_)
 
 
 @dataclass(frozen=True)

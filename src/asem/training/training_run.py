@@ -99,17 +99,25 @@ class TrainingRun:
     def best(self) -> int | None:
         """Iteration of the checkpoint to use: the middle of the fit regime.
 
-        Without a fit regime: the first of the highest pooled F1. Without validation: the last,
-        or for a fine-tuning the one at half of the iterations, to avoid over-fitting (the paper
-        uses 5,000 to 10,000 of at most 15,000).
+        Without a fit regime: the first of the highest pooled F1; if none is above 0, as where the
+        exclusion zone contains all of a thin annotation, the one of the lowest validation loss.
+        Without validation: the last, or for a fine-tuning the one at half of the iterations, to
+        avoid over-fitting (the paper uses 5,000 to 10,000 of at most 15,000).
         """
         if self.fit_regime is not None:
             return self.fit_regime.middle
         if not self.metrics:
             return None
         scores = {row.iteration: row.f1 for row in self.metrics if row.f1 is not None}
-        if scores:
+        if any(scores.values()):
             return max(scores, key=lambda iteration: scores[iteration])
+        losses = {
+            row.iteration: row.validation_loss
+            for row in self.metrics
+            if row.validation_loss is not None
+        }
+        if losses:
+            return min(losses, key=lambda iteration: losses[iteration])
         done = [row.iteration for row in self.metrics]
         if self.info.started_from is None:
             return done[-1]

@@ -114,14 +114,21 @@ def validation_margin(config: ModelConfig) -> IntZYX:
 
 
 def _predict_tiles(runner: NetworkRunner, region: LabelledRegion) -> Iterator[tuple[Roi, Tensor]]:
-    """Yield the Roi of each tile in the region's target, and its logits."""
+    """Yield the Roi of each tile with labelled voxels in the region's target, and its logits."""
     config = runner.net.config
     target = Roi.of_shape(region.target.shape).shift(region.original_offset)
     to_target = negate(region.original_offset)
     for tile in plan_tiles(config, target, default_tile(config, runner.device)).tiles:
         write_roi = tile.intersect(target)
+        if not _has_labels(region, write_roi.shift(to_target)):
+            continue
         read_roi = input_roi(config, tile).shift(to_target).shift(region.target_offset)
         raw = scale_to_unit(region.raw.read(read_roi), region.window) * 2 - 1
         logits = runner.logits(raw, tile.shape)
         z, y, x = write_roi.shift(negate(tile.offset)).slices
         yield write_roi.shift(to_target), logits[:, z, y, x]
+
+
+def _has_labels(region: LabelledRegion, box: Roi) -> bool:
+    """Return whether a box of a region has labelled voxels: few have, where objects are sparse."""
+    return bool((np.asarray(region.target[box.slices]) < OUTSIDE).any())

@@ -9,7 +9,7 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.model import checkpoint
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.training.config import TrainConfig, check_region_files, training_config_of
-from asem.training.recipes import FINETUNE_RECIPES, merge_settings
+from asem.training.recipes import finetune_settings, merge_settings
 from asem.workflows.resume_training import ResumeOptions
 from asem.workflows.run_training import TrainingSpec, run_training
 
@@ -159,7 +159,7 @@ def _read_finetuning_config(config_file: Path, info: CheckpointInfo, source: Pat
     recipe = settings.get("recipe", inherited["recipe"])
     if recipe != inherited["recipe"]:
         inherited = {"recipe": recipe}
-    inherited |= FINETUNE_RECIPES.get(recipe, {})
+    inherited = merge_settings(inherited, finetune_settings(recipe, structure))
     geometry = {"voxel_size", "voxel_size_range", "model"}
     inherited |= json.loads(info.model_dump_json(include=geometry))
     inherited["structure"] = structure
