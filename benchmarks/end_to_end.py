@@ -26,6 +26,7 @@ from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.instances import label_instances
+from asem.workflows.pits import measure_pits
 from asem.workflows.pores import measure_pores
 from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
@@ -37,7 +38,15 @@ from loose_annotations import (
     annotate_few,
     read_candidates,
 )
-from morphometry import MATCH_NM, make_cell, match, save_image
+from morphometry import (
+    MATCH_NM,
+    format_pits,
+    make_cell,
+    match,
+    match_pits,
+    read_pit_truth,
+    save_image,
+)
 
 VOXEL = (5.0, 5.0, 5.0)
 COUNTS = {"npc": ((8, 2), (24, 4)), "ccp": ((15, 3), (24, 4))}
@@ -171,7 +180,9 @@ def score(cell: KnownCell) -> list[str]:
         f"precision {right / max(1, right + false):.3f} ({false} false)",
         format_voxel_scores(cell, out / "segmentation"),
     ]
-    return [*rows, measure_diameters(cell, out / "instances")] if is_pore else rows
+    if is_pore:
+        return [*rows, measure_diameters(cell, out / "instances")]
+    return [*rows, measure_lengths(cell, out / "instances")]
 
 
 def read_scored(cell: KnownCell) -> pd.DataFrame:
@@ -251,3 +262,20 @@ def measure_diameters(cell: KnownCell, instances: Path) -> str:
         f"pores: {len(both)} measured  median |error| {error.abs().median():.2f} nm  "
         f"bias {error.mean():+.2f} nm  SD {error.std():.2f} nm"
     )
+
+
+def measure_lengths(cell: KnownCell, instances: Path) -> str:
+    """Return scores of the coated objects that `asem pits` measures with predicted masks.
+
+    Caveolae, and masks without a pit in the image, are left out by the measurement. All masks
+    count, also those at the border; true objects count if they are complete.
+    """
+    out = cell.group / "predictions/ccp/pits"
+    membrane = cell.group / "labels/plasma_membrane"
+    measure_pits(instances, cell.group / "raw", out, plasma_membrane=membrane, overwrite=True)
+    found = read_table(out / "pits")
+    truth = read_pit_truth(cell.group)
+    coated = truth[truth["coated"]].reset_index(drop=True)
+    used = found[(found["flags"] == "") & found["coated"]]
+    extent_nm = float(cell.volume.shape[0] * VOXEL[0])
+    return f"measured: {format_pits(match_pits(coated, used, extent_nm))}"

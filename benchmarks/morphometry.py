@@ -105,7 +105,9 @@ def run_pits(folder: Path, seeds: list[int], masks: list[str], extent_nm: float)
                 seed=seed, masks=kind, preparation=preparation
             )
             parts.append(matched)
-            print(f"seed {seed} {preparation} {kind:<8}", format_pits(matched), flush=True)
+            seconds = f"  {1000 * matched['seconds'].mean():.0f} ms each"
+            row = format_pits(matched) + seconds
+            print(f"seed {seed} {preparation} {kind:<8} {row}", flush=True)
     table = pd.concat(parts)
     for column in ("masks", "preparation", "kind_true", "location_true", "coated_true"):
         for value, rows in table.groupby(column):
@@ -181,10 +183,16 @@ def measure_pit_cell(group: Path, kind: str, extent_nm: float) -> pd.DataFrame:
     )
     seconds = time.monotonic() - begin
     found = read_table(group / f"pits_{kind}/pits")
-    truth = read_table(group / "truth/coated")
-    truth["neck_nm"] = truth["neck_nm"].where(truth["kind"] == "pit")
+    truth = read_pit_truth(group)
     matched = match_pits(truth, found[found["flags"] == ""], extent_nm)
     return matched.assign(seconds=seconds / max(1, len(found)))
+
+
+def read_pit_truth(group: Path) -> pd.DataFrame:
+    """Return the true pits, vesicles and caveolae of a cell; vesicles have no neck."""
+    truth = read_table(group / "truth/coated")
+    truth["neck_nm"] = truth["neck_nm"].where(truth["kind"] == "pit")
+    return truth
 
 
 def change_masks(
@@ -232,7 +240,7 @@ def format_pits(rows: pd.DataFrame) -> str:
     return (
         f"n {len(true):3d}  recall {len(found) / max(1, len(true)):.3f}  "
         f"precision {len(found) / max(1, len(found) + false):.3f}  {'  '.join(texts)}  "
-        f"{'  '.join(right)}  necks {necks:.2f}  {1000 * rows['seconds'].mean():.0f} ms each"
+        f"{'  '.join(right)}  necks {necks:.2f}"
     )
 
 
