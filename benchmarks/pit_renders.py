@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from asem.measure.frame import FloatArray
 from asem.measure.pits.coat import OFFSETS_NM, coat_signal, is_coated
-from asem.measure.pits.half_plane import FloatArray, Image
+from asem.measure.pits.half_plane import Image
 from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.pose import ANGLES, sample_profiles
 from asem.measure.pits.shape import (
@@ -177,7 +178,7 @@ def measure_rendered_pit(
         eccentricity,
         coated == (look.coat > 0),
         signal,
-        float(np.rad2deg(np.arccos(np.clip(pose.axis.direction @ rendering.outward, -1, 1)))),
+        float(np.rad2deg(np.arccos(np.clip(pose.axis.normal @ rendering.outward, -1, 1)))),
     )
 
 

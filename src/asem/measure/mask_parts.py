@@ -51,11 +51,16 @@ def find_masks(output: BlockOutput, labels: Volume, *, objects_name: str, stage:
     Raises
     ------
     NoResultsError
-        There are more than `MAX_MASKS`.
+        There are none, or more than `MAX_MASKS`.
     """
     read = partial(read_unlabelled_as_background, read_block=labels.read)
     objects = find_connected_objects(output, read, stage=stage, features=_sum_components)
     count = len(objects.sizes)
+    if count == 0:
+        raise NoResultsError(
+            f"{labels.name} has no {objects_name}: all voxels are background (0) or unlabelled "
+            f"({np.iinfo(labels.dtype).max})"
+        )
     if count > MAX_MASKS:
         raise NoResultsError(
             f"{labels.name} has {count:,} separate parts; at most {MAX_MASKS:,} can be "
@@ -152,8 +157,10 @@ def assign_ids(masks: Columns) -> npt.NDArray[np.uint64]:
     return ids
 
 
-def find_borders(masks: Columns, roi: Roi) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which masks touch the border of a part of the volume, and which are within it.
+def find_borders(
+    masks: Columns, roi: Roi, name: str, *, objects_name: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which masks touch the border of the part within raw, and which are within it.
 
     Those that extend beyond it touch it, too. (n,) each.
 
@@ -162,11 +169,24 @@ def find_borders(masks: Columns, roi: Roi) -> tuple[npt.NDArray[np.bool_], npt.N
     masks
         Columns of `find_masks`, (n,).
     roi
-        The part, in the voxels of the label image.
+        The part of the label image that raw covers, in its voxels.
+    name, objects_name
+        Of the label image, and what the masks are of, for errors.
+
+    Raises
+    ------
+    NoResultsError
+        None is within it.
     """
     first, last = (
         np.stack([masks[f"{end}_{axis}"] for axis in "zyx"], axis=1) for end in ("min", "max")
     )
     start, end = np.array(roi.offset), np.array(roi.end)
     touches = np.any((first <= start) | (last >= end - 1), axis=1)
-    return touches, np.all((last >= start) & (first < end), axis=1)
+    inside = np.all((last >= start) & (first < end), axis=1)
+    if not inside.any():
+        raise NoResultsError(
+            f"none of the {len(inside)} {objects_name} of {name} is within the raw image; check "
+            "the offsets of both with `asem info`"
+        )
+    return touches, inside

@@ -41,6 +41,29 @@ class MaskShapes:
         return np.asarray(self.axes_nm[:, 2] < FLAT_RATIO * self.axes_nm[:, 1])
 
 
+@dataclass(frozen=True)
+class ObjectMasks:
+    """Masks of objects, their shapes and the marks that are set from them, (n,) each.
+
+    Parameters
+    ----------
+    columns
+        Of `asem.measure.mask_parts.find_masks`.
+    shapes
+        Sizes and axes.
+    in_raw
+        Masks with voxels in the image.
+    flags, notes
+        Marks by name.
+    """
+
+    columns: Columns
+    shapes: MaskShapes
+    in_raw: npt.NDArray[np.bool_]
+    flags: dict[str, npt.NDArray[np.bool_]]
+    notes: dict[str, npt.NDArray[np.bool_]]
+
+
 def find_shapes(masks: Columns, voxel_size: NmZYX, offset_nm: NmZYX) -> MaskShapes:
     """Return sizes and axes of masks.
 

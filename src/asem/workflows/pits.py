@@ -5,7 +5,6 @@ masks (`asem.measure.mask_parts`, `asem.measure.pits.masks`) -> image of each ob
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from asem.blocks.executors import SERIAL_EXECUTOR, Executor
-from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
+from asem.blocks.results_folder import ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
 from asem.measure.duplicates import flag_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.mask_parts import assign_ids, find_borders, find_masks
-from asem.measure.mask_shapes import MaskShapes, find_shapes
-from asem.measure.object_columns import Columns
+from asem.measure.mask_shapes import ObjectMasks, find_shapes
 from asem.measure.pits.image_pass import VIEW_LENGTHS, MeasuredObjects, measure_object_images
 from asem.measure.pits.location import Locations, locate
 from asem.measure.pits.masks import flag_masks, join_parts
@@ -50,17 +48,6 @@ LOG = logging.getLogger(__name__)
 PITS, GALLERY = "pits", "gallery.png"
 FILES = (f"{PITS}.csv", f"{PITS}.parquet", STATISTICS, *PIT_FIGURES, GALLERY)
 """Names of the files that `asem pits` writes."""
-
-
-@dataclass(frozen=True)
-class _Masks:
-    """Masks of objects, their shapes and the marks that are set from them, (n,) each."""
-
-    columns: Columns
-    shapes: MaskShapes
-    in_raw: npt.NDArray[np.bool_]
-    flags: dict[str, npt.NDArray[np.bool_]]
-    notes: dict[str, npt.NDArray[np.bool_]]
 
 
 def measure_pits(
@@ -161,45 +148,35 @@ def measure_pits(
 
             sizes = masks.shapes.volume_nm3
             write_review_page(output, labels, grey, table, measured, found, sizes)
-    used = is_used(table)
-    if not used.any():
+    counts = _count_kinds(table)
+    if counts["used"] == 0:
         LOG.warning("%s: no object could be measured without a flag", labels.name)
+    return {**counts, **count_decisions(found), "out": str(out)}
+
+
+def _count_kinds(table: pd.DataFrame) -> dict[str, int]:
+    """Return the numbers of objects, and of those used by kind."""
+    used = is_used(table)
     is_pit, coated = (table["kind"] == "pit").to_numpy(), table["coated"].to_numpy()
-    return {
-        "objects": len(table),
-        "used": int(used.sum()),
-        "pits": int((used & is_pit & coated).sum()),
-        "vesicles": int((used & ~is_pit).sum()),
-        "caveolae": int((used & is_pit & ~coated).sum()),
-        **count_decisions(found),
-        "out": str(out),
-    }
+    kinds = {"used": used, "pits": used & is_pit & coated, "vesicles": used & ~is_pit}
+    kinds["caveolae"] = used & is_pit & ~coated
+    return {"objects": len(table), **{name: int(rows.sum()) for name, rows in kinds.items()}}
 
 
-def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
+def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> ObjectMasks:
     """Find a mask for each object, and mark those that are not whole, or not of one object."""
     size, offset = labels.voxel_size, labels.offset_nm
     parts = find_masks(output, labels, objects_name="pits", stage="masks")
-    if len(parts["voxels"]) == 0:
-        raise NoResultsError(
-            f"{labels.name} has no pits: all voxels are background (0) or unlabelled "
-            f"({np.iinfo(labels.dtype).max})"
-        )
     objects, object_of_part = join_parts(parts, size, offset)
-    touches, inside = find_borders(objects, in_raw)
-    if not inside.any():
-        raise NoResultsError(
-            f"none of the {len(inside)} pits of {labels.name} is within the raw image; check the "
-            "offsets of both with `asem info`"
-        )
+    touches, inside = find_borders(objects, in_raw, labels.name, objects_name="pits")
     shapes = find_shapes(objects, size, offset)
     flags = {**flag_masks(shapes), "cut": touches}
     notes = {"fragments": np.bincount(object_of_part) > 1}
-    return _Masks(objects, shapes, inside, flags, notes)
+    return ObjectMasks(objects, shapes, inside, flags, notes)
 
 
 def _make_table(
-    masks: _Masks, membrane: MembranePoints, measured: MeasuredObjects, review: Review
+    masks: ObjectMasks, membrane: MembranePoints, measured: MeasuredObjects, review: Review
 ) -> pd.DataFrame:
     """Return the table of objects, in the order of the masks."""
     numbers, whole = measured.numbers, measured.whole

@@ -8,6 +8,7 @@ import pandas as pd
 
 from asem.blocks.results_folder import ResultsFolder
 from asem.measure.flags_and_notes import SEPARATOR
+from asem.measure.frame import Frame
 from asem.measure.object_planes import (
     AXES,
     PLANES_REACH_NM,
@@ -17,7 +18,7 @@ from asem.measure.object_planes import (
 )
 from asem.measure.pores.image_pass import MeasuredPores
 from asem.measure.pores.table import OVERRIDABLE_FLAGS, PORE_FLAGS, PORE_NOTES
-from asem.measure.pores.view import VIEW_STEP_NM, Frame
+from asem.measure.pores.view import VIEW_STEP_NM
 from asem.measure.review_decisions import Review
 from asem.report.review_page import (
     ReviewObject,

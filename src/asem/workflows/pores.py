@@ -5,23 +5,20 @@ image of each pore (`image_pass`) -> table, statistics (`statistics`) and figure
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from asem.blocks.executors import SERIAL_EXECUTOR, Executor
-from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
+from asem.blocks.results_folder import ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.image.common_roi import find_common_roi
 from asem.measure.duplicates import flag_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.mask_parts import assign_ids, find_borders, find_masks
-from asem.measure.mask_shapes import MaskShapes, find_shapes
-from asem.measure.object_columns import Columns
+from asem.measure.mask_shapes import ObjectMasks, find_shapes
 from asem.measure.pores.envelope_normals import (
     MASK,
     NEIGHBOUR_PLANE,
@@ -65,17 +62,6 @@ FILES = (f"{PORES}.csv", f"{PORES}.parquet", STATISTICS, *FIGURES)
 """Names of the files that `asem pores` always writes; `REVIEW_FILES` are those of a review."""
 UP_AXES = ("z", "-z", "y", "-y", "x", "-x")
 """Axes along which the height of a pore can be measured."""
-
-
-@dataclass(frozen=True)
-class _Masks:
-    """Masks of pores, their shapes and the marks that are set from them, (n,) each."""
-
-    columns: Columns
-    shapes: MaskShapes
-    in_raw: npt.NDArray[np.bool_]
-    flags: dict[str, npt.NDArray[np.bool_]]
-    notes: dict[str, npt.NDArray[np.bool_]]
 
 
 def measure_pores(
@@ -174,7 +160,7 @@ def measure_pores(
     }
 
 
-def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
+def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> ObjectMasks:
     """Find one mask for each pore, and flag those that are not whole, or not of one pore.
 
     Parameters
@@ -188,33 +174,23 @@ def _find_masks(output: ResultsFolder, labels: Volume, in_raw: Roi) -> _Masks:
     """
     size, offset = labels.voxel_size, labels.offset_nm
     found = find_masks(output, labels, objects_name="pores", stage="masks")
-    if len(found["voxels"]) == 0:
-        raise NoResultsError(
-            f"{labels.name} has no pores: all voxels are background (0) or unlabelled "
-            f"({np.iinfo(labels.dtype).max})"
-        )
     several, typical_nm2 = may_be_several(find_shapes(found, size, offset))
     parts, parent = split_masks(
         output, labels, found, several, typical_nm2=typical_nm2, stage="separation"
     )
     pores, pore_of_mask = join_fragments(parts, size, offset)
     shapes = find_shapes(pores, size, offset)
-    touches, inside = find_borders(pores, in_raw)
-    if not inside.any():
-        raise NoResultsError(
-            f"none of the {len(inside)} pores of {labels.name} is within the raw image; check the "
-            "offsets of both with `asem info`"
-        )
+    touches, inside = find_borders(pores, in_raw, labels.name, objects_name="pores")
     flags = {**flag_masks(shapes), "cut": touches}
     is_whole = ~(flags["small"] | flags["short"] | flags["merged"])
     outlier = np.zeros(len(touches), np.bool_)
     flat_normals = np.where(shapes.is_flat[:, None], shapes.normal, 0)
     outlier[is_whole] = find_outliers(shapes.centre_nm[is_whole], flat_normals[is_whole])
     flags["outlier"] = outlier
-    return _Masks(pores, shapes, inside, flags, find_origins(pore_of_mask, parent))
+    return ObjectMasks(pores, shapes, inside, flags, find_origins(pore_of_mask, parent))
 
 
-def _build_envelope(masks: _Masks) -> Envelope:
+def _build_envelope(masks: ObjectMasks) -> Envelope:
     """Triangulate the pores that are whole and no outliers."""
     left_out = [masks.flags[name] for name in ("small", "short", "merged", "outlier")]
     is_corner = ~np.logical_or.reduce(left_out)
@@ -223,7 +199,7 @@ def _build_envelope(masks: _Masks) -> Envelope:
 
 
 def _make_table(
-    masks: _Masks, envelope: Envelope, measured: MeasuredPores, review: Review
+    masks: ObjectMasks, envelope: Envelope, measured: MeasuredPores, review: Review
 ) -> pd.DataFrame:
     """Return the table of pores, in the order of the masks."""
     is_measured = np.isfinite(measured.diameter_nm)[:, None]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asem.measure.pits.half_plane import Axis, Grid, Image, average_angles, unroll
+from asem.measure.frame import Frame
+from asem.measure.pits.half_plane import Grid, Image, average_angles, unroll
 
 SIZE = np.array([5.2, 4.0, 4.0])
 FIRST = np.array([-60.0, 30.0, 500.0])
@@ -18,7 +19,7 @@ def linear_image(slope):
 
 def test_the_vectors_of_an_axis_are_across_each_other():
     for direction in (DIRECTION, [1.0, 0, 0], [0, 0, -3.0]):
-        vectors = Axis.along(np.zeros(3), np.array(direction)).vectors
+        vectors = Frame.from_normal(np.zeros(3), np.array(direction)).axes
         np.testing.assert_allclose(vectors @ vectors.T, np.eye(3), atol=1e-12)
         np.testing.assert_allclose(vectors[2], direction / np.linalg.norm(direction))
         assert np.linalg.det(vectors) == pytest.approx(1)
@@ -26,7 +27,7 @@ def test_the_vectors_of_an_axis_are_across_each_other():
 
 def test_a_linear_image_is_sampled_exactly():
     slope = np.array([0.3, -0.2, 0.5])
-    axis = Axis.along(FIRST + 14 * SIZE, DIRECTION)
+    axis = Frame.from_normal(FIRST + 14 * SIZE, DIRECTION)
     grid = Grid.of_reach(-20.0, 30.0, 25.0, 2.5)
     samples = unroll(linear_image(slope), axis, grid, 8)
     assert samples.shape == (8, 21, 11)
@@ -39,7 +40,7 @@ def test_a_linear_image_is_sampled_exactly():
 
 
 def test_values_outside_of_the_image_are_nan():
-    axis = Axis.along(FIRST + np.array([2 * 5.2, 60.0, 60.0]), np.array([1.0, 0, 0]))
+    axis = Frame.from_normal(FIRST + np.array([2 * 5.2, 60.0, 60.0]), np.array([1.0, 0, 0]))
     samples = unroll(linear_image(np.ones(3)), axis, Grid.of_reach(-25.0, 25.0, 25.0, 5.0), 4)
     np.testing.assert_array_equal(np.isnan(samples[:, :, 0].mean(axis=0)), np.arange(-5, 6) < -2)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from asem.measure.frame import Frame
 from asem.measure.pits.axis_search import SEARCH_DIRECTIONS, choose_apart, map_wall
 from asem.measure.pits.bulb import sphere_directions
-from asem.measure.pits.half_plane import Axis
 from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.pose import PitSearch, refine, sample_profiles
 from pores import tilted
@@ -15,18 +15,18 @@ from pores import tilted
 def test_the_axis_points_out_of_the_cytosol_through_the_middle(name, request):
     found = request.getfixturevalue(name)
     axis, outward = found.pose.axis, found.rendering.outward
-    assert np.rad2deg(np.arccos(axis.direction @ outward)) < 3
-    aside = axis.centre_nm - found.rendering.centre_nm
+    assert np.rad2deg(np.arccos(axis.normal @ outward)) < 3
+    aside = axis.origin_nm - found.rendering.centre_nm
     assert np.linalg.norm(aside - (aside @ outward) * outward) < 2
 
 
 def test_a_pose_that_is_off_is_refined(stalk_pit, rng):
     axis = stalk_pit.pose.axis
-    off = Axis.along(axis.centre_nm + 7 * axis.vectors[0], tilted(axis.direction, 15, rng))
+    off = Frame.from_normal(axis.origin_nm + 7 * axis.axes[0], tilted(axis.normal, 15, rng))
     pose = refine(PitSearch(stalk_pit.image, stalk_pit.bulb.radius_nm, 0.9), off)
-    assert np.rad2deg(np.arccos(pose.axis.direction @ axis.direction)) < 2
-    aside = pose.axis.centre_nm - axis.centre_nm
-    assert np.linalg.norm(aside - (aside @ axis.direction) * axis.direction) < 1.5
+    assert np.rad2deg(np.arccos(pose.axis.normal @ axis.normal)) < 2
+    aside = pose.axis.origin_nm - axis.origin_nm
+    assert np.linalg.norm(aside - (aside @ axis.normal) * axis.normal) < 1.5
     assert pose.path.cost == pytest.approx(stalk_pit.pose.path.cost, rel=0.1)
 
 
@@ -39,14 +39,14 @@ def test_the_wall_is_bright_only_at_the_opening(stalk_pit):
 
 def test_chosen_axes_are_far_apart():
     directions = np.array([[1.0, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1]])
-    axes = [Axis.along(np.zeros(3), direction) for direction in directions]
+    axes = [Frame.from_normal(np.zeros(3), direction) for direction in directions]
     chosen = choose_apart(axes, np.array([2.0, 1, 4, 5, 3]))
     assert [id(axis) for axis in chosen] == [id(axes[row]) for row in (1, 4, 2)]
 
 
 def test_profiles_across_an_outline_have_the_membrane_in_the_middle(stalk_pit):
     """Across the wall of the lower half of the sphere, 43 nm from its centre."""
-    axis = Axis.along(stalk_pit.rendering.centre_nm, stalk_pit.rendering.outward)
+    axis = Frame.from_normal(stalk_pit.rendering.centre_nm, stalk_pit.rendering.outward)
     angle = np.linspace(0, -1.4, 15)
     radius = 42 + stalk_pit.look.darkest_nm
     path = Line(radius * np.cos(angle), radius * np.sin(angle), 0.0)

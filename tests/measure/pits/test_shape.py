@@ -60,7 +60,7 @@ def test_a_membrane_without_depth_is_no_pit(stalk_pit):
     """A flat membrane below the place of the bulb."""
     image, pose = stalk_pit.image, stalk_pit.pose
     places = np.indices(image.values.shape).transpose(1, 2, 3, 0) * image.voxel_size
-    t = (places + image.first_nm - pose.axis.centre_nm) @ pose.axis.direction
+    t = (places + image.first_nm - pose.axis.origin_nm) @ pose.axis.normal
     flat = replace(image, values=np.exp(-(((t + 20) / 7) ** 2)).astype(np.float32))
     line = replace(pose, path=Line(np.linspace(120, 0, 60), np.full(60, -20.0), 0.0))
     assert measure_pit(flat, line, stalk_pit.bulb) is None

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from asem.measure.frame import Frame
 from asem.measure.pores.half_lines import full_weight, measure_half_lines, scatter_variance
 from asem.measure.pores.rim_fit import RimFit
 from asem.measure.pores.rim_kernels import ANGLE_SD
-from asem.measure.pores.view import Frame
 
 
 def test_the_weight_of_a_half_line_in_a_full_image():

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from asem.measure.frame import Frame
 from asem.measure.pores.rim_fit import RimFit, fit_rim, radius_variance, rim_evidence
 from asem.measure.pores.rim_kernels import (
     E_1,
@@ -13,7 +14,6 @@ from asem.measure.pores.rim_kernels import (
     evaluate_points,
     rim_equations,
 )
-from asem.measure.pores.view import Frame
 
 TRUE = RimFit(
     Frame.from_normal(np.array([10.0, 20.0, 30.0]), np.array([1.0, 2.0, -1.0])),

@@ -1,14 +1,8 @@
 import numpy as np
 import pytest
 
-from asem.measure.pores.view import (
-    VIEW_STEP_NM,
-    Frame,
-    Patch,
-    radial_profile,
-    select_voxels,
-    view_en_face,
-)
+from asem.measure.frame import Frame
+from asem.measure.pores.view import VIEW_STEP_NM, Patch, radial_profile, select_voxels, view_en_face
 
 SIZE = (5.2, 4.0, 4.0)
 ORIGIN = np.array([100.0, -50.0, 20.0])

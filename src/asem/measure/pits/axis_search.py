@@ -9,8 +9,9 @@ The best of each are fitted to the image (`pose`). A clear outline ends the sear
 
 import numpy as np
 
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pits.bulb import Bulb, sphere_directions
-from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
+from asem.measure.pits.half_plane import Image, sample_at
 from asem.measure.pits.pose import PitPose, PitSearch, refine
 
 SEARCH_DIRECTIONS = 150
@@ -42,7 +43,7 @@ def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
     """
     wall = map_wall(image, bulb)
     search = PitSearch(image, bulb.radius_nm, float((wall > DARK).mean()))
-    axes = [Axis.along(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
+    axes = [Frame.from_normal(bulb.centre_nm, w) for w in sphere_directions(SEARCH_DIRECTIONS)]
     best = refine_best(search, choose_apart(axes, wall))
     starts = [bulb.centre_nm]
     if np.linalg.norm(centre_nm - bulb.centre_nm) > APART_NM:
@@ -50,7 +51,7 @@ def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
     for start in starts:
         if best.path.cost < CLEAR_COST_NM:
             return best
-        moved = [Axis(start, axis.vectors) for axis in axes]
+        moved = [Frame(start, axis.axes) for axis in axes]
         found = refine_best(search, choose_apart(moved, search.costs(moved)))
         best = min(best, found, key=lambda pose: pose.path.cost)
     if best.path.cost < HIDDEN_COST_NM:
@@ -59,7 +60,7 @@ def find_pose(image: Image, bulb: Bulb, centre_nm: FloatArray) -> PitPose:
     return min(best, found, key=lambda pose: pose.path.cost)
 
 
-def _search_hidden_necks(search: PitSearch, bulb: Bulb, axes: list[Axis]) -> list[Axis]:
+def _search_hidden_necks(search: PitSearch, bulb: Bulb, axes: list[Frame]) -> list[Frame]:
     """Return axes towards what is brightest beyond the wall, the best of many directions each.
 
     A narrow neck leaves the wall dark everywhere. Behind it is the outside of the cell, or the
@@ -69,12 +70,12 @@ def _search_hidden_necks(search: PitSearch, bulb: Bulb, axes: list[Axis]) -> lis
     fine = sphere_directions(FINE_DIRECTIONS)
     chosen = []
     for axis in choose_apart(axes, beyond):
-        near = [Axis.along(bulb.centre_nm, w) for w in fine[fine @ axis.direction > FINE_CONE]]
+        near = [Frame.from_normal(bulb.centre_nm, w) for w in fine[fine @ axis.normal > FINE_CONE]]
         chosen.append(near[int(np.argmin(search.costs(near)))])
     return chosen
 
 
-def refine_best(search: PitSearch, axes: list[Axis]) -> PitPose:
+def refine_best(search: PitSearch, axes: list[Frame]) -> PitPose:
     """Fit poses from several axes; return the first with a clear outline, or the darkest."""
     best: PitPose | None = None
     for axis in axes:
@@ -87,11 +88,11 @@ def refine_best(search: PitSearch, axes: list[Axis]) -> PitPose:
     return best
 
 
-def choose_apart(axes: list[Axis], costs: FloatArray) -> list[Axis]:
+def choose_apart(axes: list[Frame], costs: FloatArray) -> list[Frame]:
     """Return the `CANDIDATES` axes of the smallest costs, any two far apart."""
-    chosen: list[Axis] = []
+    chosen: list[Frame] = []
     for row in np.argsort(costs).tolist():
-        if all(axes[row].direction @ other.direction < APART for other in chosen):
+        if all(axes[row].normal @ other.normal < APART for other in chosen):
             chosen.append(axes[row])
         if len(chosen) == CANDIDATES:
             break

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from asem.measure.pits.half_plane import FloatArray, Image, sample
+from asem.measure.frame import FloatArray
+from asem.measure.pits.half_plane import Image, sample
 
 RADII_NM = np.arange(18.0, 78.0, 3.0)
 WALL_NM = 12.0

@@ -8,7 +8,7 @@ pit, where blur joins membrane and coat. Caveolae have none, and are smaller.
 
 import numpy as np
 
-from asem.measure.pits.half_plane import FloatArray
+from asem.measure.frame import FloatArray
 
 COAT_RANGE_NM, CYTOSOL_RANGE_NM = (8.0, 20.0), (30.0, 44.0)
 """Distances from the darkest line, into the cytosol."""

@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from asem.measure.frame import FloatArray
 from asem.measure.pits.ellipsoid import Ellipsoid
-from asem.measure.pits.half_plane import FloatArray, Image, sample_at
+from asem.measure.pits.half_plane import Image, sample_at
 from asem.measure.pits.picture import PICTURE_REACH_NM, PICTURE_STEP_NM, PitPicture
 from asem.measure.pits.shape import PitShape
 
@@ -21,9 +22,7 @@ def draw_pit(grey: Image, pit: PitShape, centre: FloatArray) -> PitPicture:
         "width": _level_line(lengths.width_nm, middle - lengths.width_t_nm),
         "neck": _level_line(lengths.neck_nm, middle - lengths.neck_t_nm),
     }
-    return PitPicture(
-        slice_plane(grey, centre, pit.axis.vectors[0], -pit.axis.direction), outline, lines
-    )
+    return PitPicture(slice_plane(grey, centre, pit.axis.axes[0], -pit.axis.normal), outline, lines)
 
 
 def _level_line(width: float, down: float) -> FloatArray:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from asem.measure.frame import FloatArray
 from asem.measure.pits.bulb import Bulb, sphere_directions
-from asem.measure.pits.half_plane import FloatArray, Image, sample_at
+from asem.measure.pits.half_plane import Image, sample_at
 
 RAYS = 400
 OFFSETS_NM = np.arange(-14.0, 14.1, 1.0)

@@ -21,32 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Centre, (3,), and the unit vectors u, v and w, (3, 3), of an axis along w; (z, y, x), nm."""
-
-    centre_nm: FloatArray
-    vectors: FloatArray
-
-    @classmethod
-    def along(cls, centre_nm: FloatArray, direction: FloatArray) -> "Axis":
-        """Return the axis along a direction; u is across the image axis farthest from it."""
-        w = direction / np.linalg.norm(direction)
-        u = np.cross(w, np.eye(3)[np.argmin(np.abs(w))])
-        u /= np.linalg.norm(u)
-        return cls(centre_nm, np.stack([u, np.cross(w, u), w]))
-
-    @property
-    def direction(self) -> FloatArray:
-        """The unit vector w, out of the cytosol."""
-        return np.asarray(self.vectors[2])
-
-    def to_world(self, points: FloatArray) -> FloatArray:
-        """Return world positions of points (..., 3) along u, v, w, nm."""
-        return np.asarray(points @ self.vectors + self.centre_nm)
+from asem.measure.frame import FloatArray, Frame
 
 
 @dataclass(frozen=True)
@@ -71,12 +46,12 @@ class Image:
         """Return places in voxels of world positions (..., 3)."""
         return np.asarray((points_nm - self.first_nm) / self.voxel_size)
 
-    def to_half_planes(self, axis: Axis, angles: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def to_half_planes(self, axis: Frame, angles: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the centre of an axis, its radial directions and its own, in voxels."""
         theta = 2 * np.pi * np.arange(angles) / angles
-        u, v, w = axis.vectors
+        u, v, w = axis.axes
         outward = np.cos(theta)[:, None] * u + np.sin(theta)[:, None] * v
-        return self.to_voxels(axis.centre_nm), outward / self.voxel_size, w / self.voxel_size
+        return self.to_voxels(axis.origin_nm), outward / self.voxel_size, w / self.voxel_size
 
 
 @dataclass(frozen=True)
@@ -99,7 +74,7 @@ class Grid:
         return float(self.t_nm[1] - self.t_nm[0])
 
 
-def unroll(image: Image, axis: Axis, grid: Grid, angles: int) -> npt.NDArray[np.float32]:
+def unroll(image: Image, axis: Frame, grid: Grid, angles: int) -> npt.NDArray[np.float32]:
     """Sample an image around an axis.
 
     Parameters

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.draw import polygon2mask
 
+from asem.measure.frame import FloatArray
 from asem.measure.pits.ellipsoid import Ellipsoid
-from asem.measure.pits.half_plane import FloatArray
 from asem.measure.pits.shape import PitShape
 from asem.measure.pits.view import Inside, offsets_in
 

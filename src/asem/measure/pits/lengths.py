@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from asem.measure.pits.half_plane import FloatArray
+from asem.measure.frame import FloatArray
 from asem.measure.pits.outline import Line
 
 NECK_START_NM = 8.0

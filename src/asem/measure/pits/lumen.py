@@ -21,7 +21,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from asem.measure.pits.half_plane import FloatArray, Grid
+from asem.measure.frame import FloatArray
+from asem.measure.pits.half_plane import Grid
 from asem.measure.pits.outline import Line, normals, resample
 
 POINT_NM = 2.5
@@ -59,14 +60,11 @@ class Outline:
         Radius of the neck from the darkness on the axis, nan where the lumen is resolved.
     ring_t_nm
         Its height.
-    offset_nm
-        From the border of the lumen to the darkest line, at the bulb.
     """
 
     path: Line | None
     ring_nm: float
     ring_t_nm: float
-    offset_nm: float
 
 
 @dataclass(frozen=True)
@@ -124,9 +122,8 @@ def find_outline(plane: FloatArray, grid: Grid, path: Line, radius_nm: float) ->
     ring = ring_radius(share, tau) if share > UNRESOLVED else np.nan
     border = _trace_border(mirrored, level)
     if border is None:
-        return Outline(None, ring, ring_t, np.nan)
-    moved, offset = _move_to_membrane(mirrored, border, radius_nm)
-    return Outline(moved, ring, ring_t, offset)
+        return Outline(None, ring, ring_t)
+    return Outline(_move_to_membrane(mirrored, border, radius_nm), ring, ring_t)
 
 
 def _flat_membrane(mirrored: _Mirrored, path: Line, radius_nm: float) -> tuple[float, float]:
@@ -188,8 +185,8 @@ def _is_open(line: Line) -> bool:
     return bool(np.hypot(line.rho_nm[0] - line.rho_nm[-1], line.t_nm[0] - line.t_nm[-1]) > 1e-6)
 
 
-def _move_to_membrane(mirrored: _Mirrored, border: Line, radius_nm: float) -> tuple[Line, float]:
-    """Move the border of the lumen to the darkest line; return also the offset at the bulb."""
+def _move_to_membrane(mirrored: _Mirrored, border: Line, radius_nm: float) -> Line:
+    """Move the border of the lumen to the darkest line."""
     line = resample(border, POINT_NM, 2.0)
     n = normals(line)
     offsets = np.arange(0, REACH_NM, STEP_NM)
@@ -213,7 +210,7 @@ def _move_to_membrane(mirrored: _Mirrored, border: Line, radius_nm: float) -> tu
         line.t_nm + sign * offset * n[:, 1],
         0.0,
     )
-    return resample(moved, POINT_NM, 1.5), at_bulb
+    return resample(moved, POINT_NM, 1.5)
 
 
 def ring_radius(share: float, tau_nm: float) -> float:

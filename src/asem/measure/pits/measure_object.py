@@ -7,18 +7,19 @@
 4. Outline, lengths, standard errors (`shape`), coat (`coat`), the view of the paper (`view`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pits.axis_search import find_pose
 from asem.measure.pits.bulb import Bulb, find_bulb, sphere_directions
 from asem.measure.pits.coat import LINE_NM, OFFSETS_NM, coat_signal, is_coated, line_signal
 from asem.measure.pits.drawing import draw_pit, draw_vesicle, slice_plane
 from asem.measure.pits.ellipsoid import RAYS, Ellipsoid, sample_wall
-from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
+from asem.measure.pits.half_plane import Image, sample_at
 from asem.measure.pits.interior import inside_ellipsoid, inside_pit
 from asem.measure.pits.outline import Line, normals
 from asem.measure.pits.picture import PitPicture
@@ -77,8 +78,6 @@ class MeasuredObject:
     """Long and short axis of the ellipse that fits the outline best, (2,)."""
     long_axis: FloatArray
     """Unit vector of the long axis, (3,)."""
-    signal: float
-    """Of the coat."""
     ring_nm: FloatArray
     """Points on the membrane around a pit, (`RING_POINTS`, 3); nan for a vesicle."""
     surface_nm: FloatArray
@@ -86,7 +85,7 @@ class MeasuredObject:
     view: View
     picture: PitPicture
     flags: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def measure_object(
@@ -156,8 +155,8 @@ def _is_cut(image: Image, bulb: Bulb) -> bool:
 def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
     """Return the measurement of a pit."""
     lengths, axis = pit.lengths, pit.axis
-    centre = axis.centre_nm + lengths.centre_t_nm * axis.direction
-    surface = _turn(pit.path, axis)
+    centre = axis.origin_nm + lengths.centre_t_nm * axis.normal
+    surface = _turn(pit.path.rho_nm[::3], pit.path.t_nm[::3], axis)
     known = np.isfinite(sample_at(image, surface)).mean()
     is_long = lengths.along_nm >= lengths.across_nm
     axes = np.sort([lengths.along_nm, lengths.across_nm])[::-1]
@@ -169,12 +168,11 @@ def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
         is_pit=True,
         coated=is_coated(signal, *values.tolist()),
         centre_nm=centre,
-        direction=axis.direction,
+        direction=axis.normal,
         lengths_nm=values,
         se_nm=pit.se_nm,
         axes_nm=axes,
-        long_axis=axis.direction if is_long else axis.vectors[0],
-        signal=signal,
+        long_axis=axis.normal if is_long else axis.axes[0],
         ring_nm=_ring(pit),
         surface_nm=surface,
         view=view,
@@ -190,22 +188,19 @@ def _compare_view(view: View, lengths: FloatArray) -> tuple[str, ...]:
     return ("view_differs",) if np.any(np.abs(differences) > VIEW_DIFFERENCE_NM) else ()
 
 
-def _turn(path: Line, axis: Axis) -> FloatArray:
-    """Return points on the surface of an outline turned around its axis, (n, 3)."""
+def _turn(rho: FloatArray, t: FloatArray, axis: Frame) -> FloatArray:
+    """Return points of an outline turned around its axis, (n `RING_POINTS`, 3)."""
     theta = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
-    rho, t = path.rho_nm[::3, None], path.t_nm[::3, None]
+    rho, t = rho[:, None], t[:, None]
     local = np.stack([rho * np.cos(theta), rho * np.sin(theta), t + 0 * theta], axis=-1)
     return axis.to_world(local).reshape(-1, 3)
 
 
 def _ring(pit: PitShape) -> FloatArray:
     """Return points on the membrane around a pit."""
-    theta = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
     flat = np.flatnonzero(pit.path.rho_nm > RING_NM)
-    row = int(flat[-1]) if len(flat) else 0
-    rho = pit.path.rho_nm[row]
-    t = np.full(RING_POINTS, pit.path.t_nm[row])
-    return pit.axis.to_world(np.stack([rho * np.cos(theta), rho * np.sin(theta), t], axis=-1))
+    row = flat[-1:] if len(flat) else np.array([0])
+    return _turn(pit.path.rho_nm[row], pit.path.t_nm[row], pit.axis)
 
 
 def _pit_coat(image: Image, pit: PitShape) -> float:
@@ -248,7 +243,7 @@ def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | 
         image,
         ellipsoid.centre_nm,
         inside_ellipsoid(ellipsoid),
-        Axis.along(ellipsoid.centre_nm, ellipsoid.vectors[0]),
+        Frame.from_normal(ellipsoid.centre_nm, ellipsoid.vectors[0]),
         None,
     )
     return MeasuredObject(
@@ -260,7 +255,6 @@ def _measure_vesicle(image: Image, grey: Image, bulb: Bulb) -> MeasuredObject | 
         se_nm=np.array([np.nan, shape.se_nm, np.nan]),
         axes_nm=ellipsoid.axes_nm[:2],
         long_axis=ellipsoid.vectors[0],
-        signal=signal,
         ring_nm=np.full((RING_POINTS, 3), np.nan),
         surface_nm=surface[::4],
         view=view,
@@ -295,7 +289,6 @@ def _unmeasured(grey: Image, centre: FloatArray, flag: str) -> MeasuredObject:
         se_nm=np.full(3, np.nan),
         axes_nm=np.full(2, np.nan),
         long_axis=np.full(3, np.nan),
-        signal=np.nan,
         ring_nm=np.full((RING_POINTS, 3), np.nan),
         surface_nm=centre[None],
         view=View(0, int(np.rint(grey.to_voxels(centre)[0]))),

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
-from asem.measure.pits.half_plane import FloatArray, Grid
+from asem.measure.frame import FloatArray
+from asem.measure.pits.half_plane import Grid
 
 SNAP_POINTS = 1.0
 """Smoothing of profiles along an outline, points."""
@@ -82,7 +83,7 @@ def resample(path: Line, spacing_nm: float, smoothing_nm: float) -> Line:
 
 
 def normals(path: Line) -> FloatArray:
-    """Return unit normals (rho, t) of a path, (n, 2), away from the cytosol at the bulb..."""
+    """Return unit normals (rho, t) of a path, (n, 2), to the left of its direction."""
     tangent = np.stack([np.gradient(path.rho_nm), np.gradient(path.t_nm)], axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
     return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)

@@ -16,15 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from asem.measure.pits.half_plane import (
-    Axis,
-    FloatArray,
-    Grid,
-    Image,
-    average_angles,
-    sample,
-    unroll,
-)
+from asem.measure.frame import FloatArray, Frame
+from asem.measure.pits.half_plane import Grid, Image, average_angles, sample, unroll
 from asem.measure.pits.outline import Line, normals, resample, trace_outline
 
 SEARCH_ANGLES, SEARCH_STEP_NM = 12, 6.0
@@ -47,7 +40,7 @@ OFFSETS_NM = np.arange(-15.0, 15.1, 2.5)
 class PitPose:
     """An axis through the middle of the bulb, the mean half plane, and the outline in it."""
 
-    axis: Axis
+    axis: Frame
     grid: Grid
     plane: FloatArray
     path: Line
@@ -76,19 +69,19 @@ class PitSearch:
         """Return the half plane that contains bulb and surrounding membrane."""
         return Grid.of_reach(-self.radius_nm - BELOW_NM, TOP_NM, RADIUS_NM, step_nm)
 
-    def costs(self, axes: list[Axis]) -> FloatArray:
+    def costs(self, axes: list[Frame]) -> FloatArray:
         """Return the costs of the outlines around axes on a coarse grid, (n,)."""
         grid = self.grid(SEARCH_STEP_NM)
         return np.array([self.trace(axis, grid, SEARCH_ANGLES)[1].cost for axis in axes])
 
-    def trace(self, axis: Axis, grid: Grid, angles: int) -> tuple[FloatArray, Line]:
+    def trace(self, axis: Frame, grid: Grid, angles: int) -> tuple[FloatArray, Line]:
         """Return the mean half plane around an axis, and the outline in it."""
         plane = average_angles(unroll(self.image, axis, grid, angles))
         lowest = (2 * self.coverage - 1 - START_MARGIN) * self.radius_nm
         return plane, trace_outline(plane, grid, lowest, HIGHEST_END * self.radius_nm)
 
 
-def refine(search: PitSearch, axis: Axis) -> PitPose:
+def refine(search: PitSearch, axis: Frame) -> PitPose:
     """Fit a pose to the image."""
     grid = search.grid(STEP_NM)
     best: PitPose | None = None
@@ -105,7 +98,7 @@ def refine(search: PitSearch, axis: Axis) -> PitPose:
     return best
 
 
-def _step(image: Image, axis: Axis, path: Line) -> FloatArray:
+def _step(image: Image, axis: Frame, path: Line) -> FloatArray:
     """Return (a, b, p, q) of the least squares."""
     smooth = resample(path, 4.0, 6.0)
     n = normals(smooth)
@@ -136,14 +129,14 @@ def _step(image: Image, axis: Axis, path: Line) -> FloatArray:
     return np.asarray(step * min(1.0, float(np.min(limit / np.maximum(np.abs(step), 1e-12)))))
 
 
-def _move(axis: Axis, step: FloatArray) -> Axis:
-    u, v, w = axis.vectors
+def _move(axis: Frame, step: FloatArray) -> Frame:
+    u, v, w = axis.axes
     direction = w + step[2] * u + step[3] * v
-    return Axis.along(axis.centre_nm + step[0] * u + step[1] * v, direction)
+    return Frame.from_normal(axis.origin_nm + step[0] * u + step[1] * v, direction)
 
 
 def sample_profiles(
-    image: Image, axis: Axis, path: Line, n: FloatArray, offsets: FloatArray, angles: int
+    image: Image, axis: Frame, path: Line, n: FloatArray, offsets: FloatArray, angles: int
 ) -> npt.NDArray[np.float32]:
     """Sample darkness across an outline, (angles, points, offsets)."""
     rho = path.rho_nm[:, None] + n[:, :1] * offsets

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pits.bulb import Bulb
 from asem.measure.pits.ellipsoid import GROUPS, RAYS, Ellipsoid, fit_vesicle
-from asem.measure.pits.half_plane import Axis, FloatArray, Image, average_angles, unroll
+from asem.measure.pits.half_plane import Image, average_angles, unroll
 from asem.measure.pits.lengths import Membrane, PitLengths, fit_membrane, measure_lengths
 from asem.measure.pits.lumen import find_outline
 from asem.measure.pits.outline import Line, normals, resample, snap
 from asem.measure.pits.pose import ANGLES, PitPose, mean_profile, sample_profiles
 
 OFFSETS_NM = np.arange(-9.0, 9.1, 1.0)
-CYTOSOL_NM = np.arange(-24.0, 24.1, 2.0)
 GAP_NM = 15.0
 SMALLEST_LINE = 0.5
 """Darkness of the outline of a pit over any `GAP_NM` of it, in units of that of membranes."""
@@ -46,7 +46,7 @@ class PitShape:
         Standard errors of height, width and neck, (3,).
     """
 
-    axis: Axis
+    axis: Frame
     path: Line
     membrane: Membrane
     lengths: PitLengths

@@ -14,8 +14,9 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
 
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pits.ellipsoid import fit_ellipsoid
-from asem.measure.pits.half_plane import Axis, FloatArray, Image, sample_at
+from asem.measure.pits.half_plane import Image, sample_at
 from asem.measure.pits.lengths import NECK_START_NM, Membrane
 
 PLANES = 9
@@ -53,7 +54,7 @@ class View:
 
 
 def measure_view(
-    image: Image, centre_nm: FloatArray, inside: Inside, axis: Axis, membrane: Membrane | None
+    image: Image, centre_nm: FloatArray, inside: Inside, axis: Frame, membrane: Membrane | None
 ) -> View:
     """Measure an object in the plane with its largest outline.
 
@@ -79,16 +80,16 @@ def measure_view(
     depth = membrane.depth(rho, local[:, 2])
     of_bulb = depth > NECK_START_NM
     view = _with_ellipse(view, offsets[of_bulb][:, across])
-    slope = np.delete(axis.direction, view.axis)
+    slope = np.delete(axis.normal, view.axis)
     if np.linalg.norm(slope) < SMALLEST_SLOPE or of_bulb.sum() < 8:
         return view
     side = offsets[:, across] @ np.array([-slope[1], slope[0]]) / np.linalg.norm(slope)
     return _with_lengths(view, side[of_bulb], depth[of_bulb])
 
 
-def offsets_in(axis: Axis, points_nm: FloatArray) -> FloatArray:
+def offsets_in(axis: Frame, points_nm: FloatArray) -> FloatArray:
     """Return positions (n, 3) along u, v and w from the centre of an axis, nm."""
-    return np.asarray((points_nm - axis.centre_nm) @ axis.vectors.T)
+    return np.asarray((points_nm - axis.origin_nm) @ axis.axes.T)
 
 
 def _choose_plane(

@@ -46,18 +46,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.config import NmZYX
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pores.half_lines import LINES, full_weight, measure_half_lines, scatter_variance
 from asem.measure.pores.rim_fit import RimFit, fit_rim, radius_variance, rim_evidence
 from asem.measure.pores.rim_kernels import MEMBRANE, PARAMETERS, RADIUS, RHO_REACH_NM
 from asem.measure.pores.rim_search import find_rim, find_sheet
-from asem.measure.pores.view import (
-    FloatArray,
-    Frame,
-    Patch,
-    radial_profile,
-    select_voxels,
-    view_en_face,
-)
+from asem.measure.pores.view import Patch, radial_profile, select_voxels, view_en_face
 
 PORE_REACH_NM = 160.0
 """Distance from the centre of a mask to the sides of the patch that `measure_pore` needs."""

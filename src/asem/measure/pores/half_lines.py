@@ -20,9 +20,9 @@ differ from those of the whole rim.
 import numpy as np
 from scipy import special
 
+from asem.measure.frame import FloatArray
 from asem.measure.pores.rim_fit import RimFit, symmetric
 from asem.measure.pores.rim_kernels import ANGLE_SD, HEIGHT_SD_NM, LINE_REACH_NM, line_equations
-from asem.measure.pores.view import FloatArray
 
 LINES = 18
 SHIFT_SD_NM, GREY_SD = 4.0, 0.3

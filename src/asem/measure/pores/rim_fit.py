@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pores.rim_kernels import (
     BUMP_COUNT,
     C_UU,
@@ -41,7 +42,6 @@ from asem.measure.pores.rim_kernels import (
     rim_equations,
 )
 from asem.measure.pores.rim_model import tables
-from asem.measure.pores.view import FloatArray, Frame
 
 CAUCHY_LIMIT, CAUCHY_RATIO = 3.0, 1.18
 """Residual whose weight is halved, in units of noise; ratio of the variance of noise to the

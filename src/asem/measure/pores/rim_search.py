@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from asem.measure.frame import FloatArray, Frame
 from asem.measure.pores.rim_fit import STAIN_NM2, RimFit
 from asem.measure.pores.rim_model import (
     RADIUS_STEP_NM,
@@ -29,7 +30,7 @@ from asem.measure.pores.rim_model import (
     X_RANGE_NM,
     blurred_parts,
 )
-from asem.measure.pores.view import FloatArray, Frame, Patch
+from asem.measure.pores.view import Patch
 
 LINE_STEP_NM, LINE_REACH_NM, ANNULUS_NM = 3.0, 105.0, (72.0, 112.0)
 """Of the lines across the envelope: distance of points, half of the length, distances from the
