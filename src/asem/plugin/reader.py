@@ -1,6 +1,7 @@
-"""napari reader: all images of a `.zarr` folder as lazy layers, positioned in nm."""
+"""napari reader: the images of a `.zarr` folder as lazy layers, tables as points, placed in nm."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,6 +12,14 @@ import numpy.typing as npt
 
 from asem.image.labels import unlabelled_id
 from asem.plugin.layer_transform import layer_transform
+from asem.plugin.table_layers import (
+    SUFFIXES,
+    ObjectTable,
+    find_features,
+    find_tables,
+    make_points,
+    read_object_table,
+)
 from asem.volume import ngff
 from asem.volume.contrast import contrast_window_of
 from asem.volume.volume import Volume
@@ -72,10 +81,33 @@ class DisplayedArray:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return `read_cell` for a folder with images, else None: napari tries other readers."""
+    """Return the reader of a folder with images, or of a table; None: other readers try."""
     if not isinstance(path, str):
         return None
+    if Path(path).suffix in SUFFIXES:
+        return read_table if is_object_table(Path(path)) else None
     return read_cell if find_images(Path(path)) else None
+
+
+def is_object_table(path: Path) -> bool:
+    """Return whether a file is a table with a position for each row."""
+    try:
+        read_object_table(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def read_table(path: str) -> list[LayerData]:
+    """Return a points layer of a table.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or no table with positions.
+    """
+    table = Path(path)
+    return [make_points(read_object_table(table), table.stem)]
 
 
 def find_images(path: Path) -> list[Path]:
@@ -93,7 +125,10 @@ def find_images(path: Path) -> list[Path]:
 
 
 def read_cell(path: str) -> list[LayerData]:
-    """Return a layer for each image: images at the bottom, labels above.
+    """Return a layer for each image and table: images at the bottom, then labels, then points.
+
+    Labels have the columns of the table of their objects as features. A table that cannot be read
+    is left out with a warning.
 
     Raises
     ------
@@ -103,13 +138,34 @@ def read_cell(path: str) -> list[LayerData]:
     cell = Path(path)
     images = [ngff.read_image_metadata(image) for image in find_images(cell)]
     volumes = [ngff.open_image(metadata) for metadata in images]
+    tables = list(_read_tables(cell))
     pairs = list(zip(images, volumes, strict=True))
     first = next((metadata.path for metadata, volume in pairs if volume.kind == "image"), None)
     raw = next((metadata.path for metadata in images if metadata.path.name == "raw"), first)
-    layers = [make_layer(metadata, volume, cell) for metadata, volume in pairs]
-    for (metadata, volume), (_, settings, _) in zip(pairs, layers, strict=True):
+    layers = []
+    for metadata, volume in pairs:
+        voxels, settings, layer_type = make_layer(metadata, volume, cell)
         settings["visible"] = volume.kind == "labels" or metadata.path == raw
-    return sorted(layers, key=lambda layer: layer[2])  # "image" before "labels"
+        if volume.kind == "labels":
+            features = find_features(volume.identity, tables)
+            settings |= {} if features is None else {"features": features}
+        layers.append((voxels, settings, layer_type))
+    layers.sort(key=lambda layer: layer[2])  # "image" before "labels"
+    shown = {volume.identity for volume in volumes}
+    return layers + [make_table_layer(table, cell) for table in tables if table.labels not in shown]
+
+
+def _read_tables(cell: Path) -> Iterator[ObjectTable]:
+    for path in find_tables(cell):
+        try:
+            yield read_object_table(path)
+        except (OSError, ValueError) as error:
+            warnings.warn(str(error), stacklevel=2)
+
+
+def make_table_layer(table: ObjectTable, cell: Path) -> LayerData:
+    """Return a points layer, named by the path of its table in the cell."""
+    return make_points(table, table.path.relative_to(cell).with_suffix("").as_posix())
 
 
 def make_layer(metadata: ngff.ImageMetadata, volume: Volume, cell: Path) -> LayerData:
