@@ -789,13 +789,18 @@ def test_without_a_score_above_0_the_lowest_loss_is_best(tmp_path):
     assert TrainingRun(tmp_path, TINY, INFO, metrics=rows).best == 2
 
 
-def test_of_a_fit_regime_the_middle_is_best(tmp_path):
+def test_of_a_fit_regime_the_middle_is_best_or_the_end_of_a_decreasing_rate(tmp_path):
     losses = [9, 5, 3, 1, 1, 1, 1, 1, 3, 6]
     rows = [metrics_row(n, loss=loss, f1=n / 100) for n, loss in enumerate(losses, 1)]
     run = TrainingRun(tmp_path, TINY, INFO, metrics=rows)
     run.save("finished")
     state = checkpoint.read_run_state(tmp_path)
     assert (state.best, state.first_fit) == (6, 4)
+    optimizer = TINY.optimizer.model_copy(update={"schedule": "cosine"})
+    run.config = TINY.model_copy(update={"optimizer": optimizer})
+    run.save("finished")
+    state = checkpoint.read_run_state(tmp_path)
+    assert (state.best, state.first_fit) == (8, 8)
 
 
 def test_scores_of_single_regions_change_neither_the_fit_regime_nor_the_best(tmp_path):

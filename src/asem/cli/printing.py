@@ -43,7 +43,7 @@ LABELS = {
     "train": "[[train]]",
     "validation": "[[validation]]",
     "roi": "ROI",
-    "first_fit": "first checkpoint of the fit regime",
+    "first_fit": "fine-tuning starts at",
     "metrics": "metrics of the best checkpoint",
     "memory_mib": "memory",
     "disk_mib": "disk space",

@@ -61,9 +61,11 @@ class RunState(Config):
     iteration: int = Field(ge=0, le=MAX_COUNT)
     """Iterations done."""
     best: int | None
-    """Iteration of the best checkpoint: the middle of the fit regime, else the highest F1 score."""
+    """Iteration of the best checkpoint: the middle of the fit regime (its end, with a decreasing
+    learning rate), else the highest F1 score."""
     first_fit: int | None
-    """Iteration of the first checkpoint of the fit regime: where fine-tuning starts."""
+    """Iteration where fine-tuning starts: the first checkpoint of the fit regime (the last, with a
+    decreasing learning rate)."""
     losses: tuple[float, int]
     """Sum and number of the training losses since the last validation."""
     seconds: float

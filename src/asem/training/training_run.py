@@ -96,16 +96,32 @@ class TrainingRun:
         return find_fit_regime(list(losses), list(losses.values()))
 
     @property
+    def is_annealed(self) -> bool:
+        """Whether the learning rate decreases to zero at the last iteration."""
+        return self.config.optimizer.schedule == "cosine"
+
+    @property
+    def finetuning_start(self) -> int | None:
+        """Iteration of the checkpoint to fine-tune: the first of the fit regime; None if it has none.
+
+        Its end, if the learning rate decreases to zero, as for `best`.
+        """
+        if self.fit_regime is None:
+            return None
+        return self.fit_regime.last if self.is_annealed else self.fit_regime.first
+
+    @property
     def best(self) -> int | None:
         """Iteration of the checkpoint to use: the middle of the fit regime.
 
+        Its end, if the learning rate decreases to zero: earlier checkpoints still oscillate.
         Without a fit regime: the first of the highest pooled F1; if none is above 0, as where the
         exclusion zone contains all of a thin annotation, the one of the lowest validation loss.
         Without validation: the last, or for a fine-tuning the one at half of the iterations, to
         avoid over-fitting (the paper uses 5,000 to 10,000 of at most 15,000).
         """
         if self.fit_regime is not None:
-            return self.fit_regime.middle
+            return self.fit_regime.last if self.is_annealed else self.fit_regime.middle
         if not self.metrics:
             return None
         scores = {row.iteration: row.f1 for row in self.metrics if row.f1 is not None}
@@ -130,7 +146,7 @@ class TrainingRun:
             state=state,
             iteration=self.iteration,
             best=self.best,
-            first_fit=self.fit_regime and self.fit_regime.first,
+            first_fit=self.finetuning_start,
             losses=self.losses,
             seconds=round(self.seconds, 1),
             went_back_to=self.went_back_to if state == "running" else None,

@@ -149,7 +149,7 @@ def run_training(
         "run": str(folder),
         "iteration": run.iteration,
         "best": run.best,
-        "first_fit": run.fit_regime and run.fit_regime.first,
+        "first_fit": run.finetuning_start,
         "metrics": best_row.describe(),
     }
 

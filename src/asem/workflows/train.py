@@ -100,7 +100,8 @@ def finetune_model(
 ) -> dict[str, Any]:
     """Fine-tune a trained network on annotations of another cell (paper, Fine-tuning).
 
-    Starts at the first checkpoint of a run's fit regime, with a new optimizer.
+    Starts at the first checkpoint of a run's fit regime (the last one, with `schedule = "cosine"`),
+    with a new optimizer.
 
     Parameters
     ----------
