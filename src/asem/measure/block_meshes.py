@@ -50,33 +50,39 @@ def select_objects(voxels: npt.NDArray[Any], ids: IdSelection | None) -> npt.NDA
     return voxels if ids is None else np.where(ids.contains(voxels), voxels, 0)
 
 
-def count_voxels(voxels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Return the ids of the objects in the voxels of a block, without its overlap, and their sizes.
+def count_voxels(
+    objects: BlockObjects, shape: IntZYX
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return the ids of the objects in a block, without the voxels that overlap, and their sizes.
 
     Parameters
     ----------
-    voxels
-        As `read_block` returns them. The first plane along each axis is of the block before.
+    objects
+        Objects of the voxels that `read_block` returned. The first plane along each axis is of the
+        block before.
+    shape
+        Shape of these voxels.
     """
-    objects = BlockObjects.from_labels(voxels[1:, 1:, 1:])
-    return objects.ids.astype(np.uint64), objects.count()
+    rows = objects.rows.reshape(shape)[1:, 1:, 1:].ravel()
+    counts = np.bincount(rows, minlength=len(objects.ids) + 1)[:-1]
+    return objects.ids[counts > 0].astype(np.uint64), counts[counts > 0].astype(np.int64)
 
 
-def mesh_block(voxels: npt.NDArray[Any], cells: Roi) -> LevelMesh:
+def mesh_block(objects: BlockObjects, numbers: npt.NDArray[np.uint32], cells: Roi) -> LevelMesh:
     """Mesh all objects of a block, at level 0.
 
     Parameters
     ----------
-    voxels
-        Labels, 0 background, unsigned: `read_block` of `cells`.
+    objects, numbers
+        Objects of the voxels that `read_block` returned for `cells`, and the number of each voxel's
+        object, 0 background.
     cells
         The block, in cells.
     """
     from zmesh import Mesher
 
-    objects = BlockObjects.from_labels(voxels)
     mesher = Mesher((1.0, 1.0, 1.0))
-    mesher.mesh(objects.numbers(voxels.shape))
+    mesher.mesh(numbers)
     present = sorted(mesher.ids())  # an object that fills the block has no surface in it
     keys, faces, owners = [np.empty((0, 3), np.int32)], [np.empty((0, 3), np.int32)], []
     first = 0

@@ -46,11 +46,9 @@ class Part:
 
 def find_face_nodes(mesh: LevelMesh, block: Roi, node_cells: int) -> npt.NDArray[np.int32]:
     """Return the node of each triangle of a block at level 0, (faces, 3), counted in the volume."""
-    size = 2 * node_cells
-    middle = mesh.keys[mesh.faces].sum(axis=1) // 3
     low = np.array(block.offset) // node_cells
     high = (np.array(block.end) - 1) // node_cells
-    return np.clip(middle // size, low, high).astype(np.int32)
+    return np.asarray(_find_nodes(mesh.keys, mesh.faces, 2 * node_cells, low, high))
 
 
 def split_by_node(mesh: LevelMesh, face_nodes: npt.NDArray[np.int32]) -> Iterator[Part]:
@@ -127,3 +125,16 @@ def _number_vertices(faces, ends, count):  # type: ignore[no-untyped-def]
         start = ends[group]
         vertex_ends[group] = used
     return numbered, vertices[:used].copy(), vertex_ends
+
+
+@njit(cache=True)
+def _find_nodes(keys, faces, size, low, high):  # type: ignore[no-untyped-def]
+    """Return the node of the centroid of each triangle, within `low` to `high`."""
+    nodes = np.empty(faces.shape, np.int32)
+    for face in range(len(faces)):
+        for axis in range(3):
+            total = 0
+            for corner in range(3):
+                total += keys[faces[face, corner], axis]
+            nodes[face, axis] = min(max(total // (3 * size), low[axis]), high[axis])
+    return nodes

@@ -40,6 +40,7 @@ from asem.measure.mesh_levels import (
     find_crossing,
     merge,
 )
+from asem.measure.object_columns import BlockObjects
 from asem.system.nofollow_files import make_folder_nofollow, open_nofollow, replace_file_nofollow
 from asem.system.npz import ArraySpec
 from asem.system.overwrite_policy import advise_restart
@@ -280,8 +281,9 @@ def count_objects(
 def _mesh_one_block(block: Roi, *, plan: MeshPlan, store: FragmentStore) -> None:
     """Mesh a block, and write its levels up to that of which it is one node."""
     voxels = select_objects(read_block(plan.labels, block), plan.ids)
-    ids, counts = count_voxels(voxels)
-    mesh = mesh_block(voxels, block)
+    objects = BlockObjects.from_labels(voxels)
+    ids, counts = count_voxels(objects, voxels.shape)
+    mesh = mesh_block(objects, objects.numbers(voxels.shape), block)
     if not plan.closed:
         mesh = open_at_border(mesh, plan.labels.shape)
     nodes = find_face_nodes(mesh, block, plan.lattice.node_cells)
