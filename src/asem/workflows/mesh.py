@@ -13,7 +13,7 @@ from asem.blocks.executors import SERIAL_EXECUTOR, Executor
 from asem.blocks.results_folder import NoResultsError, ResultsFolder, create_results
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX
-from asem.measure.mesh_levels import CellLattice
+from asem.measure.mesh_levels import BLOCK_LEVEL, CellLattice
 from asem.volume import zarr_arrays
 from asem.volume.address import AddressLike
 from asem.volume.id_selection import IdSelection
@@ -21,7 +21,6 @@ from asem.volume.sources import open_labels
 from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
 from asem.workflows.mesh_blocks import (
-    BLOCK_LEVEL,
     FragmentTable,
     MeshPlan,
     count_objects,

@@ -252,7 +252,8 @@ def mesh_blocks(output: BlockOutput, plan: MeshPlan) -> list[FragmentStore]:
 
 def load_fragments(stores: list[FragmentStore], lattice: CellLattice) -> FragmentTable:
     """Return all fragments that `mesh_blocks` stored."""
-    parts, paths = [], []
+    parts: list[dict[str, npt.NDArray[Any]]] = []
+    paths: list[Path] = []
     for number, store in enumerate(stores):
         for block in lattice.blocks(BLOCK_LEVEL + number):
             part = store.load(block, FRAGMENT_SPECS)

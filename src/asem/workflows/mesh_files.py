@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.results_folder import ResultsFolder
+from asem.measure.mesh_fragments import Part
 from asem.volume.volume import Volume
-from asem.workflows.mesh_blocks import FragmentTable, Part
+from asem.workflows.mesh_blocks import FragmentTable
 
 PIECE_HEAD = struct.Struct("<qq")
 MAX_FILES = 100_000
@@ -26,9 +27,16 @@ def encode_piece(
 
 
 def join_pieces(
-    pieces: Iterable[bytes],
+    pieces: Iterable[bytes], *, simplified: bool
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Join the pieces of an object at the vertices that blocks share.
+
+    Parameters
+    ----------
+    pieces
+        As `encode_piece` returns them.
+    simplified
+        Whether they may have double faces, which are removed.
 
     Returns
     -------
@@ -43,16 +51,18 @@ def join_pieces(
         start = PIECE_HEAD.size
         keys.append(np.frombuffer(piece, np.int32, 3 * count, start))
         positions.append(np.frombuffer(piece, np.float64, 3 * count, start + 12 * count))
-        rows = np.frombuffer(piece, np.uint32, 3 * triangles, start + 36 * count)
-        faces.append(rows.astype(np.int64) + first)
+        corners = np.frombuffer(piece, np.uint32, 3 * triangles, start + 36 * count)
+        faces.append(corners.astype(np.int64) + first)
         first += count
     packed = np.zeros(first, np.int64)
     for axis in np.concatenate(keys).reshape(-1, 3).T:
         packed = packed << 21 | axis
     _, first_rows, rows = np.unique(packed, return_index=True, return_inverse=True)
-    corners = cancel_double_faces(rows[np.concatenate(faces)].reshape(-1, 3))
-    used, numbered = np.unique(corners, return_inverse=True)
+    joined = rows[np.concatenate(faces)].astype(np.int64).reshape(-1, 3)
     unique = np.concatenate(positions).reshape(-1, 3)[first_rows]
+    if not simplified:
+        return unique, joined
+    used, numbered = np.unique(cancel_double_faces(joined), return_inverse=True)
     return unique[used], numbered.reshape(-1, 3)
 
 
@@ -90,7 +100,7 @@ def write_mesh_files(
     write = WRITERS[format_name]
     total, done = int(table.sizes.sum()), 0
     for one in table.split_by_object():
-        positions, faces = join_pieces(one.read())
+        positions, faces = join_pieces(one.read(), simplified=bool(one.levels[0]))
         nm = labels.offset_nm + (positions / 2 - 1) * labels.voxel_size  # voxel i at 2 (i + 1)
         output.write_file(f"{one.ids[0]}.{format_name}", write(nm[:, ::-1], faces[:, ::-1]))
         done += int(one.sizes.sum())

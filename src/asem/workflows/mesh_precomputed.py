@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.blocks.results_folder import ResultsFolder
-from asem.measure.mesh_fragments import QUANTIZATION_BITS, encode_fragment
+from asem.measure.mesh_fragments import QUANTIZATION_BITS, Part, encode_fragment
 from asem.measure.mesh_levels import CellLattice
 from asem.provenance import make_provenance
 from asem.system.nofollow_files import make_folder_nofollow, replace_file_nofollow
 from asem.volume.volume import Volume
-from asem.workflows.mesh_blocks import FragmentTable, Part
+from asem.workflows.mesh_blocks import FragmentTable
 from asem.workflows.sharded_file import Sharding, Value, write_shard
 
 INFO_FILE, PROPERTIES = "info", "segment_properties"
