@@ -2,11 +2,11 @@
 
 ::
 
-    python benchmarks/meshes.py [--edge 512] [--workers 2]
+    python benchmarks/meshes.py [--edge 512]
 
 Bodies of about 30 voxels fill a sixth of the volume. The command reads a Zarr image and writes all
 levels of detail; zmesh meshes an array in memory and writes nothing. Prints a table for
-benchmarks/README.md.
+benchmarks/README.md: CPU time of one thread, which other programs change little.
 """
 
 import argparse
@@ -17,19 +17,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cc3d
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from asem.blocks.open_executor import open_executor
 from asem.blocks.output_image import create_image
 from asem.volume.sources import open_volume
 from asem.volume.volume import Volume
 from asem.workflows.mesh import mesh_instances
 
 VOXEL_SIZE = (5.24, 4.0, 4.0)
+Result = TypeVar("Result")
+Row = tuple[int, float]
 
 
 def make_objects(edge: int) -> npt.NDArray[np.uint32]:
@@ -49,66 +51,30 @@ def save(objects: npt.NDArray[np.uint32], path: Path) -> None:
         output.fill(volume.read, stage="instances", voxel_bytes=8)
 
 
-def run_asem(folder: Path, workers: int | None) -> int:
-    """Run the command; return the triangles of the finest level."""
-    with open_executor(workers, None) as executor:
-        result = mesh_instances(folder / "instances", folder / f"m{workers}", executor=executor)
-    return int(result["triangles"])
+def run_asem(folder: Path) -> Row:
+    """Run the command; return triangles and CPU seconds."""
+    start = time.process_time()
+    result = mesh_instances(folder / "instances", folder / "meshes")
+    return int(result["triangles"]), time.process_time() - start
 
 
-def run_zmesh(folder: Path, _: int | None) -> int:
-    """Mesh the array at once; return its triangles."""
+def run_zmesh(folder: Path) -> Row:
+    """Mesh the array at once; return triangles and CPU seconds, without reading."""
     from zmesh import Mesher
 
     volume = open_volume(folder / "instances")
     voxels = np.pad(volume.read(volume.roi), 1)
-    start = time.perf_counter()
+    start = time.process_time()
     mesher = Mesher(VOXEL_SIZE)
     mesher.mesh(voxels)
     triangles = sum(len(mesher.get(number).faces) for number in mesher.ids())
-    SECONDS["zmesh"] = time.perf_counter() - start  # without reading
-    return triangles
+    return triangles, time.process_time() - start
 
 
-SECONDS: dict[str, float] = {}
-Row = tuple[int, float, float]
-
-
-def measure(run: Callable[[Path, int | None], int], folder: Path, workers: int | None) -> Row:
-    """Return triangles, seconds and peak memory in GB of this process."""
-    start = time.perf_counter()
-    triangles = run(folder, workers)
-    seconds = SECONDS.get("zmesh", time.perf_counter() - start)
+def measure(run: Callable[[Path], Row], folder: Path) -> tuple[int, float, float]:
+    """Return triangles, CPU seconds and peak memory in GB of this process."""
+    triangles, seconds = run(folder)
     return triangles, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--edge", type=int, default=512)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            pool.submit(prepare, folder, options.edge).result()
-        print(f"| {options.edge}^3 voxels | triangles | s | M voxels/s | peak memory, GB |")
-        print("|---|---|---|---|---|")
-        runs = [
-            ("zmesh, whole array", run_zmesh, None),
-            ("asem mesh", run_asem, None),
-            (f"asem mesh --workers {options.workers}", run_asem, options.workers),
-        ]
-        for title, run, workers in runs:
-            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-                triangles, seconds, peak = pool.submit(measure, run, folder, workers).result()
-            speed = options.edge**3 / seconds / 1e6
-            memory = "" if workers else f"{peak:.1f}"
-            row = (title, f"{triangles:,}", f"{seconds:.1f}", f"{speed:.1f}", memory)
-            print(f"| {' | '.join(row)} |", flush=True)
-        written = sum(file.stat().st_size for file in (folder / "mNone").rglob("*.shard"))
-        print(f"\nfiles: {written / 1e6:.1f} MB")
 
 
 def prepare(folder: Path, edge: int) -> None:
@@ -116,7 +82,32 @@ def prepare(folder: Path, edge: int) -> None:
     save(make_objects(edge), folder / "instances")
     (folder / "small").mkdir()
     save(make_objects(32), folder / "small" / "instances")
-    run_asem(folder / "small", None)
+    run_asem(folder / "small")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edge", type=int, default=512)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run_alone(prepare, folder, options.edge)
+        print(f"| {options.edge}^3 voxels | triangles | CPU s | M voxels/s | peak memory, GB |")
+        print("|---|---|---|---|---|")
+        for title, run in (("zmesh, whole array", run_zmesh), ("`asem mesh`", run_asem)):
+            triangles, seconds, peak = run_alone(measure, run, folder)
+            row = (f"{triangles:,}", f"{seconds:.1f}", f"{options.edge**3 / seconds / 1e6:.1f}")
+            print(f"| {title} | {' | '.join(row)} | {peak:.1f} |", flush=True)
+        written = sum(file.stat().st_size for file in (folder / "meshes").rglob("*.shard"))
+        print(f"\nfiles: {written / 1e6:.1f} MB")
+
+
+def run_alone(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a new process."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 if __name__ == "__main__":
