@@ -10,7 +10,6 @@ from asem.measure.mesh_levels import (
     CellLattice,
     LevelMesh,
     coarsen,
-    find_crossing,
     merge,
 )
 from asem.measure.object_columns import BlockObjects
@@ -195,17 +194,6 @@ def test_selected_objects(rng):
     for row in (0, 1):
         assert triangles_of(*of_object(chosen, row)) == triangles_of(*of_object(mesh, row + 1))
     assert mesh.select(np.ones(3, bool)) is mesh
-
-
-def test_objects_that_cross_the_border_of_a_node():
-    labels = np.zeros((20, 20, 20), np.uint8)
-    labels[3:6, 3:6, 3:6] = 1  # within cells 0 to 15
-    labels[9, 9, 9:18] = 2
-    node = Roi((0, 0, 0), (16, 16, 16))
-    mesh = meshed(labels, node)
-    for level in range(3):
-        assert find_crossing(mesh, node, level).tolist() == [False, True]
-        mesh, _ = coarsen(mesh, NODE)
 
 
 def test_too_many_voxels_or_objects():

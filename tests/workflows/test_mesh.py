@@ -142,6 +142,20 @@ def test_coarse_levels_are_closed_and_near_the_surface(folder):
             count = len(faces)
 
 
+def test_both_parts_of_a_divided_object_are_in_all_levels(tmp_path, monkeypatch):
+    small_shards(EDGE, monkeypatch.setattr)
+    monkeypatch.chdir(tmp_path)
+    labels = np.zeros((20, 20, 70), np.uint8)
+    labels[3:10, 3:10, 3:10] = labels[5:11, 5:11, 60:67] = 1
+    labels[2:5, 14:17, 2:5] = 2
+    save(tmp_path / "instances", labels)
+    assert mesh("out")["levels"] == 4
+    for level in range(4):
+        x = read_nm(Path("out"), 1, level)[0][:, 0] / SIZE[2]
+        assert (x.min() < 12, x.max() > 58) == (True, True)
+    assert len(read_levels(Path("out"), 2)) < 4
+
+
 def test_fragments_are_as_neuroglancer_reads_them(folder):
     mesh("out")
     for number in (3, BIG):

@@ -18,6 +18,7 @@ from asem.volume.roi import Roi
 
 QUANTIZATION_BITS = 16
 LARGEST_STEP = 2**QUANTIZATION_BITS - 1
+ORIGIN = np.zeros(3)
 COMPRESSION_LEVEL = 7
 """Of Draco, 0 to 10: higher levels are slower and hardly smaller."""
 
@@ -97,7 +98,7 @@ def encode_fragment(
         np.ascontiguousarray(faces[:, ::-1]),
         quantization_bits=QUANTIZATION_BITS,
         quantization_range=LARGEST_STEP,  # so that Draco keeps the integers
-        quantization_origin=np.zeros(3),
+        quantization_origin=ORIGIN,
         compression_level=COMPRESSION_LEVEL,
     )
     return encoded

@@ -230,25 +230,6 @@ def merge(meshes: Sequence[LevelMesh]) -> LevelMesh:
     )
 
 
-def find_crossing(mesh: LevelMesh, node: Roi, level: int) -> npt.NDArray[np.bool_]:
-    """Return which objects have a vertex on the border of a node, bool, (n,).
-
-    Parameters
-    ----------
-    mesh
-        Meshes in the node.
-    node
-        A full node, in cells of level 0.
-    level
-        Level of the mesh.
-    """
-    low, high = (np.array(edge) >> level << 1 for edge in (node.offset, node.end))
-    is_crossing = np.zeros(len(mesh.ids), np.bool_)
-    on_border = ((mesh.keys == low) | (mesh.keys == high)).any(axis=1)
-    is_crossing[mesh.owners[on_border]] = True
-    return is_crossing
-
-
 def _group_equal(
     owners: npt.NDArray[np.int32], keys: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.int32]]:

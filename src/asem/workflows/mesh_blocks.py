@@ -3,7 +3,7 @@
 ::
 
     stage     meshes       blocks of 256 voxels: levels 0, 1 and 2
-              level 3      8 blocks each: what crosses their borders, from their level 2
+              level 3      8 blocks each: objects of several blocks, from their level 2
               level 4 ...  until one node holds the volume
 
 Each stores its fragments, what a node holds of an object, in one file of bytes and a table of them,
@@ -37,7 +37,6 @@ from asem.measure.mesh_levels import (
     CellLattice,
     LevelMesh,
     coarsen,
-    find_crossing,
     merge,
 )
 from asem.measure.object_columns import BlockObjects
@@ -158,8 +157,8 @@ class Fragments:
         self.rows: list[tuple[int, int, int, int, int, int]] = []
         self.ids: list[int] = []
 
-    def add(self, level: int, number: int, node: tuple[int, int, int], part: Part) -> None:
-        """Add a row; the bytes are appended to `data`."""
+    def add(self, level: int, number: int, node: npt.NDArray[np.int64], part: Part) -> None:
+        """Add a row for the bytes that were appended to `data` last."""
         self.ids.append(number)
         self.rows.append((level, *node, len(part.faces), len(self.data[-1])))
 
@@ -239,10 +238,19 @@ def mesh_blocks(output: BlockOutput, plan: MeshPlan) -> list[FragmentStore]:
         block_bytes=MESHED_VOXEL_BYTES * largest,
     )
     for level in range(BLOCK_LEVEL + 1, plan.last_level + 1):
-        stage = f"level {level}"
+        stage, children = f"level {level}", stores[-1]
+        # the last level of an object is the first one at which one node holds it
+        ids = _find_divided(children, plan.lattice, level - 1) if level > plan.first_level else None
         stores.append(FragmentStore.open(output, stage))
         output.run(
-            partial(_merge_one_node, plan=plan, level=level, children=stores[-2], store=stores[-1]),
+            partial(
+                _merge_one_node,
+                plan=plan,
+                level=level,
+                ids=ids,
+                children=children,
+                store=stores[-1],
+            ),
             plan.lattice.blocks(level),
             stage=stage,
             block_bytes=MESHED_VOXEL_BYTES * largest // 8,
@@ -294,31 +302,41 @@ def _mesh_one_block(block: Roi, *, plan: MeshPlan, store: FragmentStore) -> None
             mesh, is_kept = coarsen(mesh, plan.lattice.node_cells)
             nodes = nodes[is_kept] >> 1
         _add_level(fragments, plan, mesh, nodes, level)
-    mesh = _select_unfinished(mesh, block, BLOCK_LEVEL, plan)
-    store.save(block, fragments, mesh.arrays() | {"count_ids": ids, "voxels": counts})
+    left = mesh if plan.last_level > BLOCK_LEVEL else mesh.select(np.zeros(len(mesh.ids), np.bool_))
+    store.save(block, fragments, left.arrays() | {"count_ids": ids, "voxels": counts})
+
+
+def _find_divided(store: FragmentStore, lattice: CellLattice, level: int) -> npt.NDArray[np.uint64]:
+    """Return the ids of the objects that have fragments in several nodes of a level."""
+    specs = {name: FRAGMENT_SPECS[name] for name in ("fragment_ids", "levels")}
+    parts = [store.load(block, specs) for block in lattice.blocks(level)]
+    own = [part["fragment_ids"][part["levels"] == level] for part in parts]
+    ids, counts = np.unique(np.concatenate(own), return_counts=True)
+    return ids[counts > 1]
 
 
 def _merge_one_node(
-    node: Roi, *, plan: MeshPlan, level: int, children: FragmentStore, store: FragmentStore
+    node: Roi,
+    *,
+    plan: MeshPlan,
+    level: int,
+    ids: npt.NDArray[np.uint64] | None,
+    children: FragmentStore,
+    store: FragmentStore,
 ) -> None:
-    """Merge the meshes of the nodes within a node; write them at its level."""
-    parts = [children.load_mesh(child) for child in plan.lattice.children(node, level)]
-    mesh, _ = coarsen(merge(parts), plan.lattice.node_cells)
+    """Merge the meshes of the nodes within a node; write them at its level.
+
+    Only objects of `ids`; None: all.
+    """
+    mesh = merge([children.load_mesh(child) for child in plan.lattice.children(node, level)])
+    if ids is not None:
+        mesh = mesh.select(np.isin(mesh.ids, ids))
+    mesh, _ = coarsen(mesh, plan.lattice.node_cells)
     fragments = Fragments()
     position = np.array(node.offset, np.int32) // plan.lattice.node_edge(level)
     nodes = np.broadcast_to(position, (len(mesh.faces), 3))
     _add_level(fragments, plan, mesh, nodes, level)
-    store.save(node, fragments, _select_unfinished(mesh, node, level, plan).arrays())
-
-
-def _select_unfinished(mesh: LevelMesh, node: Roi, level: int, plan: MeshPlan) -> LevelMesh:
-    """Return the objects that the next level needs: all below the first one that is written."""
-    if level >= plan.last_level:
-        return mesh.select(np.zeros(len(mesh.ids), np.bool_))
-    if level < plan.first_level:
-        return mesh
-    edge = plan.lattice.node_edge(level)
-    return mesh.select(find_crossing(mesh, Roi(node.offset, (edge, edge, edge)), level))
+    store.save(node, fragments, mesh.arrays())
 
 
 def _add_level(
@@ -331,16 +349,18 @@ def _add_level(
     """Encode the fragments of a mesh, if its level is written."""
     if not plan.first_level <= level <= plan.last_level or len(mesh.faces) == 0:
         return
-    low = nodes.min(axis=0) if plan.by_node else np.zeros(3, np.int32)
+    if not plan.by_node:
+        nodes = np.zeros_like(nodes)
+    low = nodes.min(axis=0)
     extent = nodes.max(axis=0) - low + 1
-    relative = nodes - low if plan.by_node else np.zeros_like(nodes)
-    numbers = np.ravel_multi_index(tuple(relative.T), tuple(extent)).astype(np.int32)
+    numbers = np.ravel_multi_index(tuple((nodes - low).T), tuple(extent)).astype(np.int32)
+    corners = np.argwhere(np.ones(extent, np.bool_)) + low
     positions, size = mesh.positions, 2 * plan.lattice.node_edge(level)
     for part in split_by_node(mesh, numbers):
-        z, y, x = (int(n) for n in np.unravel_index(part.node, tuple(extent)) + low)
-        local = positions[part.vertices] - size * np.array((z, y, x))
+        corner = corners[part.node]
+        local = positions[part.vertices] - size * corner
         fragments.data.append(plan.encode(local, mesh.keys[part.vertices], part, size))
-        fragments.add(level, int(mesh.ids[part.row]), (z, y, x), part)
+        fragments.add(level, int(mesh.ids[part.row]), corner, part)
 
 
 def _z_order(nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
