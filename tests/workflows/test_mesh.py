@@ -33,6 +33,7 @@ from meshes import (
     triangles_of,
     volume_of,
 )
+from remote_servers import serve_files
 from shards import small_shards
 
 SHAPE = (19, 25, 33)
@@ -187,7 +188,7 @@ def test_info_states_position_and_origin(folder):
     assert info["transform"] == [3, 0, 0, 7.5, 0, 4, 0, -50, 0, 0, 5.24, 100]
     own = info["asem"]
     assert (own["instances"], own["voxel_size"], own["offset_nm"]) == (
-        "instances",
+        str(folder / "instances"),
         list(SIZE),
         list(OFFSET),
     )
@@ -195,6 +196,15 @@ def test_info_states_position_and_origin(folder):
     assert own["instances_id"] == uuid
     assert own["command"] == provenance["command"] == "mesh"
     assert own["request"] == provenance["request"]
+    assert own["instances_relative"] == "../instances"
+
+
+def test_instances_of_a_url(folder):
+    with serve_files(folder) as server:
+        mesh_instances(f"{server.url}/instances", Path("out"))
+        own = json.loads(Path("out/info").read_text())["asem"]
+        assert own["instances"] == f"{server.url}/instances"
+        assert "instances_relative" not in own
 
 
 def test_segment_properties_list_the_sizes(folder, labels):

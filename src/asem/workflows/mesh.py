@@ -15,7 +15,7 @@ from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import NmZYX
 from asem.measure.mesh_levels import BLOCK_LEVEL, CellLattice
 from asem.volume import zarr_arrays
-from asem.volume.address import AddressLike
+from asem.volume.address import Address, AddressLike
 from asem.volume.id_selection import IdSelection
 from asem.volume.sources import open_labels
 from asem.volume.value_checks import warn_of_grey_values
@@ -130,7 +130,7 @@ def mesh_instances(
         }
         output.provenance.update(result)
         write = partial(_write_files, output, table, plan, format_name)
-        result["levels"] = write(voxels=sizes, address=str(instances))
+        result["levels"] = write(voxels=sizes, address=Address.parse(instances))
     return {**result, "format": format_name, "out": str(destination)}
 
 
@@ -238,7 +238,7 @@ def _write_files(
     format_name: str,
     *,
     voxels: npt.NDArray[np.int64],
-    address: str,
+    address: Address,
 ) -> int:
     """Write the files of a format; return the largest number of levels of detail."""
     if format_name != PRECOMPUTED:

@@ -12,8 +12,11 @@ google/neuroglancer.
 """
 
 import json
+import os
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from asem.measure.mesh_fragments import QUANTIZATION_BITS, Part, encode_fragment
 from asem.measure.mesh_levels import CellLattice
 from asem.provenance import make_provenance
 from asem.system.nofollow_files import make_folder_nofollow, replace_file_nofollow
+from asem.volume.address import Address
 from asem.volume.volume import Volume
 from asem.workflows.mesh_blocks import FragmentTable
 from asem.workflows.sharded_file import Sharding, Value, write_shard
@@ -52,7 +56,7 @@ def write_precomputed(
     lattice: CellLattice,
     first_level: int,
     voxels: npt.NDArray[np.int64],
-    address: str,
+    address: Address,
 ) -> int:
     """Write the files of all objects.
 
@@ -176,7 +180,7 @@ def _z_order(node: tuple[Any, ...]) -> int:
 
 
 def _make_info(
-    output: ResultsFolder, sharding: Sharding, labels: Volume, address: str
+    output: ResultsFolder, sharding: Sharding, labels: Volume, address: Address
 ) -> dict[str, Any]:
     provenance = make_provenance(output.command, output.request, **output.provenance)
     del provenance["finished"]  # the same input and settings give the same bytes
@@ -193,12 +197,24 @@ def _make_info(
         "sharding": sharding.specification,
         "segment_properties": PROPERTIES,
         "asem": provenance
+        | _name_instances(address, output.path)
         | {
-            "instances": address,
             "instances_id": labels.identity,
             "voxel_size": list(labels.voxel_size),
             "offset_nm": list(labels.offset_nm),
         },
+    }
+
+
+def _name_instances(address: Address, folder: Path) -> dict[str, str]:
+    """Return the address of the instances, absolute, and from the folder of the meshes."""
+    if address.is_remote:
+        return {"instances": str(address)}
+    path = address.path.resolve()
+    relative = os.path.relpath(path, folder)  # stays right where a cell is moved as a whole
+    return {
+        "instances": str(replace(address, location=str(path))),
+        "instances_relative": str(replace(address, location=relative)),
     }
 
 
