@@ -147,13 +147,13 @@ def test_both_parts_of_a_divided_object_are_in_all_levels(tmp_path, monkeypatch)
     small_shards(EDGE, monkeypatch.setattr)
     monkeypatch.chdir(tmp_path)
     labels = np.zeros((20, 20, 70), np.uint8)
-    labels[3:10, 3:10, 3:10] = labels[5:11, 5:11, 60:67] = 1
+    labels[3:10, 3:10, 3:10] = labels[4:11, 4:11, 50:57] = 1
     labels[2:5, 14:17, 2:5] = 2
     save(tmp_path / "instances", labels)
     assert mesh("out")["levels"] == 4
     for level in range(4):
         x = read_nm(Path("out"), 1, level)[0][:, 0] / SIZE[2]
-        assert (x.min() < 12, x.max() > 58) == (True, True)
+        assert (x.min() < 12, x.max() > 48) == (True, True)
     assert len(read_levels(Path("out"), 2)) < 4
 
 
@@ -384,6 +384,20 @@ def test_damaged_results_of_a_block_are_reported(folder, monkeypatch, capsys):
     largest.write_bytes(largest.read_bytes()[:-9])
     line = refused(capsys, "instances", "out")
     assert f"{largest.name} is damaged; give --overwrite to restart" in line
+    table = max(Path("out/.asem/meshes").iterdir(), key=lambda one: one.stat().st_size)
+    with np.load(table) as arrays:
+        np.savez(table, **{**arrays, "levels": arrays["levels"][1:]})
+    assert f"{table} is damaged; give" in refused(capsys, "instances", "out")
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_damaged_meshes_of_a_block_are_reported(folder, capsys):
+    words = ["mesh", "instances", "out"]
+    assert run_killed(words, edge=EDGE, after=12, log=folder / "log") == -signal.SIGKILL
+    table = max(Path("out/.asem/meshes").iterdir(), key=lambda one: one.stat().st_size)
+    with np.load(table) as arrays:
+        np.savez(table, **{**arrays, "faces": arrays["faces"] + np.int32(10**6)})
+    assert f"{table.name} is damaged" in refused(capsys, "instances", "out")
 
 
 def table_of(rows):

@@ -23,7 +23,7 @@ from asem.volume.id_selection import IdSelection
 from asem.volume.roi import IntZYX, Roi, negate
 from asem.volume.volume import Volume
 
-MESHED_VOXEL_BYTES = 100
+MESHED_VOXEL_BYTES = 64
 """Memory of each voxel of a block, bytes: labels and their copies, and the triangles of blocks that
 are full of surfaces."""
 
