@@ -11,7 +11,7 @@ import numpy.typing as npt
 from asem.blocks.results_folder import ResultsFolder
 from asem.measure.mesh_fragments import Part
 from asem.volume.volume import Volume
-from asem.workflows.mesh_blocks import FragmentTable
+from asem.workflows.fragment_store import FragmentTable
 
 PIECE_HEAD = struct.Struct("<qq")
 MAX_FILES = 100_000

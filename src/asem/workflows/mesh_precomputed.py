@@ -29,7 +29,7 @@ from asem.provenance import make_provenance
 from asem.system.nofollow_files import make_folder_nofollow, replace_file_nofollow
 from asem.volume.address import Address
 from asem.volume.volume import Volume
-from asem.workflows.mesh_blocks import FragmentTable
+from asem.workflows.fragment_store import FragmentTable, z_order
 from asem.workflows.sharded_file import Sharding, Value, write_shard
 
 INFO_FILE, PROPERTIES = "info", "segment_properties"
@@ -164,19 +164,10 @@ def _add_empty_nodes(
         below, below_sizes = one.nodes, one.sizes
         if missing:
             sizes |= dict.fromkeys(missing, 0)
-            ordered = sorted(sizes, key=_z_order)
-            below = np.array(ordered, np.int64)
-            below_sizes = np.array([sizes[node] for node in ordered], np.int64)
+            nodes = np.array(list(sizes), np.int64)
+            order = np.argsort(z_order(nodes))
+            below, below_sizes = nodes[order], np.array(list(sizes.values()), np.int64)[order]
         yield below, below_sizes
-
-
-def _z_order(node: tuple[Any, ...]) -> int:
-    """Return the position of a node (z, y, x) along the Z curve."""
-    code = 0
-    for axis, value in enumerate(node):
-        for bit in range(int(value).bit_length()):
-            code |= (int(value) >> bit & 1) << (3 * bit + 2 - axis)
-    return code
 
 
 def _make_info(
