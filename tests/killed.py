@@ -19,6 +19,7 @@ LOADED = [
     "asem.workflows.labels",
     "asem.workflows.mask",
     "asem.workflows.measure",
+    "asem.workflows.mesh",
     "asem.workflows.pits",
     "asem.workflows.pores",
     "asem.workflows.predict",

@@ -21,6 +21,7 @@ WITH_DASK = (
     "tests/workflows/test_prediction_inputs.py",
     "tests/workflows/test_evaluation_parts.py",
     "tests/workflows/test_measure.py",
+    "tests/workflows/test_mesh.py",
     "tests/workflows/test_split_instances.py",
     "tests/workflows/test_phantom.py",
     "tests/workflows/test_pits.py",

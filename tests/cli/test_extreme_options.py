@@ -34,6 +34,7 @@ COMMANDS = {
     "segment": "raw out",
     "instances": "labels out",
     "measure": "labels --out out",
+    "mesh": "labels out",
     "pores": "labels raw --out out",
     "pits": "labels raw --plasma-membrane labels --out out",
     "evaluate": "labels labels",
@@ -67,7 +68,17 @@ NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}
 """What an option needs beside it."""
 OFTEN = {"--workers": "clahe", "--roi": "import"}
 """Options of several commands that are read in one place: all values are tried there only."""
-FOLDERS = ("phantom", "measure", "pores", "pits", "train", "finetune", "export", "models export")
+FOLDERS = (
+    "phantom",
+    "measure",
+    "mesh",
+    "pores",
+    "pits",
+    "train",
+    "finetune",
+    "export",
+    "models export",
+)
 """Commands whose result is no image."""
 
 

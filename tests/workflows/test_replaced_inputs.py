@@ -17,6 +17,7 @@ from asem.workflows.instances import label_instances
 from asem.workflows.labels import label_volume
 from asem.workflows.mask import mask_volume
 from asem.workflows.measure import measure_instances
+from asem.workflows.mesh import mesh_instances
 from asem.workflows.pits import measure_pits
 from asem.workflows.pores import measure_pores
 from asem.workflows.predict import predict_volume
@@ -58,6 +59,7 @@ COMMANDS = {
     ),
     "instances": (LABELS, lambda _, progress: label_instances(LABELS, OUT, progress=progress)),
     "measure": (LABELS, lambda _, progress: measure_instances(LABELS, OUT, progress=progress)),
+    "mesh": (LABELS, lambda _, progress: mesh_instances(LABELS, OUT, progress=progress)),
     "pores": (LABELS, lambda _, progress: measure_pores(LABELS, RAW, OUT, progress=progress)),
     "pits": (
         LABELS,

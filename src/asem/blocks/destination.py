@@ -33,7 +33,7 @@ LOCK_FILE_PATTERN = r"(\.[\w.]+|lock)(\.owner)?"
 ARRAY_FILE_PATTERN = rf"(zarr\.json|(c[/.])?\d+([/.]\d+)*)({re.escape(TENSORSTORE_LOCK_SUFFIX)})?"
 JOURNAL_FILE_PATTERN = (
     rf"({re.escape(JOURNAL_FOLDER)}|\*)/"
-    rf"({LOCK_FILE_PATTERN}|journal\.jsonl|beside\.json|[^/*]+/([\d_]+\.npz|{ARRAY_FILE_PATTERN}))"
+    rf"({LOCK_FILE_PATTERN}|journal\.jsonl|beside\.json|[^/*]+/([\d_]+\.(npz|bin)|{ARRAY_FILE_PATTERN}))"
 )
 IMAGE_FILE_PATTERN = (
     rf"zarr\.json|\d+/{ARRAY_FILE_PATTERN}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN}"

@@ -21,7 +21,7 @@ from asem.cli.error_reports import (
     format_traceback,
 )
 from asem.cli.info import info
-from asem.cli.measure import instances, measure
+from asem.cli.measure import instances, measure, mesh
 from asem.cli.migrate import migrate
 from asem.cli.models import build_models_app
 from asem.cli.phantom import phantom
@@ -58,7 +58,13 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "segment": segment,
         "evaluate": evaluate,
     },
-    "Measure": {"instances": instances, "measure": measure, "pores": pores, "pits": pits},
+    "Measure": {
+        "instances": instances,
+        "measure": measure,
+        "mesh": mesh,
+        "pores": pores,
+        "pits": pits,
+    },
 }
 """The groups of ``asem --help``, and their subcommands."""
 

@@ -1,11 +1,17 @@
-"""Commands that measure segmentations: instances, measure."""
+"""Commands that measure segmentations: instances, measure, mesh."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from asem.cli.options import (
     DEFAULT_OUTPUT,
     IN_PROCESS,
     Flag,
     ImageAddress,
+    MeshFormatName,
     OptionalAddress,
+    OptionalIds,
     OptionalOutput,
     OutputOptions,
     OutputPath,
@@ -126,6 +132,62 @@ def measure(
             raw=raw,
             other=other,
             within_nm=within,
+            overwrite=overwrite,
+            executor=executor,
+            progress=report_progress,
+        )
+    print_result(result, as_json=output_options.json)
+
+
+def mesh(
+    instances: ImageAddress,
+    destination: OutputPath,
+    /,
+    *,
+    format_name: Annotated[MeshFormatName, Parameter(name="--format")] = "precomputed",
+    ids: OptionalIds = None,
+    min_size: int = 1,
+    max_error: float | None = None,
+    open_border: Flag = False,
+    overwrite: Flag = False,
+    workers: WorkerOptions = IN_PROCESS,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """Mesh the surface of each object of instances, for neuroglancer or as OBJ and PLY files.
+
+    Parameters
+    ----------
+    instances
+        Label image with an id per object, path or URL; for instance the output of asem instances.
+    destination
+        Folder to write, for instance cell.zarr/predictions/mito/meshes. Positions are x, y, z in
+        nm.
+    format_name
+        precomputed: all objects in several levels of detail, for neuroglancer; obj, ply: a file
+        per object.
+    ids
+        Objects to mesh, for instance 3,5-7; default: all.
+    min_size
+        Leave out objects of fewer voxels.
+    max_error
+        Simplify also the finest level: no point of the surface moves by more than this, nm.
+        Default: the surface between the voxels as it is.
+    open_border
+        Leave objects that touch the border of the volume open there; by default they are closed.
+    overwrite
+        Replace earlier meshes in the folder.
+    """
+    from asem.workflows.mesh import mesh_instances
+
+    with open_requested_executor(workers) as executor, show_progress() as report_progress:
+        result = mesh_instances(
+            instances,
+            destination,
+            format_name=format_name,
+            ids=ids,
+            min_size=min_size,
+            max_error_nm=max_error,
+            open_border=open_border,
             overwrite=overwrite,
             executor=executor,
             progress=report_progress,

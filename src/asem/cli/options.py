@@ -52,6 +52,8 @@ ExportFormatName = Literal[
     "tiff", "png", "bigtiff", "mrc", "ome-zarr-0.4", "ome-zarr-0.5", "n5", "precomputed"
 ]
 """A format that `asem export` writes."""
+MeshFormatName = Literal["precomputed", "obj", "ply"]
+"""A format that `asem mesh` writes."""
 NamedPredictions = Annotated[tuple[str, ...], Parameter(name="--prediction", negative="")]
 """``--prediction NAME=PATH``, several times."""
 SignedText = Annotated[str | None, Parameter(allow_leading_hyphen=True)]

@@ -102,7 +102,7 @@ class TrainingRun:
 
     @property
     def finetuning_start(self) -> int | None:
-        """Iteration of the checkpoint to fine-tune: the first of the fit regime; None if it has none.
+        """Iteration of the checkpoint to fine-tune, the first of the fit regime; None without one.
 
         Its end, if the learning rate decreases to zero, as for `best`.
         """
