@@ -6,8 +6,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from asem.view.redirect_page import make_redirect_page
@@ -20,10 +21,8 @@ OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
 )
+SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 NOT_INSTALLED = (
     "--screenshot needs Chromium; install it (Debian: apt-get install chromium), or open the link "
     "of asem view in a browser"
@@ -48,31 +47,32 @@ def find_browser() -> str:
 
 
 @contextmanager
-def run_browser(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run Chromium without a window, with a new profile, and end it afterwards.
+def run_browser(profile: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run Chromium without a window, and end it afterwards.
 
     Parameters
     ----------
+    profile
+        Folder for its files.
     *words
         Further options, and the page to open.
     """
-    with tempfile.TemporaryDirectory(prefix="asem-view-", ignore_cleanup_errors=True) as folder:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
-        process = subprocess.Popen(
-            [find_browser(), *OPTIONS, *sandbox, f"--user-data-dir={folder}", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
+    process = subprocess.Popen(
+        [find_browser(), *OPTIONS, *sandbox, f"--user-data-dir={profile}", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
         try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def take_screenshot(
@@ -98,9 +98,11 @@ def take_screenshot(
     """
     wait = request_picture(server, size)
     end = time.monotonic() + timeout_s
+    window = f"--window-size={size[0]},{size[1]}"
     with (
         make_redirect_page(server.url) as page,
-        run_browser(f"--window-size={size[0]},{size[1]}", page.as_uri()) as process,
+        tempfile.TemporaryDirectory(prefix="asem-view-", ignore_cleanup_errors=True) as profile,
+        run_browser(Path(profile), *SOFTWARE_WEBGL, window, page.as_uri()) as process,
     ):
         while (picture := wait(POLL_S)) is None:
             if process.poll() is not None:
@@ -113,7 +115,7 @@ def take_screenshot(
     return picture
 
 
-def request_picture(server: ViewServer, size: tuple[int, int]) -> Any:
+def request_picture(server: ViewServer, size: tuple[int, int]) -> Callable[[float], bytes | None]:
     """Request a picture from the client that displays a view.
 
     Parameters
@@ -131,7 +133,7 @@ def request_picture(server: ViewServer, size: tuple[int, int]) -> Any:
     finished, pictures = threading.Event(), list[bytes]()
 
     def receive(action: Any) -> None:
-        pictures.append(action.screenshot.image)
+        pictures.append(bytes(action.screenshot.image))
         finished.set()
 
     def wait(seconds: float) -> bytes | None:

@@ -37,7 +37,7 @@ class Content(Protocol):
 
 
 class Source(Protocol):
-    """What a name in the address of the server stands for."""
+    """What is served by a name in the address."""
 
     def open(self, key: str) -> Content | None:
         """Return the content of a key; None where there is none. Runs in a thread."""

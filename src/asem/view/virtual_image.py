@@ -68,7 +68,7 @@ class Scale:
         return per_axis(lambda size, step: size * step, self.volume.voxel_size, self.step)
 
     def read(self, roi: Roi) -> npt.NDArray[Any]:
-        """Read voxels in a box of the scale: of those it stands for, the one at the centre."""
+        """Read voxels in a box of the scale: of those in each of its voxels, the one at the centre."""
         if self.step == (1, 1, 1):
             return self.volume.read(roi)
         z, y, x = (self._positions(roi, axis) for axis in range(3))
@@ -174,11 +174,8 @@ def _coarser_scales(level: Volume) -> Iterator[Scale]:
     step, scale = (1, 1, 1), Scale(level, (1, 1, 1))
     while max(scale.shape) > COARSEST_VOXELS and prod(scale.shape) > 1:
         shortest = min(scale.voxel_size)
-        step = per_axis(
-            lambda old, size, n, least=shortest: 2 * old if size < 2 * least and n > 1 else old,
-            step,
-            scale.voxel_size,
-            scale.shape,
-        )
+        axes = zip(step, scale.voxel_size, scale.shape, strict=True)
+        z, y, x = (2 * old if size < 2 * shortest and n > 1 else old for old, size, n in axes)
+        step = (z, y, x)
         scale = Scale(level, step)
         yield scale
