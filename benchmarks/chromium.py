@@ -21,6 +21,8 @@ from asem.view.screenshot import SOFTWARE_WEBGL, run_browser
 DOMAINS = ("Page", "Runtime", "Network", "Log")
 WORKER_DOMAINS = ("Runtime", "Network")
 LOCAL = ("file:", "data:", "blob:", "about:")
+ICON = "/favicon.ico"
+"""Requested by the browser, not by the page."""
 MAX_MESSAGE_BYTES = 2**28
 
 
@@ -75,7 +77,6 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Open a page, and return when it has loaded; earlier events are discarded."""
-        self.call("Page.navigate", url="about:blank")
         self.events.clear()
         self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete'")
@@ -170,7 +171,8 @@ def _is_fault(event: dict[str, Any], allowed: tuple[str, ...]) -> bool:
         case "Runtime.consoleAPICalled":
             return bool(event["params"]["type"] == "error")
         case "Log.entryAdded":
-            return bool(event["params"]["entry"]["level"] == "error")
+            entry = event["params"]["entry"]
+            return entry["level"] == "error" and not entry.get("url", "").endswith(ICON)
         case "Network.requestWillBeSent":
             return not event["params"]["request"]["url"].startswith(allowed)
     return False

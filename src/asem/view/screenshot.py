@@ -22,7 +22,11 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+SOFTWARE_WEBGL = (
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+)
 NOT_INSTALLED = (
     "--screenshot needs Chromium; install it (Debian: apt-get install chromium), or open the link "
     "of asem view in a browser"

@@ -115,7 +115,7 @@ class FileTree:
     Parameters
     ----------
     folders
-        By the first part of a key; an empty one stands for keys without such a part.
+        By the first part of a key; an empty one is that of keys without such a part.
     documents
         Content by whole key; used instead of files of this key.
     """

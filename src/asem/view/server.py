@@ -12,6 +12,7 @@ Addresses are not logged, since they contain the tokens.
 
 import hmac
 import secrets
+import socket
 import threading
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
@@ -65,6 +66,7 @@ class ViewServer:
     """
 
     def __init__(self, sources: Mapping[str, Source], *, port: int = 0) -> None:
+        _check_port(port)
         self.token, self.traffic = secrets.token_urlsafe(TOKEN_BYTES), Traffic()
         self.viewer = ViewerBase(token=secrets.token_urlsafe(TOKEN_BYTES), allow_credentials=False)
         self._pool = ThreadPoolExecutor(THREADS, "asem view")
@@ -142,6 +144,18 @@ class ViewServer:
         done.wait()
 
 
+def _check_port(port: int) -> None:
+    """Raise OSError where a port is in use."""
+    with socket.socket() as test:
+        test.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            test.bind((ADDRESS, port))
+        except OSError as error:
+            raise OSError(
+                error.errno, f"port {port} cannot be used: {error.strerror}; give another --port"
+            ) from error
+
+
 class RefusingHandler(RequestHandler):
     """Answer every request with 403."""
 
@@ -162,15 +176,11 @@ class DataHandler(RequestHandler):
         self.server, self.sources = server, sources
 
     def set_default_headers(self) -> None:
-        """Allow the client to read the answer, and nothing to store it."""
+        """Let the browser store nothing."""
         self.clear_header("Server")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Vary", "Origin")
-        origin = self.request.headers.get("Origin")
-        if hasattr(self, "server") and origin in self.server.origins:
-            self.set_header("Access-Control-Allow-Origin", str(origin))
-            self.set_header("Access-Control-Expose-Headers", "Content-Length, Content-Range")
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Send no details of an error."""
@@ -178,14 +188,17 @@ class DataHandler(RequestHandler):
 
     def send_error(self, status_code: int = 500, **details: Any) -> None:
         """Send 404 instead of other errors of requests, such as an unknown method."""
-        refused = 400 <= status_code < 500 and status_code not in (403, 404, 416)
+        refused = 400 <= status_code < 500 and status_code not in (403, 404)
         super().send_error(404 if refused else status_code, **details)
 
     def prepare(self) -> None:
-        """Refuse requests with another token."""
+        """Refuse requests with another token; let pages of the client read the answer to others."""
         token = self.path_args[0] if self.path_args else ""
         if not hmac.compare_digest(token.encode(), self.server.token.encode()):
             self.send_error(403)
+        elif (origin := self.request.headers.get("Origin")) in self.server.origins:
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Expose-Headers", "Content-Length, Content-Range")
 
     async def get(self, _token: str, name: str, key: str) -> None:
         """Send a source's content, or a range of it."""
@@ -223,8 +236,8 @@ class DataHandler(RequestHandler):
         try:
             limits = parse_range(self.request.headers.get("Range"), content.size)
         except ValueError:
+            self.set_status(416)
             self.set_header("Content-Range", f"bytes */{content.size}")
-            self.send_error(416)
             return
         start, stop = limits or (0, content.size)
         if limits:

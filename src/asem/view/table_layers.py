@@ -189,8 +189,9 @@ def _find_ids(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
 
 
 def _make_properties(frame: pd.DataFrame) -> list[Property]:
-    flags = frame["flags"].fillna("").to_numpy(str) if "flags" in frame else np.full(len(frame), "")
-    is_flagged = flags != ""
+    is_flagged = np.zeros(len(frame), np.bool_)
+    if "flags" in frame:
+        is_flagged = _texts(frame["flags"]).to_numpy(str) != ""
     colours = _find_colours(frame)
     colours[is_flagged] = FLAGGED
     own = [
@@ -212,12 +213,16 @@ def _make_property(name: str, column: "pd.Series[Any]") -> Property | None:
         values = column.to_numpy()
         is_uint32 = values.min() >= 0 and values.max() < 2**32
         return Property(name, "uint32", values) if is_uint32 else None
-    texts = column.map(lambda one: "" if pd.isna(one) else str(one))
-    codes, labels = pd.factorize(texts, sort=True)
+    codes, labels = pd.factorize(_texts(column), sort=True)
     if len(labels) > MAX_CATEGORIES:
         return None
     shown = tuple(label or "-" for label in labels)
     return Property(name, "uint8", codes.astype(np.uint8), labels=shown)
+
+
+def _texts(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return a column as text, empty where it has no value: a CSV file states no type."""
+    return column.map(lambda one: "" if pd.isna(one) else str(one))
 
 
 def _find_colours(frame: pd.DataFrame) -> npt.NDArray[np.uint8]:

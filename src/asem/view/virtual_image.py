@@ -68,7 +68,7 @@ class Scale:
         return per_axis(lambda size, step: size * step, self.volume.voxel_size, self.step)
 
     def read(self, roi: Roi) -> npt.NDArray[Any]:
-        """Read voxels in a box of the scale: of those in each of its voxels, the one at the centre."""
+        """Read a box: of the voxels in each voxel of the scale, the one at the centre."""
         if self.step == (1, 1, 1):
             return self.volume.read(roi)
         z, y, x = (self._positions(roi, axis) for axis in range(3))

@@ -1,0 +1,179 @@
+"""What Chromium displays: bright, coloured and empty pixels at their positions in nm."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asem.view.client_formats import find_client_image
+from asem.view.open_view import ViewOptions, open_view
+from asem.view.screenshot import request_picture
+from asem.volume.sources import open_levels
+from asem.workflows.exporting import export_volume
+from view_cells import (
+    CORNER_NM,
+    HIGH_NM,
+    LOW_NM,
+    OFFSET_NM,
+    SHAPE,
+    VOXEL_NM,
+    Picture,
+    draw_raw,
+    points_at_faces,
+    write_image,
+)
+
+PANELS = ("xy", "xz", "yz")
+MIDDLE_NM = tuple((LOW_NM + HIGH_NM) / 2 + (3.0, -4.0, 5.0))
+REACH_NM = 1.9
+"""Distance from a face at which pixels are read: less than half of the smallest voxel."""
+BRIGHT, COLOURED = 150, 40
+"""Grey value above which a pixel is bright; range of channels above which it is coloured."""
+FORMATS = {"ome-zarr-0.5": "", "ome-zarr-0.4": "", "n5": "", "precomputed": "", "mrc": ".mrc"}
+"""Formats with positions, and the suffix of their files."""
+
+
+def is_probe(fault):
+    """Return whether the client searched metadata above N5, or of an array in a group of Zarr 2."""
+    url = fault["params"].get("entry", {}).get("url", "")
+    return url.endswith(("/attributes.json", "/.zarray"))
+
+
+@contextmanager
+def displaying(browser, paths, *, position_nm=MIDDLE_NM, width_nm=320.0, size=(640, 480)):
+    """Open a view in the browser; yield it, and a function that returns a picture.
+
+    Its argument is the only layer to display; its keywords are settings of all layers.
+    """
+    options = ViewOptions(position_nm, width_nm, panel=(size[1] // 2, size[0] // 2))
+    with open_view(paths, options) as view:
+        browser.open(view.url)
+
+        def take_picture(shown=None, **settings):
+            state = dict(view.state)
+            visible = {} if shown is None else {"visible": False}
+            state["layers"] = [
+                {**one, **visible, **settings} | ({"visible": True} if one["name"] == shown else {})
+                for one in state["layers"]
+            ]
+            view.server.set_state(state)
+            wait = request_picture(view.server, size)
+            for _ in range(600):
+                browser.evaluate("0")  # collects events
+                if png := wait(0.02):
+                    return Picture.decode(png, view.state)
+            raise TimeoutError("the view was not displayed")
+
+        try:
+            yield view, take_picture
+            faults = browser.find_faults((view.server.origin + "/", "blob:", "data:"))
+            assert [one for one in faults if not is_probe(one)] == []
+        finally:
+            browser.open("about:blank")
+
+
+def assert_cuboid(value, *, above, below, shift_nm=(0, 0, 0), reach_nm=REACH_NM, panels=PANELS):
+    """Assert that a value of pixels is high inside of the faces of the cuboid, and low outside."""
+    for panel in panels:
+        inside, outside = points_at_faces(panel, reach_nm, shift_nm)
+        found = (
+            [value(panel, point) for point in inside],
+            [value(panel, point) for point in outside],
+        )
+        assert min(found[0]) > above, (panel, found)
+        assert max(found[1]) < below, (panel, found)
+
+
+def test_layers_of_a_cell_overlay_exactly_and_leave_the_machine_alone(browser, known_cell):
+    with displaying(browser, [known_cell]) as (view, take_picture):
+        states = view.describe()["layers"]
+        shown = ["raw", "predictions/mito/instances"]
+        assert [name for name in states if states[name] == "displayed"] == shown
+        picture = take_picture()
+        assert_cuboid(picture.saturation, above=COLOURED, below=10)
+        assert picture.colour("xy", LOW_NM - 5).mean() == pytest.approx(40, abs=3)
+        raw = take_picture("raw")
+        assert_cuboid(lambda *at: raw.colour(*at).mean(), above=210, below=50)
+        corner = CORNER_NM + 4 * VOXEL_NM  # unlabelled
+        for name in ("labels/mito", "exclusion/mito", "predictions/mito/probability"):
+            picture = take_picture(name)
+            assert_cuboid(picture.saturation, above=COLOURED, below=10)
+        unlabelled = (MIDDLE_NM[0], *corner[1:])
+        assert picture.saturation("xy", unlabelled) < 10
+        requests = browser.find_requests()
+        assert any("/data/" in url for url in requests)
+        assert all(url.startswith((view.server.origin, "blob:")) for url in requests)
+
+
+def test_unlabelled_voxels_are_not_displayed(browser, known_cell):
+    corner = CORNER_NM + 2 * VOXEL_NM
+    with displaying(browser, [known_cell / "labels/mito"], position_nm=tuple(corner)) as shown:
+        picture = shown[1]()
+        assert picture.saturation("xy", corner + VOXEL_NM) < 10
+        assert picture.saturation("xz", corner + VOXEL_NM) < 10
+
+
+def test_a_mesh_is_where_its_object_is(browser, known_cell):
+    meshes = known_cell / "predictions/mito/meshes"
+    middle = (LOW_NM + HIGH_NM) / 2
+    with displaying(browser, [meshes], position_nm=tuple(middle)) as (view, take_picture):
+        assert view.describe()["layers"] == {"mito/meshes": "displayed"}
+        picture = take_picture()
+        assert_cuboid(picture.saturation, above=COLOURED, below=10)  # its instances
+        panel = picture.pixels[240:, :320]
+        rows, columns = np.nonzero(panel.max(axis=2) - panel.min(axis=2) > COLOURED)
+        assert 2_000 < len(rows) < 20_000
+        assert (rows.mean(), columns.mean()) == pytest.approx((120, 160), abs=5)
+        info = browser.evaluate(f"fetch('{view.server.data_url}/1/info').then((r) => r.text())")
+        assert "secret" not in info
+
+
+def test_all_formats_and_levels_are_in_place(browser, tmp_path):
+    # Side by side along x, so that one picture has all of them.
+    step, paths = np.array([0, 0, SHAPE[2] * VOXEL_NM[2]]), []
+    for number, (name, suffix) in enumerate(FORMATS.items()):
+        image = write_image(
+            tmp_path / f"{name}.zarr", draw_raw(), offset_nm=OFFSET_NM + number * step
+        )
+        paths.append(tmp_path / f"{name}{suffix}")
+        export_volume(image, paths[-1], format_name=name)
+    drivers = [find_client_image(open_levels(path)) for path in paths]
+    assert [one and one.format for one in drivers] == [
+        "zarr3", "zarr2", "n5", "neuroglancer-precomputed", None,
+    ]  # fmt: skip
+    position = tuple(MIDDLE_NM + 2 * step)
+    shown = displaying(browser, paths, position_nm=position, width_nm=1000, size=(1000, 500))
+    with shown as (_, take_picture):
+        for finest, changes in ((True, {}), (False, {"crossSectionRenderScale": 8})):
+            picture = take_picture(**changes)
+            for number in range(len(FORMATS)):
+                assert_cuboid(
+                    lambda *at, picture=picture: picture.colour(*at).mean(),
+                    above=BRIGHT,
+                    below=BRIGHT - 60,
+                    shift_nm=number * step,
+                    reach_nm=3.9,
+                    panels=("xy", "xz"),
+                )
+            assert finest or any(
+                "/1/" in url.partition("/data/")[2] for url in browser.find_requests()
+            )
+
+
+def test_rows_of_a_table_are_at_their_positions(browser, known_cell, tmp_path):
+    middle = (LOW_NM + HIGH_NM) / 2
+    places = middle + np.array([[0, 0, 0], [0, 60, 0], [0, 0, -70]])
+    frame = pd.DataFrame(places, columns=["z_nm", "y_nm", "x_nm"])
+    frame["pore_id"], frame["diameter_nm"], frame["flags"] = [3, 5, 9], [40.0, 50.0, 60.0], ""
+    frame.to_csv(tmp_path / "pores.csv", index=False)
+    paths = [known_cell / "raw", tmp_path / "pores.csv"]
+    with displaying(browser, paths, position_nm=tuple(middle)) as (view, take_picture):
+        assert view.describe()["layers"] == {"raw": "displayed", "pores": "displayed"}
+        picture = take_picture("pores")
+        for place, radius in zip(places, (20, 25, 30), strict=True):
+            for reach, is_sphere in ((radius - 4, True), (radius + 2, False)):
+                for panel, point in (("xy", (0, reach, 5)), ("xz", (-reach, 0, 5))):
+                    if panel == "xy" or place[1] == middle[1]:  # the plane xz passes through it
+                        colour = picture.colour(panel, place - point)
+                        assert (colour.max() > 90) == is_sphere, (panel, place, reach)
