@@ -18,7 +18,9 @@ import numpy as np
 from asem.config import NmZYX
 from asem.view.client_formats import ClientImage
 from asem.volume.label_views import unlabelled_id
+from asem.volume.shard_files import find_stored_box
 from asem.volume.volume import Volume
+from asem.volume.zarr_arrays import ZarrArray
 
 LayerKind = Literal["image", "probability", "labels", "segmentation", "instances", "zone"]
 NM = (1e-9, "m")
@@ -221,9 +223,21 @@ def find_colour(name: str) -> str:
 
 
 def extent_nm(volume: Volume) -> tuple[NmZYX, NmZYX]:
-    """Return the positions of the first and the last corner of a volume, nm."""
-    low, high = [], []
-    for centre, size, count in zip(volume.offset_nm, volume.voxel_size, volume.shape, strict=True):
-        low.append(centre - size / 2)
-        high.append(centre + (count - 0.5) * size)
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+    """Return the positions of the first and the last corner of the stored part of a volume, nm.
+
+    That is the box of the shards that have a file, where metadata list them; else the volume.
+    """
+    array = volume.array
+    stored = find_stored_box(array.files) if isinstance(array, ZarrArray) else None
+    low, high = stored or ((0, 0, 0), volume.shape)
+    z, y, x = zip(volume.offset_nm, volume.voxel_size, low, high, strict=True)
+    return (_edge(*z[:3]), _edge(*y[:3]), _edge(*x[:3])), (
+        _edge(*z[:2], z[3]),
+        _edge(*y[:2], y[3]),
+        _edge(*x[:2], x[3]),
+    )
+
+
+def _edge(centre: float, size: float, voxel: int) -> float:
+    """Return the position of the lower face of a voxel, nm."""
+    return centre + (voxel - 0.5) * size

@@ -51,7 +51,8 @@ class MeshFolder:
     def source(self) -> FileTree:
         """Files that are served; ``info`` without the record of what made it."""
         public = {key: value for key, value in self.info.items() if key != "asem"}
-        folders = {"": FileFolder(self.path, FILES)}
+        properties = re.escape(str(self.info.get("segment_properties", "segment_properties")))
+        folders = {"": FileFolder(self.path, rf"{FILES}|{properties}/info")}
         return FileTree(folders, {"info": json.dumps(public).encode()})
 
     def to_json(self, url: str) -> dict[str, Any]:

@@ -31,8 +31,8 @@ NOT_INSTALLED = (
     "--screenshot needs Chromium; install it (Debian: apt-get install chromium), or open the link "
     "of asem view in a browser"
 )
-TIMEOUT_S = 600.0
-"""Longest time until all layers are displayed."""
+IDLE_S = 60.0
+"""Longest time without a request of the client, until all layers are displayed."""
 POLL_S, STOP_S = 0.2, 10.0
 
 
@@ -79,9 +79,7 @@ def run_browser(profile: Path, *words: str) -> Iterator["subprocess.Popen[bytes]
             process.wait()
 
 
-def take_screenshot(
-    server: ViewServer, size: tuple[int, int], *, timeout_s: float = TIMEOUT_S
-) -> bytes:
+def take_screenshot(server: ViewServer, size: tuple[int, int], *, idle_s: float = IDLE_S) -> bytes:
     """Return a picture of a view, PNG, when all that it displays is loaded.
 
     Parameters
@@ -90,18 +88,17 @@ def take_screenshot(
         Serves the view.
     size
         Width and height, pixels.
-    timeout_s
-        Longest time, s.
+    idle_s
+        Longest time without a request of the client, s.
 
     Raises
     ------
     FileNotFoundError
         Chromium is not installed.
     OSError
-        Chromium ended, or something was not loaded in time.
+        Chromium ended, or something cannot be loaded.
     """
     wait = request_picture(server, size)
-    end = time.monotonic() + timeout_s
     window = f"--window-size={size[0]},{size[1]}"
     with (
         make_redirect_page(server.url) as page,
@@ -111,10 +108,10 @@ def take_screenshot(
         while (picture := wait(POLL_S)) is None:
             if process.poll() is not None:
                 raise OSError(f"Chromium ended with code {process.returncode} without a picture")
-            if time.monotonic() > end:
+            if time.monotonic() - server.traffic.last > idle_s:
                 raise TimeoutError(
-                    f"the view was not loaded within {timeout_s:.0f} s; open the link of asem view "
-                    "in a browser, which names the layer that is missing"
+                    f"a layer cannot be loaded (no request for {idle_s:.0f} s); open the link of "
+                    "asem view in a browser, which names it"
                 )
     return picture
 

@@ -14,6 +14,7 @@ import hmac
 import secrets
 import socket
 import threading
+import time
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -43,10 +44,12 @@ class Traffic:
     ----------
     requests, sent_bytes
         So far.
+    last
+        Time of the last request, as `time.monotonic` gives it.
     """
 
     def __init__(self) -> None:
-        self.requests, self.sent_bytes = 0, 0
+        self.requests, self.sent_bytes, self.last = 0, 0, time.monotonic()
 
 
 class ViewServer:
@@ -221,6 +224,8 @@ class DataHandler(RequestHandler):
 
     async def _answer(self, name: str, key: str, *, with_body: bool) -> None:
         source = self.sources.get(name)
+        self.server.traffic.requests += 1
+        self.server.traffic.last = time.monotonic()
         content = None if source is None else await self.server.open(source, key)
         if content is None:
             self.send_error(404)
@@ -246,7 +251,6 @@ class DataHandler(RequestHandler):
         self.set_header("Accept-Ranges", "bytes")
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Content-Length", str(stop - start))
-        self.server.traffic.requests += 1
         while with_body and start < stop:
             piece = await self.server.read(content, start, min(PIECE_BYTES, stop - start))
             if not piece:

@@ -36,6 +36,8 @@ from asem.view.layers import DIMENSIONS, NM
 POSITION = ("z_nm", "y_nm", "x_nm")
 NORMAL = ("normal_z", "normal_y", "normal_x")
 BOX = ("z_min_nm", "y_min_nm", "x_min_nm", "z_max_nm", "y_max_nm", "x_max_nm")
+SIZES = ("diameter_nm", "width_nm")
+"""Columns of the diameter of a sphere."""
 TABLES = ("objects", "pores", "pits")
 """Names of tables that a folder of results may contain."""
 SUFFIXES = (".parquet", ".csv")
@@ -130,6 +132,9 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
             f"{path} has no column {missing[0]}; a table of asem measure, pores or pits has the "
             f"columns {', '.join(POSITION)}"
         )
+    numbers = [name for name in (*POSITION, *NORMAL, *BOX, *SIZES) if name in frame]
+    if texts := [name for name in numbers if frame[name].dtype.kind not in "iuf"]:
+        raise ValueError(f"{path}: the column {texts[0]} has values that are no numbers")
     frame = frame[np.isfinite(frame[list(POSITION)].to_numpy(np.float64)).all(axis=1)]
     if frame.empty:
         raise ValueError(f"{path} has no row with a position")
@@ -160,7 +165,7 @@ def _make_layers(frame: pd.DataFrame, name: str) -> Iterator[TableLayer]:
         annotations = Annotations(geometry, coordinates, ids, properties)
         return TableLayer(name + suffix, annotations, visible)
 
-    size = next((key for key in ("diameter_nm", "width_nm") if key in frame), None)
+    size = next((key for key in SIZES if key in frame), None)
     if size is None:
         yield layer("point", centres)
     else:
