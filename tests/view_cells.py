@@ -3,7 +3,7 @@
 ::
 
     raw               8 x 5 x 4 nm, at (100.5, 203, -51): a bright cuboid CUBOID_NM in the dark
-    labels/mito       16 x 10 x 8 nm, on the same corners: 1 in the cuboid, unlabelled at a corner
+    labels/mito       16 x 10 x 8 nm, on the same corners: 1 in the cuboid, unlabelled along an edge
     exclusion/mito    the same: 1 in the cuboid
     predictions/mito  probability and instances: id 7 in the cuboid; meshes of it
 """
@@ -58,7 +58,7 @@ def write_cell(cell):
     write_image(folder / "probability", (raw > 100) * np.uint8(255), command="predict")
     instances = write_image(folder / "instances", coarse * np.uint32(OBJECT), **place)
     write_meshes(folder / "meshes", instances)
-    coarse[:3, :3, :3] = 255
+    coarse[:, :3, :3] = 255
     write_image(cell / "labels/mito", coarse, **place)
     return cell
 

@@ -133,9 +133,10 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
             f"columns {', '.join(POSITION)}"
         )
     numbers = [name for name in (*POSITION, *NORMAL, *BOX, *SIZES) if name in frame]
-    if texts := [name for name in numbers if frame[name].dtype.kind not in "iuf"]:
+    texts = [name for name in numbers if frame[name].dtype.kind not in "iuf"]
+    if texts and len(frame):
         raise ValueError(f"{path}: the column {texts[0]} has values that are no numbers")
-    frame = frame[np.isfinite(frame[list(POSITION)].to_numpy(np.float64)).all(axis=1)]
+    frame = frame[frame[list(POSITION)].notna().all(axis=1)]
     if frame.empty:
         raise ValueError(f"{path} has no row with a position")
     return list(_make_layers(frame.reset_index(drop=True), name))

@@ -63,10 +63,15 @@ def view_in_browser(
         announce(opened.describe())
         if open_browser:
             webbrowser.open(stack.enter_context(make_redirect_page(opened.url)).as_uri())
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:  # the usual end
-            return
+        wait_for_interrupt()
+
+
+def wait_for_interrupt() -> None:
+    """Return at Ctrl-C, or another signal that ends commands."""
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:  # the usual end of a view
+        return
 
 
 def save_screenshot(
