@@ -101,7 +101,9 @@ class Picture:
     @classmethod
     def decode(cls, png, state):
         pixels = imagecodecs.png_decode(png)[..., :3].astype(float)
-        return cls(pixels, np.array(state["position"][::-1]), state["crossSectionScale"])
+        units = np.array([state["dimensions"][name][0] * 1e9 for name in "zyx"])
+        scale = state["crossSectionScale"] * units.min()
+        return cls(pixels, units * state["position"][::-1], scale)
 
     def colour(self, panel, point_nm):
         """Return the colour of a position in the plane of a panel, mean of 3 x 3 pixels."""

@@ -11,6 +11,7 @@ from asem.cli import main
 from asem.view.client_formats import find_client_image
 from asem.view.open_view import ViewOptions, open_view
 from asem.view.screenshot import request_picture
+from asem.view.view_state import make_state
 from asem.volume.sources import open_levels
 from asem.workflows.exporting import export_volume
 from view_cells import (
@@ -179,7 +180,7 @@ def test_the_command_saves_a_picture(browser, known_cell, tmp_path, capsys):
     position = ",".join(map(str, MIDDLE_NM))
     assert main([*words, f"--position={position}", "--width", "160"]) == 0
     assert json.loads(capsys.readouterr().out)["screenshot"] == str(file)
-    state = {"position": MIDDLE_NM[::-1], "crossSectionScale": 1.0}
+    state = make_state([], box_nm=(LOW_NM, HIGH_NM), position_nm=MIDDLE_NM, width_nm=640)
     picture = Picture.decode(file.read_bytes(), state)
     assert picture.pixels.shape == (240, 320, 3)
     assert_cuboid(picture.saturation, above=COLOURED, below=10)

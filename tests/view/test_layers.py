@@ -12,6 +12,7 @@ from asem.view.layers import (
     make_probability_layer,
     place_image,
 )
+from asem.view.open_view import snap_to_voxel
 from asem.view.served_content import FileTree
 from asem.view.view_state import make_state
 from asem.volume.volume import Volume
@@ -73,6 +74,18 @@ def test_everything_fits_into_each_panel():
     assert 3000 / 400 < state["crossSectionScale"] < 1.2 * 3000 / 400
     state = make_state([], box_nm=box, position_nm=(1.0, 2.0, 3.5), width_nm=640, panel=(400, 640))
     assert (state["position"], state["crossSectionScale"]) == ([3.5, 2, 1], 1)
+
+
+def test_a_step_of_the_wheel_is_a_voxel():
+    box = ((0.0, 0.0, 0.0), (3000.0, 500.0, 1000.0))
+    place = {"box_nm": box, "position_nm": (100.0, 20.0, 9.0), "width_nm": 640}
+    state = make_state([], panel=(400, 640), unit_nm=(8.0, 4.0, 3.0), **place)
+    units = [unit[0] for unit in state["dimensions"].values()]
+    assert units == pytest.approx([3e-9, 4e-9, 8e-9])
+    assert state["position"] == [3, 5, 12.5]
+    assert state["crossSectionScale"] == pytest.approx(1 / 3)
+    assert snap_to_voxel((100.0, 0.0, -4.0), volume_of(np.uint8)) == pytest.approx((100, 0, -4.5))
+    assert snap_to_voxel((1.5, 2.5, 3.5), None) == (1.5, 2.5, 3.5)
 
 
 def test_the_extent_ends_at_faces_of_voxels():

@@ -4,12 +4,15 @@ import http.client
 import json
 import os
 import shutil
+import socket
+import threading
 from contextlib import contextmanager
 
 import pytest
 
 from asem.view.open_view import open_view
 from asem.view.served_content import FileFolder, FileTree, MemoryContent, open_below
+from asem.view.server import ViewServer
 
 CHUNK = "0/0/c/0/0/0"
 """The only shard of the finest level of raw: source 0."""
@@ -172,3 +175,50 @@ def test_a_document_replaces_a_file_and_patterns_match_whole_keys(tmp_path):
     assert found.read(0, 9) == b"file"
     found.close()
     assert [tree.open(key) for key in ("a/12x", "12", "b/12", "a", "a/12/", "info")] == [None] * 6
+
+
+class FailingSource:
+    def open(self, key):
+        raise ValueError(f"{key} is damaged")
+
+
+class LargeContent:
+    """Content that is shorter than its size, as a file that was cut off meanwhile."""
+
+    size, closed = 2**25, threading.Event()
+
+    def read(self, start, count):
+        return bytes(count if start < 2**23 else 0)
+
+    def close(self):
+        self.closed.set()
+
+
+class LargeSource:
+    def open(self, key):
+        return LargeContent()
+
+
+def test_a_damaged_chunk_and_closed_connections_are_no_tracebacks(caplog, capfd):
+    sources = {"bad": FailingSource(), "large": LargeSource()}
+    with ViewServer(sources) as server, requesting(server.port) as request:
+        status, _, body = request(f"/data/{server.token}/bad/0/1")
+        assert (status, body) == (500, b"")
+        with pytest.raises(http.client.IncompleteRead):
+            request(f"/data/{server.token}/large/0")
+        assert LargeContent.closed.wait(10)
+        LargeContent.closed.clear()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            words = f"GET /data/{server.token}/large/0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            connection.sendall(words.encode())
+            connection.recv(100)
+        assert LargeContent.closed.wait(10)
+        page = socket.create_connection(("127.0.0.1", server.port))  # the client waits for events
+        words = f"GET /events/{server.viewer.token}?c=1&gc=&gs= HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        page.sendall(words.encode())
+        page.recv(100)
+    page.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a chunk cannot be displayed: 0/1 is damaged"
+    ]
+    assert capfd.readouterr().err == ""

@@ -1,6 +1,7 @@
 """Chunks of images that the client cannot read: their voxels, and nothing but them."""
 
 import json
+import urllib.request
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import tifffile
 
 from asem.view import virtual_image
 from asem.view.client_formats import find_client_image
+from asem.view.open_view import open_view
 from asem.view.virtual_image import VirtualImage
 from asem.volume.sources import open_levels
 from asem.volume.volume import Volume
+from remote_servers import serve_files
+from view_cells import SHAPE, draw_raw
 
 SIZE = (8.0, 4.0, 4.0)
 
@@ -107,3 +111,14 @@ def test_signed_labels_and_stacks_are_read_here(tmp_path):
     levels = open_levels(tmp_path / "a.ome.tif")
     assert find_client_image(levels) is None
     assert VirtualImage(levels).open("0/0-8_0-6_0-4").size == 4 * 6 * 8
+
+
+def test_an_image_by_url_is_read_here(known_cell):
+    with serve_files(known_cell) as web, open_view([f"{web.url}/raw"]) as view:
+        (layer,) = view.state["layers"]
+        assert layer["name"] == "raw"
+        assert web.url not in json.dumps(view.state)
+        key = "0-48_0-40_0-24"
+        with urllib.request.urlopen(f"{view.server.data_url}/0/0/{key}") as response:
+            voxels = np.frombuffer(response.read(), np.uint8).reshape(SHAPE)
+    assert np.array_equal(voxels, draw_raw())

@@ -1,6 +1,8 @@
 """The command `asem view`: its messages, its link, and its end."""
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -91,13 +93,34 @@ def test_open_leads_the_browser_to_the_link(cell, monkeypatch, capsys):
     assert result["position_nm"] == [1, 2, 3.5]
 
 
+def test_the_commands_of_the_page_run(cell, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs/view.md").read_text()
+    (block,) = re.findall(r"^```console\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    Path("cell.zarr").symlink_to(cell)
+    Path("mito").mkdir()
+    Path("mito/objects.csv").write_text("object_id,z_nm,y_nm,x_nm\n7,192.5,340.5,-5\n")
+    monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
+    monkeypatch.setattr("asem.view.screenshot.find_browser", lambda: "")
+    monkeypatch.setattr(
+        "asem.view.screenshot.take_screenshot", lambda server, size: b"%dx%d" % size
+    )
+    for command in block.splitlines():
+        program, *words = shlex.split(command)
+        assert program == "asem"
+        assert main(words) == 0, capsys.readouterr().err
+    assert Path("cell.png").read_bytes() == b"1600x1000"
+
+
 def test_nothing_is_read_before_the_client_requests_it(cell, monkeypatch):
     def refuse(*_):
         raise AssertionError
 
     monkeypatch.setattr("asem.volume.zarr_arrays.ZarrArray.__getitem__", refuse)
     with open_view([cell]) as view:
-        assert view.describe()["position_nm"] == pytest.approx(CORNER_NM + VOXEL_NM * SHAPE / 2)
+        assert view.describe()["position_nm"] == pytest.approx(
+            CORNER_NM + VOXEL_NM * SHAPE / 2, abs=4
+        )
         assert view.server.traffic.requests == 0
 
 

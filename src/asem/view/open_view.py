@@ -21,7 +21,7 @@ from asem.view.layers import (
 from asem.view.served_content import Source
 from asem.view.server import ViewServer
 from asem.view.table_layers import TableLayer, make_table_layers
-from asem.view.view_state import PANEL_PIXELS, make_state
+from asem.view.view_state import PANEL_PIXELS, find_middle, make_state
 from asem.view.virtual_image import VirtualImage
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi, per_axis
@@ -77,10 +77,13 @@ class View:
         Its server.
     state
         Layers, position, zoom and layout, as neuroglancer's JSON.
+    position_nm
+        Where the planes cross, nm along (z, y, x).
     """
 
     server: ViewServer
     state: dict[str, Any]
+    position_nm: NmZYX
 
     @property
     def url(self) -> str:
@@ -95,7 +98,7 @@ class View:
         }
         return {
             "url": self.url,
-            "position_nm": self.state["position"][::-1],
+            "position_nm": list(self.position_nm),
             "layers": layers,
         }
 
@@ -130,17 +133,20 @@ def open_view(
     sources: dict[str, Source] = {}
     make_layers = [_add_image(sources, image) for image in collected.images]
     make_layers += [_add_table(sources, table) for table in tables]
+    box, grid = find_box(collected, tables), find_grid(collected)
+    position = options.position_nm or snap_to_voxel(find_middle(box), grid)
     with ViewServer(sources, port=options.port) as server:
         state = make_state(
             [make_layer(server.data_url) for make_layer in make_layers],
-            box_nm=find_box(collected, tables),
-            position_nm=options.position_nm,
+            box_nm=box,
+            position_nm=position,
             width_nm=options.width_nm,
             has_meshes=any(one.meshes and one.visible for one in collected.images),
             panel=options.panel or PANEL_PIXELS,
+            unit_nm=grid.voxel_size if grid else (1.0, 1.0, 1.0),
         )
         server.set_state(state)
-        yield View(server, state)
+        yield View(server, state, position)
 
 
 def _add_source(sources: dict[str, Source], source: Source) -> str:
@@ -204,6 +210,24 @@ def find_window(volume: Volume) -> tuple[float, float] | None:
         return None
     black, white = (float(value) for value in np.percentile(finite, SAMPLE_PERCENTILES))
     return (black, white) if black < white else None
+
+
+def find_grid(collected: Collected) -> Volume | None:
+    """Return the volume through whose planes the view moves: the first one that is displayed."""
+    shown = [image for image in collected.images if image.visible] or collected.images
+    return next((image.levels[0] for image in shown if image.levels), None)
+
+
+def snap_to_voxel(position_nm: NmZYX, grid: Volume | None) -> NmZYX:
+    """Return the centre of the voxel of a volume that is nearest to a position, nm."""
+    if grid is None:
+        return position_nm
+    return per_axis(
+        lambda nm, offset, size: offset + round((nm - offset) / size) * size,
+        position_nm,
+        grid.offset_nm,
+        grid.voxel_size,
+    )
 
 
 def find_box(collected: Collected, tables: Sequence[TableLayer]) -> tuple[NmZYX, NmZYX]:

@@ -11,6 +11,7 @@ Addresses are not logged, since they contain the tokens.
 """
 
 import hmac
+import logging
 import secrets
 import socket
 import threading
@@ -18,6 +19,7 @@ import time
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +30,7 @@ from tornado.web import RequestHandler
 
 from asem.view.served_content import Content, Source, parse_range
 
+LOG = logging.getLogger(__name__)
 HOSTS = r"(127\.0\.0\.1|localhost)"
 ADDRESS = "127.0.0.1"
 PIECE_BYTES = 2**20
@@ -226,14 +229,18 @@ class DataHandler(RequestHandler):
         source = self.sources.get(name)
         self.server.traffic.requests += 1
         self.server.traffic.last = time.monotonic()
-        content = None if source is None else await self.server.open(source, key)
+        try:
+            content = None if source is None else await self.server.open(source, key)
+        except (OSError, ValueError) as error:  # a chunk that is read here
+            LOG.warning("a chunk cannot be displayed: %s", error)
+            self.send_error(500)
+            return
         if content is None:
             self.send_error(404)
             return
         try:
-            await self._send(content, with_body=with_body)
-        except StreamClosedError:  # the client needs it no longer
-            pass
+            with suppress(StreamClosedError):  # the client needs it no longer
+                await self._send(content, with_body=with_body)
         finally:
             content.close()
 
@@ -253,8 +260,9 @@ class DataHandler(RequestHandler):
         self.set_header("Content-Length", str(stop - start))
         while with_body and start < stop:
             piece = await self.server.read(content, start, min(PIECE_BYTES, stop - start))
-            if not piece:
-                raise StreamClosedError  # the file became shorter
+            if not piece:  # the file became shorter
+                self.request.connection.stream.close()  # type: ignore[union-attr]
+                return
             start += len(piece)
             self.server.traffic.sent_bytes += len(piece)
             self.write(piece)

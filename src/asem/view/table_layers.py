@@ -57,12 +57,14 @@ RAMP = ((59, 76, 192), (221, 221, 221), (180, 4, 38))
 """Colours of the smallest, the median and the largest diameter (10 to 90 % of them)."""
 SHADER = """#uicontrol bool flagged checkbox(default=true)
 #uicontrol float point_size slider(min=2, max=30, default=8)
+#uicontrol float opacity slider(min=0, max=1, default=0.5)
 void main() {
   if (prop_flagged() == 1u && !flagged) discard;
   setColor(prop_color());
   setPointMarkerSize(point_size);
   setPointMarkerBorderWidth(1.0);
   setLineWidth(1.5);
+  setEllipsoidFillColor(vec4(prop_color(), PROJECTION_VIEW ? 1.0 : opacity));
 }
 """
 
