@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asem.config import NmZYX
+from asem.config import MAX_POSITION_NM, NmZYX, shorten
 from asem.view.client_formats import ClientImage, find_client_image
 from asem.view.collect import Collected, ViewedImage, collect
 from asem.view.layers import (
@@ -25,7 +25,7 @@ from asem.view.view_state import PANEL_PIXELS, find_middle, make_state
 from asem.view.virtual_image import VirtualImage
 from asem.volume.address import AddressLike
 from asem.volume.roi import Roi, per_axis
-from asem.volume.volume import Volume
+from asem.volume.volume import Volume, format_nm
 
 SAMPLE: tuple[int, int, int] = (1, 256, 256)
 """Voxels from which a contrast window is found where an image states none."""
@@ -58,10 +58,20 @@ class ViewOptions:
     panel: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.width_nm is not None and not 0 < self.width_nm < np.inf:
-            raise ValueError(f"a width of {self.width_nm:g} nm; it must be positive")
+        if self.width_nm is not None and not 0 < self.width_nm <= MAX_POSITION_NM:
+            raise ValueError(
+                f"a width of {self.width_nm:g} nm; it must be positive, at most "
+                f"{MAX_POSITION_NM:g} nm"
+            )
+        if self.position_nm and not max(map(abs, self.position_nm)) <= MAX_POSITION_NM:
+            raise ValueError(
+                f"the position {format_nm(self.position_nm)} nm is more than {MAX_POSITION_NM:g} "
+                "nm from the origin"
+            )
         if not 0 <= self.port < 2**16:
-            raise ValueError(f"port {self.port}; allowed are 0 (any free one) to {2**16 - 1}")
+            raise ValueError(
+                f"port {shorten(self.port)}; allowed are 0 (any free one) to {2**16 - 1}"
+            )
 
 
 DEFAULT_OPTIONS = ViewOptions()
