@@ -46,6 +46,12 @@ def test_named_images_are_all_displayed_with_short_names(known_cell):
     assert names(twice) == ["raw", "raw (2)"]
 
 
+def test_a_folder_of_a_cell_is_one_structure(known_cell):
+    collected = collect([known_cell / "predictions/mito"])
+    assert names(collected) == ["mito/probability", "mito/instances"]
+    assert names(collected, visible=True) == ["mito/instances"]
+
+
 def test_two_cells_have_their_names_before_those_of_images(known_cell, tmp_path):
     other = tmp_path / "other.zarr"
     write_image(other / "raw", draw_raw())

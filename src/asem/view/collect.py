@@ -142,6 +142,8 @@ def _open_container(
     """Yield the images of a folder; those that cannot be read are named in warnings."""
     for address in addresses:
         name = os.path.relpath(address.location, folder.location) if folder.local_path else ""
+        if name and not folder.name.endswith(".zarr"):
+            name = f"{folder.name}/{name}"  # mito/instances in cell.zarr/predictions/mito
         path = address.local_path
         if path is not None and open_meshes(path):
             continue

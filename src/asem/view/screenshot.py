@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-breakpad",
 )
 SOFTWARE_WEBGL = (
     "--use-angle=swiftshader",
@@ -108,7 +108,7 @@ def take_screenshot(server: ViewServer, size: tuple[int, int], *, idle_s: float 
         while (picture := wait(POLL_S)) is None:
             if process.poll() is not None:
                 raise OSError(f"Chromium ended with code {process.returncode} without a picture")
-            if time.monotonic() - server.traffic.last > idle_s:
+            if server.traffic.idle_s > idle_s:
                 raise TimeoutError(
                     f"a layer cannot be loaded (no request for {idle_s:.0f} s); open the link of "
                     "asem view in a browser, which names it"

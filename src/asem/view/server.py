@@ -17,9 +17,9 @@ import socket
 import threading
 import time
 from asyncio import get_running_loop
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,18 +41,35 @@ TOKEN_BYTES = 24
 
 
 class Traffic:
-    """Numbers of requests and bytes that were sent for sources.
+    """Requests for sources.
 
-    Parameters
+    Attributes
     ----------
     requests, sent_bytes
-        So far.
-    last
-        Time of the last request, as `time.monotonic` gives it.
+        Number of requests, and of bytes that were sent.
+    active
+        Number of requests that are not answered yet.
     """
 
     def __init__(self) -> None:
-        self.requests, self.sent_bytes, self.last = 0, 0, time.monotonic()
+        self.requests, self.sent_bytes, self.active = 0, 0, 0
+        self._last = time.monotonic()
+
+    @contextmanager
+    def count_request(self) -> Iterator[None]:
+        """Count a request, which is answered in the block."""
+        self.requests += 1
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
+            self._last = time.monotonic()
+
+    @property
+    def idle_s(self) -> float:
+        """Time since the last request was answered, s; 0 while one is not."""
+        return 0.0 if self.active else time.monotonic() - self._last
 
 
 class ViewServer:
@@ -226,9 +243,10 @@ class DataHandler(RequestHandler):
         self.set_status(204)
 
     async def _answer(self, name: str, key: str, *, with_body: bool) -> None:
-        source = self.sources.get(name)
-        self.server.traffic.requests += 1
-        self.server.traffic.last = time.monotonic()
+        with self.server.traffic.count_request():
+            await self._answer_source(self.sources.get(name), key, with_body=with_body)
+
+    async def _answer_source(self, source: Source | None, key: str, *, with_body: bool) -> None:
         try:
             content = None if source is None else await self.server.open(source, key)
         except (OSError, ValueError) as error:  # a chunk that is read here
