@@ -19,7 +19,8 @@ from asem.volume.volume import Volume
 
 VOXEL_NM = np.array([8.0, 5.0, 4.0])
 OFFSET_NM = np.array([100.5, 203.0, -51.0])
-SHAPE = (24, 40, 48)
+SHAPE = (24, 40, 96)
+"""Two levels: the second one has voxels of 8 x 10 x 8 nm."""
 CUBOID = (slice(8, 16), slice(20, 36), slice(4, 20))
 """Voxels of raw."""
 CORNER_NM = OFFSET_NM - VOXEL_NM / 2
@@ -106,16 +107,15 @@ class Picture:
         return cls(pixels, units * state["position"][::-1], scale)
 
     def colour(self, panel, point_nm):
-        """Return the colour of a position in the plane of a panel, mean of 3 x 3 pixels."""
+        """Return the colour of the pixel at a position in the plane of a panel."""
         height, width = self.pixels.shape[:2]
         z, y, x = (np.asarray(point_nm) - self.position_nm) / self.pixel_nm
         column, row = {"xy": (x, y), "xz": (x, z), "yz": (-z, y)}[panel]
         column += width / 4 + (width / 2 if panel != "xy" else 0)
         row += height / 4 + (height / 2 if panel == "yz" else 0)
-        assert 2 <= column < width - 2
-        assert 2 <= row < height - 2
-        i, j = int(row), int(column)
-        return self.pixels[i - 1 : i + 2, j - 1 : j + 2].mean(axis=(0, 1))
+        assert 0 <= column < width
+        assert 0 <= row < height
+        return self.pixels[int(row), int(column)]
 
     def saturation(self, panel, point_nm):
         colour = self.colour(panel, point_nm)

@@ -125,7 +125,7 @@ def test_metadata_are_those_of_the_view_alone(served):
     assert set(group["attributes"]) == {"ome"}
     array = json.loads(request(f"/data/{server.token}/0/0/zarr.json")[2])
     assert "attributes" not in array
-    assert array["shape"] == [24, 40, 48]
+    assert array["shape"] == [24, 40, 96]
 
 
 def test_two_views_do_not_open_the_arrays_of_each_other(known_cell):
