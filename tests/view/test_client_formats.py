@@ -115,3 +115,50 @@ def test_levels_of_n5_that_start_elsewhere_are_read_here(known_cell):
     assert client_formats.is_corner_aligned(fine, coarse)
     shifted = coarse.with_array(coarse.array, offset_nm=fine.offset_nm)
     assert not client_formats.is_corner_aligned(fine, shifted)
+
+
+def precomputed(path, offsets):
+    """Write levels of 8 x 8 x 8 and 4 x 4 x 4 voxels with these offsets; each has one chunk."""
+    for number, offset in enumerate(offsets):
+        edge, size = 8 >> number, 4.0 * 2**number
+        spec = {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": {"driver": "file", "path": f"{path}/"},
+            "multiscale_metadata": {"type": "image", "data_type": "uint8", "num_channels": 1},
+            "scale_metadata": {
+                "size": [edge] * 3, "resolution": [size] * 3, "chunk_size": [8] * 3,
+                "encoding": "raw", "voxel_offset": [offset] * 3, "key": f"s{number}",
+            },
+        }  # fmt: skip
+        store = ts.open(spec, create=True).result()
+        store[...] = np.full((edge,) * 3 + (1,), number + 1, np.uint8)
+    levels = open_levels(path)
+    return levels, find_client_image(levels)
+
+
+def read_byte(image, key):
+    content = image.source.open(key)
+    if content is None:
+        return None
+    try:
+        return content.read(0, 1)[0]
+    finally:
+        content.close()
+
+
+def test_levels_of_precomputed_volumes_start_together(tmp_path):
+    _, image = precomputed(tmp_path / "a", (-6, -3))
+    assert [scale["voxel_offset"] for scale in document(image, "info")["scales"]] == [[0] * 3] * 2
+    assert (read_byte(image, "s0/0-8_0-8_0-8"), read_byte(image, "s1/0-4_0-4_0-4")) == (1, 2)
+    for key in ("s0/-6-2_-6-2_-6-2", "s0/8-16_0-8_0-8", "s2/0-8_0-8_0-8", "s0/../s0/0-8_0-8_0-8"):
+        assert image.source.open(key) is None
+
+
+def test_levels_of_precomputed_volumes_that_do_not_are_left_as_they_are(tmp_path):
+    levels, image = precomputed(tmp_path / "a", (5, 2))  # from 20 and from 16 nm
+    assert [scale["voxel_offset"][0] for scale in document(image, "info")["scales"]] == [5, 2]
+    assert read_byte(image, "s1/2-6_2-6_2-6") == 2
+    place = place_image(image, levels[0]).to_json()
+    scale = place["inputDimensions"]["x"][0] * 1e9
+    centres = [voxel * scale + place["matrix"][0][3] for voxel in (5.5, 2 * 2.5)]
+    assert centres == pytest.approx([level.offset_nm[2] for level in levels])

@@ -13,14 +13,15 @@ places it (`asem.view.layers`).
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from asem.config import NmZYX
-from asem.view.served_content import FileFolder, FileTree, Source
+from asem.view.served_content import Content, FileFolder, FileTree, Source
 from asem.volume.formats.chunked_array import ChunkedArray
 from asem.volume.volume import Volume
 from asem.volume.zarr_arrays import ZarrArray
@@ -37,6 +38,8 @@ ZARR3_KEYS = (
     "zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs",
     "fill_value",
 )  # fmt: skip
+_CHUNK = re.compile(r"(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)_(-?\d+)-(-?\d+)", flags=re.ASCII)
+"""Name of a chunk of a precomputed volume."""
 ALIGNMENT_TOLERANCE = 0.01
 """Deviation of the corner of a level from that of the finest one, voxels of the finest."""
 
@@ -214,15 +217,50 @@ def _make_n5(levels: Sequence[Volume], arrays: Sequence[StoredArray]) -> ClientI
     return ClientImage(FileTree(folders, documents), "n5", axes)
 
 
+@dataclass(frozen=True)
+class ShiftedChunks:
+    """Files of a precomputed volume whose chunks are requested by numbers of another origin.
+
+    ``voxel_offset`` is a whole number of voxels of each scale, so that scales do not start at the
+    same position. Where `asem export` has stored their exact positions, and these are the same, all
+    scales are served with the offset 0.
+
+    Parameters
+    ----------
+    files
+        With the names on disk.
+    offsets
+        ``voxel_offset`` on disk along (x, y, z), by the key of the scale.
+    """
+
+    files: FileTree
+    offsets: Mapping[str, Sequence[int]]
+
+    def open(self, key: str) -> Content | None:
+        """Return the content of a key; of a chunk with its name on disk."""
+        scale, _, name = key.rpartition("/")
+        match = _CHUNK.fullmatch(name)
+        if match and scale in self.offsets:
+            numbers = [int(group) for group in match.groups()]
+            shifts = [shift for shift in self.offsets[scale] for _ in range(2)]
+            low_x, high_x, low_y, high_y, low_z, high_z = map(add, numbers, shifts)
+            key = f"{scale}/{low_x}-{high_x}_{low_y}-{high_y}_{low_z}-{high_z}"
+        return self.files.open(key)
+
+
 def _make_precomputed(
     levels: Sequence[Volume], arrays: Sequence[StoredArray]
 ) -> ClientImage | None:
     scales = [dict(array.metadata) for array in arrays]
     keys = [str(scale["key"]) for scale in scales]
+    offsets = {key: array.first for key, array in zip(keys, arrays, strict=True)}
+    is_shifted = all(is_corner_aligned(levels[0], level) for level in levels)
     for scale in scales:
         if scale.get("sharding") is None:
             scale.pop("sharding", None)
         scale["chunk_sizes"] = [scale.pop("chunk_size")]
+        if is_shifted:
+            scale["voxel_offset"] = [0, 0, 0]
     info = {
         "@type": "neuroglancer_multiscale_volume",
         "type": "segmentation" if levels[0].kind == "labels" else "image",
@@ -230,10 +268,12 @@ def _make_precomputed(
         "num_channels": 1,
         "scales": scales,
     }
-    chunk = r"-?\d+--?\d+_-?\d+--?\d+_-?\d+--?\d+|[0-9a-f]+\.shard"
-    pattern = rf"({'|'.join(map(re.escape, keys))})/({chunk})"
+    pattern = rf"({'|'.join(map(re.escape, keys))})/({_CHUNK.pattern}|[0-9a-f]+\.shard)"
     tree = FileTree({"": FileFolder(arrays[0].folder, pattern)}, {"info": _encode(info)})
-    return ClientImage(tree, "neuroglancer-precomputed", arrays[0].axes, arrays[0].first)
+    axes, name = arrays[0].axes, "neuroglancer-precomputed"
+    if is_shifted:
+        return ClientImage(ShiftedChunks(tree, offsets), name, axes)
+    return ClientImage(tree, name, axes, arrays[0].first)
 
 
 MAKERS: dict[str, Callable[[Sequence[Volume], Sequence[StoredArray]], ClientImage | None]] = {

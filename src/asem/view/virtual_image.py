@@ -37,7 +37,7 @@ PLANE_CHUNK: IntZYX = (8, 256, 256)
 """Of images whose planes are decoded as a whole."""
 MAX_PIECE_BYTES = 2**25
 """Of voxels that are read at a time for a chunk, where a plane's rows are not longer."""
-COARSEST_VOXELS = 128
+COARSEST_VOXELS = 64
 """Longest edge of the coarsest scale, voxels."""
 _CHUNK_KEY = re.compile(r"(\d{1,3})/(\d+)-(\d+)_(\d+)-(\d+)_(\d+)-(\d+)", flags=re.ASCII)
 

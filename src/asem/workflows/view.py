@@ -3,7 +3,7 @@
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,18 +60,16 @@ def view_in_browser(
     options = ViewOptions(position_nm, width_nm, port)
     with ExitStack() as stack:
         opened = stack.enter_context(open_view(addresses, options))
-        announce(opened.describe())
-        if open_browser:
-            webbrowser.open(stack.enter_context(make_redirect_page(opened.url)).as_uri())
-        wait_for_interrupt()
+        with suppress(KeyboardInterrupt):  # the usual end of a view
+            announce(opened.describe())
+            if open_browser:
+                webbrowser.open(stack.enter_context(make_redirect_page(opened.url)).as_uri())
+            wait_for_interrupt()
 
 
 def wait_for_interrupt() -> None:
-    """Return at Ctrl-C, or another signal that ends commands."""
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:  # the usual end of a view
-        return
+    """Wait until KeyboardInterrupt is raised: by Ctrl-C, or another signal that ends commands."""
+    threading.Event().wait()
 
 
 def save_screenshot(
