@@ -11,6 +11,7 @@ import webbrowser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -35,7 +36,11 @@ def cell(tmp_path_factory):
         (["CELL", "--screenshot", "a.gif"], "a.gif: a picture is a PNG file; give it the suffix"),
         (["CELL", "--screenshot", "a.png", "--size", "10,9999"], "its edges have 64 to 8192"),
         (["CELL", "--screenshot", "a.png", "--size", "10"], "--size 10: write width and height"),
-        (["CELL", "--screenshot", "old.png"], "old.png exists; give --overwrite"),
+        (
+            ["CELL", "--screenshot", "old.png"],
+            "old.png exists already and is not a picture of asem",
+        ),
+        (["CELL", "--screenshot", "no/a.png"], "no/a.png: its folder does not exist"),
         (["CELL", "--screenshot", "a.png", "--open"], "give either --screenshot, or --link"),
         (["CELL", "--position", "1,2"], "--position 1,2: write three numbers in nm, z,y,x"),
         (["CELL", "--width", "-5"], "a width of -5 nm; it must be positive"),
@@ -93,6 +98,10 @@ def test_open_leads_the_browser_to_the_link(cell, monkeypatch, capsys):
     assert result["position_nm"] == [1, 2, 3.5]
 
 
+def draw_png(width, height):
+    return imagecodecs.png_encode(np.zeros((height, width), np.uint8))
+
+
 def test_the_commands_of_the_page_run(cell, tmp_path, monkeypatch, capsys):
     page = (Path(__file__).parents[2] / "docs/view.md").read_text()
     (block,) = re.findall(r"^```console\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
@@ -102,14 +111,15 @@ def test_the_commands_of_the_page_run(cell, tmp_path, monkeypatch, capsys):
     Path("mito/objects.csv").write_text("object_id,z_nm,y_nm,x_nm\n7,192.5,340.5,-5\n")
     monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
     monkeypatch.setattr("asem.view.screenshot.find_browser", lambda: "")
-    monkeypatch.setattr(
-        "asem.view.screenshot.take_screenshot", lambda server, size: b"%dx%d" % size
-    )
+    monkeypatch.setattr("asem.view.screenshot.take_screenshot", lambda _, size: draw_png(*size))
     for command in block.splitlines():
         program, *words = shlex.split(command)
         assert program == "asem"
         assert main(words) == 0, capsys.readouterr().err
-    assert Path("cell.png").read_bytes() == b"1600x1000"
+    assert imagecodecs.png_decode(Path("cell.png").read_bytes()).shape == (1000, 1600)
+    assert main(words) == 2
+    assert "cell.png exists already; give --overwrite to replace it" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
 
 
 def test_nothing_is_read_before_the_client_requests_it(cell, monkeypatch):

@@ -75,11 +75,11 @@ def view(
         return
 
     def announce(result: dict[str, Any]) -> None:
-        print_lines([result["url"]], result, as_json=output_options.json)
-        sys.stdout.flush()
         hidden = [name for name, state in result["layers"].items() if state == "hidden"]
         more = f"hidden layers: {', '.join(hidden)}; " if hidden else ""
-        sys.stderr.write(escape_control_characters(f"{more}Ctrl-C ends the view\n"))
+        sys.stderr.write(escape_control_characters(f"{more}Ctrl-C ends the view") + "\n")
+        print_lines([result["url"]], result, as_json=output_options.json)
+        sys.stdout.flush()
 
     view_in_browser(
         paths,

@@ -100,6 +100,12 @@ class View:
         """Address to open in a browser of this machine; it contains the token."""
         return self.server.url
 
+    @property
+    def pixel_nm(self) -> float:
+        """Edge of a pixel of the panels of planes, nm."""
+        shortest_m = min(unit for unit, _ in self.state["dimensions"].values())
+        return float(self.state["crossSectionScale"] * shortest_m * 1e9)
+
     def describe(self) -> dict[str, Any]:
         """Return the address, the position and the layers, as plain values."""
         layers = {

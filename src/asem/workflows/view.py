@@ -8,9 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from asem.blocks.output_nesting import check_output_path
 from asem.config import NmZYX
+from asem.system.atomic_rename import rename_no_replace
 from asem.system.files import replace_file
+from asem.system.overwrite_policy import OutputKind
 from asem.volume.address import AddressLike
+from asem.volume.png_file import add_header_chunks, is_written_by_asem
 
 NOT_INSTALLED = "asem view needs neuroglancer; install it: pip install 'asem[view]'"
 SCREENSHOT_SIZE = (1600, 1000)
@@ -92,7 +96,7 @@ def save_screenshot(
     size
         Width and height, pixels.
     overwrite
-        Replace an existing file.
+        Replace an earlier picture.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def save_screenshot(
     Raises
     ------
     FileExistsError
-        The file exists.
+        The file exists, and is no picture of asem or may not be replaced.
     FileNotFoundError
         Nothing exists at an address, or Chromium is not installed.
     OSError
@@ -120,9 +124,8 @@ def save_screenshot(
     options = ViewOptions(position_nm, width_nm, panel=(size[1] // 2, size[0] // 2))
     with open_view(addresses, options) as opened:
         picture = take_screenshot(opened.server, size)
-        described = opened.describe()
-    with replace_file(path) as file:
-        file.write(picture)
+        described, pixel_nm = opened.describe(), opened.pixel_nm
+    _write_picture(path, add_header_chunks(picture, (pixel_nm, pixel_nm)), overwrite=overwrite)
     return {"screenshot": str(path), **{key: described[key] for key in ("position_nm", "layers")}}
 
 
@@ -140,7 +143,31 @@ def _check_picture(path: Path, size: tuple[int, int], *, overwrite: bool) -> Non
             f"a picture of {size[0]} x {size[1]} pixels; its edges have {MIN_PIXELS} to "
             f"{MAX_PIXELS}"
         )
+    check_output_path(path)
+    PICTURE.check_replaceable(path, overwrite=overwrite)
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: a picture is a PNG file; give it the suffix .png")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise FileExistsError(f"{path} exists; give --overwrite, or another name")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: its folder does not exist")
+
+
+def _find_foreign(path: Path) -> Path | None:
+    """Return ``Path()`` where a path is no PNG file of asem."""
+    return None if path.is_file() and is_written_by_asem(path) else Path()
+
+
+PICTURE = OutputKind("a picture", _find_foreign, is_file=True)
+
+
+def _write_picture(path: Path, content: bytes, *, overwrite: bool) -> None:
+    """Write a picture, if what is at its path may still be replaced."""
+
+    def publish(partial: Path) -> None:
+        if overwrite:
+            PICTURE.check_replaceable(path, overwrite=True)
+            partial.replace(path)
+        else:
+            rename_no_replace(partial, path)
+
+    with replace_file(path, publish) as file:
+        file.write(content)
