@@ -108,6 +108,17 @@ def test_tables_of_a_results_folder(tmp_path):
     ]  # fmt: skip
 
 
+def test_tables_of_the_same_name_have_that_of_their_folder(tmp_path):
+    for folder in ("mito", "er"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "objects.csv").touch()
+    (tmp_path / "er/pores.csv").touch()
+    collected = collect([tmp_path / "mito", tmp_path / "er", tmp_path / "er"])
+    assert [name for _, name in collected.tables] == [
+        "mito/objects", "er/objects", "er/pores", "er/objects (2)", "er/pores (2)",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "command", "expected"),
     [

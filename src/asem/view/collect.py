@@ -86,17 +86,19 @@ def collect(addresses: Sequence[AddressLike]) -> Collected:
     ValueError
         It is nothing that can be viewed.
     """
-    images, tables = list[ViewedImage](), list[tuple[Path, str]]()
+    images, tables = list[ViewedImage](), list[Path]()
     parsed = [Address.parse(address) for address in addresses]
     prefixes = _find_prefixes(parsed)
     for address, prefix in zip(parsed, prefixes, strict=True):
         path = address.local_path
         found = [] if path is None or address.dataset else find_tables(path)
-        tables += [(file, prefix + file.stem) for file in found]
+        tables += found
         if not found:
             images += _collect_images(address, prefix)
     images.sort(key=lambda one: (DRAWING_ORDER.index(one.kind), one.name != prefixes[0] + RAW))
-    return Collected(_with_unique_names(images), tables)
+    names = make_unique([*(image.name for image in images), *_name_tables(tables)])
+    named = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
+    return Collected(named, list(zip(tables, names[len(images) :], strict=True)))
 
 
 def _find_prefixes(addresses: Sequence[Address]) -> list[str]:
@@ -112,15 +114,29 @@ def _find_prefixes(addresses: Sequence[Address]) -> list[str]:
     ]
 
 
-def _with_unique_names(images: Sequence[ViewedImage]) -> list[ViewedImage]:
-    """Return images whose names differ, as the client requires it."""
-    seen: dict[str, int] = {}
-    named = []
-    for image in images:
-        seen[image.name] = seen.get(image.name, 0) + 1
-        count = seen[image.name]
-        named.append(image if count == 1 else replace(image, name=f"{image.name} ({count})"))
-    return named
+def _name_tables(files: Sequence[Path]) -> list[str]:
+    """Return the names of files, with that of their folder where two have the same."""
+    stems = [file.stem for file in files]
+    return [
+        stem if stems.count(stem) == 1 else f"{file.resolve().parent.name}/{stem}"
+        for file, stem in zip(files, stems, strict=True)
+    ]
+
+
+def make_unique(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are the same, as the client requires it.
+
+    Examples
+    --------
+    >>> make_unique(["raw", "mito", "raw"])
+    ['raw', 'mito', 'raw (2)']
+    """
+    counts: dict[str, int] = {}
+    unique = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        unique.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return unique
 
 
 def _collect_images(address: Address, prefix: str) -> list[ViewedImage]:
