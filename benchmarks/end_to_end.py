@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage
 
+from asem.structures import find_preset
 from asem.tables import read_table
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
@@ -160,7 +161,9 @@ def predict(network: Path, cell: KnownCell) -> None:
     print(f"{cell.structure} predicted: {clock}", flush=True)
     min_size = round(SMALLEST_NM3[cell.structure] / float(np.prod(VOXEL)))
     segment_volume(out / "probability", out / "segmentation", min_size=min_size)
-    label_instances(out / "segmentation", out / "instances")
+    # Pores are closer to each other than pits.
+    split = find_preset("npc").split if cell.structure == "npc" else None
+    label_instances(out / "segmentation", out / "instances", split=split)
 
 
 def score(cell: KnownCell) -> list[str]:
@@ -251,15 +254,22 @@ def format_voxel_scores(cell: KnownCell, segmentation: Path) -> str:
 
 
 def measure_diameters(cell: KnownCell, instances: Path) -> str:
-    """Return errors of the diameters that `asem pores` measures with predicted masks."""
+    """Return scores and errors of the pores that `asem pores` measures with predicted masks.
+
+    Masks without a pore in the image are left out by the measurement. True pores count if they are
+    complete.
+    """
     out = cell.group / "predictions/npc/pores"
     measure_pores(instances, cell.group / "raw", out, overwrite=True)
     found = read_table(out / "pores")
     rows = match(read_table(cell.group / "truth/pores"), found[found["flags"] == ""])
     both = rows[rows["truth_nm"].notna() & rows["diameter_nm"].notna()]
     error = both["diameter_nm"] - both["truth_nm"]
+    true, false = rows["truth_nm"].notna().sum(), rows["truth_nm"].isna().sum()
     return (
-        f"pores: {len(both)} measured  median |error| {error.abs().median():.2f} nm  "
+        f"measured: recall {len(both) / true:.3f} ({len(both)}/{true})  "
+        f"precision {len(both) / max(1, len(both) + false):.3f} ({false} false)  "
+        f"median |error| {error.abs().median():.2f} nm  "
         f"bias {error.mean():+.2f} nm  SD {error.std():.2f} nm"
     )
 

@@ -10,19 +10,13 @@ table in benchmarks/README.md; raises an error where the page does something els
 """
 
 import argparse
-import asyncio
-import json
-import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from asem.measure.review_decisions import Review, parse_decisions
 from asem.report.review_page import (
@@ -32,8 +26,8 @@ from asem.report.review_page import (
     format_review_page,
     outline_mask,
 )
+from chromium import Browser
 
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
 KEYS = 60
 SCROLL = """(async () => {
   const frames = [];
@@ -58,63 +52,6 @@ DECIDE = f"""(async () => {{
 }})()"""
 
 
-class Browser:
-    """Chromium, controlled by the DevTools protocol."""
-
-    def __init__(self, folder: Path) -> None:
-        words = ["chromium", *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
-        self.process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-        self.port_file, self.events = folder / "DevToolsActivePort", list[dict[str, Any]]()
-
-    async def connect(self, downloads: Path) -> None:
-        """Connect to the first page; files are saved in `downloads`."""
-        while not (self.port_file.is_file() and self.port_file.read_text()):
-            await asyncio.sleep(0.1)
-        port = int(self.port_file.read_text().split()[0])
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
-            page = next(one for one in json.load(answer) if one["type"] == "page")
-        self.socket: WebSocketClientConnection = await websocket_connect(
-            page["webSocketDebuggerUrl"], max_message_size=2**28
-        )
-        for domain in ("Page", "Runtime", "Network"):
-            await self.call(f"{domain}.enable")
-        await self.call(
-            "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads)
-        )
-
-    async def call(self, method: str, **parameters: Any) -> Any:
-        """Call a method of the protocol; collect the events until it returns."""
-        await self.socket.write_message(
-            json.dumps({"id": 1, "method": method, "params": parameters})
-        )
-        while True:
-            message = json.loads(await self.socket.read_message() or "{}")
-            if message.get("id") == 1:
-                return message["result"]
-            self.events.append(message)
-
-    async def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression."""
-        result = await self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        if "exceptionDetails" in result:
-            raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
-        return result["result"].get("value")
-
-    def find_faults(self) -> list[dict[str, Any]]:
-        """Return exceptions of the page, and requests for anything outside of it."""
-        return [
-            event
-            for event in self.events
-            if event.get("method") == "Runtime.exceptionThrown"
-            or (
-                event.get("method") == "Network.requestWillBeSent"
-                and not event["params"]["request"]["url"].startswith(("file:", "data:", "blob:"))
-            )
-        ]
-
-
 def make_objects(count: int, voxel: float) -> Iterator[ReviewObject]:
     """Yield objects with three planes of +-100 nm and a view of 2 nm, of smoothed noise."""
     rng, n = np.random.default_rng(0), int(np.ceil(100 / voxel))
@@ -137,25 +74,18 @@ def make_objects(count: int, voxel: float) -> Iterator[ReviewObject]:
         yield ReviewObject(number, place, 90.0, ["diameter 90 nm"] * 4, flags, [], pictures)
 
 
-async def drive(path: Path, folder: Path) -> tuple[float, float, float]:
+def drive(path: Path, folder: Path) -> tuple[float, float, float]:
     """Return the time to load the page, s, and of a frame of scrolling and of a key, ms (95 %)."""
-    browser, downloads = Browser(folder / "browser"), folder / "downloads"
-    try:
-        await browser.connect(downloads)
+    with Browser(folder) as browser:
         start = time.perf_counter()
-        await browser.call("Page.navigate", url=path.as_uri())
-        while await browser.evaluate("document.readyState") != "complete":
-            await asyncio.sleep(0.05)
+        browser.open(path.as_uri())
         loaded = time.perf_counter() - start
-        frame, key = await browser.evaluate(SCROLL), await browser.evaluate(DECIDE)
-        await browser.evaluate("document.getElementById('save').click()")
-        while not list(downloads.glob("*.csv")):
-            await asyncio.sleep(0.1)
+        frame, key = browser.evaluate(SCROLL), browser.evaluate(DECIDE)
+        browser.evaluate("document.getElementById('save').click()")
+        while not list(folder.glob("*.csv")):
+            time.sleep(0.1)
         assert not browser.find_faults()
-    finally:
-        browser.process.terminate()
-        browser.process.wait()
-    (file,) = downloads.glob("*.csv")
+    (file,) = folder.glob("*.csv")
     decisions = [one.decision for one in parse_decisions(file.read_bytes(), file.name)]
     assert decisions == ["accept", "reject"] * (KEYS // 2)
     return loaded, frame, key
@@ -172,7 +102,7 @@ def main() -> None:
         path = Path(name) / "review.html"
         objects = make_objects(options.objects, options.voxel)
         path.write_bytes(format_review_page(page, objects, Review({})))
-        loaded, frame, key = asyncio.run(drive(path, Path(name)))
+        loaded, frame, key = drive(path, Path(name))
         size = path.stat().st_size / 1e6
     print(
         f"| {options.objects:,} | {options.voxel:g} nm | {size:.1f} MB | {loaded:.1f} s "

@@ -114,6 +114,19 @@ def quick_retries(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A page in Chromium whose software computes WebGL; it can reach this machine only."""
+    import shutil
+
+    if shutil.which("chromium") is None:
+        pytest.skip("not installed: chromium; `bash .ci/screen` installs it")
+    from chromium import Browser
+
+    with Browser(tmp_path_factory.mktemp("browser"), (800, 600), webgl=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 def two_workers():
     """An executor with two Dask workers, which tests share."""
     from asem.blocks.open_executor import open_executor

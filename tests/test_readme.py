@@ -125,8 +125,10 @@ def test_no_page_has_commands_or_code_that_no_test_runs():
     code = {name for name in PAGES if blocks("python", PAGES[name])}
     settings = {name for name in others if blocks("toml", PAGES[name])}
     # annotation.md opens a window; the tests of the plugin do that
-    # and tests/workflows/test_pores.py and test_pits.py run pores.md and pits.md
-    assert commands == {"annotation.md", "migration.md", "phantom.md", "pits.md", "pores.md"}
+    # and tests/workflows/test_pores.py, test_pits.py and test_view.py run those pages
+    assert commands == {
+        "annotation.md", "migration.md", "phantom.md", "pits.md", "pores.md", "view.md",
+    }  # fmt: skip
     assert code == {"annotation.md", "pits.md", "pores.md", "python.md"}
     assert settings == {"cluster.md", "phantom.md"}
 

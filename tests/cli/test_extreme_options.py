@@ -39,6 +39,7 @@ COMMANDS = {
     "pits": "labels raw --plasma-membrane labels --out out",
     "evaluate": "labels labels",
     "export": "raw out",
+    "view": "raw",
     "migrate": "data.json",
     "models convert": "nowhere.pt out --structure mito --voxel-size 5",
     "models export": "run out.onnx --format onnx",
@@ -47,6 +48,8 @@ TEXTS = {
     "--voxel-size": TRIPLES,
     "--shape": TRIPLES,
     "--offset-nm": TRIPLES,
+    "--position": TRIPLES,
+    "--size": (*NUMBERS, "64,64", "1e3,64", "64,-64", "99999999999999999999,64", "64,64,64"),
     "--roi": BOXES,
     "--window": (*NUMBERS, "-1e300,1e300", "0,1e-320", "5,5", "9,1", "nan,1", "1,2,3"),
     "--unlabelled": NUMBERS,
@@ -65,10 +68,12 @@ NO_NUMBERS = {
 }
 NEEDED = {"--zone-out-nm": ["--zone-in-nm", "5"], "--zone-in-nm": ["--zone-out-nm", "5"]}
 NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}
+NEEDED |= {"--size": ["--screenshot", "picture.gif"]}
 """What an option needs beside it."""
 OFTEN = {"--workers": "clahe", "--roi": "import"}
 """Options of several commands that are read in one place: all values are tried there only."""
 FOLDERS = (
+    "view",
     "phantom",
     "measure",
     "mesh",
@@ -146,6 +151,7 @@ def inputs(cell, run, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     monkeypatch.setattr("asem.blocks.executors.RETRY_INTERVAL_S", 0)
+    monkeypatch.setattr("asem.workflows.view.wait_for_interrupt", lambda: None)
 
 
 def words_of(command, option, value):

@@ -30,6 +30,7 @@ from asem.cli.pores import pores
 from asem.cli.predict import evaluate, predict, segment
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
 from asem.cli.train import finetune, train
+from asem.cli.view import view
 from asem.config import shorten_words
 from asem.system.files import check_utf8_text
 from asem.system.malloc_settings import use_single_heap
@@ -65,6 +66,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "pores": pores,
         "pits": pits,
     },
+    "View": {"view": view},
 }
 """The groups of ``asem --help``, and their subcommands."""
 

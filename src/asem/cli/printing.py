@@ -70,7 +70,7 @@ SUFFIXES = {"_nm": "nm", "_nm3": "nm³", "_mib": "MiB"}
 """Units that keys end in."""
 LISTED_TABLES = ("train", "validation")
 """Keys of lists of tables, which are printed one below the other."""
-POSITIONS = ("offset_nm", "origin_nm")
+POSITIONS = ("offset_nm", "origin_nm", "position_nm")
 """Keys of world positions, which are no sizes."""
 EXACT = (*POSITIONS, "voxel_size", "voxel_size_range", "window")
 """Keys of values that are copied into options, with all digits."""

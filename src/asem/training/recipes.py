@@ -42,8 +42,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 SMALL_STRUCTURES: dict[str, Any] = {
     # benchmarks/README.md, "Small structures", has the scores of objects they reach. Cross entropy
     # with Dice alone stays at the background from random weights.
-    "iterations": 500,
-    "validate_every": 100,
+    "iterations": 5000,
+    "validate_every": 250,
     "batch": 2,
     "patch": 56,
     "loss": "balanced",
@@ -52,6 +52,8 @@ SMALL_STRUCTURES: dict[str, Any] = {
     "sampling": {"at_objects": 0.5, "reject": 0, "widen_nm": 10, "tolerance_nm": 10},
 }
 """Settings of the recipe `fast` for structures of thin annotations."""
+SHORT_TRAININGS = {"ccp": {"iterations": 500, "validate_every": 100}}
+"""Settings of small structures that are learned faster, by name."""
 SMALL_STRUCTURES_FINETUNE: dict[str, Any] = {
     # The balanced loss finds all objects, and more; this one leaves out what are none.
     "iterations": 400,
@@ -94,6 +96,7 @@ def complete_settings(
     recipe = RECIPES.get(name, {})
     if name == "fast" and has_thin_annotations(settings.get("structure")):
         recipe = merge_settings(recipe, SMALL_STRUCTURES)
+        recipe = merge_settings(recipe, SHORT_TRAININGS.get(str(settings.get("structure")), {}))
     given = {
         key: value.model_dump(exclude_unset=True) if isinstance(value, Config) else value
         for key, value in settings.items()

@@ -125,6 +125,29 @@ def encode_shard_bitmap(files: ShardFiles) -> str:
     return base64.b64encode(zlib.compress(np.packbits(bits).tobytes())).decode()
 
 
+def find_stored_box(files: ShardFiles) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the first voxel, and that behind the last, of the box of all shards that have a file.
+
+    Returns
+    -------
+    tuple or None
+        None where the metadata do not list the shards, or none is stored; reads no files.
+    """
+    grid = shard_grid_of(files.shape, files.shard)
+    size = -(-prod(grid) // 8)
+    bits = _decode_bitmap(files.shard_bitmap, size) if files.shard_bitmap else b""
+    if len(bits) != size or not any(bits):
+        return None
+    stored = np.unpackbits(np.frombuffer(bits, np.uint8), count=prod(grid)).reshape(grid)
+    low, high = [], []
+    for axis, (edge, voxels) in enumerate(zip(files.shard, files.shape, strict=True)):
+        others = tuple(other for other in range(len(grid)) if other != axis)
+        indices = np.flatnonzero(stored.any(axis=others))
+        low.append(int(indices[0]) * edge)
+        high.append(min((int(indices[-1]) + 1) * edge, voxels))
+    return tuple(low), tuple(high)
+
+
 def _find_shards(folder: Path, grid: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Yield the grid indices of the files in nested folders of numbers."""
     if not folder.is_dir():

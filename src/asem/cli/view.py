@@ -1,0 +1,101 @@
+"""Command that displays images, meshes and tables in neuroglancer."""
+
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from asem.cli.options import (
+    DEFAULT_OUTPUT,
+    Flag,
+    ImageAddress,
+    OptionalOutput,
+    OutputOptions,
+    SignedText,
+    parse_nm_triple,
+)
+from asem.cli.printing import print_lines, print_result
+from asem.cli.streams import escape_control_characters
+from asem.config import shorten
+
+
+def view(
+    *paths: ImageAddress,
+    link: Flag = False,
+    open_browser: Annotated[bool, Parameter(name="--open", negative="")] = False,
+    screenshot: OptionalOutput = None,
+    size: str = "1600,1000",
+    position: SignedText = None,
+    width: float | None = None,
+    port: int = 0,
+    overwrite: Flag = False,
+    output_options: OutputOptions = DEFAULT_OUTPUT,
+) -> None:
+    """View cells, images, meshes and tables in a browser, with neuroglancer; any size.
+
+    Serves them on this machine only, by a link with a secret token, until Ctrl-C.
+
+    Parameters
+    ----------
+    paths
+        Any number of cells (cell.zarr: all images in it), images (path or URL), mesh folders, and
+        tables of asem measure, pores or pits (their folder, or a CSV or Parquet file).
+    link
+        Print the link (the default).
+    open_browser
+        Also open it in the browser of this machine.
+    screenshot
+        Instead, write a picture of the view to this PNG file, with Chromium, and end.
+    size
+        Width and height of the picture, pixels.
+    position
+        Where the planes cross, nm, z,y,x; by default the middle of the labels, or of the image.
+    width
+        Width of what a panel shows, nm; by default everything fits.
+    port
+        Port of the server; 0: any free one. For ssh -L from another machine.
+    overwrite
+        Replace the file of --screenshot.
+    """
+    from asem.workflows.view import save_screenshot, view_in_browser
+
+    position_nm = None if position is None else parse_nm_triple(position, "--position")
+    if screenshot is not None:
+        if link or open_browser:
+            raise ValueError("give either --screenshot, or --link or --open")
+        result = save_screenshot(
+            paths,
+            screenshot,
+            size=_parse_size(size),
+            position_nm=position_nm,
+            width_nm=width,
+            overwrite=overwrite,
+        )
+        print_result(result, as_json=output_options.json)
+        return
+
+    def announce(result: dict[str, Any]) -> None:
+        hidden = [name for name, state in result["layers"].items() if state == "hidden"]
+        more = f"hidden layers: {', '.join(hidden)}; " if hidden else ""
+        sys.stderr.write(escape_control_characters(f"{more}Ctrl-C ends the view") + "\n")
+        print_lines([result["url"]], result, as_json=output_options.json)
+        sys.stdout.flush()
+
+    view_in_browser(
+        paths,
+        announce,
+        position_nm=position_nm,
+        width_nm=width,
+        port=port,
+        open_browser=open_browser,
+    )
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Read ``--size W,H``."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(
+        part.strip().isascii() and part.strip().isdigit() for part in parts
+    ):
+        raise ValueError(f"--size {shorten(text, str)}: write width and height in pixels, W,H")
+    return int(parts[0]), int(parts[1])
