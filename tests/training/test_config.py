@@ -7,7 +7,7 @@ import pytest
 
 from asem.model.checkpoint_info import CheckpointInfo
 from asem.model.config import ModelConfig
-from asem.structures import Structure
+from asem.structures import Structure, find_preset
 from asem.training.config import (
     AugmentConfig,
     OptimizerConfig,
@@ -19,6 +19,7 @@ from asem.training.recipes import (
     FINETUNE_RECIPES,
     OPTIMIZER_DEFAULTS,
     RECIPES,
+    SHORT_TRAININGS,
     SMALL_STRUCTURES,
     SMALL_STRUCTURES_FINETUNE,
     finetune_settings,
@@ -122,6 +123,14 @@ def test_the_recipe_of_a_structure_with_thin_annotations(structure):
     assert config.augment == TrainConfig(**BASE).augment
     expected = {**TrainConfig(**BASE).optimizer.model_dump(), **SMALL_STRUCTURES["optimizer"]}
     assert config.optimizer.model_dump() == expected
+
+
+def test_pits_are_learned_faster_than_pores():
+    pits, pores = (TrainConfig(**{**BASE, "structure": name}) for name in ("ccp", "npc"))
+    assert pits.iterations < pores.iterations == SMALL_STRUCTURES["iterations"]
+    for name, changes in SHORT_TRAININGS.items():
+        assert find_preset(name).centre_line_nm is not None
+        assert changes.keys() <= SMALL_STRUCTURES.keys()
 
 
 def test_a_file_overrides_the_recipe_of_a_small_structure():
