@@ -163,7 +163,7 @@ def predict(network: Path, cell: KnownCell) -> None:
     segment_volume(out / "probability", out / "segmentation", min_size=min_size)
     # Pores are closer to each other than pits.
     split = find_preset("npc").split if cell.structure == "npc" else None
-    label_instances(out / "segmentation", out / "instances", split=split)
+    label_instances(out / "segmentation", out / "instances", min_size=min_size, split=split)
 
 
 def score(cell: KnownCell) -> list[str]:
