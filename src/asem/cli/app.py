@@ -28,6 +28,7 @@ from asem.cli.phantom import phantom
 from asem.cli.pits import pits
 from asem.cli.pores import pores
 from asem.cli.predict import evaluate, predict, segment
+from asem.cli.report import report
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
 from asem.cli.train import finetune, train
 from asem.config import shorten_words
@@ -58,7 +59,13 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "segment": segment,
         "evaluate": evaluate,
     },
-    "Measure": {"instances": instances, "measure": measure, "pores": pores, "pits": pits},
+    "Measure": {
+        "instances": instances,
+        "measure": measure,
+        "pores": pores,
+        "pits": pits,
+        "report": report,
+    },
 }
 """The groups of ``asem --help``, and their subcommands."""
 
