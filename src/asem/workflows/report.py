@@ -20,10 +20,11 @@ from asem.system.files import open_regular_file, replace_file
 from asem.system.overwrite_policy import OutputKind
 from asem.volume.address import Address, AddressLike
 from asem.workflows.report_history import describe_history
-from asem.workflows.report_images import find_layers
+from asem.workflows.report_images import find_layers, name_results
 from asem.workflows.report_inputs import ReportInputs, ResultsInput, find_inputs
+from asem.workflows.report_layers import OpenLayers
 from asem.workflows.report_places import describe_places
-from asem.workflows.report_planes import OpenLayers, choose_place, describe_planes
+from asem.workflows.report_planes import choose_place, describe_planes
 from asem.workflows.report_runs import describe_run_section, read_run
 from asem.workflows.report_scored import Comparison, compare, corners_nm
 from asem.workflows.report_scores import describe_scores_section, has_scores, read_scores
@@ -37,7 +38,9 @@ from asem.workflows.report_tables import describe_results_section, read_results_
 
 T = TypeVar("T")
 PLANES, PLACES, TRAINING = "Three planes", "Worst and good places", "Training"
-"""Titles of sections with a section for each structure or run."""
+"""Groups whose sections are within one of this title."""
+SCORES, TABLES = "scores", "tables"
+"""Groups whose sections are not."""
 MAX_SHOWN_INPUTS = 4
 """Inputs that the title names."""
 
@@ -153,7 +156,13 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
     """Return the sections in the order of the page."""
     jobs: list[_Job] = []
     for one, named in results.scores:
-        jobs.append(_Job("", one.name, partial(_list_one, describe_scores_section, one, named)))
+        jobs.append(
+            _Job(
+                SCORES,
+                one.name,
+                partial(_list_one, describe_scores_section, one, named, _name(one, inputs)),
+            )
+        )
     for layers in find_layers(inputs.images):
         comparison = compare(layers, results.scores, inputs.images)
         opened = _try(inputs, layers.structure, partial(OpenLayers.open, comparison.layers))
@@ -163,20 +172,44 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
             find = partial(_find_places, opened, comparison)
             jobs.append(_Job(PLACES, layers.structure, find))
     for one, _ in results.tables:
-        jobs.append(_Job("", one.name, partial(_list_one, describe_results_section, one)))
+        jobs.append(
+            _Job(
+                TABLES,
+                one.name,
+                partial(_list_one, describe_results_section, one, _name(one, inputs)),
+            )
+        )
     for name, state in results.runs:
         jobs.append(_Job(TRAINING, name, partial(_list_one, describe_run_section, name, state)))
-    made: dict[str, list[Section]] = {"": [], PLANES: [], PLACES: [], TRAINING: []}
+    groups_of = (PLANES, SCORES, PLACES, TABLES, TRAINING)
+    made: dict[str, list[Section]] = {name: [] for name in groups_of}
     for job in jobs:
         made[job.group] += _try(inputs, job.name, job.make) or []
-    groups = (Section(name, sections=made[name]) for name in (PLANES, PLACES, TRAINING))
+    groups = {name: [Section(name, sections=inner)] * bool(inner) for name, inner in made.items()}
     history = [describe_history(inputs.images)] if inputs.images else []
-    return [*made[""], *(group for group in groups if group.sections), *history]
+    return [
+        *groups[PLANES],
+        *made[SCORES],
+        *groups[PLACES],
+        *made[TABLES],
+        *groups[TRAINING],
+        *history,
+    ]
+
+
+def _name(one: ResultsInput, inputs: ReportInputs) -> str:
+    """Return the structure of which results are; empty: not found."""
+    request = one.request
+    predictions = request.get("predictions")
+    named = list(predictions.values()) if isinstance(predictions, dict) else []
+    return name_results(
+        [*named, request.get("instances"), request.get("segmentation")], inputs.images
+    )
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Makes sections of a group; those of the group "" are not within another section."""
+    """Makes sections of a group."""
 
     group: str
     name: str

@@ -25,8 +25,8 @@ NETWORK = "checkpoint"
 def describe_history(images: Sequence[ReportImage]) -> Section:
     """Return the section with a row for each image, and how each was made."""
     ordered = sort_by_history(images)
-    names = ("image", "what it is", "shape (z, y, x), voxels", "voxel size (z, y, x), nm")
-    columns = [Column(name, is_number=False) for name in (*names, "data type", "format")]
+    titles = ("image", "what it is", "voxels", "voxel size, nm", "data type", "format")
+    columns = [Column(title, is_number=False) for title in titles]
     rows = [
         [
             image.name,
@@ -38,7 +38,7 @@ def describe_history(images: Sequence[ReportImage]) -> Section:
         ]
         for image in ordered
     ]
-    parts: list[Part] = [Table("Images", columns, rows)]
+    parts: list[Part] = [Table("Images; sizes along z, y and x", columns, rows)]
     steps = [_describe_step(image, images) for image in ordered if image.made_by]
     if steps:
         parts.append(Text("How each image was made, each after those of which it was made:"))

@@ -1,7 +1,9 @@
 """Three orthogonal planes of a structure: grey values, outlines, probability and objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,57 +11,32 @@ import numpy.typing as npt
 from asem.config import NmZYX
 from asem.image.labels import is_foreground
 from asem.report.page.numbers import format_float, format_fraction
-from asem.report.page.parts import Axis, Part, Picture, Pictures, Section, Text
+from asem.report.page.parts import Outline, Part, Picture, Pictures, Section, Text
 from asem.report.page.plane_picture import cover_with_objects, cover_with_probability, draw_plane
-from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
-from asem.workflows.probability_check import FOREGROUND_UINT8
-from asem.workflows.report_images import Layers
-from asem.workflows.report_sampling import SampledBox, choose_level, read_coarse, sample
+from asem.workflows.report_layers import (
+    AXES,
+    OpenLayers,
+    foreground_of,
+    plane_axes,
+    read_grey,
+    read_masks,
+)
+from asem.workflows.report_sampling import SampledBox, read_coarse, sample
 
-MAX_PIXELS = 640
+MAX_PIXELS = 512
 """Edge of the largest picture: of a larger volume a coarser level is shown, or a part."""
-AXES = "zyx"
+PLANES = ((0, (1, 2)), (2, (1, 0)), (1, (0, 2)))
+"""Axis on which each plane is perpendicular, and the axes that are drawn down and to the right."""
 LEGEND = {
     "labels": "labels",
     "prediction": "prediction",
     "scored": "part that was scored",
+    "cross": "where the planes cross",
     "scale": "probability, 0 (dark) to 1 (bright)",
     "objects": "objects, in colours that repeat",
 }
-
-
-@dataclass(frozen=True)
-class OpenLayers:
-    """The pyramids of a structure; empty where there is no such image.
-
-    Parameters
-    ----------
-    layers
-        The images.
-    raw, labels, prediction, probability, instances
-        Levels of each, the finest first.
-    """
-
-    layers: Layers
-    raw: Sequence[Volume] = ()
-    labels: Sequence[Volume] = ()
-    prediction: Sequence[Volume] = ()
-    probability: Sequence[Volume] = ()
-    instances: Sequence[Volume] = ()
-
-    @classmethod
-    def open(cls, layers: Layers) -> "OpenLayers":
-        """Open the images of a structure, without reading voxels."""
-        names = ("raw", "labels", "prediction", "probability", "instances")
-        found = {name: getattr(layers, name) for name in names}
-        return cls(layers, **{n: image.open_levels() for n, image in found.items() if image})
-
-    @property
-    def frame(self) -> Sequence[Volume]:
-        """The pyramid whose planes are shown."""
-        return self.raw or self.prediction or self.labels
 
 
 @dataclass(frozen=True)
@@ -81,22 +58,23 @@ class Place:
 def describe_planes(opened: OpenLayers, place: Place) -> Section:
     """Return the section with three planes of a structure."""
     pictures: dict[str, list[Picture]] = {"outlines": [], "probability": [], "objects": []}
-    for axis in range(3):
-        box = _plane_of(opened.frame, axis, place.position_nm)
-        for name, picture in _draw_planes(opened, place, box, axis).items():
+    for axis, shown in PLANES:
+        plane = Plane(axis, shown, _plane_of(opened.frame, axis, place.position_nm))
+        for name, picture in _draw_plane(opened, place, plane).items():
             pictures[name].append(picture)
     if not pictures["outlines"]:
         return Section(opened.layers.structure, [Text(_too_large(opened), is_note=True)])
     parts: list[Part] = [Text(_describe_frame(opened, place))]
     drawn = {outline.name for picture in pictures["outlines"] for outline in picture.outlines}
     legends = {
-        "outlines": [name for name in ("labels", "prediction", "scored") if name in drawn],
+        "outlines": [name for name in ("labels", "prediction", "scored", "cross") if name in drawn],
         "probability": ["scale"],
         "objects": ["objects"],
     }
     for name, shown in pictures.items():
         if shown:
-            parts.append(Pictures(shown, [(key, LEGEND[key]) for key in legends[name]]))
+            legend = [(key, LEGEND[key]) for key in legends[name]]
+            parts.append(Pictures(shown, legend, are_orthogonal=len(shown) == len(PLANES)))
     return Section(opened.layers.structure, parts)
 
 
@@ -119,13 +97,6 @@ def choose_place(opened: OpenLayers, scored_nm: tuple[NmZYX, NmZYX] | None) -> P
             return Place(volume.position_nm((z, y, x)), scored_nm)
     volume = opened.frame[0]
     return Place(volume.position_nm(per_axis(lambda n: n // 2, volume.shape)), scored_nm)
-
-
-def foreground_of(values: npt.NDArray[np.generic], volume: Volume) -> npt.NDArray[np.bool_]:
-    """Return the foreground of labels, or of a probability from 0.5 on."""
-    if volume.kind == "labels":
-        return is_foreground(values)
-    return np.asarray(values >= FOREGROUND_UINT8)
 
 
 def _inside(volume: Volume, corners_nm: tuple[NmZYX, NmZYX]) -> npt.NDArray[np.bool_]:
@@ -161,110 +132,95 @@ def _plane_of(levels: Sequence[Volume], axis: int, position_nm: NmZYX) -> Sample
     return replace(box, start_nm=(at_nm[0], at_nm[1], at_nm[2]))
 
 
-def _draw_planes(
-    opened: OpenLayers, place: Place, box: SampledBox, axis: int
-) -> dict[str, Picture]:
+@dataclass(frozen=True)
+class Plane:
+    """A plane of pixels.
+
+    Parameters
+    ----------
+    axis
+        Axis on which it is perpendicular.
+    shown
+        Axes that are drawn down and to the right.
+    box
+        Its positions, one along `axis`.
+    """
+
+    axis: int
+    shown: tuple[int, int]
+    box: SampledBox
+
+    def flatten(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the values of the box as rows and columns."""
+        return np.ascontiguousarray(values.transpose(*self.shown, self.axis)[..., 0])
+
+    def pixel_of(self, position_nm: NmZYX) -> tuple[float, float]:
+        """Return a world position in pixels, row and column, 0 at the borders."""
+        start, step = self.box.start_nm, self.box.step_nm
+        row, column = ((position_nm[a] - start[a]) / step[a] + 0.5 for a in self.shown)
+        return row, column
+
+    @property
+    def caption(self) -> str:
+        """Axis and position of the plane."""
+        return f"{AXES[self.axis]} = {self.box.start_nm[self.axis] / 1000:.2f} µm"
+
+
+def _draw_plane(opened: OpenLayers, place: Place, plane: Plane) -> dict[str, Picture]:
     """Return the pictures of one plane: outlines, and the probability and the objects, if any."""
-    grey = read_grey(opened, box)
-    if grey is None:
+    read = read_grey(opened, plane.box)
+    if read is None:
         return {}
-    masks = read_masks(opened, box)
-    grey = grey.squeeze(axis)
-    flat = {name: mask.squeeze(axis) for name, mask in masks.items()}
-    down, right = plane_axes(box, axis)
-    where = f"Plane {AXES[axis]} = {box.start_nm[axis] / 1000:.2f} µm"
+    grey = plane.flatten(read)
+    down, right = plane_axes(plane.box, plane.shown)
     size = f"{right.end_um - right.start_um:.2f} µm along {right.name} and "
     size += f"{down.end_um - down.start_um:.2f} µm along {down.name}"
-    covers = [
-        f"the {name} cover {format_fraction(float(m.mean()))} of it" for name, m in flat.items()
-    ]
-    covered = f" {' and '.join(covers)}.".replace("prediction cover", "prediction covers")
-    outlines = dict(flat)
-    if place.scored_nm is not None:
-        outlines["scored"] = _frame_of_scored(box, axis, place.scored_nm)
-    common = {"down": down, "right": right}
+    masks = {name: plane.flatten(mask) for name, mask in read_masks(opened, plane.box).items()}
+    shares = (f"{name} {format_fraction(float(m.mean()))}" for name, m in masks.items())
+    covered = ", ".join(shares) or "nothing"
     name = opened.layers.raw.name if opened.layers.raw else opened.layers.structure
+    draw = partial(draw_plane, down=down, right=right)
     pictures = {
-        "outlines": draw_plane(
+        "outlines": draw(
             grey,
-            caption=where,
-            alternative=f"{where} of {name}, {size}.{covered}",
-            masks=outlines,
-            **common,
+            caption=plane.caption,
+            alternative=f"Plane {plane.caption} of {name}, {size}. Covered: {covered}.",
+            masks=masks,
+            lines=_draw_lines(place, plane),
         )
     }
-    probability = sample(opened.probability, box) if opened.probability else None
+    probability = sample(opened.probability, plane.box) if opened.probability else None
     if probability is not None and probability.dtype == np.uint8:
         mean = format_float(float(probability.mean()) / 255, 2)
-        pictures["probability"] = draw_plane(
-            cover_with_probability(grey, probability.squeeze(axis)),
-            caption=f"{where}, probability",
-            alternative=f"{where}, {size}, covered by the probability, on average {mean}.",
-            **common,
+        pictures["probability"] = draw(
+            cover_with_probability(grey, plane.flatten(probability)),
+            caption=plane.caption,
+            alternative=f"Probability in the plane {plane.caption}, {size}; mean {mean}.",
         )
-    ids = sample(opened.instances, box) if opened.instances else None
+    ids = sample(opened.instances, plane.box) if opened.instances else None
     if ids is not None:
-        ids = np.where(is_foreground(ids), ids, 0).squeeze(axis)
+        ids = plane.flatten(np.where(is_foreground(ids), ids, 0))
         count = len(np.unique(ids[ids != 0]))
-        pictures["objects"] = draw_plane(
+        pictures["objects"] = draw(
             cover_with_objects(grey, ids),
-            caption=f"{where}, objects",
-            alternative=f"{where}, {size}; objects in it: {count}.",
-            **common,
+            caption=plane.caption,
+            alternative=f"Objects in the plane {plane.caption}, {size}: {count}.",
         )
     return pictures
 
 
-def read_grey(opened: OpenLayers, box: SampledBox) -> npt.NDArray[np.uint8] | None:
-    """Read grey values as 0 to 255; black without an image, None where too much is to be read."""
-    if not opened.raw:
-        return np.zeros(box.shape, np.uint8)
-    values = sample(opened.raw, box)
-    if values is None:
-        return None
-    unit = scale_to_unit(values, _window_of(opened.raw[0], values))
-    return np.rint(unit * 255).astype(np.uint8)
-
-
-def _window_of(volume: Volume, values: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """Return the contrast window; where there is none, the range of the values."""
-    try:
-        return contrast_window_of(volume)
-    except ValueError:
-        low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-        return low, max(high, low + 1)
-
-
-def read_masks(opened: OpenLayers, box: SampledBox) -> Mapping[str, npt.NDArray[np.bool_]]:
-    """Read the foreground of labels and prediction at the positions of a box."""
-    masks = {}
-    for name, levels in (("labels", opened.labels), ("prediction", opened.prediction)):
-        values = sample(levels, box) if levels else None
-        if values is not None:
-            masks[name] = foreground_of(values, choose_level(levels, box.step_nm))
-    return masks
-
-
-def plane_axes(box: SampledBox, axis: int) -> tuple[Axis, Axis]:
-    """Return the axes of a plane, down and to the right."""
-    down, right = (other for other in range(3) if other != axis)
-    return (
-        Axis(AXES[down], *box.edges_um(down)),
-        Axis(AXES[right], *box.edges_um(right)),
-    )
-
-
-def _frame_of_scored(
-    box: SampledBox, axis: int, scored_nm: tuple[NmZYX, NmZYX]
-) -> npt.NDArray[np.bool_]:
-    """Return the pixels of a plane that are in the part that was scored."""
-    down, right = (
-        (box.positions_nm(other) >= scored_nm[0][other])
-        & (box.positions_nm(other) < scored_nm[1][other])
-        for other in range(3)
-        if other != axis
-    )
-    return np.asarray(down[:, None] & right)
+def _draw_lines(place: Place, plane: Plane) -> list[Outline]:
+    """Return where the other planes cross this one, and the part that was scored."""
+    rows, columns = (plane.box.shape[axis] for axis in plane.shown)
+    row, column = plane.pixel_of(place.position_nm)
+    lines = [Outline("cross", f"M{column:.1f} 0V{rows}M0 {row:.1f}H{columns}")]
+    if place.scored_nm is None:
+        return lines
+    (top, left), (bottom, right) = map(plane.pixel_of, place.scored_nm)
+    top, bottom = (min(max(one, 1), rows - 1) for one in (top, bottom))
+    left, right = (min(max(one, 1), columns - 1) for one in (left, right))
+    path = f"M{left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{left:.1f}Z"
+    return [*lines, Outline("scored", path)]
 
 
 def _describe_frame(opened: OpenLayers, place: Place) -> str:

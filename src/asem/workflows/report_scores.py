@@ -42,8 +42,10 @@ def read_scores(results: ResultsInput) -> dict[str, Scores]:
     return dict(named)
 
 
-def describe_scores_section(results: ResultsInput, named: Mapping[str, Scores]) -> Section:
-    """Return the section of an evaluation."""
+def describe_scores_section(
+    results: ResultsInput, named: Mapping[str, Scores], structure: str
+) -> Section:
+    """Return the section of an evaluation; `structure` is in its title."""
     parts: list[Part] = [_make_score_table(named)]
     first = next(iter(named.values()))
     parts.append(Text(_describe_intervals(first), is_note=True))
@@ -54,7 +56,7 @@ def describe_scores_section(results: ResultsInput, named: Mapping[str, Scores]) 
     parts += embed_figures(results.folder, CAPTIONS, alternatives=_alternatives(first))
     if "objects" in results.tables:
         parts += describe_table_file(results, "objects", caption="Each object of both sides")
-    return Section(f"Evaluation {results.name}", parts)
+    return Section(f"Scores: {structure or results.name}", parts)
 
 
 def interval_of(scores: Scores, region: str, key: str) -> tuple[float, float] | None:
@@ -106,6 +108,7 @@ def _list_settings(results: ResultsInput, scores: Scores) -> list[tuple[str, str
     zone = scores.get("zone")
     request = results.request
     rows = [
+        ("results in", results.name),
         (
             "exclusion zone",
             f"{zone['out_nm']:g} nm outside and {zone['in_nm']:g} nm inside, {zone['shape']}"

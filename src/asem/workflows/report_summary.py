@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def list_key_numbers(inputs: ReportInputs, results: Results) -> list[KeyNumber]:
     for name, state in results.runs:
         row = next((row for row in state.metrics if row.iteration == state.best), None)
         if row is not None and row.f1 is not None:
-            numbers.append(KeyNumber(format_score(row.f1), f"F1 of the validation of {name}"))
+            numbers.append(KeyNumber(f"F1 {format_score(row.f1)}", f"of the validation, {name}"))
     return numbers
 
 
@@ -148,9 +149,9 @@ def _describe_raw(image: ReportImage) -> str:
 def _describe_scores(one: ResultsInput, name: str, scores: Scores) -> str:
     region = "exclusion_zone" if scores.get("exclusion_zone") else "all"
     found = scores[region]
-    of = name or one.name
-    text = (
-        f"{of}: of the foreground voxels of the labels, {_percent(found['recall'])} are predicted "
+    text = f"{name}: " if name else f"Scores ({one.name}): "
+    text += (
+        f"of the foreground voxels of the labels, {_percent(found['recall'])} are predicted "
         f"(recall); of the predicted ones, {_percent(found['precision'])} are right (precision)"
     )
     text += ", outside of the exclusion zone." if region != "all" else "."
@@ -158,8 +159,8 @@ def _describe_scores(one: ResultsInput, name: str, scores: Scores) -> str:
     if objects:
         at_half = objects["iou_50"]
         text += (
-            f" {at_half['true_positives']:,} of {objects['truth_objects']:,} objects are found, "
-            f"{at_half['false_positives']:,} predicted objects are in no label."
+            f" Objects found: {at_half['true_positives']:,} of {objects['truth_objects']:,}; "
+            f"predicted where there is none: {at_half['false_positives']:,}."
         )
     return text
 
@@ -176,7 +177,8 @@ def list_header(addresses: Sequence[str], inputs: ReportInputs) -> list[tuple[st
     versions = sorted({str(one["asem"]) for one in made if one.get("asem")})
     counts = {"run": len(inputs.runs), "image": len(inputs.images), "result": len(inputs.results)}
     found = ", ".join(f"{n} {name}{'s' if n != 1 else ''}" for name, n in counts.items() if n)
-    rows = [("report of", ", ".join(addresses)), ("found", found)]
+    names = (Path(one).resolve().name if one in {".", ".."} else one for one in addresses)
+    rows = [("report of", ", ".join(names)), ("found", found)]
     if times:
         rows.append(("inputs finished", _format_span(times)))
     version = f"asem {__version__}"

@@ -94,7 +94,7 @@ def describe_table_file(results: ResultsInput, name: str, *, caption: str = "") 
     ]
 
 
-def describe_results_section(results: ResultsInput) -> Section:
+def describe_results_section(results: ResultsInput, structure: str) -> Section:
     """Return the section of results of asem measure, pores or pits, or of a single table."""
     frames = {name: read_results_table(results, name) for name in results.tables}
     summary = summarize_tables(results, frames)
@@ -104,8 +104,11 @@ def describe_results_section(results: ResultsInput) -> Section:
     parts += embed_figures(results.folder, CAPTIONS, alternatives=alternatives)
     for name in results.tables:
         parts += describe_table_file(results, name)
-    title = {"measure": "Objects", "pores": "Nuclear pores", "pits": "Pits and vesicles"}
-    return Section(f"{title.get(results.command, 'Table')} {results.name}", parts)
+    made = f"by asem {results.command}" if results.command else "of this file"
+    parts.append(Text(f"Tables {made} in {results.name}.", is_note=True))
+    titles = {"measure": "Objects", "pores": "Nuclear pores", "pits": "Pits and vesicles"}
+    title = titles.get(results.command, "Table")
+    return Section(f"{title}: {structure or results.name}", parts)
 
 
 def summarize_tables(results: ResultsInput, frames: Mapping[str, pd.DataFrame]) -> list[str]:

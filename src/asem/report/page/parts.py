@@ -10,6 +10,8 @@ from typing import ClassVar
 
 RESERVED_ANCHORS = ("", "summary", "status")
 """Names that the template itself uses."""
+MAX_FIXED_ROWS = 2
+"""Tables of so few rows do not sort."""
 _NOT_IN_ANCHOR = re.compile(r"[^a-z0-9]+")
 
 
@@ -121,6 +123,11 @@ class Table:
     has_filter: bool = False
 
     @property
+    def is_sorted(self) -> bool:
+        """Whether its rows can be sorted: some have an order of their own."""
+        return len(self.rows) > MAX_FIXED_ROWS
+
+    @property
     def cell_classes(self) -> list[str]:
         """The class attribute of the cells of each column, as HTML."""
         names = (
@@ -158,6 +165,12 @@ class Axis:
     name: str
     start_um: float
     end_um: float
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The positions of both ends as text."""
+        start, end = (f"{um:.3f}".rstrip("0").rstrip(".") for um in (self.start_um, self.end_um))
+        return start, end
 
 
 @dataclass(frozen=True)
@@ -216,11 +229,22 @@ class Pictures:
         The pictures.
     legend
         Name of an outline or of a colour scale, and what it means.
+    are_orthogonal
+        Whether they are the planes xy, zy and xz, which are drawn at one scale, with common axes::
+
+            xy  zy
+            xz
     """
 
     kind: ClassVar[str] = "pictures"
     pictures: Sequence[Picture]
     legend: Sequence[tuple[str, str]] = ()
+    are_orthogonal: bool = False
+
+    @property
+    def widths_um(self) -> tuple[float, float]:
+        """Widths of both columns of orthogonal planes."""
+        return self.pictures[0].size_um[1], self.pictures[1].size_um[1]
 
 
 @dataclass(frozen=True)
@@ -265,11 +289,14 @@ class Section:
         Below the heading.
     sections
         Sections within it, below its parts.
+    has_text_beside
+        Whether the text is beside the pictures, where there is space.
     """
 
     title: str
     parts: Sequence[Part] = ()
     sections: Sequence["Section"] = ()
+    has_text_beside: bool = False
 
 
 @dataclass(frozen=True)

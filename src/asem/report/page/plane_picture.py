@@ -11,7 +11,7 @@ from skimage.measure import approximate_polygon, find_contours
 
 from asem.report.page.parts import Axis, Outline, Picture
 
-JPEG_QUALITY = 82
+JPEG_QUALITY = 78
 TOLERANCES_PIXELS = (0.3, 1.0, 2.0)
 """Largest errors of outlines: a larger one where the path would exceed `MAX_PATH`."""
 MAX_PATH = 200_000
@@ -38,6 +38,7 @@ def draw_plane(
     caption: str,
     alternative: str,
     masks: Mapping[str, Mask] | None = None,
+    lines: Sequence[Outline] = (),
 ) -> Picture:
     """Return the picture of a plane.
 
@@ -51,6 +52,8 @@ def draw_plane(
         Texts of the picture.
     masks
         Masks whose outlines are drawn, by the name of the outline, (rows, columns) each.
+    lines
+        Further lines, above them.
     """
     outlines = [Outline(name, outline_path(mask)) for name, mask in (masks or {}).items()]
     return Picture(
@@ -61,7 +64,7 @@ def draw_plane(
         (down.end_um - down.start_um, right.end_um - right.start_um),
         down,
         right,
-        [outline for outline in outlines if outline.path],
+        [outline for outline in (*outlines, *lines) if outline.path],
     )
 
 
