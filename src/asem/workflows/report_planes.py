@@ -81,9 +81,10 @@ def describe_planes(opened: OpenLayers, place: Place) -> Section:
 def choose_place(opened: OpenLayers, scored_nm: tuple[NmZYX, NmZYX] | None) -> Place:
     """Return where the planes have most foreground along each axis, in the part that was scored.
 
-    The finest level that is small is read; without one, the middle is taken.
+    Foreground in the middle counts twice as much as at the ends. The finest level that is small is
+    read, of the labels if there are any; without one, the middle is taken.
     """
-    for levels in (opened.prediction, opened.labels):
+    for levels in (opened.labels, opened.prediction):
         coarse = read_coarse(levels) if levels else None
         if coarse is None:
             continue
@@ -93,7 +94,8 @@ def choose_place(opened: OpenLayers, scored_nm: tuple[NmZYX, NmZYX] | None) -> P
             mask &= _inside(volume, scored_nm)
         if mask.any():
             sums = [mask.sum(tuple({0, 1, 2} - {axis})) for axis in range(3)]
-            z, y, x = (int(one.argmax()) for one in sums)
+            weighted = (one * (1 + np.hanning(len(one) + 2)[1:-1]) for one in sums)
+            z, y, x = (int(one.argmax()) for one in weighted)
             return Place(volume.position_nm((z, y, x)), scored_nm)
     volume = opened.frame[0]
     return Place(volume.position_nm(per_axis(lambda n: n // 2, volume.shape)), scored_nm)

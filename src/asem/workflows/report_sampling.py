@@ -75,17 +75,22 @@ def sample(levels: Sequence[Volume], box: SampledBox) -> npt.NDArray[Any] | None
         for axis in range(3)
     ]
     inside = [(i >= 0) & (i < n) for i, n in zip(indices, volume.shape, strict=True)]
-    values = np.zeros(box.shape, volume.dtype)
     if not all(one.any() for one in inside):
-        return values
+        return np.zeros(box.shape, volume.dtype)
     kept = [i[one].astype(np.int64) for i, one in zip(indices, inside, strict=True)]
     roi = Roi.from_bounds([i[0] for i in kept], [i[-1] + 1 for i in kept])
     roi = Roi(per_axis(int, roi.offset), per_axis(int, roi.shape))
     if _read_size(volume, roi) > MAX_READ_VOXELS:
         return None
     read = volume.read(roi)
-    local = [i - start for i, start in zip(kept, roi.offset, strict=True)]
-    values[np.ix_(*inside)] = read[np.ix_(*local)]
+    if read.shape != per_axis(len, kept):  # not every voxel is shown
+        local = [i - start for i, start in zip(kept, roi.offset, strict=True)]
+        read = read[np.ix_(*local)]
+    if read.shape == box.shape:
+        return read
+    values = np.zeros(box.shape, volume.dtype)
+    start = per_axis(lambda one: int(one.argmax()), inside)
+    values[Roi(start, per_axis(len, kept)).slices] = read
     return values
 
 

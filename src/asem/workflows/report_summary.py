@@ -83,7 +83,7 @@ def _number_objects(
                 used = used[np.isfinite(used)]
                 if len(used):
                     median = format_float(float(np.median(used)), 3)
-                    yield KeyNumber(f"{median} nm", f"{what} (n = {len(used):,})")
+                    yield KeyNumber(f"{median} nm", f"{what} (n\u00a0=\u00a0{len(used):,})")
 
 
 def _find_volume(instances: ReportImage, images: Sequence[ReportImage]) -> tuple[float, str] | None:
