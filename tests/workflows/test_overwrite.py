@@ -18,6 +18,7 @@ COMMANDS = {
     "a demo": "demo OUT",
     "a table": "instances labels new --sizes OUT",
     "a results folder": "measure labels --out OUT",
+    "a report": "report raw --out OUT",
 }
 
 

@@ -21,7 +21,7 @@ from asem.system.overwrite_policy import OutputKind
 from asem.volume.address import Address, AddressLike
 from asem.workflows.report_history import describe_history
 from asem.workflows.report_images import find_layers, name_results
-from asem.workflows.report_inputs import ReportInputs, ResultsInput, find_inputs
+from asem.workflows.report_inputs import REPORTABLE, ReportInputs, ResultsInput, find_inputs
 from asem.workflows.report_layers import OpenLayers
 from asem.workflows.report_places import describe_places
 from asem.workflows.report_planes import choose_place, describe_planes
@@ -115,6 +115,8 @@ def make_report(
     addresses: Sequence[AddressLike], *, title: str | None = None
 ) -> tuple[bytes, ReportInputs]:
     """Return the page as HTML, and what it is about; parameters as those of `write_report`."""
+    if not addresses:
+        raise ValueError(f"give one or several paths to report: {REPORTABLE}")
     inputs = find_inputs(addresses)
     names = [str(Address.parse(one)) for one in addresses]
     results = _read_results(inputs)

@@ -22,7 +22,7 @@ from typing import Any
 from asem.blocks.output_nesting import METADATA_FILE, RUN_FILE, read_json_or_empty
 from asem.tables import PROVENANCE_FILE
 from asem.volume.address import Address, AddressLike
-from asem.volume.formats.detect import PLANE_FORMATS, open_source_image
+from asem.volume.formats.detect import PLANE_FORMATS
 from asem.workflows.container import find_images
 from asem.workflows.report_images import ReportImage, describe_image
 
@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 MAX_DEPTH, MAX_FOLDERS, MAX_IMAGES = 5, 1000, 100
 """Limits of the search in a folder."""
 TABLE_SUFFIXES = (".parquet", ".csv")
-WANTED = (
+REPORTABLE = (
     "a training run (run.json), images (cell.zarr), results of asem evaluate, measure, pores or "
     "pits (provenance.json), or a table (.parquet, .csv)"
 )
@@ -118,7 +118,7 @@ def find_inputs(addresses: Sequence[AddressLike]) -> ReportInputs:
         before = len(found.runs), len(found.images), len(found.results)
         path = address.local_path
         if path is None:
-            _add_images(found, address)
+            _add_images(found, address, find_images(address) or [address])
         elif not path.exists() and not address.dataset:
             raise FileNotFoundError(f"there is nothing at {address}")
         elif path.is_file():
@@ -126,7 +126,7 @@ def find_inputs(addresses: Sequence[AddressLike]) -> ReportInputs:
         else:
             _add_folder(found, path)
         if before == (len(found.runs), len(found.images), len(found.results)):
-            raise ValueError(f"{address}: nothing to report; this was searched: {WANTED}")
+            raise ValueError(f"{address}: nothing to report; this was searched: {REPORTABLE}")
     return found
 
 
@@ -143,15 +143,19 @@ def _add_file(found: ReportInputs, address: Address, path: Path) -> None:
 
 def _add_folder(found: ReportInputs, folder: Path) -> None:
     """Add what is in a folder and below."""
+    images: list[Address] = []
     for inner in _walk(folder):
         name = _name_in(folder, inner)
         if _is_run(inner):
             found.runs.append((name, inner))
+        elif _is_image(inner):
+            images.append(Address.parse(inner))
         elif provenance := read_json_or_empty(inner / PROVENANCE_FILE):
             tables = tuple(sorted(path.stem for path in inner.glob("*.parquet")))
             _add_results(found, name, inner, provenance, tables)
-    if not _is_run(folder):
-        _add_images(found, Address.parse(folder))
+    if not images and not _is_run(folder):
+        images = find_images(folder) or [Address.parse(folder)]
+    _add_images(found, Address.parse(folder), images)
 
 
 def _add_results(
@@ -161,34 +165,24 @@ def _add_results(
         found.results.append(ResultsInput(name, folder, provenance, tuple(tables)))
 
 
-def _add_images(found: ReportInputs, folder: Address) -> None:
-    """Add an image, or the images in a folder; stacks of planes only where they are named."""
-    listed = find_images(folder)
-    skipped = {file_format.name for file_format in PLANE_FORMATS}
-    if not listed:
-        images = _open_named(folder)
-    else:
-        images = []
-        for address in listed[:MAX_IMAGES]:
-            try:
-                if open_source_image(address).format not in skipped:
-                    name = str(address).removeprefix(f"{folder}/")
-                    images.append(describe_image(address, name))
-            except (OSError, ValueError) as error:
-                if _is_zarr(address):
-                    found.warn(f"{address} cannot be read: {error}")
+def _add_images(found: ReportInputs, folder: Address, images: Sequence[Address]) -> None:
+    """Add the images in a folder, or the folder itself; no stacks of planes in other folders."""
     known = {str(image.address) for image in found.images}
-    found.images += [image for image in images if str(image.address) not in known]
-
-
-def _open_named(address: Address) -> list[ReportImage]:
-    """Return the image at an address; none where it is a folder with something else."""
-    try:
-        return [describe_image(address, str(address))]
-    except (OSError, ValueError):
-        if address.is_remote or _is_zarr(address):
-            raise
-        return []
+    stacks = {file_format.name for file_format in PLANE_FORMATS}
+    for address in images[:MAX_IMAGES]:
+        is_named = address == folder
+        name = str(address) if is_named else str(address).removeprefix(f"{folder}/")
+        try:
+            image = describe_image(address, name)
+        except (OSError, ValueError) as error:
+            if is_named and (address.is_remote or _is_zarr(address)):
+                raise
+            if _is_zarr(address):
+                found.warn(f"{address} cannot be read: {error}")
+            continue
+        is_stack = image.fields["format"] in stacks
+        if str(address) not in known and not (is_stack and not is_named):
+            found.images.append(image)
 
 
 def _is_zarr(address: Address) -> bool:
