@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ class OpenLayers:
         return self.raw or self.prediction or self.labels
 
 
-def foreground_of(values: npt.NDArray[np.generic], volume: Volume) -> npt.NDArray[np.bool_]:
+def foreground_of(values: npt.NDArray[Any], volume: Volume) -> npt.NDArray[np.bool_]:
     """Return the foreground of labels, or of a probability from 0.5 on."""
     if volume.kind == "labels":
         return is_foreground(values)
@@ -67,12 +68,12 @@ def read_grey(opened: OpenLayers, box: SampledBox) -> npt.NDArray[np.uint8] | No
     return np.rint(unit * 255).astype(np.uint8)
 
 
-def _window_of(volume: Volume, values: npt.NDArray[np.generic]) -> tuple[float, float]:
+def _window_of(volume: Volume, values: npt.NDArray[Any]) -> tuple[float, float]:
     """Return the contrast window; where there is none, the range of the values."""
     try:
         return contrast_window_of(volume)
     except ValueError:
-        low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+        low, high = float(values.min()), float(values.max())
         return low, max(high, low + 1)
 
 

@@ -125,13 +125,14 @@ def read_pair(
 def score_block(opened: OpenLayers, roi: Roi, zone: Zone) -> ScoredBlock:
     """Count the voxels of a block at full resolution, outside of the exclusion zone."""
     finest = opened.prediction[0]
-    radii = [zone_radii_in_voxels(nm, finest.voxel_size) for nm in (zone.out_nm, zone.in_nm)]
-    halo = zone_halo(*radii) if zone.exists else (0, 0, 0)
+    outside = zone_radii_in_voxels(zone.out_nm, finest.voxel_size)
+    inside = zone_radii_in_voxels(zone.in_nm, finest.voxel_size)
+    halo = zone_halo(outside, inside) if zone.exists else (0, 0, 0)
     grown = roi.grow(halo).intersect(finest.roi)
     predicted, labelled, scored = read_pair(opened, SampledBox.of_roi(finest, grown))
     if zone.exists:
         codes = np.where(scored, labelled, 255).astype(np.uint8)
-        scored &= ~exclusion_zone(codes, *radii)
+        scored &= ~exclusion_zone(codes, outside, inside)
     inner = tuple(
         slice(o - g, o - g + n) for o, g, n in zip(roi.offset, grown.offset, roi.shape, strict=True)
     )

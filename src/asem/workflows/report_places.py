@@ -13,7 +13,7 @@ import numpy as np
 
 from asem.config import NmZYX
 from asem.report.page.numbers import format_score
-from asem.report.page.parts import Command, Facts, Pictures, Section, Text
+from asem.report.page.parts import Command, Facts, Part, Pictures, Section, Text
 from asem.report.page.plane_picture import cover_with_objects, draw_plane
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
@@ -114,7 +114,7 @@ def _describe_block(opened: OpenLayers, block: ScoredBlock, title: str) -> Secti
     paths = " ".join(shlex.quote(str(image.address)) for image in images if image)
     at = ",".join(f"{nm:.0f}" for nm in position_nm)
     command = f"asem view {paths} --position {at}"
-    parts = [pictures, Facts(rows), Command("Open this place:", command)]
+    parts: list[Part] = [pictures, Facts(rows), Command("Open this place:", command)]
     return Section(title, parts, has_text_beside=True)
 
 

@@ -71,10 +71,10 @@ def describe_planes(opened: OpenLayers, place: Place) -> Section:
         "probability": ["scale"],
         "objects": ["objects"],
     }
-    for name, shown in pictures.items():
-        if shown:
-            legend = [(key, LEGEND[key]) for key in legends[name]]
-            parts.append(Pictures(shown, legend, are_orthogonal=len(shown) == len(PLANES)))
+    for name, keys in legends.items():
+        if planes := pictures[name]:
+            legend = [(key, LEGEND[key]) for key in keys]
+            parts.append(Pictures(planes, legend, are_orthogonal=len(planes) == len(PLANES)))
     return Section(opened.layers.structure, parts)
 
 

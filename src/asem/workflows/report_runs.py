@@ -93,7 +93,9 @@ def _list_facts(state: RunState, training: dict[str, Any]) -> list[tuple[str, st
 
 def _draw_curves(state: RunState, fit: FitRegime | None) -> Chart:
     figure = plot_loss_curves(
-        state.metrics, fit_regime=fit and (fit.first, fit.last), best_iteration=state.best
+        state.metrics,
+        fit_regime=None if fit is None else (fit.first, fit.last),
+        best_iteration=state.best,
     )
     first, last = state.metrics[0], state.metrics[-1]
     text = (

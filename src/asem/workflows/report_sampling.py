@@ -45,7 +45,8 @@ class SampledBox:
 
     def positions_nm(self, axis: int) -> npt.NDArray[np.float64]:
         """Return the positions along an axis."""
-        return self.start_nm[axis] + self.step_nm[axis] * np.arange(self.shape[axis])
+        steps = np.arange(self.shape[axis], dtype=np.float64)
+        return self.start_nm[axis] + self.step_nm[axis] * steps
 
     def edges_um(self, axis: int) -> tuple[float, float]:
         """Return the positions of both faces along an axis, µm."""

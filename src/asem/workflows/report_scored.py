@@ -97,5 +97,5 @@ def corners_nm(prediction: Volume, scored: Roi) -> tuple[NmZYX, NmZYX] | None:
         return None
     box = SampledBox.of_roi(prediction, scored)
     edges = [box.edges_um(axis) for axis in range(3)]
-    low, high = (per_axis(lambda ends, n=n: 1000 * ends[n], edges) for n in range(2))
-    return low, high
+    low = per_axis(lambda ends: 1000 * ends[0], edges)
+    return low, per_axis(lambda ends: 1000 * ends[1], edges)

@@ -158,7 +158,9 @@ def _describe_groups(statistics: Mapping[str, Any]) -> list[str]:
     sentences = []
     for name, group in groups.items() if isinstance(groups, dict) else ():
         width = group.get("width_nm") if isinstance(group, dict) else None
-        interval = width.get("median_interval_95_nm") if isinstance(width, dict) else None
+        if not isinstance(width, dict):
+            continue
+        interval = width.get("median_interval_95_nm")
         if not isinstance(interval, list) or len(interval) != 2:
             continue
         ends = ", ".join(format_float(float(end), 3) for end in interval)

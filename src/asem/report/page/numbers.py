@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOTHING = "–"  # noqa: RUF001 - an en dash
-"""What stands in place of a missing value."""
+"""Text of a missing value."""
 DIGITS = 4
 PLAIN_INTEGER = 9999
 """Larger integers have separators of thousands."""
