@@ -73,8 +73,7 @@ def describe_image(address: Address, name: str) -> ReportImage:
     image = open_source_image(address)
     check_metadata(image)
     made_by = image.made_by or {}
-    command = str(made_by.get("command", ""))
-    role = ROLES.get(command, "labels" if image.kind == "labels" else "raw")
+    role = _find_role(address, made_by, is_labels=image.kind == "labels")
     level = image.levels[0]
     fields = {
         "format": image.format,
@@ -85,6 +84,17 @@ def describe_image(address: Address, name: str) -> ReportImage:
     }
     structure = _find_structure(address, made_by)
     return ReportImage(name, address, image.identity, role, structure, fields, made_by)
+
+
+def _find_role(address: Address, made_by: Mapping[str, Any], *, is_labels: bool) -> Role:
+    """Return what an image is, by what made it, else by its folder and kind."""
+    command = str(made_by.get("command", ""))
+    if command in ROLES:
+        return ROLES[command]
+    if PREDICTIONS in address.location.split("/")[:-1]:
+        named = next((role for role in ROLES.values() if role == address.name), None)
+        return named or ("segmentation" if is_labels else "probability")
+    return "labels" if is_labels else "raw"
 
 
 def _find_structure(address: Address, made_by: Mapping[str, Any]) -> str:

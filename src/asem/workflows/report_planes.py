@@ -66,7 +66,7 @@ def describe_planes(opened: OpenLayers, place: Place) -> Section:
         return Section(opened.layers.structure, [Text(_too_large(opened), is_note=True)])
     parts: list[Part] = [Text(_describe_frame(opened, place))]
     drawn = {outline.name for picture in pictures["outlines"] for outline in picture.outlines}
-    legends = {
+    legends: dict[str, list[str]] = {
         "outlines": [name for name in ("labels", "prediction", "scored", "cross") if name in drawn],
         "probability": ["scale"],
         "objects": ["objects"],
