@@ -19,6 +19,7 @@ from asem.workflows.evaluation_inputs import EvaluationOptions
 from asem.workflows.measure import measure_instances
 from asem.workflows.report import make_report
 from asem.workflows.report_images import Layers, ReportImage
+from asem.workflows.report_inputs import find_inputs
 from asem.workflows.report_layers import OpenLayers
 from asem.workflows.report_places import describe_places
 from asem.workflows.report_sampling import SampledBox, sample
@@ -45,7 +46,7 @@ def test_a_run_has_its_curves_its_best_checkpoint_and_its_data(run):
     state = json.loads((run / "run.json").read_text())
     assert f"iteration {state['best']}" in page
     assert "Loss and F1 during the training" in page
-    assert "No fit regime was found" in page
+    assert "There is no fit regime: it needs 6 validations" in page
     assert ":24,:,48:" in page
     assert "cross_entropy+dice" in page
     for row in state["metrics"]:
@@ -230,7 +231,7 @@ def test_the_worst_place_is_that_with_most_false_voxels(compared):
     """Outside of the exclusion zone, in which the shift is."""
     sections = describe_places(compared, Roi((0, 0, 0), (40, 60, 200)), Zone(20, 20))
     titles = [section.title for section in sections]
-    assert titles == ["mito, worst place 1", "mito, good place 1"]
+    assert titles == ["mito, worst place 1", "mito, best place 1"]
     pictures, facts, command = sections[0].parts
     rows = dict(facts.rows)
     assert rows["false positive"] == "400 voxels"
@@ -247,6 +248,34 @@ def test_the_worst_place_is_that_with_most_false_voxels(compared):
     assert good["F1 of the block"] == "1.00"
 
 
+def test_the_position_is_within_the_largest_error(compared):
+    """Not between two of them, where nothing is false."""
+    for level in compared.prediction:
+        factor = round(level.voxel_size[0] / 10)
+        level.array[10 // factor : 14 // factor, 50 // factor, 150 // factor : 190 // factor] = 1
+    (first, *_) = describe_places(compared, Roi((0, 0, 0), (40, 60, 200)), Zone(20, 20))
+    assert dict(first.parts[1].rows)["position (z, y, x)"] == "100, 240, 1540 nm"
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "structure"),
+    [
+        ("cell.zarr/predictions/mito/instances", "instances", "mito"),
+        ("cell.zarr/predictions/mito/em", "segmentation", "mito"),
+        ("cell.zarr/labels/er", "labels", "er"),
+    ],
+)
+def test_what_an_image_of_other_programs_is_follows_from_its_folder(
+    cell, tmp_path, path, role, structure
+):
+    shutil.copytree(cell / "cell.zarr/labels/mito", tmp_path / path)
+    document = json.loads((tmp_path / path / "zarr.json").read_text())
+    del document["attributes"]["asem"]["made_by"]
+    (tmp_path / path / "zarr.json").write_text(json.dumps(document))
+    (image,) = find_inputs([tmp_path]).images
+    assert (image.role, image.structure, image.name) == (role, structure, path)
+
+
 def test_without_a_zone_borders_count(compared):
     (first, *_) = describe_places(compared, Roi((0, 0, 0), (40, 60, 200)), Zone())
     rows = dict(first.parts[1].rows)
@@ -257,4 +286,4 @@ def test_unlabelled_voxels_are_not_false(compared):
     for level in compared.labels:
         level.array[:, :, level.shape[2] // 2 :] = 255
     sections = describe_places(compared, Roi((0, 0, 0), (40, 60, 200)), Zone(20, 20))
-    assert [section.title for section in sections] == ["mito, good place 1"]
+    assert [section.title for section in sections] == ["mito, best place 1"]

@@ -20,7 +20,7 @@ from asem.system.files import open_regular_file, replace_file
 from asem.system.overwrite_policy import OutputKind
 from asem.volume.address import Address, AddressLike
 from asem.workflows.report_history import describe_history
-from asem.workflows.report_images import find_layers, name_results
+from asem.workflows.report_images import find_layers
 from asem.workflows.report_inputs import REPORTABLE, ReportInputs, ResultsInput, find_inputs
 from asem.workflows.report_layers import OpenLayers
 from asem.workflows.report_places import describe_places
@@ -37,7 +37,7 @@ from asem.workflows.report_summary import (
 from asem.workflows.report_tables import describe_results_section, read_results_table
 
 T = TypeVar("T")
-PLANES, PLACES, TRAINING = "Three planes", "Worst and good places", "Training"
+PLANES, PLACES, TRAINING = "Three planes", "Worst and best places", "Training"
 """Groups whose sections are within one of this title."""
 SCORES, TABLES = "scores", "tables"
 """Groups whose sections are not."""
@@ -162,7 +162,7 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
             _Job(
                 SCORES,
                 one.name,
-                partial(_list_one, describe_scores_section, one, named, _name(one, inputs)),
+                partial(_list_one, describe_scores_section, one, named, inputs.structure_of(one)),
             )
         )
     for layers in find_layers(inputs.images):
@@ -178,7 +178,7 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
             _Job(
                 TABLES,
                 one.name,
-                partial(_list_one, describe_results_section, one, _name(one, inputs)),
+                partial(_list_one, describe_results_section, one, inputs.structure_of(one)),
             )
         )
     for name, state in results.runs:
@@ -197,16 +197,6 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
         *groups[TRAINING],
         *history,
     ]
-
-
-def _name(one: ResultsInput, inputs: ReportInputs) -> str:
-    """Return the structure of which results are; empty: not found."""
-    request = one.request
-    predictions = request.get("predictions")
-    named = list(predictions.values()) if isinstance(predictions, dict) else []
-    return name_results(
-        [*named, request.get("instances"), request.get("segmentation")], inputs.images
-    )
 
 
 @dataclass(frozen=True)

@@ -160,11 +160,6 @@ def find_raw(images: Sequence[ReportImage], probability: ReportImage | None) -> 
     return next(iter(candidates), None)
 
 
-def name_results(identities: Sequence[object], images: Sequence[ReportImage]) -> str:
-    """Return the structure of the first image with one of the identities; empty: there is none."""
-    return next((one.structure for one in images if one.identity in identities), "")
-
-
 def find_sources(image: ReportImage, images: Sequence[ReportImage]) -> list[ReportImage]:
     """Return the images whose identity is among the inputs of an image."""
     inputs = {value for value in image.request.values() if isinstance(value, str)}

@@ -96,6 +96,14 @@ class ReportInputs:
         """Whether nothing was found."""
         return not (self.runs or self.images or self.results)
 
+    def structure_of(self, results: ResultsInput) -> str:
+        """Return the structure that was scored or measured; empty where its image is not here."""
+        request = results.request
+        predictions = request.get("predictions")
+        named = list(predictions.values()) if isinstance(predictions, dict) else []
+        identities = [*named, request.get("instances"), request.get("segmentation")]
+        return next((one.structure for one in self.images if one.identity in identities), "")
+
     def warn(self, message: str) -> None:
         """Log a warning, which is on the page, too."""
         LOG.warning("%s", message)

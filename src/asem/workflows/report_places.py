@@ -1,4 +1,4 @@
-"""Worst and best places of a prediction: the blocks with most and fewest false voxels.
+"""Worst and best places of a prediction: the blocks with most false voxels and the highest F1.
 
 Blocks of 1 µm are counted at a level of the pyramid that is small; those with most errors are then
 read at full resolution, where voxels in the exclusion zone do not count::
@@ -10,10 +10,11 @@ read at full resolution, where voxels in the exclusion zone do not count::
 import shlex
 
 import numpy as np
+from scipy import ndimage
 
 from asem.config import NmZYX
 from asem.report.page.numbers import format_score
-from asem.report.page.parts import Command, Facts, Part, Pictures, Section, Text
+from asem.report.page.parts import Command, Facts, Outline, Part, Pictures, Section, Text
 from asem.report.page.plane_picture import cover_with_objects, draw_plane
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
@@ -42,6 +43,7 @@ LEGEND = [
     ("prediction", "prediction"),
     ("false-positive", "false positive"),
     ("false-negative", "false negative"),
+    ("cross", "position"),
 ]
 
 
@@ -86,7 +88,7 @@ def describe_places(opened: OpenLayers, scored: Roi, zone: Zone) -> list[Section
             for n, b in enumerate(worst, 1)
         ),
         *(
-            _describe_block(opened, b, f"{structure}, good place {n}")
+            _describe_block(opened, b, f"{structure}, best place {n}")
             for n, b in enumerate(good, 1)
         ),
     ]
@@ -94,7 +96,7 @@ def describe_places(opened: OpenLayers, scored: Roi, zone: Zone) -> list[Section
 
 def _describe_block(opened: OpenLayers, block: ScoredBlock, title: str) -> Section:
     finest = opened.prediction[0]
-    position_nm, z = _find_position(block, finest)
+    position_nm = _find_position(block, finest)
     counts = block.counts
     where = ", ".join(f"{nm:.0f}" for nm in position_nm)
     low, high = finest.position_nm(block.roi.offset), finest.position_nm(block.roi.end)
@@ -109,7 +111,9 @@ def _describe_block(opened: OpenLayers, block: ScoredBlock, title: str) -> Secti
     texts = (
         f"{counts.false_positives:,} false positive and {counts.false_negatives:,} false negative"
     )
-    pictures = _draw_block(opened, block, z, f"{title}: {texts} voxels in a block at {where} nm.")
+    pictures = _draw_block(
+        opened, block, position_nm, f"{title}: {texts} voxels in a block at {where} nm."
+    )
     images = (opened.layers.raw, opened.layers.labels, opened.layers.prediction)
     paths = " ".join(shlex.quote(str(image.address)) for image in images if image)
     at = ",".join(f"{nm:.0f}" for nm in position_nm)
@@ -118,17 +122,18 @@ def _describe_block(opened: OpenLayers, block: ScoredBlock, title: str) -> Secti
     return Section(title, parts, has_text_beside=True)
 
 
-def _find_position(block: ScoredBlock, volume: Volume) -> tuple[NmZYX, int]:
-    """Return the middle of the false voxels in the plane with most of them, and that plane."""
-    false = np.nonzero(block.errors)
-    if not len(false[0]):
-        z, y, x = (n // 2 for n in block.roi.shape)
-    else:
-        z = int(np.bincount(false[0]).argmax())
-        in_plane = false[0] == z
-        y, x = (int(np.median(along[in_plane])) for along in false[1:])
+def _find_position(block: ScoredBlock, volume: Volume) -> NmZYX:
+    """Return the middle of the largest error in the plane with most of them."""
+    z, y, x = (n // 2 for n in block.roi.shape)
+    false = block.errors != 0
+    if false.any():
+        z = int(false.sum(axis=(1, 2)).argmax())
+        regions, _ = ndimage.label(false[z])
+        largest = np.argwhere(regions == np.bincount(regions[regions > 0]).argmax())
+        offset = largest - largest.mean(axis=0)
+        y, x = map(int, largest[np.square(offset).sum(axis=1).argmin()])
     voxel = per_axis(lambda o, i: o + i, block.roi.offset, (z, y, x))
-    return volume.position_nm(voxel), voxel[0]
+    return volume.position_nm(voxel)
 
 
 def _surround(block: Roi, volume: Volume) -> Roi:
@@ -142,9 +147,12 @@ def _surround(block: Roi, volume: Volume) -> Roi:
     return Roi(start, shape)
 
 
-def _draw_block(opened: OpenLayers, block: ScoredBlock, z: int, alternative: str) -> Pictures:
-    """Draw the plane z of a block and around it."""
+def _draw_block(
+    opened: OpenLayers, block: ScoredBlock, position_nm: NmZYX, alternative: str
+) -> Pictures:
+    """Draw the plane of a block through a position, and around the block."""
     finest = opened.prediction[0]
+    z = round((position_nm[0] - finest.offset_nm[0]) / finest.voxel_size[0])
     grown = _surround(block.roi, finest)
     plane = Roi((z, *grown.offset[1:]), (1, *grown.shape[1:]))
     box = SampledBox.of_roi(finest, plane)
@@ -158,6 +166,10 @@ def _draw_block(opened: OpenLayers, block: ScoredBlock, z: int, alternative: str
     )
     errors[inner] = block.errors[z - block.roi.offset[0]]
     down, right = plane_axes(box, (1, 2))
+    row, column = (
+        (position_nm[axis] - box.start_nm[axis]) / box.step_nm[axis] + 0.5 for axis in (1, 2)
+    )
+    cross = Outline("cross", f"M{column:.1f} 0V{box.shape[1]}M0 {row:.1f}H{box.shape[2]}")
     picture = draw_plane(
         cover_with_objects(grey[0], errors, FALSE_COLOURS),
         down=down,
@@ -165,5 +177,6 @@ def _draw_block(opened: OpenLayers, block: ScoredBlock, z: int, alternative: str
         caption=f"Plane z = {box.start_nm[0] / 1000:.2f} µm",
         alternative=alternative,
         masks={"labels": labelled[0], "prediction": predicted[0]},
+        lines=[cross],
     )
     return Pictures([picture], LEGEND)

@@ -17,7 +17,7 @@ from asem.report.page.numbers import (
 )
 from asem.report.page.parts import Chart, Column, Facts, Part, Section, Table, Text
 from asem.system.json_toml import read_json
-from asem.training.fit_regime import FitRegime, find_fit_regime
+from asem.training.fit_regime import MIN_FIT_VALIDATIONS, FitRegime, find_fit_regime
 
 DATA = ("train", "validation")
 """Settings that list regions."""
@@ -65,7 +65,9 @@ def _summarize(state: RunState, fit: FitRegime | None) -> str:
     text = f"The training {done}: {format_value(state.iteration)} of {format_value(planned)}"
     text += f" iterations in {format_float(state.seconds / 60, 3)} minutes."
     if fit is None:
-        return f"{text} No fit regime was found: the validation loss has no flat part."
+        least = 2 * MIN_FIT_VALIDATIONS
+        why = f"it needs {least} validations" if len(state.metrics) < least else "no loss is flat"
+        return f"{text} There is no fit regime: {why}."
     return f"{text} The fit regime is from iteration {fit.first:,} to {fit.last:,}."
 
 

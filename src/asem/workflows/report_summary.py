@@ -128,7 +128,8 @@ def list_sentences(inputs: ReportInputs, results: Results) -> list[str]:
             + ("not yet chosen." if state.best is None else f"that of iteration {state.best:,}.")
         )
     for one, named in results.scores:
-        sentences += [_describe_scores(one, name, scores) for name, scores in named.items()]
+        structure = inputs.structure_of(one) or one.name
+        sentences += [_describe_scores(name or structure, scores) for name, scores in named.items()]
     for one, frames in results.tables:
         sentences += summarize_tables(one, frames)
     return sentences
@@ -146,13 +147,12 @@ def _describe_raw(image: ReportImage) -> str:
     )
 
 
-def _describe_scores(one: ResultsInput, name: str, scores: Scores) -> str:
+def _describe_scores(name: str, scores: Scores) -> str:
     region = "exclusion_zone" if scores.get("exclusion_zone") else "all"
     found = scores[region]
-    text = f"{name}: " if name else f"Scores ({one.name}): "
-    text += (
-        f"of the foreground voxels of the labels, {_percent(found['recall'])} are predicted "
-        f"(recall); of the predicted ones, {_percent(found['precision'])} are right (precision)"
+    text = (
+        f"Scores of {name}: of the foreground voxels of the labels, {_percent(found['recall'])} "
+        f"are predicted (recall); of the predicted ones, {_percent(found['precision'])} are right (precision)"
     )
     text += ", outside of the exclusion zone." if region != "all" else "."
     objects = scores.get("objects")
