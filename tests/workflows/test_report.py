@@ -170,11 +170,12 @@ def make_pyramid(voxels, size=(10.0, 10.0, 10.0), **options):
 
 def test_a_box_is_read_from_the_level_that_is_fine_enough(rng):
     voxels = rng.integers(0, 255, (20, 24, 28), dtype=np.uint8)
-    levels = make_pyramid(voxels)
+    finest, half = make_pyramid(voxels)
+    levels = (finest, half.with_array(255 - half.array))
     box = SampledBox((20.0, 0.0, 30.0), (10.0, 10.0, 10.0), (1, 24, 8))
     np.testing.assert_array_equal(sample(levels, box), voxels[2:3, :, 3:11])
     coarse = SampledBox((5.0, 5.0, 5.0), (20.0, 20.0, 20.0), (10, 12, 14))
-    np.testing.assert_array_equal(sample(levels, coarse), voxels[::2, ::2, ::2])
+    np.testing.assert_array_equal(sample(levels, coarse), 255 - voxels[::2, ::2, ::2])
     outside = SampledBox((-20.0, 0.0, 0.0), (10.0, 10.0, 10.0), (4, 24, 40))
     expected = np.pad(voxels, [(2, 0), (0, 0), (0, 12)])[:4]
     np.testing.assert_array_equal(sample(levels, outside), expected)

@@ -152,7 +152,8 @@ def _describe_scores(name: str, scores: Scores) -> str:
     found = scores[region]
     text = (
         f"Scores of {name}: of the foreground voxels of the labels, {_percent(found['recall'])} "
-        f"are predicted (recall); of the predicted ones, {_percent(found['precision'])} are right (precision)"
+        f"are predicted (recall); of the predicted ones, {_percent(found['precision'])} are right "
+        "(precision)"
     )
     text += ", outside of the exclusion zone." if region != "all" else "."
     objects = scores.get("objects")
