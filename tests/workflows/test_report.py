@@ -185,22 +185,27 @@ def test_a_box_is_read_from_the_level_that_is_fine_enough(rng):
     assert (sample(levels, finer)[:, 0, 0] == voxels[[0, 0, 1, 2], 0, 0]).all()
 
 
-def test_never_more_is_read_than_a_part(cell, monkeypatch):
+def test_never_more_is_read_than_a_part(cell, tmp_path, monkeypatch):
     """Of a volume that is large compared with the limits, as 2000^3 voxels are with the usual."""
     monkeypatch.setattr(report_planes, "MAX_PIXELS", 24)
     monkeypatch.setattr(report_sampling, "MAX_COARSE_VOXELS", 20_000)
     monkeypatch.setattr(report_place_counts, "MAX_COUNTED_VOXELS", 20_000)
     monkeypatch.setattr(report_place_counts, "EDGE_NM", 160.0)
-    read, sizes = Volume.read, []
+    shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    segmentation = tmp_path / "cell.zarr/predictions/mito/segmentation"
+    shutil.copytree(cell / "cell.zarr/labels/mito", segmentation)
+    read, sizes, fine = Volume.read, [], []
 
     def record(volume, roi):
         sizes.append(roi.size)
+        fine.append(roi.size if volume.name == str(segmentation) else 0)
         return read(volume, roi)
 
     monkeypatch.setattr(Volume, "read", record)
-    page = page_of(cell / "cell.zarr")
-    assert "Three planes" in page
-    assert 0 < max(sizes) <= 20_000 < 40 * 48 * 72
+    page = page_of(tmp_path)
+    assert "mito, best place 1" in page
+    assert 0 < max(sizes) <= 20_000
+    assert 0 < sum(fine) < 40 * 48 * 72 / 2
 
 
 def image_of(name, role):
@@ -253,7 +258,7 @@ def test_the_position_is_within_the_largest_error(compared):
     """Not between two of them, where nothing is false."""
     for level in compared.prediction:
         factor = round(level.voxel_size[0] / 10)
-        level.array[10 // factor : 14 // factor, 50 // factor, 150 // factor : 190 // factor] = 1
+        level.array[10 // factor : 14 // factor, 4 // factor, 150 // factor : 190 // factor] = 1
     (first, *_) = describe_places(compared, Roi((0, 0, 0), (40, 60, 200)), Zone(20, 20))
     assert dict(first.parts[1].rows)["position (z, y, x)"] == "100, 240, 1540 nm"
 
