@@ -148,6 +148,27 @@ def test_damaged_results_are_a_warning_on_the_page(results, run, tmp_path, caplo
     assert len(caplog.records) == 3
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("all", {"f1": "x"}),
+        ("intervals", []),
+        ("intervals", {"cubes": 9, "edge_nm": [1, 2, 3], "all": {"f1": [1]}}),
+        ("objects", {"truth_objects": 1}),
+        ("boundary", {"mean_nm": "far"}),
+        ("zone", 20),
+    ],
+)
+def test_scores_of_another_form_are_left_out(results, tmp_path, key, value):
+    shutil.copytree(results / "scores", tmp_path / "scores")
+    document = json.loads((tmp_path / "scores/scores.json").read_text())
+    document["predictions"]["b"][key] = value
+    (tmp_path / "scores/scores.json").write_text(json.dumps(document))
+    page = page_of(tmp_path)
+    assert f"scores.json has no scores: {key}" in page
+    assert "Scores of voxels" not in page
+
+
 def test_a_report_is_replaced_only_with_overwrite(results, tmp_path, capsys):
     out = tmp_path / "new/r.html"
     words = ["report", str(results / "objects"), "--out", str(out)]

@@ -125,8 +125,8 @@ def make_report(
     page = Page(
         title=title or f"Report: {shown}{', ...' if len(names) > MAX_SHOWN_INPUTS else ''}",
         facts=list_header(names, inputs),
-        numbers=list_key_numbers(inputs, results),
-        sentences=list_sentences(inputs, results),
+        numbers=_try(inputs, "summary", partial(list_key_numbers, inputs, results)) or [],
+        sentences=_try(inputs, "summary", partial(list_sentences, inputs, results)) or [],
         sections=sections,
         warnings=inputs.warnings,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asem.image.labels import is_foreground
-from asem.report.page.parts import Axis
+from asem.report.page.pictures import Axis
 from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.volume import Volume
 from asem.workflows.probability_check import FOREGROUND_UINT8

@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from asem.config import NmZYX
 from asem.report.page.numbers import format_score
-from asem.report.page.parts import Command, Facts, Outline, Part, Pictures, Section, Text
+from asem.report.page.parts import Command, Facts, Part, Section, Text
+from asem.report.page.pictures import Outline, Pictures
 from asem.report.page.plane_picture import cover_with_objects, draw_plane
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume

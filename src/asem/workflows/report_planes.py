@@ -11,7 +11,8 @@ import numpy.typing as npt
 from asem.config import NmZYX
 from asem.image.labels import is_foreground
 from asem.report.page.numbers import format_float, format_fraction
-from asem.report.page.parts import Outline, Part, Picture, Pictures, Section, Text
+from asem.report.page.parts import Part, Section, Text
+from asem.report.page.pictures import Outline, Picture, Pictures
 from asem.report.page.plane_picture import cover_with_objects, cover_with_probability, draw_plane
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from asem.measure.block_bootstrap import MIN_CUBES
 from asem.report.page.numbers import NOTHING, format_float, format_sizes
 from asem.report.page.parts import Column, Facts, Part, Section, Table, Text
@@ -36,10 +38,69 @@ def read_scores(results: ResultsInput) -> dict[str, Scores]:
     path = results.folder / SCORES_FILE
     document = read_json(path)
     named = document.get("predictions", {"": document})
-    for one in named.values() if isinstance(named, dict) else [None]:
-        if not isinstance(one, dict) or not isinstance(one.get("all"), dict):
-            raise ValueError(f"{path} has no scores")
+    for one in named.values() if isinstance(named, dict) and named else [None]:
+        try:
+            _Scores.model_validate(one)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{path} has no scores: {where}: {first['msg']}") from error
     return dict(named)
+
+
+class _Region(BaseModel):
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    iou: float | None
+    voxels: int
+
+
+class _Zone(BaseModel):
+    out_nm: float
+    in_nm: float
+    shape: str
+
+
+class _Matches(BaseModel):
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+
+
+class _Objects(BaseModel):
+    truth_objects: int
+    predicted_objects: int
+    iou_50: _Matches
+    iou_75: _Matches
+    splits: int
+    merges: int
+
+
+class _Intervals(BaseModel):
+    cubes: int
+    edge_nm: tuple[float, float, float]
+    exclusion_zone: dict[str, tuple[float, float] | None] = {}
+    all: dict[str, tuple[float, float] | None] = {}
+
+
+class _Boundary(BaseModel):
+    mean_nm: float | None
+
+
+class _Scores(BaseModel):
+    """What is read of ``scores.json``, which may be damaged or of other programs."""
+
+    all: _Region
+    exclusion_zone: _Region | None = None
+    zone: _Zone | None = None
+    average_precision: dict[str, float | None] | None = None
+    intervals: _Intervals | None = None
+    objects: _Objects | None = None
+    boundary: _Boundary | None = None
 
 
 def describe_scores_section(

@@ -9,6 +9,8 @@ NOTHING = "–"  # noqa: RUF001 - an en dash
 DIGITS = 4
 PLAIN_INTEGER = 9999
 """Larger integers have separators of thousands."""
+MAX_SETTINGS = 300
+"""Settings that are listed."""
 MAX_TEXT = 200
 """Characters of a setting; of longer ones the start is shown."""
 
@@ -104,8 +106,8 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tupl
         if isinstance(value, Mapping):
             rows += flatten_settings(value, f"{prefix}{key}.")
         elif value is not None and value != [] and value != "":
-            rows.append((f"{prefix}{key}", format_value(value)))
-    return rows
+            rows.append((_shorten(f"{prefix}{key}"), format_value(value)))
+    return rows[:MAX_SETTINGS]
 
 
 def _shorten(text: str) -> str:

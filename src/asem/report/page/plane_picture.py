@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from skimage.measure import approximate_polygon, find_contours
 
-from asem.report.page.parts import Axis, Outline, Picture
+from asem.report.page.pictures import Axis, Outline, Picture
 
 JPEG_QUALITY = 78
 TOLERANCES_PIXELS = (0.3, 1.0, 2.0)
