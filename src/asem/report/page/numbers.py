@@ -72,14 +72,14 @@ def format_score(value: float | None, interval: Sequence[float] | None = None) -
 
 
 def format_fraction(value: float) -> str:
-    """Return a fraction in percent.
+    """Return a fraction in percent, with two digits, or three from 10 % on.
 
     Examples
     --------
-    >>> format_fraction(0.0412), format_fraction(0.5), format_fraction(0.00001)
-    ('4.1 %', '50 %', '0.001 %')
+    >>> [format_fraction(one) for one in (0.0412, 0.5, 0.00001, 0.9971, 1)]
+    ['4.1 %', '50 %', '0.001 %', '99.7 %', '100 %']
     """
-    return f"{100 * value:.2g} %"
+    return f"{100 * value:.{2 if value < 0.1 else 3}g} %"
 
 
 def format_sizes(values: Sequence[float | None]) -> str:
