@@ -82,6 +82,16 @@ def test_results_that_are_named_by_a_file_are_those_of_the_folder(results):
     ).replace("Report: scores", "Report: scores.json")
 
 
+def test_a_table_is_named_alone(results):
+    page = page_of(results / "scores/objects.csv", results / "objects/objects.parquet")
+    assert re.findall(r"<h2 id=\S*>(.*)</h2>", page) == [
+        "Summary",
+        "Table: objects.csv",
+        "Table: objects.parquet",
+    ]
+    assert "<img" not in page
+
+
 def test_objects_are_counted_and_related_to_the_volume(cell, results):
     frame = read_table(results / "objects/objects")
     share = frame["volume_um3"].sum() / (40 * 48 * 72 * 1e-6)

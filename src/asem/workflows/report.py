@@ -141,7 +141,7 @@ def _read_results(inputs: ReportInputs) -> Results:
         if state is not None:
             results.runs.append((name, state))
     for one in inputs.results:
-        if one.command == "evaluate" and has_scores(one.folder):
+        if has_scores(one):
             scores = _try(inputs, one.name, partial(read_scores, one))
             if scores is not None:
                 results.scores.append((one, scores))

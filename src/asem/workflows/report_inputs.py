@@ -51,12 +51,15 @@ class ResultsInput:
         Content of ``provenance.json``; empty where there is none.
     tables
         Names of the tables to report, without suffix.
+    is_table
+        Whether a single table was named, which is reported without the other results.
     """
 
     name: str
     folder: Path
     provenance: dict[str, Any]
     tables: tuple[str, ...]
+    is_table: bool = False
 
     @property
     def command(self) -> str:
@@ -144,7 +147,8 @@ def _add_file(found: ReportInputs, address: Address, path: Path) -> None:
         _add_folder(found, path.parent)
     elif path.suffix in TABLE_SUFFIXES:
         provenance = read_json_or_empty(path.parent / PROVENANCE_FILE)
-        _add_results(found, path.name, path.parent, provenance, (path.stem,))
+        one = ResultsInput(path.name, path.parent, provenance, (path.stem,), is_table=True)
+        _add_results(found, one)
     else:
         found.images.append(describe_image(address, str(address)))
 
@@ -160,17 +164,15 @@ def _add_folder(found: ReportInputs, folder: Path) -> None:
             images.append(Address.parse(inner))
         elif provenance := read_json_or_empty(inner / PROVENANCE_FILE):
             tables = tuple(sorted(path.stem for path in inner.glob("*.parquet")))
-            _add_results(found, name, inner, provenance, tables)
+            _add_results(found, ResultsInput(name, inner, provenance, tables))
     if not images and not _is_run(folder):
         images = find_images(folder) or [Address.parse(folder)]
     _add_images(found, Address.parse(folder), images)
 
 
-def _add_results(
-    found: ReportInputs, name: str, folder: Path, provenance: dict[str, Any], tables: Sequence[str]
-) -> None:
-    if not any(one.folder == folder and one.tables == tuple(tables) for one in found.results):
-        found.results.append(ResultsInput(name, folder, provenance, tuple(tables)))
+def _add_results(found: ReportInputs, one: ResultsInput) -> None:
+    if not any((o.folder, o.tables) == (one.folder, one.tables) for o in found.results):
+        found.results.append(one)
 
 
 def _add_images(found: ReportInputs, folder: Address, images: Sequence[Address]) -> None:

@@ -60,9 +60,9 @@ def _find_fit(state: RunState) -> FitRegime | None:
 
 
 def _summarize(state: RunState, fit: FitRegime | None) -> str:
-    planned = (state.checkpoint.training or {}).get("iterations", "?")
+    planned = (state.checkpoint.training or {}).get("iterations", 0)
     done = "finished" if state.state == "finished" else "is not finished"
-    text = f"The training {done}: {format_value(state.iteration)} of {format_value(planned)}"
+    text = f"The training {done}: {state.iteration:,} of {planned:,}"
     text += f" iterations in {format_float(state.seconds / 60, 3)} minutes."
     if fit is None:
         least = 2 * MIN_FIT_VALIDATIONS

@@ -1,7 +1,6 @@
 """Section of an evaluation: scores with intervals, objects, and the figures of the results."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -228,6 +227,7 @@ def _alternatives(scores: Scores) -> dict[str, str]:
     }
 
 
-def has_scores(folder: Path) -> bool:
-    """Return whether a folder has the scores of an evaluation."""
-    return (folder / SCORES_FILE).is_file()
+def has_scores(results: ResultsInput) -> bool:
+    """Return whether results are those of an evaluation, with its scores."""
+    is_evaluation = results.command == "evaluate" and not results.is_table
+    return is_evaluation and (results.folder / SCORES_FILE).is_file()

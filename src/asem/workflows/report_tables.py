@@ -101,14 +101,16 @@ def describe_results_section(results: ResultsInput, structure: str) -> Section:
     parts: list[Part] = [Text(sentence) for sentence in summary]
     text = " ".join(summary)
     alternatives = {name: f"{caption}. {text}".strip() for name, caption in CAPTIONS.items()}
-    parts += embed_figures(results.folder, CAPTIONS, alternatives=alternatives)
+    if not results.is_table:
+        parts += embed_figures(results.folder, CAPTIONS, alternatives=alternatives)
     for name in results.tables:
         parts += describe_table_file(results, name)
     made = f"by asem {results.command}" if results.command else "of this file"
     parts.append(Text(f"Tables {made} in {results.name}.", is_note=True))
     titles = {"measure": "Objects", "pores": "Nuclear pores", "pits": "Pits and vesicles"}
-    title = titles.get(results.command, "Table")
-    return Section(f"{title}: {structure or results.name}", parts)
+    if results.is_table or results.command not in titles:
+        return Section(f"Table: {results.name}", parts)
+    return Section(f"{titles[results.command]}: {structure or results.name}", parts)
 
 
 def summarize_tables(results: ResultsInput, frames: Mapping[str, pd.DataFrame]) -> list[str]:
