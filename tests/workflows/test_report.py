@@ -13,7 +13,13 @@ from asem.measure.object_table import OBJECT_COLUMNS
 from asem.tables import read_table, write_table
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.workflows import report_place_counts, report_planes, report_sampling
+from asem.workflows import (
+    report,
+    report_inputs,
+    report_place_counts,
+    report_planes,
+    report_sampling,
+)
 from asem.workflows.evaluate import evaluate_predictions
 from asem.workflows.evaluation_inputs import EvaluationOptions
 from asem.workflows.measure import measure_instances
@@ -188,6 +194,19 @@ def test_a_report_is_replaced_only_with_overwrite(results, tmp_path, capsys):
     assert main(words) == 2
     assert "exists already; give --overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
+
+
+def test_of_many_images_and_structures_some_are_shown(cell, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(report_inputs, "MAX_IMAGES", 2)
+    monkeypatch.setattr(report, "MAX_STRUCTURES", 1)
+    for name in ("er", "golgi", "mito"):
+        shutil.copytree(cell / "cell.zarr/labels/mito", tmp_path / "labels" / name)
+    page = page_of(tmp_path)
+    assert '<p class="warning">1 of 2 structures are drawn' in page
+    assert "2 of 3 images are in this report" in page
+    assert "<h3>er</h3>" in page
+    assert "<h3>golgi</h3>" not in page
+    assert len(caplog.records) == 2
 
 
 def make_pyramid(voxels, size=(10.0, 10.0, 10.0), **options):

@@ -41,6 +41,8 @@ PLANES, PLACES, TRAINING = "Three planes", "Worst and best places", "Training"
 """Groups whose sections are within one of this title."""
 SCORES, TABLES = "scores", "tables"
 """Groups whose sections are not."""
+MAX_STRUCTURES = 6
+"""Structures that are drawn."""
 MAX_SHOWN_INPUTS = 4
 """Inputs that the title names."""
 
@@ -165,7 +167,10 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
                 partial(_list_one, describe_scores_section, one, named, inputs.structure_of(one)),
             )
         )
-    for layers in find_layers(inputs.images):
+    structures = find_layers(inputs.images)
+    if len(structures) > MAX_STRUCTURES:
+        inputs.warn(f"{MAX_STRUCTURES} of {len(structures)} structures are drawn")
+    for layers in structures[:MAX_STRUCTURES]:
         comparison = compare(layers, results.scores, inputs.images)
         opened = _try(inputs, layers.structure, partial(OpenLayers.open, comparison.layers))
         if opened is not None and opened.frame:

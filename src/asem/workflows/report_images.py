@@ -19,8 +19,6 @@ ROLES: Mapping[str, Role] = {
 """What the images of a command are; those of others are raw or labels, by their kind."""
 PREDICTIONS = "predictions"
 """Folder in a cell with a folder for each structure."""
-MAX_STRUCTURES = 6
-"""Structures that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ def find_layers(images: Sequence[ReportImage]) -> list[Layers]:
         return [Layers(raw.name, raw)]
     return [
         Layers(name, find_raw(images, groups[name].get("probability")), **groups[name])
-        for name in chosen[:MAX_STRUCTURES]
+        for name in chosen
     ]
 
 

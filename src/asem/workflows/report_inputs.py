@@ -179,6 +179,8 @@ def _add_images(found: ReportInputs, folder: Address, images: Sequence[Address])
     """Add the images in a folder, or the folder itself; no stacks of planes in other folders."""
     known = {str(image.address) for image in found.images}
     stacks = {file_format.name for file_format in PLANE_FORMATS}
+    if len(images) > MAX_IMAGES:
+        found.warn(f"{folder}: {MAX_IMAGES} of {len(images)} images are in this report")
     for address in images[:MAX_IMAGES]:
         is_named = address == folder
         name = str(address) if is_named else str(address).removeprefix(f"{folder}/")
