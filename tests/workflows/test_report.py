@@ -69,6 +69,20 @@ def test_a_folder_has_all_that_is_in_it(cell, run):
     assert "imported by asem import" in page
 
 
+def test_everything_is_found_once_up_to_five_folders_deep(cell, run, results, tmp_path):
+    deep = tmp_path / "a/b/c/mito/instances"
+    shutil.copytree(cell / "cell.zarr/labels/mito", deep)
+    shutil.copytree(results / "objects", tmp_path / "a/objects")
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    (tmp_path / "a/link").symlink_to(results)
+    paths = [tmp_path, tmp_path / "run/run.json", tmp_path / "a", tmp_path / "a/b/c/mito", deep]
+    found = find_inputs(paths)
+    assert found.runs == [("run", tmp_path / "run")]
+    assert [image.name for image in found.images] == ["a/b/c/mito/instances"]
+    assert [one.name for one in found.results] == ["a/objects"]
+    assert not find_inputs([tmp_path / "a/objects"]).images  # its figure is none
+
+
 def test_equal_inputs_give_equal_pages(cell, run, results):
     assert page_of(cell, results) == page_of(cell, results)
 

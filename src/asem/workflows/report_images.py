@@ -50,6 +50,12 @@ class ReportImage:
     made_by: dict[str, Any]
 
     @property
+    def path(self) -> str:
+        """Where it is, the same for all names of it."""
+        local = self.address.local_path
+        return str(self.address) if local is None else str(local.resolve()) + self.address.dataset
+
+    @property
     def request(self) -> dict[str, Any]:
         """Settings and inputs."""
         request = self.made_by.get("request")

@@ -24,11 +24,12 @@ from asem.tables import PROVENANCE_FILE
 from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import PLANE_FORMATS
 from asem.workflows.container import find_images
+from asem.workflows.evaluation_results import SCORES_FILE
 from asem.workflows.report_images import ReportImage, describe_image
 
 LOG = logging.getLogger(__name__)
 MAX_DEPTH, MAX_FOLDERS, MAX_IMAGES = 5, 1000, 100
-"""Limits of the search in a folder."""
+"""Limits of the search in a folder: folders below it, folders read, images shown."""
 TABLE_SUFFIXES = (".parquet", ".csv")
 REPORTABLE = (
     "a training run (run.json), images (cell.zarr), results of asem evaluate, measure, pores or "
@@ -60,6 +61,11 @@ class ResultsInput:
     provenance: dict[str, Any]
     tables: tuple[str, ...]
     is_table: bool = False
+
+    @property
+    def key(self) -> tuple[Path, tuple[str, ...]]:
+        """Equal for equal results."""
+        return self.folder.resolve(), self.tables
 
     @property
     def command(self) -> str:
@@ -99,6 +105,16 @@ class ReportInputs:
         """Whether nothing was found."""
         return not (self.runs or self.images or self.results)
 
+    def add(self, other: "ReportInputs") -> None:
+        """Add what is not among the inputs yet."""
+        runs = {folder.resolve() for _, folder in self.runs}
+        self.runs += [run for run in other.runs if run[1].resolve() not in runs]
+        images = {image.path for image in self.images}
+        self.images += [image for image in other.images if image.path not in images]
+        tables = {one.key for one in self.results}
+        self.results += [one for one in other.results if one.key not in tables]
+        self.warnings += other.warnings
+
     def structure_of(self, results: ResultsInput) -> str:
         """Return the structure that was scored or measured; empty where its image is not here."""
         request = results.request
@@ -126,36 +142,40 @@ def find_inputs(addresses: Sequence[AddressLike]) -> ReportInputs:
     found = ReportInputs()
     for given in addresses:
         address = Address.parse(given)
-        before = len(found.runs), len(found.images), len(found.results)
-        path = address.local_path
-        if path is None:
-            _add_images(found, address, find_images(address) or [address])
-        elif not path.exists() and not address.dataset:
-            raise FileNotFoundError(f"there is nothing at {address}")
-        elif path.is_file():
-            _add_file(found, address, path)
-        else:
-            _add_folder(found, path)
-        if before == (len(found.runs), len(found.images), len(found.results)):
+        one = _find_at(address)
+        if one.is_empty:
             raise ValueError(f"{address}: nothing to report; this was searched: {REPORTABLE}")
+        found.add(one)
     return found
 
 
-def _add_file(found: ReportInputs, address: Address, path: Path) -> None:
-    """Add a file: a table, a file of a run or of results, or an image."""
-    if path.name in (RUN_FILE, PROVENANCE_FILE, "scores.json"):
-        _add_folder(found, path.parent)
-    elif path.suffix in TABLE_SUFFIXES:
+def _find_at(address: Address) -> ReportInputs:
+    """Find what is at one address."""
+    path = address.local_path
+    if path is None:
+        found = ReportInputs()
+        _add_images(found, address, find_images(address) or [address])
+        return found
+    if not path.exists() and not address.dataset:
+        raise FileNotFoundError(f"there is nothing at {address}")
+    return _find_in_file(address, path) if path.is_file() else _find_in_folder(path)
+
+
+def _find_in_file(address: Address, path: Path) -> ReportInputs:
+    """Return what a file is: a table, a file of a run or of results, or an image."""
+    if path.name in (RUN_FILE, PROVENANCE_FILE, SCORES_FILE):
+        return _find_in_folder(path.parent)
+    if path.suffix in TABLE_SUFFIXES:
         provenance = read_json_or_empty(path.parent / PROVENANCE_FILE)
-        one = ResultsInput(path.name, path.parent, provenance, (path.stem,), is_table=True)
-        _add_results(found, one)
-    else:
-        found.images.append(describe_image(address, str(address)))
+        tables = (path.stem,)
+        one = ResultsInput(path.name, path.parent, provenance, tables, is_table=True)
+        return ReportInputs(results=[one])
+    return ReportInputs(images=[describe_image(address, str(address))])
 
 
-def _add_folder(found: ReportInputs, folder: Path) -> None:
-    """Add what is in a folder and below."""
-    images: list[Address] = []
+def _find_in_folder(folder: Path) -> ReportInputs:
+    """Return what is in a folder and below."""
+    found, images = ReportInputs(), list[Address]()
     for inner in _walk(folder):
         name = _name_in(folder, inner)
         if _is_run(inner):
@@ -164,20 +184,16 @@ def _add_folder(found: ReportInputs, folder: Path) -> None:
             images.append(Address.parse(inner))
         elif provenance := read_json_or_empty(inner / PROVENANCE_FILE):
             tables = tuple(sorted(path.stem for path in inner.glob("*.parquet")))
-            _add_results(found, ResultsInput(name, inner, provenance, tables))
+            found.results.append(ResultsInput(name, inner, provenance, tables))
+    address = Address.parse(folder)
     if not images and not _is_run(folder):
-        images = find_images(folder) or [Address.parse(folder)]
-    _add_images(found, Address.parse(folder), images)
-
-
-def _add_results(found: ReportInputs, one: ResultsInput) -> None:
-    if not any((o.folder, o.tables) == (one.folder, one.tables) for o in found.results):
-        found.results.append(one)
+        images = find_images(address)  # in other formats
+    _add_images(found, address, images or [address] * found.is_empty)
+    return found
 
 
 def _add_images(found: ReportInputs, folder: Address, images: Sequence[Address]) -> None:
     """Add the images in a folder, or the folder itself; no stacks of planes in other folders."""
-    known = {str(image.address) for image in found.images}
     stacks = {file_format.name for file_format in PLANE_FORMATS}
     if len(images) > MAX_IMAGES:
         found.warn(f"{folder}: {MAX_IMAGES} of {len(images)} images are in this report")
@@ -192,8 +208,7 @@ def _add_images(found: ReportInputs, folder: Address, images: Sequence[Address])
             if _is_zarr(address):
                 found.warn(f"{address} cannot be read: {error}")
             continue
-        is_stack = image.fields["format"] in stacks
-        if str(address) not in known and not (is_stack and not is_named):
+        if is_named or image.fields["format"] not in stacks:
             found.images.append(image)
 
 
@@ -204,7 +219,7 @@ def _is_zarr(address: Address) -> bool:
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield a folder and those below it, in the order of their depth and name."""
     level, count = [folder], 0
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_DEPTH + 1):
         below: list[Path] = []
         for one in level:
             count += 1
