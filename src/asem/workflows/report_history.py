@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asem.report.page.numbers import flatten_settings, format_float, format_sizes
+from asem.report.page.numbers import flatten_settings, format_sizes
 from asem.report.page.parts import Column, Part, Section, Step, Steps, Table, Text
 from asem.workflows.report_images import ReportImage, find_sources, sort_by_history
 
@@ -88,14 +88,3 @@ def format_time(text: object) -> str:
         return "time not stated"
     zone = " UTC" if given.endswith("+00:00") else ""
     return f"{given[:10]} {given[11:16]}{zone}"
-
-
-def describe_seconds(seconds: float) -> str:
-    """Return a duration in minutes.
-
-    Examples
-    --------
-    >>> describe_seconds(185)
-    '3.08 minutes'
-    """
-    return f"{format_float(seconds / 60, 3)} minutes"
