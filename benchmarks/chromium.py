@@ -5,6 +5,7 @@ requests) are collected.
 """
 
 import asyncio
+import base64
 import json
 import tempfile
 import time
@@ -14,6 +15,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+from imagecodecs import png_decode
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from asem.view.screenshot import SOFTWARE_WEBGL, run_browser
@@ -24,6 +28,8 @@ LOCAL = ("file:", "data:", "blob:", "about:")
 ICON = "/favicon.ico"
 """Requested by the browser, not by the page."""
 MAX_MESSAGE_BYTES = 2**28
+MOBILE_WIDTH = 500
+"""Narrower pages are those of a phone, CSS pixels."""
 
 
 class Browser:
@@ -101,6 +107,34 @@ class Browser:
             if time.monotonic() > end:
                 raise TimeoutError(f"{expression} is not true after {seconds} s")
             time.sleep(interval)
+
+    def emulate(self, width: int, height: int = 1000, *, scheme: str = "light") -> None:
+        """Change the size of the page, in CSS pixels, and the preferred colour scheme."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < MOBILE_WIDTH,
+        )
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media="", features=features)
+
+    def end_emulation(self) -> None:
+        """Return to the size and the colours that the page had at first."""
+        self.call("Emulation.clearDeviceMetricsOverride")
+        self.call("Emulation.setEmulatedMedia", media="", features=[])
+
+    def press_enter(self) -> None:
+        """Press and release the enter key."""
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def capture(self) -> npt.NDArray[np.uint8]:
+        """Return what is displayed, RGB, (rows, columns, 3)."""
+        content = self.call("Page.captureScreenshot", format="png")["data"]
+        return np.asarray(png_decode(base64.b64decode(content)))[..., :3]
 
     def find_requests(self) -> list[str]:
         """Return the addresses that the page and its workers requested."""

@@ -23,7 +23,10 @@ from asem.workflows.prediction_inputs import PredictionInputs
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
-RUN_PAGES = ("data", "training", "prediction", "measurement", "meshes", "scores", "models")
+RUN_PAGES = (
+    *("data", "training", "prediction", "measurement"),
+    *("meshes", "scores", "models", "report"),
+)
 STEPS = [README, *(PAGES[f"{name}.md"] for name in RUN_PAGES)]
 """Pages whose commands run one after the other, in one folder."""
 
@@ -59,7 +62,7 @@ def test_make_has_the_targets_and_ci_calls_the_test_command():
 def test_the_demo_writes_the_report_that_readme_names(demo, asem):
     folder, printed = demo
     text = " ".join(README.split())
-    page = re.findall(r"writes `\.demo/(.*?)` with pictures, loss curve and scores", text)
+    page = re.findall(r"writes `\.demo/(.*?)`, a \[report\]", text)
     assert page == ["report.html"]
     assert str(folder / page[0]) in printed
     assert asem("demo", folder).returncode == 2
@@ -102,7 +105,7 @@ def test_the_commands_of_all_pages_run_in_their_order(tmp_path, monkeypatch, cap
         Path(name).write_text(text)
     assert load_structure("nucleus.toml").name == "nucleus"
     commands = [line for block in blocks("console", *STEPS)[1:] for line in block.splitlines()]
-    assert len(commands) == 27
+    assert len(commands) == 28
     funlib.save("model_checkpoint_1847_mito_CF.pt", funlib.random_state(levels=2))
     for command in commands:
         program, *words = shlex.split(command)

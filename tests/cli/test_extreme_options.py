@@ -65,6 +65,7 @@ NO_NUMBERS = {
     "--mlflow",
     "--license",
     "--author",
+    "--title",
 }
 NEEDED = {"--zone-out-nm": ["--zone-in-nm", "5"], "--zone-in-nm": ["--zone-out-nm", "5"]}
 NEEDED |= {"--min-contact-strength": ["--split"], "--curve-nm": ["--curves"]}

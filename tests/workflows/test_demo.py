@@ -25,9 +25,7 @@ def test_the_demo_keeps_its_promise(demo):
     f1, *others = re.findall(r"(?:F1|precision|recall|IoU) (0\.\d{3})\b", words)
     assert float(f1) >= 0.85
     assert len(others) == 3
-    page = (folder / "report.html").read_text()
-    assert page.count("<img") == 3
-    assert f1 in page
+    assert f1 in (folder / "report.html").read_text()
     assert len(list((folder / "tiff/segmentation").iterdir())) == 96
 
 
@@ -104,7 +102,8 @@ def test_a_folder_is_no_demo_because_of_a_file_name(tmp_path, capsys):
     "place",
     ["thesis.tex", "tiff/thesis.tex", "tiff/raw/thesis.tif", "run/thesis.tex", "run/events/t.tex",
      "run/checkpoints/00000001/thesis.tex", "cell.zarr/thesis.tex", "cell.zarr/raw/0/c/thesis",
-     "cell.zarr/clahe/zarr.json", ".asem/thesis.tex", "cell.zarr/raw/.asem/thesis.tex"],
+     "cell.zarr/clahe/zarr.json", ".asem/thesis.tex", "cell.zarr/raw/.asem/thesis.tex",
+     "objects/thesis.tex", "scores/.asem/thesis.tex"],
 )  # fmt: skip
 def test_a_demo_with_a_foreign_file_is_not_deleted(begun, capsys, place):
     (begun / place).parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +163,7 @@ def test_the_result_for_programs(small, tmp_path, monkeypatch, capsys):
     assert result["f1"] == result["scores"]["exclusion_zone"]["f1"]
     words = demo_workflow.format_demo_summary(result)
     assert f"napari '{folder}/cell.zarr'\n" in words
-    assert {"import", "training", "predict", "export"} < stages
+    assert {"import", "training", "predict", "skeletons", "boundaries", "export"} < stages
     assert not (folder / ".asem").exists()
     left = folder / f"tiff/.asem-{'0' * 32}.partial"
     left.mkdir()

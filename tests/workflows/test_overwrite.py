@@ -19,6 +19,7 @@ COMMANDS = {
     "a table": "instances labels new --sizes OUT",
     "a results folder": "measure labels --out OUT",
     "a picture": "view raw --screenshot OUT",
+    "a report": "report raw --out OUT",
 }
 
 

@@ -28,6 +28,7 @@ from asem.cli.phantom import phantom
 from asem.cli.pits import pits
 from asem.cli.pores import pores
 from asem.cli.predict import evaluate, predict, segment
+from asem.cli.report import report
 from asem.cli.streams import PrintableFormatter, escape_control_characters, tolerate_stream_errors
 from asem.cli.train import finetune, train
 from asem.cli.view import view
@@ -66,7 +67,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "pores": pores,
         "pits": pits,
     },
-    "View": {"view": view},
+    "View": {"view": view, "report": report},
 }
 """The groups of ``asem --help``, and their subcommands."""
 

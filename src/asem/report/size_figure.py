@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from asem.report.figures import GREY, PREDICTION_COLOUR, label_log_axis
+from asem.report.page.numbers import format_float
 
 MAX_BINS = 40
 
@@ -38,7 +39,8 @@ def _draw_histogram(axes: Axes, values: npt.NDArray[np.float64], label: str) -> 
     axes.axvspan(tenth, ninetieth, color=GREY, alpha=0.15, linewidth=0, zorder=0)
     axes.axvline(median, color="0.2", linewidth=1)
     axes.set(xscale="log", xlabel=label, ylabel="objects")
-    axes.set_title(f"median {median:.3g}, 10 to 90 %: {tenth:.3g} to {ninetieth:.3g}", fontsize=8)
+    low, middle, high = (format_float(float(one), 3) for one in (tenth, median, ninetieth))
+    axes.set_title(f"median {middle}, 10 to 90 %: {low} to {high}", fontsize=8)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     label_log_axis(axes)
     axes.spines[["top", "right"]].set_visible(False)

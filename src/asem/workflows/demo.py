@@ -12,27 +12,28 @@ import numpy.typing as npt
 from asem.blocks.output_lock import delete_journal
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.config import MAX_COUNT, NmZYX, shorten
-from asem.model.checkpoint import read_run_state
 from asem.phantom.synthetic_cell import make_synthetic_cell
-from asem.report.figures import encode_png_data_url, plot_overlay
-from asem.report.html_report import ReportFigure, write_html_report
-from asem.report.loss_curves import plot_loss_curves
 from asem.system.nofollow_files import replace_file_nofollow
-from asem.volume.roi import IntZYX, Roi, parse_roi, per_axis
-from asem.volume.sources import open_volume
+from asem.volume.roi import IntZYX
 from asem.volume.tiff_sources import write_plane
 from asem.workflows.demo_folder import (
     CELL_GROUP,
+    OBJECTS_FOLDER,
     REPORT_FILE,
     RUN_FOLDER,
+    SCORES_FOLDER,
     TIFF_FOLDER,
     TRAINING_TOML,
     lock_demo_folder,
 )
-from asem.workflows.evaluate import evaluate_volume
+from asem.workflows.evaluate import evaluate_predictions
+from asem.workflows.evaluation_inputs import SINGLE, EvaluationOptions
 from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
+from asem.workflows.instances import label_instances
+from asem.workflows.measure import measure_instances
 from asem.workflows.predict import predict_volume
+from asem.workflows.report import write_report
 from asem.workflows.segment import segment_volume
 from asem.workflows.train import train_model
 
@@ -43,6 +44,9 @@ TRAIN_ROI, VALIDATION_ROI, TEST_ROI = ":,:,:248", ":,:,248:288", ":,:,288:"
 MIN_OBJECT_VOXELS = 1000
 DEFAULT_ITERATIONS, VALIDATIONS = 300, 3
 SEED = 7
+CUBE_NM = 400.0
+"""Edge of the cubes of the intervals: the test part has few of the usual ones."""
+TITLE = "asem demo: mitochondria of a synthetic cell"
 SCORE_NAMES = {"f1": "F1", "precision": "precision", "recall": "recall", "iou": "IoU"}
 
 TRAINING_TEMPLATE = """\
@@ -86,7 +90,7 @@ def run_demo(
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Generate a cell, import, train, predict, segment, score, export and report.
+    """Generate a cell, import, train, predict, segment, measure, score, export and report.
 
     Parameters
     ----------
@@ -102,9 +106,9 @@ def run_demo(
     Returns
     -------
     dict
-        ``report`` (HTML), ``cell``, ``segmentation``, ``planes`` (of the segmentation, TIFF) and
-        ``training_file``, as paths; ``f1`` (test part, outside of the exclusion zone), ``scores``
-        and ``seconds``.
+        ``report`` (HTML), ``cell``, ``segmentation``, ``objects`` (tables), ``planes`` (of the
+        segmentation, TIFF) and ``training_file``, as paths; ``f1`` (test part, outside of the
+        exclusion zone), ``scores`` and ``seconds``.
 
     Raises
     ------
@@ -146,30 +150,45 @@ def _run_steps(folder: Path, training_text: bytes, progress: Progress) -> dict[s
     segmentation = cell / "predictions" / "mito" / "segmentation"
     predict_volume(run, raw, probability, progress=progress)
     segment_volume(probability, segmentation, min_size=MIN_OBJECT_VOXELS, progress=progress)
-    scores = evaluate_volume(
-        segmentation, labels, structure_name="mito", roi=TEST_ROI, progress=progress
-    )
+    _measure_objects(segmentation, raw, folder / OBJECTS_FOLDER, progress)
+    scores = _score(segmentation, labels, folder / SCORES_FOLDER, progress)
     planes = folder / TIFF_FOLDER / "segmentation"
     export_volume(segmentation, planes, progress=progress)
-    seconds = time.monotonic() - start_time
     report = folder / REPORT_FILE
-    write_html_report(
-        report,
-        "asem demo",
-        summary=_format_summary(seconds),
-        scores=scores,
-        figures=_make_figures(cell, run),
-    )
+    write_report([folder], report, title=TITLE)
+    seconds = time.monotonic() - start_time
     return {
         "report": str(report),
         "cell": str(cell),
         "segmentation": str(segmentation),
+        "objects": str(folder / OBJECTS_FOLDER),
         "planes": str(planes),
         "training_file": str(training_file),
         "f1": scores["exclusion_zone"]["f1"],
-        "scores": scores,
+        "scores": {key: scores[key] for key in ("exclusion_zone", "all", "zone")},
         "seconds": round(seconds, 1),
     }
+
+
+def _measure_objects(segmentation: Path, raw: Path, out: Path, progress: Progress) -> None:
+    """Count the objects, beside their segmentation, and measure them."""
+    instances = segmentation.with_name("instances")
+    label_instances(segmentation, instances, progress=progress)
+    measure_instances(instances, out, raw=raw, progress=progress)
+
+
+def _score(segmentation: Path, labels: Path, out: Path, progress: Progress) -> dict[str, Any]:
+    """Score the test part, with objects, curves and intervals; return the scores."""
+    options = EvaluationOptions(
+        structure_name="mito",
+        roi=TEST_ROI,
+        objects=True,
+        curves=True,
+        boundary=True,
+        cube_nm=CUBE_NM,
+    )
+    named = {SINGLE: segmentation}
+    return evaluate_predictions(named, labels, options, out=out, progress=progress)[SINGLE]
 
 
 def format_demo_summary(result: Mapping[str, Any]) -> str:
@@ -194,7 +213,7 @@ outside of the exclusion zone around the borders of the labels. F1 of all voxels
 
 Open next:
     {result["report"]}
-        the report in a browser: figures, loss curves, scores
+        the report in a browser: pictures, scores, objects, loss curves
     asem info {shlex.quote(result["segmentation"])}
         properties and provenance of the segmentation
     napari {shlex.quote(result["cell"])}
@@ -227,37 +246,3 @@ def write_tiff_stacks(folder: Path) -> dict[str, Path]:
         for number, plane in enumerate(planes):
             write_plane(paths[name] / f"{name}_{number:04d}.tif", plane, VOXEL_SIZE[1:])
     return paths
-
-
-def _format_summary(seconds: float) -> str:
-    z, y, x = per_axis(lambda voxels, size: voxels * size / 1000, SHAPE, VOXEL_SIZE)
-    return (
-        f"A synthetic box of cytoplasm, {z:.2g} x {y:.2g} x {x:.2g} µm in voxels of 10 nm: trained "
-        f"on its left part, scored on its right part ({TEST_ROI}), which training did not use. "
-        f"The demo took {seconds / 60:.1f} minutes."
-    )
-
-
-def _make_figures(cell: Path, run: Path) -> list[ReportFigure]:
-    """Return overlays of the test planes with most labels, and the loss curves."""
-    raw, labels, segmentation = (
-        open_volume(cell / name) for name in ("raw", "labels/mito", "predictions/mito/segmentation")
-    )
-    part = parse_roi(TEST_ROI, SHAPE)
-    labelled = labels.read(part) > 0
-    z, y = (int(labelled.sum(axes).argmax()) for axes in ((1, 2), (0, 2)))
-    planes = {
-        f"Plane z = {z}": Roi((z, *part.offset[1:]), (1, *part.shape[1:])),
-        f"Plane y = {y}": Roi((0, y, part.offset[2]), (part.shape[0], 1, part.shape[2])),
-    }
-    figures = []
-    for title, roi in planes.items():
-        grey, truth, predicted = (
-            volume.read(roi).squeeze() for volume in (raw, labels, segmentation)
-        )
-        overlay = plot_overlay(
-            grey, truth > 0, predicted > 0, window=(0, 255), pixel_nm=VOXEL_SIZE[1:]
-        )
-        figures.append(ReportFigure(f"{title}, test part", encode_png_data_url(overlay)))
-    curves = plot_loss_curves(read_run_state(run).metrics)
-    return [*figures, ReportFigure("Training", encode_png_data_url(curves))]

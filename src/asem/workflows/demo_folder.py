@@ -4,14 +4,15 @@
 
     DEMO/demo.json                 marks the folder as a demo; written first
          tiff/{raw,mito,segmentation}/*_0000.tif
-         cell.zarr/raw, labels/mito, predictions/mito/{probability,segmentation}
-         train.toml, run/, report.html
+         cell.zarr/raw, labels/mito, predictions/mito/{probability,segmentation,instances}
+         train.toml, run/, scores/, objects/, report.html
          .asem/lock                while the demo runs, or after it was killed
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,18 +22,31 @@ from asem.blocks.output_nesting import check_output_path, read_json_or_empty
 from asem.system.folder_snapshot import find_foreign_file
 from asem.system.nofollow_files import replace_file_nofollow
 from asem.system.overwrite_policy import OutputKind
+from asem.tables import PROVENANCE_FILE
+from asem.workflows import evaluation_results, measure
 from asem.workflows.run_directory import RUN_FILE_PATTERN
 
 MARKER_FILE, TRAINING_TOML, REPORT_FILE = "demo.json", "train.toml", "report.html"
 CELL_GROUP, RUN_FOLDER, TIFF_FOLDER = "cell.zarr", "run", "tiff"
 MARKER_CONTENT = {"format": "asem demo", "version": 1}
-_IMAGE_PATTERN = "(raw|labels/mito|predictions/mito/(probability|segmentation))"
+SCORES_FOLDER, OBJECTS_FOLDER = "scores", "objects"
+_IMAGE_PATTERN = "(raw|labels/mito|predictions/mito/(probability|segmentation|instances))"
+
+
+def _results_pattern(folder: str, names: Sequence[str]) -> str:
+    """Return the regular expression of the files of a results folder, finished or not."""
+    files = "|".join(re.escape(name) for name in (*names, PROVENANCE_FILE))
+    return f"{folder}/({files}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN})"
+
+
 DEMO_FILES = (
     f"{MARKER_FILE}|{TRAINING_TOML}|{REPORT_FILE}|{JOURNAL_FILE_PATTERN}"
     f"|{RUN_FOLDER}/({RUN_FILE_PATTERN})"
     rf"|{TIFF_FOLDER}/((?P<stack>raw|mito|segmentation)/(?P=stack)|\*/segmentation)_\d+\.tif"
     rf"|{CELL_GROUP}/((labels|predictions|predictions/mito)/)?({LOCK_FILE_PATTERN}|zarr\.json)"
     rf"|{CELL_GROUP}/{_IMAGE_PATTERN}/({IMAGE_FILE_PATTERN})"
+    rf"|{_results_pattern(SCORES_FOLDER, evaluation_results.FILES)}"
+    rf"|{_results_pattern(OBJECTS_FOLDER, measure.FILES)}"
 )
 """Paths of the files that a demo writes, relative to its folder, as a regular expression."""
 
