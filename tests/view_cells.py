@@ -8,7 +8,6 @@
     predictions/mito  probability and instances: id 7 in the cuboid; meshes of it
 """
 
-import json
 from dataclasses import dataclass
 
 import imagecodecs
@@ -16,6 +15,7 @@ import numpy as np
 
 from asem.blocks.output_image import create_image
 from asem.volume.volume import Volume
+from asem.workflows.mesh import mesh_instances
 
 VOXEL_NM = np.array([8.0, 5.0, 4.0])
 OFFSET_NM = np.array([100.5, 203.0, -51.0])
@@ -58,27 +58,10 @@ def write_cell(cell):
     folder = cell / "predictions/mito"
     write_image(folder / "probability", (raw > 100) * np.uint8(255), command="predict")
     instances = write_image(folder / "instances", coarse * np.uint32(OBJECT), **place)
-    write_meshes(folder / "meshes", instances)
+    mesh_instances(instances, folder / "meshes")
     coarse[:, :3, :3] = 255
     write_image(cell / "labels/mito", coarse, **place)
     return cell
-
-
-def write_meshes(folder, instances):
-    """Write the mesh of the cuboid in neuroglancer's format of a single resolution."""
-    vertices = np.where(list(np.ndindex(2, 2, 2)), HIGH_NM, LOW_NM)[:, ::-1].astype("<f4")
-    faces = [
-        (0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3),
-    ]  # fmt: skip
-    triangles = np.array([[(a, b, c), (a, c, d)] for a, b, c, d in faces], "<u4")
-    folder.mkdir()
-    (folder / f"{OBJECT}:0").write_text(json.dumps({"fragments": [f"{OBJECT}:0:a"]}))
-    count = np.array(len(vertices), "<u4")
-    content = count.tobytes() + vertices.tobytes() + triangles.tobytes()
-    (folder / f"{OBJECT}:0:a").write_bytes(content)
-    record = {"instances": str(instances), "secret": "not served"}
-    info = {"@type": "neuroglancer_legacy_mesh", "asem": record}
-    (folder / "info").write_text(json.dumps(info))
 
 
 @dataclass(frozen=True)

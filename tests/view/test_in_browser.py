@@ -129,7 +129,8 @@ def test_a_mesh_is_where_its_object_is(browser, known_cell):
         assert 2_000 < len(rows) < 20_000
         assert (rows.mean(), columns.mean()) == pytest.approx((120, 160), abs=5)
         info = browser.evaluate(f"fetch('{view.server.data_url}/1/info').then((r) => r.text())")
-        assert "secret" not in info
+        assert "multilod" in info
+        assert str(known_cell) not in info
 
 
 def test_all_formats_and_levels_are_in_place(browser, tmp_path):

@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import tensorstore as ts
 
 from asem.view import meshes
 from asem.view.meshes import find_meshes, open_meshes
+from asem.workflows.mesh import mesh_instances
+from view_cells import write_image
 
 SHARDING = {
     "@type": "neuroglancer_uint64_sharded_v1", "preshift_bits": 0, "hash": "identity",
@@ -45,6 +48,19 @@ def test_ids_in_shards_are_listed(tmp_path):
     shard = found.source.open(next(folder.glob("*.shard")).name)
     assert shard.size > 0
     shard.close()
+
+
+def test_of_the_meshes_that_asem_wrote_the_largest_are_displayed(tmp_path, monkeypatch):
+    labels = np.zeros((8, 8, 24), np.uint32)
+    for number, edge in ((9, 2), (5, 6), (70, 4)):
+        labels[1 : 1 + edge, 1 : 1 + edge, number % 8 * 3 : number % 8 * 3 + 2] = number
+    image = write_image(tmp_path / "instances", labels, kind="labels")
+    mesh_instances(image, tmp_path / "m")
+    assert open_meshes(tmp_path / "m").find_segments() == [5, 9, 70]
+    monkeypatch.setattr(meshes, "MAX_SHOWN", 2)
+    assert open_meshes(tmp_path / "m").find_segments() == [5, 70]
+    (tmp_path / "m/segment_properties/info").write_text('{"inline": 3}')
+    assert open_meshes(tmp_path / "m").find_segments() == [5, 9]
 
 
 def test_only_files_of_meshes_are_served(tmp_path):

@@ -16,12 +16,12 @@ from scipy.spatial import cKDTree
 from asem.cli import main
 from asem.volume.id_selection import IdSelection
 from asem.workflows import mesh as workflow
-from asem.workflows.fragment_store import FragmentTable
 from asem.workflows.importing import import_volume
 from asem.workflows.mesh import mesh_instances
-from asem.workflows.mesh_files import cancel_double_faces
-from asem.workflows.mesh_precomputed import choose_levels, make_manifest
-from asem.workflows.sharded_file import Sharding
+from asem.workflows.meshes.fragment_store import FragmentTable
+from asem.workflows.meshes.object_files import cancel_double_faces
+from asem.workflows.meshes.precomputed import choose_levels, make_manifest
+from asem.workflows.meshes.sharded_file import Sharding
 from killed import run_killed
 from meshes import (
     is_closed,

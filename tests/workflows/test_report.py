@@ -24,12 +24,12 @@ from asem.workflows.evaluate import evaluate_predictions
 from asem.workflows.evaluation_inputs import EvaluationOptions
 from asem.workflows.measure import measure_instances
 from asem.workflows.report import make_report
-from asem.workflows.report_images import Layers, ReportImage
-from asem.workflows.report_inputs import find_inputs
-from asem.workflows.report_layers import OpenLayers
-from asem.workflows.report_places import describe_places
-from asem.workflows.report_sampling import SampledBox, sample
-from asem.workflows.report_scored import Zone
+from asem.workflows.reports.images import Layers, ReportImage
+from asem.workflows.reports.inputs import find_inputs
+from asem.workflows.reports.layers import OpenLayers
+from asem.workflows.reports.places import describe_places
+from asem.workflows.reports.sampling import SampledBox, sample
+from asem.workflows.reports.scored import Zone
 
 
 @pytest.fixture(scope="module")

@@ -194,10 +194,21 @@ def check_results_destination(
         kind.check_deletable(path)
 
 
+def results_file_pattern(files: Sequence[str]) -> str:
+    """Return a regular expression of the paths in a results folder, finished or not.
+
+    Parameters
+    ----------
+    files
+        Names of the results; ``*`` stands for letters, digits and underscores.
+    """
+    names = "|".join(re.escape(name).replace(r"\*", r"\w+") for name in (*files, PROVENANCE_FILE))
+    return rf"{names}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN}"
+
+
 def _results_of(files: Sequence[str]) -> OutputKind:
     """Return the kind of output that consists of these files."""
-    names = "|".join(re.escape(name).replace(r"\*", r"\w+") for name in (*files, PROVENANCE_FILE))
-    pattern = re.compile(rf"{names}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN}")
+    pattern = re.compile(results_file_pattern(files))
     return OutputKind(
         "a results folder",
         lambda path: find_foreign_file(path, pattern),

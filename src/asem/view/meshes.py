@@ -64,8 +64,11 @@ class MeshFolder:
         }
 
     def find_segments(self) -> list[int]:
-        """Return the ids of the meshes to display: all, or the `MAX_SHOWN` with the most bytes."""
-        sizes = _sizes_in_shards(self) if "sharding" in self.info else _sizes_of_files(self.path)
+        """Return the ids of the meshes to display: all, or the `MAX_SHOWN` largest."""
+        if "sharding" in self.info:
+            sizes = _sizes_in_properties(self) or _sizes_in_shards(self)
+        else:
+            sizes = _sizes_of_files(self.path)
         if len(sizes) > MAX_SHOWN:
             LOG.warning(
                 "%s has %d meshes; the %d largest are displayed, others when they are selected",
@@ -110,6 +113,20 @@ def _sizes_of_files(folder: Path) -> dict[int, int]:
             if match and len(sizes) < MAX_LISTED:
                 sizes[int(match[1])] = entry.stat().st_size
     return sizes
+
+
+def _sizes_in_properties(meshes: MeshFolder) -> dict[int, int]:
+    """Return the ids and voxels of the objects that `asem mesh` wrote; empty for other meshes."""
+    file = meshes.path / str(meshes.info.get("segment_properties", "")) / "info"
+    if "asem" not in meshes.info or not file.is_file():
+        return {}
+    try:
+        inline = read_json(file)["inline"]
+        voxels = next(one["values"] for one in inline["properties"] if one["id"] == "voxels")
+        return dict(zip(map(int, inline["ids"]), map(int, voxels), strict=True))
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        LOG.warning("%s: the sizes of its meshes cannot be read (%s)", file, error)
+        return {}
 
 
 def _sizes_in_shards(meshes: MeshFolder) -> dict[int, int]:

@@ -18,6 +18,7 @@ from asem.volume.roi import IntZYX
 from asem.volume.tiff_sources import write_plane
 from asem.workflows.demo_folder import (
     CELL_GROUP,
+    MESHES_FOLDER,
     OBJECTS_FOLDER,
     REPORT_FILE,
     RUN_FOLDER,
@@ -32,6 +33,7 @@ from asem.workflows.exporting import export_volume
 from asem.workflows.importing import import_volume
 from asem.workflows.instances import label_instances
 from asem.workflows.measure import measure_instances
+from asem.workflows.mesh import mesh_instances
 from asem.workflows.predict import predict_volume
 from asem.workflows.report import write_report
 from asem.workflows.segment import segment_volume
@@ -150,7 +152,7 @@ def _run_steps(folder: Path, training_text: bytes, progress: Progress) -> dict[s
     segmentation = cell / "predictions" / "mito" / "segmentation"
     predict_volume(run, raw, probability, progress=progress)
     segment_volume(probability, segmentation, min_size=MIN_OBJECT_VOXELS, progress=progress)
-    _measure_objects(segmentation, raw, folder / OBJECTS_FOLDER, progress)
+    _measure_objects(segmentation, raw, folder, progress)
     scores = _score(segmentation, labels, folder / SCORES_FOLDER, progress)
     planes = folder / TIFF_FOLDER / "segmentation"
     export_volume(segmentation, planes, progress=progress)
@@ -170,11 +172,12 @@ def _run_steps(folder: Path, training_text: bytes, progress: Progress) -> dict[s
     }
 
 
-def _measure_objects(segmentation: Path, raw: Path, out: Path, progress: Progress) -> None:
-    """Count the objects, beside their segmentation, and measure them."""
+def _measure_objects(segmentation: Path, raw: Path, folder: Path, progress: Progress) -> None:
+    """Count and mesh the objects, beside their segmentation, and measure them."""
     instances = segmentation.with_name("instances")
     label_instances(segmentation, instances, progress=progress)
-    measure_instances(instances, out, raw=raw, progress=progress)
+    mesh_instances(instances, folder / MESHES_FOLDER, progress=progress)
+    measure_instances(instances, folder / OBJECTS_FOLDER, raw=raw, progress=progress)
 
 
 def _score(segmentation: Path, labels: Path, out: Path, progress: Progress) -> dict[str, Any]:
@@ -216,8 +219,10 @@ Open next:
         the report in a browser: pictures, scores, objects, loss curves
     asem info {shlex.quote(result["segmentation"])}
         properties and provenance of the segmentation
+    asem view {shlex.quote(result["cell"])} --open
+        raw, labels, objects and their meshes in a browser; needs pip install 'asem[view]'
     napari {shlex.quote(result["cell"])}
-        raw, labels and prediction in 3D; needs pip install 'asem[napari]'
+        the same in napari; needs pip install 'asem[napari]'
     {result["planes"]}
         the segmentation as TIFF planes, for Fiji and other programs
 

@@ -4,7 +4,7 @@
 
     DEMO/demo.json                 marks the folder as a demo; written first
          tiff/{raw,mito,segmentation}/*_0000.tif
-         cell.zarr/raw, labels/mito, predictions/mito/{probability,segmentation,instances}
+         cell.zarr/raw, labels/mito, predictions/mito/{probability,segmentation,instances,meshes}
          train.toml, run/, scores/, objects/, report.html
          .asem/lock                while the demo runs, or after it was killed
 """
@@ -12,31 +12,25 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from asem.blocks.destination import IMAGE_FILE_PATTERN, JOURNAL_FILE_PATTERN, LOCK_FILE_PATTERN
 from asem.blocks.output_lock import is_empty_destination, lock_destination
 from asem.blocks.output_nesting import check_output_path, read_json_or_empty
+from asem.blocks.results_folder import results_file_pattern
 from asem.system.folder_snapshot import find_foreign_file
 from asem.system.nofollow_files import replace_file_nofollow
 from asem.system.overwrite_policy import OutputKind
-from asem.tables import PROVENANCE_FILE
-from asem.workflows import evaluation_results, measure
+from asem.workflows import evaluation_results, measure, mesh
 from asem.workflows.run_directory import RUN_FILE_PATTERN
 
 MARKER_FILE, TRAINING_TOML, REPORT_FILE = "demo.json", "train.toml", "report.html"
 CELL_GROUP, RUN_FOLDER, TIFF_FOLDER = "cell.zarr", "run", "tiff"
 MARKER_CONTENT = {"format": "asem demo", "version": 1}
 SCORES_FOLDER, OBJECTS_FOLDER = "scores", "objects"
+MESHES_FOLDER = f"{CELL_GROUP}/predictions/mito/meshes"
 _IMAGE_PATTERN = "(raw|labels/mito|predictions/mito/(probability|segmentation|instances))"
-
-
-def _results_pattern(folder: str, names: Sequence[str]) -> str:
-    """Return the regular expression of the files of a results folder, finished or not."""
-    files = "|".join(re.escape(name) for name in (*names, PROVENANCE_FILE))
-    return f"{folder}/({files}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN})"
 
 
 DEMO_FILES = (
@@ -45,8 +39,9 @@ DEMO_FILES = (
     rf"|{TIFF_FOLDER}/((?P<stack>raw|mito|segmentation)/(?P=stack)|\*/segmentation)_\d+\.tif"
     rf"|{CELL_GROUP}/((labels|predictions|predictions/mito)/)?({LOCK_FILE_PATTERN}|zarr\.json)"
     rf"|{CELL_GROUP}/{_IMAGE_PATTERN}/({IMAGE_FILE_PATTERN})"
-    rf"|{_results_pattern(SCORES_FOLDER, evaluation_results.FILES)}"
-    rf"|{_results_pattern(OBJECTS_FOLDER, measure.FILES)}"
+    rf"|{MESHES_FOLDER}/({results_file_pattern(mesh.FILES)})"
+    rf"|{SCORES_FOLDER}/({results_file_pattern(evaluation_results.FILES)})"
+    rf"|{OBJECTS_FOLDER}/({results_file_pattern(measure.FILES)})"
 )
 """Paths of the files that a demo writes, relative to its folder, as a regular expression."""
 

@@ -20,10 +20,10 @@ from asem.volume.id_selection import IdSelection
 from asem.volume.sources import open_labels
 from asem.volume.value_checks import warn_of_grey_values
 from asem.volume.volume import Volume
-from asem.workflows.fragment_store import FragmentTable, count_objects, load_fragments
-from asem.workflows.mesh_blocks import MeshPlan, mesh_blocks
-from asem.workflows.mesh_files import MAX_FILES, WRITERS, encode_piece, write_mesh_files
-from asem.workflows.mesh_precomputed import PRECOMPUTED_FILES, encode_draco, write_precomputed
+from asem.workflows.meshes.blocks import MeshPlan, mesh_blocks
+from asem.workflows.meshes.fragment_store import FragmentTable, count_objects, load_fragments
+from asem.workflows.meshes.object_files import MAX_FILES, WRITERS, encode_piece, write_mesh_files
+from asem.workflows.meshes.precomputed import PRECOMPUTED_FILES, encode_draco, write_precomputed
 
 LOG = logging.getLogger(__name__)
 PRECOMPUTED = "precomputed"

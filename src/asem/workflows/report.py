@@ -19,22 +19,22 @@ from asem.report.page.render import GENERATOR, GENERATOR_BYTES, render_page
 from asem.system.files import open_regular_file, replace_file
 from asem.system.overwrite_policy import OutputKind
 from asem.volume.address import Address, AddressLike
-from asem.workflows.report_history import describe_history
-from asem.workflows.report_images import find_layers
-from asem.workflows.report_inputs import REPORTABLE, ReportInputs, ResultsInput, find_inputs
-from asem.workflows.report_layers import OpenLayers
-from asem.workflows.report_places import describe_places
-from asem.workflows.report_planes import choose_place, describe_planes
-from asem.workflows.report_runs import describe_run_section, read_run
-from asem.workflows.report_scored import Comparison, compare, corners_nm
-from asem.workflows.report_scores import describe_scores_section, has_scores, read_scores
-from asem.workflows.report_summary import (
+from asem.workflows.reports.history import describe_history
+from asem.workflows.reports.images import find_layers
+from asem.workflows.reports.inputs import REPORTABLE, ReportInputs, ResultsInput, find_inputs
+from asem.workflows.reports.layers import OpenLayers
+from asem.workflows.reports.places import describe_places
+from asem.workflows.reports.planes import choose_place, describe_planes
+from asem.workflows.reports.runs import describe_run_section, read_run
+from asem.workflows.reports.scored import Comparison, compare, corners_nm
+from asem.workflows.reports.scores import describe_scores_section, has_scores, read_scores
+from asem.workflows.reports.summary import (
     Results,
     list_header,
     list_key_numbers,
     list_sentences,
 )
-from asem.workflows.report_tables import describe_results_section, read_results_table
+from asem.workflows.reports.tables import describe_results_section, read_results_table
 
 T = TypeVar("T")
 PLANES, PLACES, TRAINING = "Three planes", "Worst and best places", "Training"

@@ -12,8 +12,8 @@ from asem.report.page.pictures import Axis
 from asem.volume.contrast import contrast_window_of, scale_to_unit
 from asem.volume.volume import Volume
 from asem.workflows.probability_check import FOREGROUND_UINT8
-from asem.workflows.report_images import Layers
-from asem.workflows.report_sampling import SampledBox, sample
+from asem.workflows.reports.images import Layers
+from asem.workflows.reports.sampling import SampledBox, sample
 
 AXES = "zyx"
 

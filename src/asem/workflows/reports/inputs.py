@@ -25,7 +25,7 @@ from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import PLANE_FORMATS
 from asem.workflows.container import find_images
 from asem.workflows.evaluation_results import SCORES_FILE
-from asem.workflows.report_images import ReportImage, describe_image
+from asem.workflows.reports.images import ReportImage, describe_image
 
 LOG = logging.getLogger(__name__)
 MAX_DEPTH, MAX_FOLDERS, MAX_IMAGES = 5, 1000, 100

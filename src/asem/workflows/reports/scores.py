@@ -11,9 +11,9 @@ from asem.report.page.parts import Column, Facts, Part, Section, Table, Text
 from asem.system.json_toml import read_json
 from asem.workflows.evaluation_results import SCORES_FILE
 from asem.workflows.evaluation_summary import TITLES
-from asem.workflows.report_charts import embed_figures
-from asem.workflows.report_inputs import ResultsInput
-from asem.workflows.report_tables import describe_table_file
+from asem.workflows.reports.charts import embed_figures
+from asem.workflows.reports.inputs import ResultsInput
+from asem.workflows.reports.tables import describe_table_file
 
 SCORES = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
 WITH_INTERVAL = ("f1", "iou")

@@ -11,12 +11,12 @@ from asem import __version__
 from asem.model.checkpoint_info import RunState
 from asem.report.page.numbers import format_float, format_fraction, format_score, format_sizes
 from asem.report.page.parts import KeyNumber
-from asem.workflows.report_history import format_time
-from asem.workflows.report_images import ReportImage
-from asem.workflows.report_inputs import ReportInputs, ResultsInput
-from asem.workflows.report_sampling import read_coarse
-from asem.workflows.report_scores import Scores, interval_of
-from asem.workflows.report_tables import summarize_tables
+from asem.workflows.reports.history import format_time
+from asem.workflows.reports.images import ReportImage
+from asem.workflows.reports.inputs import ReportInputs, ResultsInput
+from asem.workflows.reports.sampling import read_coarse
+from asem.workflows.reports.scores import Scores, interval_of
+from asem.workflows.reports.tables import summarize_tables
 
 PLURALS = {
     "mito": "mitochondria",

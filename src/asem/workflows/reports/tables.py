@@ -14,8 +14,8 @@ from asem.report.page.numbers import format_float
 from asem.report.page.parts import Part, Section, Table, Text
 from asem.system.files import open_regular_file
 from asem.tables import read_table
-from asem.workflows.report_charts import embed_figures
-from asem.workflows.report_inputs import ResultsInput
+from asem.workflows.reports.charts import embed_figures
+from asem.workflows.reports.inputs import ResultsInput
 from asem.workflows.statistics_file import STATISTICS
 
 MAX_TABLE_BYTES = 2**31

@@ -8,10 +8,10 @@ from asem.config import NmZYX
 from asem.structures import PRESETS
 from asem.volume.roi import Roi, parse_roi, per_axis
 from asem.volume.volume import Volume
-from asem.workflows.report_images import Layers, ReportImage
-from asem.workflows.report_inputs import ResultsInput
-from asem.workflows.report_sampling import SampledBox
-from asem.workflows.report_scores import Scores
+from asem.workflows.reports.images import Layers, ReportImage
+from asem.workflows.reports.inputs import ResultsInput
+from asem.workflows.reports.sampling import SampledBox
+from asem.workflows.reports.scores import Scores
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from asem.report.page.pictures import Outline, Pictures
 from asem.report.page.plane_picture import cover_with_objects, draw_plane
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
-from asem.workflows.report_layers import OpenLayers, plane_axes, read_grey
-from asem.workflows.report_place_counts import (
+from asem.workflows.reports.layers import OpenLayers, plane_axes, read_grey
+from asem.workflows.reports.place_counts import (
     EDGE_NM,
     ScoredBlock,
     count_blocks,
@@ -28,8 +28,8 @@ from asem.workflows.report_place_counts import (
     score_block,
     split_into_places,
 )
-from asem.workflows.report_sampling import SampledBox
-from asem.workflows.report_scored import Zone
+from asem.workflows.reports.sampling import SampledBox
+from asem.workflows.reports.scored import Zone
 
 CANDIDATES, WORST, BEST = 8, 3, 2
 """Blocks that are read at full resolution, and those that are shown."""

@@ -29,8 +29,8 @@ from asem.provenance import make_provenance
 from asem.system.nofollow_files import make_folder_nofollow, replace_file_nofollow
 from asem.volume.address import Address
 from asem.volume.volume import Volume
-from asem.workflows.fragment_store import FragmentTable, z_order
-from asem.workflows.sharded_file import Sharding, Value, write_shard
+from asem.workflows.meshes.fragment_store import FragmentTable, z_order
+from asem.workflows.meshes.sharded_file import Sharding, Value, write_shard
 
 INFO_FILE, PROPERTIES = "info", "segment_properties"
 PRECOMPUTED_FILES = (INFO_FILE, "*.shard", f"{PROPERTIES}/{INFO_FILE}")
@@ -44,7 +44,7 @@ MANIFEST_HEAD = struct.Struct("<6fI")
 def encode_draco(
     positions: npt.NDArray[np.float64], keys: npt.NDArray[np.int32], part: Part, size: int
 ) -> bytes:
-    """Encode a fragment (`asem.workflows.mesh_blocks.Encoder`)."""
+    """Encode a fragment (`asem.workflows.meshes.blocks.Encoder`)."""
     return encode_fragment(positions, part.faces, size)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from asem.report.page.numbers import flatten_settings, format_sizes
 from asem.report.page.parts import Column, Part, Section, Step, Steps, Table, Text
-from asem.workflows.report_images import ReportImage, find_sources, sort_by_history
+from asem.workflows.reports.images import ReportImage, find_sources, sort_by_history
 
 VERBS = {
     "import": "imported",

@@ -38,7 +38,7 @@ from asem.measure.object_columns import BlockObjects
 from asem.volume.id_selection import IdSelection
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.workflows.fragment_store import FRAGMENT_SPECS, Fragments, FragmentStore
+from asem.workflows.meshes.fragment_store import FRAGMENT_SPECS, Fragments, FragmentStore
 
 MESHES = "meshes"
 """Stage of the blocks."""

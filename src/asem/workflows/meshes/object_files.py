@@ -11,7 +11,7 @@ import numpy.typing as npt
 from asem.blocks.results_folder import ResultsFolder
 from asem.measure.mesh_fragments import Part
 from asem.volume.volume import Volume
-from asem.workflows.fragment_store import FragmentTable
+from asem.workflows.meshes.fragment_store import FragmentTable
 
 PIECE_HEAD = struct.Struct("<qq")
 MAX_FILES = 100_000
@@ -21,7 +21,7 @@ MAX_FILES = 100_000
 def encode_piece(
     positions: npt.NDArray[np.float64], keys: npt.NDArray[np.int32], part: Part, size: int
 ) -> bytes:
-    """Encode what a block holds of an object (`asem.workflows.mesh_blocks.Encoder`)."""
+    """Encode what a block holds of an object (`asem.workflows.meshes.blocks.Encoder`)."""
     head = PIECE_HEAD.pack(len(keys), len(part.faces))
     return b"".join([head, keys.tobytes(), positions.tobytes(), part.faces.tobytes()])
 

@@ -12,9 +12,9 @@ from asem.image.morphology import zone_radii_in_voxels
 from asem.measure.segmentation_scores import ConfusionCounts, count_confusion
 from asem.volume.label_views import unlabelled_id
 from asem.volume.roi import IntZYX, Roi, per_axis
-from asem.workflows.report_layers import OpenLayers, foreground_of
-from asem.workflows.report_sampling import SampledBox, choose_level, sample
-from asem.workflows.report_scored import Zone
+from asem.workflows.reports.layers import OpenLayers, foreground_of
+from asem.workflows.reports.sampling import SampledBox, choose_level, sample
+from asem.workflows.reports.scored import Zone
 
 EDGE_NM = 1000.0
 """Edge of a block."""

@@ -16,7 +16,7 @@ from asem.report.page.pictures import Outline, Picture, Pictures
 from asem.report.page.plane_picture import cover_with_objects, cover_with_probability, draw_plane
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume
-from asem.workflows.report_layers import (
+from asem.workflows.reports.layers import (
     AXES,
     OpenLayers,
     foreground_of,
@@ -24,7 +24,7 @@ from asem.workflows.report_layers import (
     read_grey,
     read_masks,
 )
-from asem.workflows.report_sampling import SampledBox, read_coarse, sample
+from asem.workflows.reports.sampling import SampledBox, read_coarse, sample
 
 MAX_PIXELS = 512
 """Edge of the largest picture: of a larger volume a coarser level is shown, or a part."""
