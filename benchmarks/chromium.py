@@ -67,7 +67,7 @@ class Browser:
             self.call(f"{domain}.enable")
         attach = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
         self.call("Target.setAutoAttach", **attach)
-        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.save_downloads(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -125,11 +125,16 @@ class Browser:
         self.call("Emulation.clearDeviceMetricsOverride")
         self.call("Emulation.setEmulatedMedia", media="", features=[])
 
-    def press_enter(self) -> None:
-        """Press and release the enter key."""
-        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
-        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
+    def press(self, key: str) -> None:
+        """Press and release a key: a letter, or ``"Enter"``."""
+        text, code = ("\r", 13) if key == "Enter" else (key, ord(key.upper()))
+        common = {"key": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def save_downloads(self, folder: Path) -> None:
+        """Save downloads of the page in a folder."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def capture(self) -> npt.NDArray[np.uint8]:
         """Return what is displayed, RGB, (rows, columns, 3)."""

@@ -106,7 +106,7 @@ def test_objects_are_sorted_by_click_and_by_the_enter_key(opened):
     assert volumes(opened) == sorted(unsorted) != unsorted
     assert opened.evaluate(f"{HEAD}.getAttribute('aria-sort')") == "ascending"
     opened.evaluate(f"{HEAD}.querySelector('button').focus()")
-    opened.press_enter()
+    opened.press("Enter")
     assert volumes(opened) == sorted(unsorted, reverse=True)
     assert opened.evaluate(f"{HEAD}.getAttribute('aria-sort')") == "descending"
     assert "descending" in opened.evaluate("document.getElementById('status').textContent")

@@ -123,6 +123,33 @@ def test_a_page_is_that_of_its_objects_and_decisions():
     assert keys((1.0, 2, 4), "accept")[0] != key
 
 
+def test_a_person_decides_by_keyboard_in_a_browser(browser, tmp_path, rng):
+    grey = rng.integers(0, 256, (32, 32), dtype=np.uint8)
+    picture = ReviewPicture("xy", grey, (4.0, 4.0), outline_mask(grey > 99), [])
+    objects = [
+        ReviewObject(number, (1.0 * number, 2, 3), 90.0, [HOSTILE], [], [], [picture])
+        for number in (7, 8, 9)
+    ]
+    page = tmp_path / "review.html"
+    page.write_text(make_page(objects, Review({})))
+    browser.save_downloads(tmp_path)
+    browser.open(page.as_uri())
+    for key in "arr":  # each decision goes on to the next object
+        browser.press(key)
+    browser.evaluate("document.getElementById('save').click()")
+    saved = tmp_path / "review.csv"
+    for _ in range(3000):
+        if saved.exists():
+            break
+        browser.evaluate("new Promise((then) => setTimeout(then, 20))")
+    decisions = parse_decisions(saved.read_bytes(), saved.name)
+    assert [(one.object_id, one.decision) for one in decisions] == [
+        (7, "accept"), (8, "reject"), (9, "reject"),
+    ]  # fmt: skip
+    assert browser.find_faults() == []
+    assert browser.capture().std() > 5
+
+
 def test_saved_decisions_are_read_again():
     rows = [
         {"id": "18446744073709551615", "decision": "accept", "p": [1.25, -2, 3], "comment": ""},
