@@ -1,13 +1,15 @@
 """Tables: both files have the same rows; descriptions and provenance travel with them."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from asem.tables import find_unit, read_table, write_table
+from asem import tables
+from asem.tables import find_unit, read_table, read_table_file, write_table
 
 FRAME = pd.DataFrame(
     {
@@ -34,6 +36,29 @@ def test_the_parquet_file_says_what_made_it_and_what_its_columns_are(tmp_path):
     assert json.loads(schema.metadata[b"asem"]) == {"command": "measure"}
     metadata = schema.field("volume_um3").metadata
     assert metadata == {b"description": b"what volume_um3 is", b"unit": "µm³".encode()}
+
+
+def test_a_file_in_either_format_is_read(tmp_path):
+    frame = FRAME.assign(flags="", kind=["pit", ""], neck_nm=np.nan)
+    write_table(tmp_path / "t", frame, dict.fromkeys(frame, ""), {})
+    parquet, csv = (read_table_file(tmp_path / f"t.{suffix}") for suffix in ("parquet", "csv"))
+    pd.testing.assert_frame_equal(parquet, frame)
+    pd.testing.assert_frame_equal(csv, frame, check_dtype=False, rtol=1e-6)
+
+
+def test_files_that_are_no_tables(tmp_path, monkeypatch):
+    write_table(tmp_path / "t", FRAME, DESCRIPTIONS, {})
+    content = (tmp_path / "t.parquet").read_bytes()
+    for name, wrong in {"a.parquet": content[:99], "a.csv": b"", "b.csv": b'a\n"1,2\n'}.items():
+        (tmp_path / name).write_bytes(wrong)
+        with pytest.raises(ValueError, match=f"{name} is (damaged|no table)"):
+            read_table_file(tmp_path / name)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(OSError, match="pipe"):
+        read_table_file(tmp_path / "pipe.csv")
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 10)
+    with pytest.raises(ValueError, match="at most 10 are read"):
+        read_table_file(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("change", [{"more": "x"}, None])

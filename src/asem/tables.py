@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asem.system.files import open_regular_file
 from asem.system.nofollow_files import replace_file_nofollow
 
 UNITS = {
@@ -34,6 +35,9 @@ UNITS = {
 """Suffix of a column's name, and its unit; other columns have no unit."""
 CSV_FLOAT_FORMAT = "%.7g"
 PROVENANCE_FILE = "provenance.json"
+MAX_TABLE_BYTES = 2**30
+TEXT_COLUMNS = ("flags", "notes")
+"""Of these a CSV file may have no value at all."""
 
 
 def find_unit(column: str) -> str:
@@ -121,7 +125,35 @@ def read_table(stem: Path) -> pd.DataFrame:
     FileNotFoundError, ValueError
         There is none, or it is damaged.
     """
-    path = stem.with_suffix(".parquet")
+    return _read_parquet(stem.with_suffix(".parquet"))
+
+
+def read_table_file(path: Path) -> pd.DataFrame:
+    """Read a Parquet or CSV file of a table, of `write_table` or of a spreadsheet.
+
+    Texts that a CSV file leaves out are empty, missing numbers are nan.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no regular file.
+    ValueError
+        It is too large, damaged or no table.
+    """
+    with open_regular_file(path) as file:
+        size = file.seek(0, 2)
+    if size > MAX_TABLE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes; at most {MAX_TABLE_BYTES:,} are read")
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path)
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
+    except (ValueError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path} is no table: {error}") from error
+    return frame.fillna(dict.fromkeys(frame.select_dtypes(exclude=["number", "bool"]).columns, ""))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
         return frame

@@ -13,17 +13,12 @@ from asem.measure.object_table import OBJECT_COLUMNS
 from asem.tables import read_table, write_table
 from asem.volume.roi import Roi
 from asem.volume.volume import Volume
-from asem.workflows import (
-    report,
-    report_inputs,
-    report_place_counts,
-    report_planes,
-    report_sampling,
-)
+from asem.workflows import report
 from asem.workflows.evaluate import evaluate_predictions
 from asem.workflows.evaluation_inputs import EvaluationOptions
 from asem.workflows.measure import measure_instances
 from asem.workflows.report import make_report
+from asem.workflows.reports import inputs, place_counts, planes, sampling
 from asem.workflows.reports.images import Layers, ReportImage
 from asem.workflows.reports.inputs import find_inputs
 from asem.workflows.reports.layers import OpenLayers
@@ -211,7 +206,7 @@ def test_a_report_is_replaced_only_with_overwrite(results, tmp_path, capsys):
 
 
 def test_of_many_images_and_structures_some_are_shown(cell, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(report_inputs, "MAX_IMAGES", 2)
+    monkeypatch.setattr(inputs, "MAX_IMAGES", 2)
     monkeypatch.setattr(report, "MAX_STRUCTURES", 1)
     for name in ("er", "golgi", "mito"):
         shutil.copytree(cell / "cell.zarr/labels/mito", tmp_path / "labels" / name)
@@ -252,10 +247,10 @@ def test_a_box_is_read_from_the_level_that_is_fine_enough(rng):
 
 def test_never_more_is_read_than_a_part(cell, tmp_path, monkeypatch):
     """Of a volume that is large compared with the limits, as 2000^3 voxels are with the usual."""
-    monkeypatch.setattr(report_planes, "MAX_PIXELS", 24)
-    monkeypatch.setattr(report_sampling, "MAX_COARSE_VOXELS", 20_000)
-    monkeypatch.setattr(report_place_counts, "MAX_COUNTED_VOXELS", 20_000)
-    monkeypatch.setattr(report_place_counts, "EDGE_NM", 160.0)
+    monkeypatch.setattr(planes, "MAX_PIXELS", 24)
+    monkeypatch.setattr(sampling, "MAX_COARSE_VOXELS", 20_000)
+    monkeypatch.setattr(place_counts, "MAX_COUNTED_VOXELS", 20_000)
+    monkeypatch.setattr(place_counts, "EDGE_NM", 160.0)
     shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
     segmentation = tmp_path / "cell.zarr/predictions/mito/segmentation"
     shutil.copytree(cell / "cell.zarr/labels/mito", segmentation)

@@ -13,7 +13,6 @@ napari shows a point in planes that are nearer than half a unit of the layer. Th
 diameter, so that a ring is shown in the planes that cut the object; its scale makes positions nm.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asem.blocks.output_nesting import read_json_or_empty
 from asem.measure.pits.groups import find_groups
 from asem.plugin.column_colours import choose_limits, is_number
-from asem.tables import PROVENANCE_FILE
+from asem.system.json_toml import parse_json
+from asem.tables import PROVENANCE_FILE, read_table_file
 
 POSITION = ["z_nm", "y_nm", "x_nm"]
 SUFFIXES = (".parquet", ".csv")
@@ -43,8 +43,6 @@ DEFAULT_SIZE_NM = 100.0
 """Diameter of the ring of what was not measured."""
 BORDER_WIDTH = 0.12
 """Of a ring, as a part of its diameter."""
-TEXTS = {"flags": "", "notes": ""}
-"""Columns that are empty in most rows, which a CSV file does not distinguish from missing ones."""
 GROUP = "group"
 UNUSED = "not used"
 """Group of the rows with a flag: they do not count in statistics."""
@@ -104,24 +102,21 @@ def read_object_table(path: Path) -> ObjectTable:
     ValueError
         The file is damaged, or no table with positions in nm.
     """
-    try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-            frame: pd.DataFrame = table.to_pandas()
-            made_by = (table.schema.metadata or {}).get(b"asem", b"{}")
-        else:
-            frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str)).fillna(TEXTS)
-            beside = path.with_name(PROVENANCE_FILE)
-            made_by = beside.read_bytes() if beside.is_file() else b"{}"
-        provenance = json.loads(made_by)
-    except (pa.ArrowInvalid, pd.errors.ParserError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    request = provenance.get("request") if isinstance(provenance, dict) else None
-    labels = request.get("instances", "") if isinstance(request, dict) else ""
-    table = ObjectTable(path, frame, str(labels or ""))
+    table = ObjectTable(path, read_table_file(path), _read_labels_identity(path))
     if not table.has_positions:
         raise ValueError(f"{path} has no columns {', '.join(POSITION)}: no positions to show")
     return table
+
+
+def _read_labels_identity(path: Path) -> str:
+    """Return the identity of the labels that a table states; empty if it states none."""
+    if path.suffix == ".parquet":
+        text = (pq.read_schema(path).metadata or {}).get(b"asem", b"{}")
+        provenance = parse_json(text, source=str(path))
+    else:
+        provenance = read_json_or_empty(path.with_name(PROVENANCE_FILE))
+    request = provenance.get("request")
+    return str(request.get("instances") or "") if isinstance(request, dict) else ""
 
 
 def make_points(table: ObjectTable, name: str) -> tuple[Any, dict[str, Any], str]:

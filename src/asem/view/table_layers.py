@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from asem.config import shorten
 from asem.measure.pits.groups import (
     CAVEOLAE,
     ENDOCYTIC_PITS,
@@ -29,7 +28,7 @@ from asem.measure.pits.groups import (
     SECRETORY_VESICLES,
     find_groups,
 )
-from asem.tables import read_table
+from asem.tables import read_table_file
 from asem.view.annotations import Annotations, Geometry, Property
 from asem.view.layers import DIMENSIONS, NM
 
@@ -41,7 +40,7 @@ SIZES = ("diameter_nm", "width_nm")
 TABLES = ("objects", "pores", "pits")
 """Names of tables that a folder of results may contain."""
 SUFFIXES = (".parquet", ".csv")
-MAX_TABLE_BYTES, MAX_CATEGORIES = 2**30, 255
+MAX_CATEGORIES = 255
 DEFAULT_RADIUS_NM, NORMAL_NM = 30.0, 100.0
 """Radius of a sphere whose size was not measured; length of the line of a normal."""
 FLAGGED, POINT = (128, 128, 128), (255, 224, 77)
@@ -127,7 +126,7 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
     ValueError
         It is no table, or has no positions.
     """
-    frame = _read(path)
+    frame = read_table_file(path)
     missing = [column for column in POSITION if column not in frame]
     if missing:
         raise ValueError(
@@ -142,17 +141,6 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
     if frame.empty:
         raise ValueError(f"{path} has no row with a position")
     return list(_make_layers(frame.reset_index(drop=True), name))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if path.stat().st_size > MAX_TABLE_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_TABLE_BYTES / 2**30:g} GiB")
-    try:
-        if path.suffix.lower() == ".parquet":
-            return read_table(path.with_suffix(""))
-        return pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no table: {shorten(str(error), str)}") from error
 
 
 def _make_layers(frame: pd.DataFrame, name: str) -> Iterator[TableLayer]:

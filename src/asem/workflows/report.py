@@ -1,8 +1,8 @@
 """Write a report of runs, images, evaluations and tables as one HTML page (`asem report`).
 
-inputs (`report_inputs`) -> sections (`report_runs`, `report_scores`, `report_planes`,
-`report_places`, `report_tables`, `report_history`) -> page (`asem.report.page`). The page depends
-on its inputs only: it has no date of its own, so that equal inputs give equal bytes.
+`asem.workflows.reports` finds the inputs and makes a section of each kind; `asem.report.page` makes
+them one page. The page depends on its inputs only: it has no date of its own, so that equal inputs
+give equal bytes.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,14 +12,11 @@ from asem.measure.pores.table import is_used as is_used_pore
 from asem.report.page.data_table import make_table
 from asem.report.page.numbers import format_float
 from asem.report.page.parts import Part, Section, Table, Text
-from asem.system.files import open_regular_file
-from asem.tables import read_table
+from asem.tables import read_table_file
 from asem.workflows.reports.charts import embed_figures
 from asem.workflows.reports.inputs import ResultsInput
 from asem.workflows.statistics_file import STATISTICS
 
-MAX_TABLE_BYTES = 2**31
-"""Larger tables are not read."""
 CAPTIONS = {
     "sizes.png": "Distributions of volumes and longest axes",
     "diameters.png": "Diameters of the pores",
@@ -61,18 +58,7 @@ def read_results_table(results: ResultsInput, name: str) -> pd.DataFrame:
     stem = results.folder / name
     parquet = stem.with_suffix(".parquet")
     path = parquet if parquet.is_file() else stem.with_suffix(".csv")
-    with open_regular_file(path) as file:
-        size = file.seek(0, 2)
-    if size > MAX_TABLE_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes; at most {MAX_TABLE_BYTES:,} are read")
-    if path == parquet:
-        return read_table(stem)
-    try:
-        frame: pd.DataFrame = pd.read_csv(path)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"{path} is no table: {error}") from error
-    words = frame.select_dtypes(exclude=["number", "bool"]).columns
-    return frame.fillna(dict.fromkeys(words, ""))
+    return read_table_file(path)
 
 
 def describe_table_file(results: ResultsInput, name: str, *, caption: str = "") -> list[Table]:
