@@ -145,6 +145,8 @@ def test_every_object_is_measured(measured):
         assert table.loc[number, "flags"] == flag
         assert table.loc[number, ["kind", "location"]].tolist() == ["", ""]
         assert np.isnan(table.loc[number, "width_nm"])
+        place = OFFSET[0] + SIZE[0] * table.loc[number, "plane_index"]
+        assert place == pytest.approx(table.loc[number, "z_nm"], abs=SIZE[0] / 2)
     assert table.loc[[11, 12, 13], "distance_to_membrane_nm"].tolist() == [0, 0, 0]
     # Sampled on the outline, and on points 20 nm apart.
     assert table.loc[[14, 15], "distance_to_membrane_nm"].tolist() == pytest.approx(
@@ -272,6 +274,29 @@ def test_objects_at_the_border_of_raw_are_cut(folder):
     assert json.loads((folder / "out/statistics.json").read_text())["n"]["used"] == 0
 
 
+def test_a_membrane_beyond_the_segmentation_and_one_that_ends_within_it(folder, measured):
+    """The segmentation starts below the membrane, whose labels end at x = 495 nm."""
+    ids, membrane = (
+        tifffile.imread((folder / name).resolve().with_suffix(".tif"))
+        for name in ("ids", "membrane")
+    )
+    deep = np.where((ids >= 14) & (ids <= 16), ids, 0)[28:]
+    place = (OFFSET[0] + 28 * SIZE[0], *OFFSET[1:])
+    save(folder / "deep", deep.astype(np.uint8), "labels", offset_nm=place)
+    save(folder / "part", membrane[:, :, :100], "labels")
+    measure_pits("deep", "raw", folder / "out", plasma_membrane="part")
+    table = read_table(folder / "out/pits").set_index("object_id")
+    whole = read_table(measured / "pits").set_index("object_id")
+    distances = table["distance_to_membrane_nm"]
+    assert distances[14] == pytest.approx(
+        whole["distance_to_membrane_nm"].loc[[14, 17]].min(), abs=4
+    )
+    assert table["location"].to_dict() == {14: "endocytic", 15: "", 16: ""}
+    assert table["flags"].to_dict() == {14: "", 15: "no_location", 16: "no_location"}
+    assert distances.isna().to_dict() == {14: False, 15: True, 16: True}
+    assert table["kind"].to_dict() == {14: "vesicle", 15: "vesicle", 16: "pit"}
+
+
 def test_grey_values_and_ids_of_any_dtype(folder, measured):
     raw = tifffile.imread((folder / "raw").resolve().with_suffix(".tif"))
     ids = tifffile.imread((folder / "ids").resolve().with_suffix(".tif"))
@@ -326,6 +351,8 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         ("ids", "raw", "--plasma-membrane", "raw"): "is an image",
         ("ids", "raw", "--plasma-membrane", "coarse_membrane"): "has voxels of 20 x 20 x 20 nm",
         ("ids", "raw", "--plasma-membrane", "far_membrane"): "no voxel in common",
+        ("ids", "raw", "--plasma-membrane", "cell"): "cell is thicker than a membrane",
+        ("ids", "raw", "--mask", "ids"): "ids is the segmentation of the pits",
         ("ids", "raw", "--mask", "no_such"): "there is nothing at",
         ("ids", "raw", "--plasma-membrane", "file:///no_such.zarr"): "no_such.zarr",
         ("ids",): "give SEGMENTATION and RAW, or --combine",

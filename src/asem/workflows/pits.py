@@ -112,6 +112,11 @@ def measure_pits(
     common = find_common_roi(labels, grey)
     border = open_labels(plasma_membrane if plasma_membrane is not None else mask)  # type: ignore[arg-type]
     check_are_ids(border)
+    if border.identity == labels.identity:
+        raise ValueError(
+            f"{border.name} is the segmentation of the pits; name the plasma membrane, or a mask of "
+            "the cell"
+        )
     find_common_roi(labels, border)
     decisions = load_decisions(out, review)
     request = {
@@ -183,14 +188,6 @@ def _make_table(
     count = len(masks.in_raw)
     is_measured = np.isfinite(numbers["lengths_nm"][:, 1])
     is_pit = whole["is_pit"] == 1
-    flags, notes = join_names(count, masks.flags), join_names(count, masks.notes)
-    flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
-    notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
-    accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
-    largest_first = np.argsort(-masks.shapes.volume_nm3, kind="stable")
-    sizes = numbers["axes_nm"].mean(axis=1)
-    flag_duplicates(flags, numbers["centre_nm"], sizes, largest_first, review)
-    reject_objects(flags, review)
     places = locate(
         membrane,
         is_pit=is_pit,
@@ -199,6 +196,15 @@ def _make_table(
         direction=numbers["direction"],
         long_axis=numbers["long_axis"],
     )
+    unlocated = {"no_location": is_measured & ~places.is_known}
+    flags, notes = join_names(count, masks.flags, unlocated), join_names(count, masks.notes)
+    flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
+    notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
+    accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
+    largest_first = np.argsort(-masks.shapes.volume_nm3, kind="stable")
+    sizes = numbers["axes_nm"].mean(axis=1)
+    flag_duplicates(flags, numbers["centre_nm"], sizes, largest_first, review)
+    reject_objects(flags, review)
     values: dict[str, Any] = {"object_id": assign_ids(masks.columns)}
     values |= _name_kinds(is_measured, is_pit, places)
     values["coated"] = whole["coated"] == 1
@@ -220,12 +226,12 @@ def _make_table(
 def _name_kinds(
     is_measured: npt.NDArray[np.bool_], is_pit: npt.NDArray[np.bool_], places: Locations
 ) -> dict[str, npt.NDArray[np.str_]]:
-    """Return the columns of kind and location, empty for objects that were not measured."""
+    """Return the columns of kind and location, empty where they are not known."""
     kind = np.where(is_pit, "pit", "vesicle")
     location = np.where(places.is_endocytic, "endocytic", "secretory")
     return {
         "kind": np.where(is_measured, kind, ""),
-        "location": np.where(is_measured, location, ""),
+        "location": np.where(is_measured & places.is_known, location, ""),
     }
 
 
