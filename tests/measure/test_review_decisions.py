@@ -56,6 +56,14 @@ def test_messages_of_invalid_files(content, message):
         parse_decisions(content, "f")
 
 
+def test_decisions_about_many_objects_of_one_id_are_parsed():
+    """One comparison of all pairs would take minutes."""
+    rows = "".join(f"1,,{51 * (n // 200)},{51 * (n % 200)},0,\n" for n in range(20_000))
+    assert len(parse_decisions(f"{HEAD}\n{rows}".encode(), "f")) == 20_000
+    with pytest.raises(ValueError, match="two rows of object 1"):
+        parse_decisions(f"{HEAD}\n{rows}1,,-1,-49,0,\n".encode(), "f")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no\.csv is no file"):
         read_decisions_file(tmp_path / "no.csv")

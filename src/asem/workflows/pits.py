@@ -114,8 +114,8 @@ def measure_pits(
     check_are_ids(border)
     if border.identity == labels.identity:
         raise ValueError(
-            f"{border.name} is the segmentation of the pits; name the plasma membrane, or a mask of "
-            "the cell"
+            f"{border.name} is the segmentation of the pits; name the plasma membrane, or a mask "
+            "of the cell"
         )
     find_common_roi(labels, border)
     decisions = load_decisions(out, review)

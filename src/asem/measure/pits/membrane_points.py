@@ -109,8 +109,8 @@ def find_membrane_points(
     if len(cubes) == 0:
         what = "no border" if is_mask else "no membrane"
         raise NoResultsError(
-            f"{membrane.name} has {what} within the segmentation, nor up to {MARGIN_NM:g} nm beyond: "
-            "is it the right image?"
+            f"{membrane.name} has {what} within the segmentation, nor up to {MARGIN_NM:g} nm "
+            "beyond: is it the right image?"
         )
     if not is_mask and sum(part["inner"].sum() for part in stored) > LARGEST_INNER_SHARE * len(
         cubes

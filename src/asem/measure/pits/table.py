@@ -42,7 +42,7 @@ PIT_FLAGS: Mapping[str, str] = {
     "small": "the mask is a speck",
     "cut": "the mask, or the outline in the image, reaches the border of a volume",
     "no_outline": "the image has no pit or vesicle there",
-    "no_location": "the labels of the plasma membrane end nearby: endocytic or secretory is unknown",
+    "no_location": "the plasma membrane is not labelled around it: endocytic or secretory?",
     "duplicate": "another mask has the same pit or vesicle",
     "merged": "the mask has several pits or vesicles, of which this is one",
     "rejected": "a person rejected the object in the review",
