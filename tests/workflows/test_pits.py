@@ -274,7 +274,7 @@ def test_objects_at_the_border_of_raw_are_cut(folder):
     assert json.loads((folder / "out/statistics.json").read_text())["n"]["used"] == 0
 
 
-def test_a_membrane_beyond_the_segmentation_and_one_that_ends_within_it(folder, measured):
+def test_a_membrane_beyond_the_segmentation_and_one_that_ends_within_it(folder, measured, caplog):
     """The segmentation starts below the membrane, whose labels end at x = 495 nm."""
     ids, membrane = (
         tifffile.imread((folder / name).resolve().with_suffix(".tif"))
@@ -285,6 +285,7 @@ def test_a_membrane_beyond_the_segmentation_and_one_that_ends_within_it(folder, 
     save(folder / "deep", deep.astype(np.uint8), "labels", offset_nm=place)
     save(folder / "part", membrane[:, :, :100], "labels")
     measure_pits("deep", "raw", folder / "out", plasma_membrane="part")
+    assert "nm: necks, coats" not in caplog.text
     table = read_table(folder / "out/pits").set_index("object_id")
     whole = read_table(measured / "pits").set_index("object_id")
     distances = table["distance_to_membrane_nm"]
@@ -324,7 +325,7 @@ def refused(capsys, *words):
     return line
 
 
-def test_messages_of_invalid_input(folder, capsys, rng):
+def test_messages_of_invalid_input(folder, capsys, caplog, rng):
     before = {*folder.iterdir()}
     none = np.zeros(SHAPE, np.uint8)
     grey = rng.integers(1, 250, SHAPE).astype(np.uint8)
@@ -369,8 +370,13 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         assert message in refused(capsys, *words, "--out", "new/deeper/out"), words
         assert not (folder / "new").exists()
     assert "file" in refused(capsys, "ids", "raw", *MEMBRANE, "--out", "file")
+    save(folder / "empty_20", none[::4, ::4, ::4], "labels", size=(20.0,) * 3)
+    words = ("empty_20", "coarse", "--plasma-membrane", "coarse_membrane")
+    assert "has no pits" in refused(capsys, *words, "--out", "new")
+    assert "has voxels of 20 x 20 x 20 nm: necks, coats and kinds are reliable" in caplog.text
     assert (folder / "file").read_text() == "mine"
     made = {"empty", "full", "coarse", "coarse_membrane", "far", "far_membrane", "corner", "file"}
+    made |= {"empty_20"}
     assert {path.stem for path in {*folder.iterdir()} - before} == made
 
 

@@ -31,7 +31,7 @@ from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.value_checks import check_are_ids
-from asem.volume.volume import Volume
+from asem.volume.volume import Volume, format_nm
 from asem.workflows.pit_figures import PIT_FIGURES, draw_pit_figures
 from asem.workflows.review import (
     DECISIONS,
@@ -45,6 +45,8 @@ from asem.workflows.review import (
 from asem.workflows.statistics_file import STATISTICS, format_statistics
 
 LOG = logging.getLogger(__name__)
+COARSEST_NM = 6.0
+"""Largest voxels on which necks, coats and kinds are reliable."""
 PITS, GALLERY = "pits", "gallery.png"
 FILES = (f"{PITS}.csv", f"{PITS}.parquet", STATISTICS, *PIT_FIGURES, GALLERY)
 """Names of the files that `asem pits` writes."""
@@ -118,6 +120,7 @@ def measure_pits(
             "of the cell"
         )
     find_common_roi(labels, border)
+    _warn_of_coarse_voxels(grey)
     decisions = load_decisions(out, review)
     request = {
         "segmentation": labels.identity,
@@ -157,6 +160,14 @@ def measure_pits(
     if counts["used"] == 0:
         LOG.warning("%s: no object could be measured without a flag", labels.name)
     return {**counts, **count_decisions(found), "out": str(out)}
+
+
+def _warn_of_coarse_voxels(raw: Volume) -> None:
+    if max(raw.voxel_size) > COARSEST_NM:
+        LOG.warning(
+            "%s has voxels of %s nm: necks, coats and kinds are reliable on voxels of up to %g nm",
+            raw.name, format_nm(raw.voxel_size), COARSEST_NM,
+        )  # fmt: skip
 
 
 def _count_kinds(table: pd.DataFrame) -> dict[str, int]:
