@@ -16,9 +16,10 @@ from asem.cli import main
 from asem.measure.pits.table import PIT_COLUMNS, PIT_FLAGS, PIT_NOTES
 from asem.tables import read_table
 from asem.workflows.importing import import_volume
-from asem.workflows.pits import FILES, measure_pits
+from asem.workflows.pits import FILES, count_kinds, measure_pits
 from asem.workflows.review import REVIEW_PAGE, ReviewOptions
 from pit_cells import Bulb, Endosome, render_cell
+from pit_tables import make_table
 from shards import small_shards
 
 SIZE, SHAPE, OFFSET = (5.0, 5.0, 5.0), (150, 64, 148), (-100.0, -160.0, 0.0)
@@ -319,6 +320,14 @@ def test_grey_values_and_ids_of_any_dtype(folder, measured):
     assert read_table(folder / "nan/pits")["flags"].tolist() == ["cut", "small"]
 
 
+def test_each_used_object_is_of_one_kind(rng):
+    table = make_table(rng, deep=2, caveola=3, vesicle=4, secretory=5, inner=6)
+    table.loc[table["kind"] == "pit", "coated"] = False
+    table.loc[0, "flags"] = "cut"
+    expected = {"objects": 20, "used": 19, "pits": 5, "vesicles": 10, "caveolae": 4}
+    assert count_kinds(table) == expected  # secretory pits are no caveolae
+
+
 def refused(capsys, *words):
     assert main(["pits", *words]) == 2
     (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("asem: ")]
@@ -365,6 +374,7 @@ def test_messages_of_invalid_input(folder, capsys, caplog, rng):
         ): "images, --review and --decisions are options of a single cell",
         ("ids", "raw", *MEMBRANE, "--decisions", "no.csv"): "no.csv is no file",
         (): "give SEGMENTATION and RAW, or --combine",
+        ("ids", "raw", "membrane"): "membrane: too many arguments; `asem pits --help` lists them",
     }
     for words, message in lines.items():
         assert message in refused(capsys, *words, "--out", "new/deeper/out"), words

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,9 @@ def _draw_scale_bar(axes: Axes, width: float, height: float) -> None:
 def encode_png(figure: Figure) -> bytes:
     """Encode a figure as PNG; equal figures have equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # names in other scripts
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

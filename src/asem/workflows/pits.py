@@ -20,6 +20,7 @@ from asem.measure.duplicates import flag_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.mask_parts import assign_ids, find_borders, find_masks
 from asem.measure.mask_shapes import ObjectMasks, find_shapes
+from asem.measure.pits.groups import CAVEOLAE, find_groups
 from asem.measure.pits.image_pass import VIEW_LENGTHS, MeasuredObjects, measure_object_images
 from asem.measure.pits.location import Locations, locate
 from asem.measure.pits.masks import flag_masks, join_parts
@@ -156,7 +157,7 @@ def measure_pits(
 
             sizes = masks.shapes.volume_nm3
             write_review_page(output, labels, grey, table, measured, found, sizes)
-    counts = _count_kinds(table)
+    counts = count_kinds(table)
     if counts["used"] == 0:
         LOG.warning("%s: no object could be measured without a flag", labels.name)
     return {**counts, **count_decisions(found), "out": str(out)}
@@ -170,12 +171,12 @@ def _warn_of_coarse_voxels(raw: Volume) -> None:
         )  # fmt: skip
 
 
-def _count_kinds(table: pd.DataFrame) -> dict[str, int]:
-    """Return the numbers of objects, and of those used by kind."""
+def count_kinds(table: pd.DataFrame) -> dict[str, int]:
+    """Return the numbers of objects, and of those used: pits, vesicles and caveolae."""
     used = is_used(table)
-    is_pit, coated = (table["kind"] == "pit").to_numpy(), table["coated"].to_numpy()
-    kinds = {"used": used, "pits": used & is_pit & coated, "vesicles": used & ~is_pit}
-    kinds["caveolae"] = used & is_pit & ~coated
+    is_pit, is_caveola = (table["kind"] == "pit").to_numpy(), find_groups(table)[CAVEOLAE]
+    kinds = {"used": used, "pits": used & is_pit & ~is_caveola, "vesicles": used & ~is_pit}
+    kinds["caveolae"] = used & is_caveola
     return {"objects": len(table), **{name: int(rows.sum()) for name, rows in kinds.items()}}
 
 
