@@ -284,9 +284,11 @@ def test_a_membrane_beyond_the_segmentation_and_one_that_ends_within_it(folder, 
     deep = np.where((ids >= 14) & (ids <= 16), ids, 0)[28:]
     place = (OFFSET[0] + 28 * SIZE[0], *OFFSET[1:])
     save(folder / "deep", deep.astype(np.uint8), "labels", offset_nm=place)
+    membrane[-4:, :4] = 255
     save(folder / "part", membrane[:, :, :100], "labels")
     measure_pits("deep", "raw", folder / "out", plasma_membrane="part")
     assert "nm: necks, coats" not in caplog.text
+    assert "part: unlabelled voxels count as background" in caplog.text
     table = read_table(folder / "out/pits").set_index("object_id")
     whole = read_table(measured / "pits").set_index("object_id")
     distances = table["distance_to_membrane_nm"]

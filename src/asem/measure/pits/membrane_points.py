@@ -4,6 +4,7 @@ Voxels of the membrane are averaged in cubes of `CUBE_NM`: one point in each, in
 membrane. Sums are integers, and the cubes are those of the world: no block grid changes a digit.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -21,6 +22,7 @@ from asem.system.npz import ArraySpec
 from asem.volume.roi import Roi, negate, per_axis
 from asem.volume.volume import Volume
 
+LOG = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
 CUBE_NM = 20.0
 PLANE_NM = 90.0
@@ -34,6 +36,7 @@ _SPECS = {
     "cube": ArraySpec("int64", (None, 3)),
     "sums": ArraySpec("int64", (None, 4)),
     "inner": ArraySpec("int64", (1,)),
+    "unlabelled": ArraySpec("int64", (1,)),
 }
 
 
@@ -119,6 +122,12 @@ def find_membrane_points(
             f"{membrane.name} is thicker than a membrane: most of its labels are 100 nm thick and "
             "more; give --mask if it is a mask of the cell, or labels of the plasma membrane alone"
         )
+    if any(part["unlabelled"].any() for part in stored):
+        LOG.warning(
+            "%s: unlabelled voxels count as background: objects near them may be called secretory; "
+            "crop them off, or label them",
+            membrane.name,
+        )
     sums = np.concatenate([part["sums"] for part in stored])
     unique, row = np.unique(cubes, axis=0, return_inverse=True)
     total = np.zeros((len(unique), 4), np.int64)
@@ -141,15 +150,16 @@ def _sum_cubes(
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the cubes of a block that contain membrane, and sums of positions and voxels.
 
-    ``inner`` is the number of cubes with membrane on all six sides.
+    ``inner`` is the number of cubes with membrane on all six sides, ``unlabelled`` that of voxels.
     """
-    found = _find_voxels(membrane, block.shift(negate(shift)), is_mask)
+    found, unlabelled = _find_voxels(membrane, block.shift(negate(shift)), is_mask)
     place = found * np.array(membrane.voxel_size) + np.array(membrane.offset_nm)
     cubes, row = np.unique(np.floor(place / CUBE_NM).astype(np.int64), axis=0, return_inverse=True)
     sums = np.zeros((len(cubes), 4), np.int64)
     np.add.at(sums, row.ravel(), np.concatenate([found, np.ones((len(found), 1), int)], axis=1))
     cubes = cubes.reshape(-1, 3)
-    return {"cube": cubes, "sums": sums, "inner": np.array([_count_inner(cubes)])}
+    counts = {"inner": _count_inner(cubes), "unlabelled": unlabelled}
+    return {"cube": cubes, "sums": sums, **{name: np.array([n]) for name, n in counts.items()}}
 
 
 def _count_inner(cubes: npt.NDArray[np.int64]) -> int:
@@ -162,11 +172,13 @@ def _count_inner(cubes: npt.NDArray[np.int64]) -> int:
     return int(ndimage.binary_erosion(is_membrane).sum())
 
 
-def _find_voxels(membrane: Volume, roi: Roi, is_mask: bool) -> npt.NDArray[np.int64]:
-    """Return the voxels of the membrane in a box, (n, 3), in the voxels of the image."""
+def _find_voxels(membrane: Volume, roi: Roi, is_mask: bool) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the voxels of the membrane in a box, (n, 3), and the number of unlabelled ones."""
     halo = roi.grow((1, 1, 1)).intersect(membrane.roi) if is_mask else roi
-    voxels = unlabelled_to_background(membrane.read(halo)) > 0
+    read = membrane.read(halo)
+    voxels = unlabelled_to_background(read) > 0
+    unlabelled = np.count_nonzero(read) - np.count_nonzero(voxels)
     if is_mask:
         voxels &= ~ndimage.binary_erosion(voxels, border_value=1)
         voxels = voxels[roi.shift(negate(halo.offset)).slices]
-    return np.asarray(np.argwhere(voxels) + np.array(roi.offset), np.int64)
+    return np.asarray(np.argwhere(voxels) + np.array(roi.offset), np.int64), unlabelled
