@@ -177,7 +177,7 @@ def _find_voxels(membrane: Volume, roi: Roi, is_mask: bool) -> tuple[npt.NDArray
     halo = roi.grow((1, 1, 1)).intersect(membrane.roi) if is_mask else roi
     read = membrane.read(halo)
     voxels = unlabelled_to_background(read) > 0
-    unlabelled = np.count_nonzero(read) - np.count_nonzero(voxels)
+    unlabelled = int(np.count_nonzero(read) - np.count_nonzero(voxels))
     if is_mask:
         voxels &= ~ndimage.binary_erosion(voxels, border_value=1)
         voxels = voxels[roi.shift(negate(halo.offset)).slices]
