@@ -1,5 +1,7 @@
 """Decisions of a review: their file, their objects, flags and notes."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,17 @@ def test_messages_of_invalid_files(content, message):
     content = content.encode() if isinstance(content, str) else content
     with pytest.raises(ValueError, match=message):
         parse_decisions(content, "f")
+
+
+def test_decisions_about_one_id_are_not_compared_pair_by_pair(monkeypatch):
+    """A file of 64 MB with one id would take hours."""
+    compared = []
+    monkeypatch.setattr(math, "dist", lambda a, b, dist=math.dist: compared.append(a) or dist(a, b))
+    rows = "".join(f"1,,{51 * (n // 40)},{51 * (n % 40)},0,\n" for n in range(1600))
+    assert len(parse_decisions(f"{HEAD}\n{rows}".encode(), "f")) == 1600
+    assert len(compared) < 10 * 1600
+    with pytest.raises(ValueError, match="two rows of object 1"):
+        parse_decisions(f"{HEAD}\n{rows}1,,-1,-49,0,\n".encode(), "f")
 
 
 def test_a_missing_file_is_named(tmp_path):

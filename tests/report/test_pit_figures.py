@@ -163,6 +163,12 @@ def test_few_objects_are_drawn(counts, rng):
     )
 
 
+def test_cells_may_have_long_names_and_those_of_other_scripts(rng):
+    table = make_table(rng, deep=7)
+    figure = plot_cells({"細胞": table, "x" * 200: table})
+    assert Image.open(io.BytesIO(encode_png(figure))).size[0] > 100
+
+
 def test_rows_of_the_gallery_have_their_groups(rng):
     table = make_table(rng, **MANY)
     table.loc[[0, 1, 100], "flags"] = "cut", "cut", "merged"

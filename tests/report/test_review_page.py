@@ -134,7 +134,7 @@ def test_a_person_decides_by_keyboard_in_a_browser(browser, tmp_path, rng):
     page.write_text(make_page(objects, Review({})))
     browser.save_downloads(tmp_path)
     browser.open(page.as_uri())
-    for key in "arr":  # each decision goes on to the next object
+    for key in "arr":  # each decision moves to the next object
         browser.press(key)
     browser.evaluate("document.getElementById('save').click()")
     saved = tmp_path / "review.csv"

@@ -7,7 +7,7 @@ import pytest
 
 from asem.measure.pits.statistics import describe_table
 from asem.measure.pits.table import PIT_COLUMNS
-from asem.tables import read_table
+from asem.tables import format_csv, read_table
 from asem.workflows.combine_pits import PIT_TABLES, combine_pits
 from pit_tables import make_table
 
@@ -39,6 +39,16 @@ def test_pits_of_cells_are_combined(tmp_path, cells):
     assert written == {*PIT_TABLES.files, "provenance.json"}
     with pytest.raises(FileExistsError, match="give --overwrite"):
         combine_pits(folders, tmp_path / "all")
+
+
+def test_a_csv_file_that_a_person_changed_is_named(tmp_path, cells, caplog):
+    for name, table in cells.items():
+        (tmp_path / name / "pits.csv").write_bytes(format_csv(table))
+    (tmp_path / "b/pits.csv").write_bytes(format_csv(cells["b"].iloc[1:]))
+    with pytest.raises(FileNotFoundError, match="none"):
+        combine_pits([tmp_path / "a", tmp_path / "b", tmp_path / "none"], tmp_path / "all")
+    (line,) = caplog.messages
+    assert "b/pits.csv differs from pits.parquet, which is used" in line
 
 
 def test_folders_that_cannot_be_combined(tmp_path, cells):

@@ -34,10 +34,12 @@ def test_the_demo_says_what_to_open_next(demo, asem):
     folder, words = demo
     assert "The demo is finished" in words.splitlines()[0]
     paths = re.findall(rf"{re.escape(str(folder))}\S*", words.replace(";", " "))
-    assert len(paths) == 5
+    assert len(paths) == 6
     assert all(Path(path).exists() for path in paths)
     (command,) = re.findall(r"^ +asem (info .*)$", words, flags=re.MULTILINE)
     assert asem(*command.split()).returncode == 0
+    assert f"asem view {folder / 'cell.zarr'} --open" in words
+    assert (folder / "cell.zarr/predictions/mito/meshes/info").is_file()
     training_file = tomllib.loads((folder / "train.toml").read_text())
     assert training_file["structure"] == "mito"
 

@@ -118,6 +118,17 @@ def test_the_finest_level_is_the_surface_between_the_voxels(folder):
         )
 
 
+def test_positions_far_from_the_origin_are_exact(folder):
+    """Single precision is 1 nm there."""
+    place = (1e7, -1e7, 1e7 + 0.25)
+    save(folder / "far", np.ones((1, 1, 1), np.uint8), offset_nm=place)
+    for form in ("ply", "obj"):
+        mesh_instances(folder / "far", folder / form, format_name=form)
+        vertices, _ = load(f"{form}/1.{form}")
+        ends = (vertices.min(axis=0) + vertices.max(axis=0)) / 2, np.ptp(vertices, axis=0)
+        np.testing.assert_allclose(ends, [place[::-1], SIZE[::-1]], rtol=0, atol=0.005)
+
+
 def test_a_voxel_is_where_it_is(folder):
     mesh("out")
     vertices, faces = read_nm(Path("out"), 2**33, 0)

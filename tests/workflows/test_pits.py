@@ -16,9 +16,10 @@ from asem.cli import main
 from asem.measure.pits.table import PIT_COLUMNS, PIT_FLAGS, PIT_NOTES
 from asem.tables import read_table
 from asem.workflows.importing import import_volume
-from asem.workflows.pits import FILES, measure_pits
+from asem.workflows.pits import FILES, count_kinds, measure_pits
 from asem.workflows.review import REVIEW_PAGE, ReviewOptions
 from pit_cells import Bulb, Endosome, render_cell
+from pit_tables import make_table
 from shards import small_shards
 
 SIZE, SHAPE, OFFSET = (5.0, 5.0, 5.0), (150, 64, 148), (-100.0, -160.0, 0.0)
@@ -145,6 +146,8 @@ def test_every_object_is_measured(measured):
         assert table.loc[number, "flags"] == flag
         assert table.loc[number, ["kind", "location"]].tolist() == ["", ""]
         assert np.isnan(table.loc[number, "width_nm"])
+        place = OFFSET[0] + SIZE[0] * table.loc[number, "plane_index"]
+        assert place == pytest.approx(table.loc[number, "z_nm"], abs=SIZE[0] / 2)
     assert table.loc[[11, 12, 13], "distance_to_membrane_nm"].tolist() == [0, 0, 0]
     # Sampled on the outline, and on points 20 nm apart.
     assert table.loc[[14, 15], "distance_to_membrane_nm"].tolist() == pytest.approx(
@@ -272,6 +275,32 @@ def test_objects_at_the_border_of_raw_are_cut(folder):
     assert json.loads((folder / "out/statistics.json").read_text())["n"]["used"] == 0
 
 
+def test_a_membrane_beyond_the_segmentation_and_one_that_ends_within_it(folder, measured, caplog):
+    """The segmentation starts below the membrane, whose labels end at x = 495 nm."""
+    ids, membrane = (
+        tifffile.imread((folder / name).resolve().with_suffix(".tif"))
+        for name in ("ids", "membrane")
+    )
+    deep = np.where((ids >= 14) & (ids <= 16), ids, 0)[28:]
+    place = (OFFSET[0] + 28 * SIZE[0], *OFFSET[1:])
+    save(folder / "deep", deep.astype(np.uint8), "labels", offset_nm=place)
+    membrane[-4:, :4] = 255
+    save(folder / "part", membrane[:, :, :100], "labels")
+    measure_pits("deep", "raw", folder / "out", plasma_membrane="part")
+    assert "nm: necks, coats" not in caplog.text
+    assert "part: unlabelled voxels count as background" in caplog.text
+    table = read_table(folder / "out/pits").set_index("object_id")
+    whole = read_table(measured / "pits").set_index("object_id")
+    distances = table["distance_to_membrane_nm"]
+    assert distances[14] == pytest.approx(
+        whole["distance_to_membrane_nm"].loc[[14, 17]].min(), abs=4
+    )
+    assert table["location"].to_dict() == {14: "endocytic", 15: "", 16: ""}
+    assert table["flags"].to_dict() == {14: "", 15: "no_location", 16: "no_location"}
+    assert distances.isna().to_dict() == {14: False, 15: True, 16: True}
+    assert table["kind"].to_dict() == {14: "vesicle", 15: "vesicle", 16: "pit"}
+
+
 def test_grey_values_and_ids_of_any_dtype(folder, measured):
     raw = tifffile.imread((folder / "raw").resolve().with_suffix(".tif"))
     ids = tifffile.imread((folder / "ids").resolve().with_suffix(".tif"))
@@ -293,13 +322,21 @@ def test_grey_values_and_ids_of_any_dtype(folder, measured):
     assert read_table(folder / "nan/pits")["flags"].tolist() == ["cut", "small"]
 
 
+def test_each_used_object_is_of_one_kind(rng):
+    table = make_table(rng, deep=2, caveola=3, vesicle=4, secretory=5, inner=6)
+    table.loc[table["kind"] == "pit", "coated"] = False
+    table.loc[0, "flags"] = "cut"
+    expected = {"objects": 20, "used": 19, "pits": 5, "vesicles": 10, "caveolae": 4}
+    assert count_kinds(table) == expected  # secretory pits are no caveolae
+
+
 def refused(capsys, *words):
     assert main(["pits", *words]) == 2
     (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("asem: ")]
     return line
 
 
-def test_messages_of_invalid_input(folder, capsys, rng):
+def test_messages_of_invalid_input(folder, capsys, caplog, rng):
     before = {*folder.iterdir()}
     none = np.zeros(SHAPE, np.uint8)
     grey = rng.integers(1, 250, SHAPE).astype(np.uint8)
@@ -326,6 +363,8 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         ("ids", "raw", "--plasma-membrane", "raw"): "is an image",
         ("ids", "raw", "--plasma-membrane", "coarse_membrane"): "has voxels of 20 x 20 x 20 nm",
         ("ids", "raw", "--plasma-membrane", "far_membrane"): "no voxel in common",
+        ("ids", "raw", "--plasma-membrane", "cell"): "cell is thicker than a membrane",
+        ("ids", "raw", "--mask", "ids"): "ids is the segmentation of the pits",
         ("ids", "raw", "--mask", "no_such"): "there is nothing at",
         ("ids", "raw", "--plasma-membrane", "file:///no_such.zarr"): "no_such.zarr",
         ("ids",): "give SEGMENTATION and RAW, or --combine",
@@ -337,13 +376,19 @@ def test_messages_of_invalid_input(folder, capsys, rng):
         ): "images, --review and --decisions are options of a single cell",
         ("ids", "raw", *MEMBRANE, "--decisions", "no.csv"): "no.csv is no file",
         (): "give SEGMENTATION and RAW, or --combine",
+        ("ids", "raw", "membrane"): "membrane: too many arguments; `asem pits --help` lists them",
     }
     for words, message in lines.items():
         assert message in refused(capsys, *words, "--out", "new/deeper/out"), words
         assert not (folder / "new").exists()
     assert "file" in refused(capsys, "ids", "raw", *MEMBRANE, "--out", "file")
+    save(folder / "empty_20", none[::4, ::4, ::4], "labels", size=(20.0,) * 3)
+    words = ("empty_20", "coarse", "--plasma-membrane", "coarse_membrane")
+    assert "has no pits" in refused(capsys, *words, "--out", "new")
+    assert "has voxels of 20 x 20 x 20 nm: necks, coats and kinds are reliable" in caplog.text
     assert (folder / "file").read_text() == "mine"
     made = {"empty", "full", "coarse", "coarse_membrane", "far", "far_membrane", "corner", "file"}
+    made |= {"empty_20"}
     assert {path.stem for path in {*folder.iterdir()} - before} == made
 
 

@@ -200,7 +200,7 @@ def results_file_pattern(files: Sequence[str]) -> str:
     Parameters
     ----------
     files
-        Names of the results; ``*`` stands for letters, digits and underscores.
+        Names of the results; ``*`` is any letters, digits and underscores.
     """
     names = "|".join(re.escape(name).replace(r"\*", r"\w+") for name in (*files, PROVENANCE_FILE))
     return rf"{names}|{JOURNAL_FILE_PATTERN}|{LOCK_FILE_PATTERN}"

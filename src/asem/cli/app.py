@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -119,7 +119,9 @@ def _run_command(arguments: list[str]) -> int:
     except CycloptsError as error:
         return _print_error(
             find_comma_advice(arguments)
-            or " ".join(part.strip(" │╭╮╰╯─") for part in shorten_words(str(error)).splitlines())
+            or " ".join(
+                part.strip(" │╭╮╰╯─") for part in shorten_words(_describe(error)).splitlines()
+            )
         )
     except (ValueError, OSError) as error:
         return _print_error(
@@ -139,6 +141,16 @@ def _run_command(arguments: list[str]) -> int:
             _print_stderr(format_traceback(error))
         return _print_error(error_line(error, arguments))
     return 0
+
+
+def _describe(error: CycloptsError) -> str:
+    """Return the message of an error in the arguments."""
+    if not isinstance(error, UnusedCliTokensError):
+        return str(error)
+    command = " ".join(["asem", *(error.command_chain or [])])
+    return (
+        f"{' '.join(error.unused_tokens or [])}: too many arguments; `{command} --help` lists them"
+    )
 
 
 def _print_error(message: str) -> int:

@@ -24,6 +24,8 @@ from asem.volume.volume import Volume
 LABEL, FIRST = "label", "first"
 """Columns of masks: their label, uint64, and their first voxel, an index into the raveled volume,
 int64."""
+LARGEST_ID = 2**64 - 2
+"""The largest value of the data type means unlabelled."""
 MAX_MASKS = 200_000
 _REDUCTIONS: Mapping[str, Reduction] = {FIRST: "min", **MOMENT_REDUCTIONS}
 
@@ -137,7 +139,8 @@ def save_rows_of_blocks(
 def assign_ids(masks: Columns) -> npt.NDArray[np.uint64]:
     """Return an id for each object: its label where there are several labels, else 1, 2, ...
 
-    Of objects with one label, the largest keeps it; the others get ids above the largest label.
+    Of objects with one label, the largest keeps it; the others get ids above the largest label, or
+    the smallest ones that are free where 64 bits hold none above it.
 
     Parameters
     ----------
@@ -153,7 +156,10 @@ def assign_ids(masks: Columns) -> npt.NDArray[np.uint64]:
     ids = labels.copy()
     others = np.ones(len(labels), bool)
     others[largest_first[keeps]] = False
-    ids[others] = values[-1] + np.arange(1, np.count_nonzero(others) + 1, dtype=np.uint64)
+    count = int(np.count_nonzero(others))
+    new = np.arange(1, count + len(values) + 1, dtype=np.uint64)
+    is_free_above = int(values[-1]) + count <= LARGEST_ID
+    ids[others] = values[-1] + new[:count] if is_free_above else np.setdiff1d(new, values)[:count]
     return ids
 
 

@@ -16,6 +16,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,9 @@ def parse_decisions(content: bytes, name: str) -> list[Decision]:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is no text in UTF-8 (byte {error.start})") from error
+        raise ValueError(
+            f"{name} is no text in UTF-8 (byte {error.start}); save it as CSV UTF-8"
+        ) from error
     except csv.Error as error:
         raise ValueError(f"{name} is damaged: {error}") from error
     if not rows:
@@ -164,12 +167,14 @@ def _parse_position(text: str, place: str) -> float:
 
 def _check_unique(decisions: Sequence[Decision], name: str) -> None:
     """Raise ValueError where two decisions are about one object."""
-    earlier: dict[int, list[Decision]] = {}
+    earlier: dict[tuple[int, ...], list[Decision]] = {}  # at most one apart fills a cube
     for one in decisions:
-        others = earlier.setdefault(one.object_id, [])
-        if any(math.dist(one.position_nm, other.position_nm) <= MATCH_NM for other in others):
-            raise ValueError(f"{name} has two rows of object {one.object_id}; delete one")
-        others.append(one)
+        cube = [math.floor(nm / MATCH_NM) for nm in one.position_nm]
+        for z, y, x in product(*((c - 1, c, c + 1) for c in cube)):
+            for other in earlier.get((one.object_id, z, y, x), ()):
+                if math.dist(one.position_nm, other.position_nm) <= MATCH_NM:
+                    raise ValueError(f"{name} has two rows of object {one.object_id}; delete one")
+        earlier.setdefault((one.object_id, *cube), []).append(one)
 
 
 def match_decisions(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,9 @@ LABEL_COLOUR, PREDICTION_COLOUR, GREY = "#00a5e3", "#ff7f2a", "0.55"
 def encode_png(figure: Figure) -> bytes:
     """Encode a figure as PNG; equal figures have equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # names in other scripts
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from asem.config import shorten
 from asem.measure.pits.groups import CAVEOLAE, ENDOCYTIC_PITS, SECRETORY_PITS
 from asem.measure.pits.statistics import OPEN_NECK_NM, read_finite
 from asem.measure.sample_statistics import find_median_interval
@@ -158,7 +159,9 @@ def plot_cells(tables: Mapping[str, pd.DataFrame]) -> Figure:
         _draw_medians(axes, cells, column)
         axes.set_xlabel(label)
     counts = [sum(map(len, groups.values())) for groups in cells.values()]
-    names = [f"{name}\n({count} pits)" for name, count in zip(cells, counts, strict=True)]
+    names = [
+        f"{shorten(name, str)}\n({count} pits)" for name, count in zip(cells, counts, strict=True)
+    ]
     panels[0].set_yticks(range(len(cells)), names)
     panels[0].set_ylim(len(cells) - 0.5, -0.5)
     if not any(counts):

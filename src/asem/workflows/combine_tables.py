@@ -1,5 +1,6 @@
 """Combine the tables of several cells: one table, statistics of all and of each cell, figures."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from pandas.api.types import is_numeric_dtype
 
 from asem.blocks.results_folder import create_results
 from asem.provenance import identify_files
-from asem.tables import read_table
+from asem.tables import format_csv, read_table
 from asem.volume.roi import Roi
 from asem.workflows.statistics_file import STATISTICS, format_statistics
 
+LOG = logging.getLogger(__name__)
 CELL_COLUMN = "cell"
 
 
@@ -149,4 +151,15 @@ def _read_table(kind: TableKind, folder: Path) -> pd.DataFrame:
         raise ValueError(
             f"{path} is no table of {kind.name}: its columns are not those of asem {kind.name}"
         )
+    _warn_of_edited_csv(path, table)
     return table
+
+
+def _warn_of_edited_csv(path: Path, table: pd.DataFrame) -> None:
+    """Log a warning where a person changed the CSV file of a table, which is not read."""
+    edited = path.with_suffix(".csv")
+    if edited.is_file() and edited.read_bytes() != format_csv(table):
+        LOG.warning(
+            "%s differs from %s, which is used; reject objects in a review, not in the CSV file",
+            edited, path.name,
+        )  # fmt: skip

@@ -111,11 +111,12 @@ def _format_lines(one: "pd.Series[float]") -> list[str]:
     if not np.isfinite(float(one["width_nm"])):
         return ["not measured", place]
     names = ["height", "width", "neck"] if str(one["kind"]) == "pit" else ["width"]
+    distance = float(one["distance_to_membrane_nm"])
     coat = "coated" if one["coated"] else "no coat"
     return [
-        f"{one['location']} {one['kind']}, {coat}",
+        f"{one['location']} {one['kind']}, {coat}".lstrip(),
         *(f"{name} {one[f'{name}_nm']:.0f} ± {one[f'{name}_se_nm']:.0f} nm" for name in names),
         f"eccentricity {one['eccentricity']:.2f}",
-        f"plasma membrane: {one['distance_to_membrane_nm']:.0f} nm",
+        *([f"plasma membrane: {distance:.0f} nm"] if np.isfinite(distance) else []),
         place,
     ]

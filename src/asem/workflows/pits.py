@@ -20,6 +20,7 @@ from asem.measure.duplicates import flag_duplicates
 from asem.measure.flags_and_notes import format_names, join_names
 from asem.measure.mask_parts import assign_ids, find_borders, find_masks
 from asem.measure.mask_shapes import ObjectMasks, find_shapes
+from asem.measure.pits.groups import CAVEOLAE, find_groups
 from asem.measure.pits.image_pass import VIEW_LENGTHS, MeasuredObjects, measure_object_images
 from asem.measure.pits.location import Locations, locate
 from asem.measure.pits.masks import flag_masks, join_parts
@@ -31,7 +32,7 @@ from asem.volume.address import AddressLike
 from asem.volume.roi import Roi
 from asem.volume.sources import check_is_image, open_labels, open_volume
 from asem.volume.value_checks import check_are_ids
-from asem.volume.volume import Volume
+from asem.volume.volume import Volume, format_nm
 from asem.workflows.pit_figures import PIT_FIGURES, draw_pit_figures
 from asem.workflows.review import (
     DECISIONS,
@@ -45,6 +46,8 @@ from asem.workflows.review import (
 from asem.workflows.statistics_file import STATISTICS, format_statistics
 
 LOG = logging.getLogger(__name__)
+COARSEST_NM = 6.0
+"""Largest voxels on which necks, coats and kinds are reliable."""
 PITS, GALLERY = "pits", "gallery.png"
 FILES = (f"{PITS}.csv", f"{PITS}.parquet", STATISTICS, *PIT_FIGURES, GALLERY)
 """Names of the files that `asem pits` writes."""
@@ -112,7 +115,13 @@ def measure_pits(
     common = find_common_roi(labels, grey)
     border = open_labels(plasma_membrane if plasma_membrane is not None else mask)  # type: ignore[arg-type]
     check_are_ids(border)
+    if border.identity == labels.identity:
+        raise ValueError(
+            f"{border.name} is the segmentation of the pits; name the plasma membrane, or a mask "
+            "of the cell"
+        )
     find_common_roi(labels, border)
+    _warn_of_coarse_voxels(grey)
     decisions = load_decisions(out, review)
     request = {
         "segmentation": labels.identity,
@@ -148,18 +157,26 @@ def measure_pits(
 
             sizes = masks.shapes.volume_nm3
             write_review_page(output, labels, grey, table, measured, found, sizes)
-    counts = _count_kinds(table)
+    counts = count_kinds(table)
     if counts["used"] == 0:
         LOG.warning("%s: no object could be measured without a flag", labels.name)
     return {**counts, **count_decisions(found), "out": str(out)}
 
 
-def _count_kinds(table: pd.DataFrame) -> dict[str, int]:
-    """Return the numbers of objects, and of those used by kind."""
+def _warn_of_coarse_voxels(raw: Volume) -> None:
+    if max(raw.voxel_size) > COARSEST_NM:
+        LOG.warning(
+            "%s has voxels of %s nm: necks, coats and kinds are reliable on voxels of up to %g nm",
+            raw.name, format_nm(raw.voxel_size), COARSEST_NM,
+        )  # fmt: skip
+
+
+def count_kinds(table: pd.DataFrame) -> dict[str, int]:
+    """Return the numbers of objects, and of those used: pits, vesicles and caveolae."""
     used = is_used(table)
-    is_pit, coated = (table["kind"] == "pit").to_numpy(), table["coated"].to_numpy()
-    kinds = {"used": used, "pits": used & is_pit & coated, "vesicles": used & ~is_pit}
-    kinds["caveolae"] = used & is_pit & ~coated
+    is_pit, is_caveola = (table["kind"] == "pit").to_numpy(), find_groups(table)[CAVEOLAE]
+    kinds = {"used": used, "pits": used & is_pit & ~is_caveola, "vesicles": used & ~is_pit}
+    kinds["caveolae"] = used & is_caveola
     return {"objects": len(table), **{name: int(rows.sum()) for name, rows in kinds.items()}}
 
 
@@ -183,14 +200,6 @@ def _make_table(
     count = len(masks.in_raw)
     is_measured = np.isfinite(numbers["lengths_nm"][:, 1])
     is_pit = whole["is_pit"] == 1
-    flags, notes = join_names(count, masks.flags), join_names(count, masks.notes)
-    flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
-    notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
-    accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
-    largest_first = np.argsort(-masks.shapes.volume_nm3, kind="stable")
-    sizes = numbers["axes_nm"].mean(axis=1)
-    flag_duplicates(flags, numbers["centre_nm"], sizes, largest_first, review)
-    reject_objects(flags, review)
     places = locate(
         membrane,
         is_pit=is_pit,
@@ -199,6 +208,15 @@ def _make_table(
         direction=numbers["direction"],
         long_axis=numbers["long_axis"],
     )
+    unlocated = {"no_location": is_measured & ~places.is_known}
+    flags, notes = join_names(count, masks.flags, unlocated), join_names(count, masks.notes)
+    flags = [[*own, *image] for own, image in zip(flags, measured.flags, strict=True)]
+    notes = [[*own, *image] for own, image in zip(notes, measured.notes, strict=True)]
+    accept_objects(flags, notes, review, OVERRIDABLE_FLAGS)
+    largest_first = np.argsort(-masks.shapes.volume_nm3, kind="stable")
+    sizes = numbers["axes_nm"].mean(axis=1)
+    flag_duplicates(flags, numbers["centre_nm"], sizes, largest_first, review)
+    reject_objects(flags, review)
     values: dict[str, Any] = {"object_id": assign_ids(masks.columns)}
     values |= _name_kinds(is_measured, is_pit, places)
     values["coated"] = whole["coated"] == 1
@@ -220,12 +238,12 @@ def _make_table(
 def _name_kinds(
     is_measured: npt.NDArray[np.bool_], is_pit: npt.NDArray[np.bool_], places: Locations
 ) -> dict[str, npt.NDArray[np.str_]]:
-    """Return the columns of kind and location, empty for objects that were not measured."""
+    """Return the columns of kind and location, empty where they are not known."""
     kind = np.where(is_pit, "pit", "vesicle")
     location = np.where(places.is_endocytic, "endocytic", "secretory")
     return {
         "kind": np.where(is_measured, kind, ""),
-        "location": np.where(is_measured, location, ""),
+        "location": np.where(is_measured & places.is_known, location, ""),
     }
 
 

@@ -118,3 +118,12 @@ def test_a_membrane_without_a_pit_has_no_lengths():
     rho = np.linspace(140, 0, 90)
     assert measure_lengths(Line(rho, np.zeros(90), 0.0), FLAT) is None
     assert measure_lengths(Line(rho, -5 * np.exp(-(rho**2) / 800), 0.0), FLAT) is None
+
+
+def test_a_tube_without_a_lumen_has_no_lengths():
+    def tube(radius):
+        rho = np.array([120.0, radius, radius, 0])
+        return line_to_axis((rho, np.array([0.0, 0, -200, -200])))
+
+    assert measure_lengths(tube(4.0), FLAT) is None
+    assert measure_lengths(tube(14.0), FLAT).width_nm == pytest.approx(28, abs=1)

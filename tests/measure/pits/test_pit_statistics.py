@@ -17,6 +17,7 @@ def test_each_object_is_in_its_group(rng):
     table.loc[table.index[inside & (table["kind"] == "pit")][:1], "coated"] = False
     groups = find_groups(table)
     assert tuple(groups) == GROUPS
+    assert find_groups(table.assign(location=""))["others"].all()
     assert [int(chosen.sum()) for chosen in groups.values()] == [5, 4, 5, 5, 7, 9]
     assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(table)
 

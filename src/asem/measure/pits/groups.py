@@ -16,8 +16,8 @@ GROUPS = (
     SECRETORY_VESICLES,
     OTHERS,
 )
-"""Names of the groups; each object is in one. Others: uncoated vesicles, and uncoated pits that are
-not of the plasma membrane."""
+"""Names of the groups; each object is in one. Others: uncoated vesicles, uncoated pits that are
+not of the plasma membrane, and objects of unknown kind or location."""
 
 
 def find_groups(table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
@@ -30,13 +30,14 @@ def find_groups(table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
     """
     is_pit = (table["kind"] == "pit").to_numpy()
     is_endocytic = (table["location"] == "endocytic").to_numpy()
+    is_secretory = (table["location"] == "secretory").to_numpy()
     is_coated = table["coated"].to_numpy(np.bool_)
     groups = {
         ENDOCYTIC_PITS: is_coated & is_endocytic & is_pit,
         CAVEOLAE: ~is_coated & is_endocytic & is_pit,
         ENDOCYTIC_VESICLES: is_coated & is_endocytic & ~is_pit,
-        SECRETORY_PITS: is_coated & ~is_endocytic & is_pit,
-        SECRETORY_VESICLES: is_coated & ~is_endocytic & ~is_pit,
+        SECRETORY_PITS: is_coated & is_secretory & is_pit,
+        SECRETORY_VESICLES: is_coated & is_secretory & ~is_pit,
     }
     groups[OTHERS] = ~np.logical_or.reduce(list(groups.values()))
     return groups

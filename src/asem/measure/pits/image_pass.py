@@ -133,7 +133,7 @@ def measure_object_images(
         stage=stage,
         block_bytes=PATCH_VOXEL_BYTES * patch,
     )
-    return _collect(results, blocks, centres_nm)
+    return _collect(results, blocks, centres_nm, raw)
 
 
 def _measure_block(block: Roi, *, raw: Volume, jobs: BlockResults) -> dict[str, npt.NDArray[Any]]:
@@ -185,13 +185,15 @@ def _unpack_picture(stored: dict[str, npt.NDArray[Any]], place: int) -> PitPictu
 
 
 def _collect(
-    results: BlockResults, blocks: Sequence[Roi], centres_nm: FloatArray
+    results: BlockResults, blocks: Sequence[Roi], centres_nm: FloatArray, raw: Volume
 ) -> MeasuredObjects:
     """Load the measurements of all blocks, without the pictures."""
     count = len(centres_nm)
     numbers = {name: np.full((count, *shape), np.nan) for name, shape in _NUMBERS.items()}
     numbers["centre_nm"] = centres_nm.copy()
     whole = {name: np.zeros(count, np.int64) for name in _WHOLE}
+    planes = np.rint((centres_nm[:, 0] - raw.offset_nm[0]) / raw.voxel_size[0])
+    whole["plane_index"][:] = planes  # of axis 0, as of other objects that were not measured
     found = MeasuredObjects(
         numbers,
         whole,

@@ -29,6 +29,8 @@ RIM_NM = 22.0
 FAR_NM = 85.0
 """Distance from the axis where the membrane is flat, whatever the pit."""
 LARGEST_CURVATURE = 1 / 90
+NARROWEST_NM = 20.0
+"""Width below which a line is no pit: twice the thickness of a membrane with its blur."""
 NARROWING_NM = 2.0
 """What is widened by less has no neck: it is open."""
 BOTTOM_NM = 14.0
@@ -118,7 +120,7 @@ def _fit_circle(rho, t, chosen, start: Membrane) -> Membrane:  # type: ignore[no
 
 
 def measure_lengths(path: Line, membrane: Membrane) -> PitLengths | None:
-    """Measure an outline; None where it has no depth.
+    """Measure an outline; None where it has no depth, or no width.
 
     Parameters
     ----------
@@ -143,6 +145,8 @@ def measure_lengths(path: Line, membrane: Membrane) -> PitLengths | None:
         neck, neck_t = float(inner[narrowest]), float(inner_t[narrowest])
     middle = int(np.flatnonzero(depth < height / 2)[-1])
     width, width_t = _cross(path, depth, min(middle, len(rho) - 2), height / 2)
+    if 2 * width < NARROWEST_NM:
+        return None
     stalk = inner[: widest + 1] < neck + STALK_NM
     end = float(depth[first + 1 :][np.flatnonzero(stalk)[-1]]) if stalk.any() else 0.0
     across, along, centre = _fit_ellipse(path, depth, end)

@@ -26,14 +26,17 @@ class Locations:
     ----------
     is_endocytic
         bool.
+    is_known
+        bool; False where the labels of the membrane end before it could be found.
     distance_nm
-        From the outline; 0 for pits of the plasma membrane.
+        From the outline; 0 for pits of the plasma membrane; nan where it is not known.
     angle_deg
         Of the long axis to the surrounding membrane of a pit, or to the plasma membrane nearest to
         a vesicle; nan for objects that were not measured.
     """
 
     is_endocytic: npt.NDArray[np.bool_]
+    is_known: npt.NDArray[np.bool_]
     distance_nm: FloatArray
     angle_deg: FloatArray
 
@@ -64,9 +67,16 @@ def locate(
     at_membrane = is_pit & (around < SAME_MEMBRANE_NM)
     distance = np.where(at_membrane, 0.0, membrane.distances(surface_nm).min(axis=1))
     is_endocytic = at_membrane | (~is_pit & (distance <= NEAR_MEMBRANE_NM))
+    needed = np.where(is_pit, SAME_MEMBRANE_NM, np.minimum(distance, NEAR_MEMBRANE_NM))
+    of_ring, of_surface = (
+        membrane.distances_to_end(places).min(axis=1) for places in (ring_nm, surface_nm)
+    )
+    is_known = at_membrane | (np.where(is_pit, of_ring, of_surface) >= needed)
     normal = direction.copy()
     for row in np.flatnonzero(~is_pit & np.isfinite(long_axis).all(axis=1)).tolist():
         normal[row] = membrane.normal(surface_nm[row].mean(axis=0))
     along = np.abs(np.sum(normal * long_axis, axis=1))
     angle = np.degrees(np.arcsin(np.clip(along, 0, 1)))
-    return Locations(is_endocytic, np.where(np.isfinite(distance), distance, np.nan), angle)
+    angle[~is_pit & ~is_known] = np.nan
+    distance = np.where(np.isfinite(distance) & is_known, distance, np.nan)
+    return Locations(is_endocytic, is_known, distance, angle)

@@ -120,7 +120,7 @@ def measure_object(
     bulb = find_bulb(unscaled, start)
     image = _scale(unscaled, bulb)
     if image is None or not np.isfinite(bulb.contrast) or bulb.radius_nm == 0:
-        return _unmeasured(unscaled, start, "cut")
+        return _unmeasured(unscaled, start, _name_failure(unscaled, bulb))
     pose = find_pose(image, bulb, start)
     if leads_to_membrane(image, pose):
         pit = measure_pit(image, pose, bulb)
@@ -128,7 +128,7 @@ def measure_object(
     else:
         found = _measure_vesicle(image, unscaled, bulb)
     if found is None or np.linalg.norm(found.centre_nm - start) > LARGEST_SHIFT_NM:
-        return _unmeasured(unscaled, start, "cut" if _is_cut(unscaled, bulb) else "no_outline")
+        return _unmeasured(unscaled, start, _name_failure(unscaled, bulb))
     return found
 
 
@@ -146,10 +146,11 @@ def _scale(image: Image, bulb: Bulb) -> Image | None:
     return Image(values, image.first_nm, image.voxel_size)
 
 
-def _is_cut(image: Image, bulb: Bulb) -> bool:
-    """Return whether much of the surroundings of a bulb is not in the image."""
+def _name_failure(image: Image, bulb: Bulb) -> str:
+    """Return the flag of what was not measured: whether its surroundings are in the image."""
     points = bulb.centre_nm + (bulb.radius_nm + 20) * sphere_directions(200)
-    return bool(np.isfinite(sample_at(image, points)).mean() < SMALLEST_KNOWN)
+    is_cut = np.isfinite(sample_at(image, points)).mean() < SMALLEST_KNOWN
+    return "cut" if is_cut else "no_outline"
 
 
 def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
@@ -172,7 +173,7 @@ def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
         lengths_nm=values,
         se_nm=pit.se_nm,
         axes_nm=axes,
-        long_axis=axis.normal if is_long else axis.axes[0],
+        long_axis=(axis.normal if is_long else axis.axes[0]) + 0 * axes[0],  # nan without axes
         ring_nm=_ring(pit),
         surface_nm=surface,
         view=view,

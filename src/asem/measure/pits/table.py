@@ -11,17 +11,20 @@ PIT_COLUMNS: Mapping[str, str] = {
     "kind": "pit, or vesicle where no neck leads to a membrane",
     "location": "endocytic: a pit of the plasma membrane, or a vesicle within 400 nm of it; else "
     "secretory",
-    "coated": "whether the membrane signal is enhanced by a coat; a pit without is a caveola",
+    "coated": "whether the membrane signal is enhanced by a coat; false where nothing was measured",
     "z_nm": "world position of the centre of the outline, z",
     "y_nm": "world position of the centre of the outline, y",
     "x_nm": "world position of the centre of the outline, x",
     "height_nm": "of a pit: from the plane of the surrounding membrane to the deepest point",
-    "width_nm": "of a pit: at half of its height; of a vesicle: its mean diameter",
+    "width_nm": "of a pit: at half of its height; of a vesicle: diameter of the sphere of equal "
+    "volume",
     "neck_nm": "of a pit: narrowest width between 8 nm below the plane and the widest place",
-    "major_nm": "long axis of the ellipse that fits the outline best",
-    "minor_nm": "short axis of that ellipse",
+    "major_nm": "long axis of the ellipse that fits the outline best; of a vesicle, the longest of "
+    "three axes",
+    "minor_nm": "short axis of that ellipse; of a vesicle, the second longest axis",
     "eccentricity": "major_nm / minor_nm",
-    "angle_to_membrane_deg": "of the long axis to the surrounding membrane, 0 to 90",
+    "angle_to_membrane_deg": "of the long axis to the surrounding membrane, of a vesicle to the "
+    "nearest plasma membrane, 0 to 90",
     "height_se_nm": "standard error of height_nm",
     "width_se_nm": "standard error of width_nm",
     "neck_se_nm": "standard error of neck_nm",
@@ -42,6 +45,7 @@ PIT_FLAGS: Mapping[str, str] = {
     "small": "the mask is a speck",
     "cut": "the mask, or the outline in the image, reaches the border of a volume",
     "no_outline": "the image has no pit or vesicle there",
+    "no_location": "the plasma membrane is not labelled around it: endocytic or secretory?",
     "duplicate": "another mask has the same pit or vesicle",
     "merged": "the mask has several pits or vesicles, of which this is one",
     "rejected": "a person rejected the object in the review",

@@ -14,6 +14,8 @@ from asem.volume.volume import Volume
 from asem.workflows.meshes.fragment_store import FragmentTable
 
 PIECE_HEAD = struct.Struct("<qq")
+SINGLE_PRECISION_NM = 2.0**17
+"""Coordinates below are within 0.01 nm in single precision."""
 MAX_FILES = 100_000
 """Most objects that are written, one file each."""
 
@@ -116,16 +118,18 @@ def format_obj(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) 
 
 
 def format_ply(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> bytes:
-    """Return a binary PLY file, positions in single precision."""
+    """Return a binary PLY file; in double precision where single is not within 0.01 nm."""
+    is_near = np.abs(vertices).max(initial=0) < SINGLE_PRECISION_NM
+    name, dtype = ("float", "<f4") if is_near else ("double", "<f8")
     head = (
         "ply\nformat binary_little_endian 1.0\ncomment unit: nm\n"
         f"element vertex {len(vertices)}\n"
-        "property float x\nproperty float y\nproperty float z\n"
+        f"property {name} x\nproperty {name} y\nproperty {name} z\n"
         f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n"
     )
     rows = np.empty(len(faces), np.dtype([("count", "u1"), ("rows", "<i4", 3)]))
     rows["count"], rows["rows"] = 3, faces
-    return head.encode() + vertices.astype("<f4").tobytes() + rows.tobytes()
+    return head.encode() + vertices.astype(dtype).tobytes() + rows.tobytes()
 
 
 WRITERS: dict[str, Callable[[Any, Any], bytes]] = {"obj": format_obj, "ply": format_ply}
