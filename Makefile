@@ -30,9 +30,10 @@ licences: .venv/ready
 soak-kills: .venv/ready
 	$(BIN)/python benchmarks/soak_kills.py
 
+# Modules are compiled when they are first imported: most never are.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv || { echo 'On Debian and Ubuntu: sudo apt-get install python3-venv'; exit 1; }
-	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
 clean:

@@ -26,7 +26,7 @@ COMMANDS = {
     ],
     "mesh": ["mesh", "labels", OUT],
     "pores": ["pores", "labels", "raw", "--out", OUT],
-    "pits": ["pits", "labels", "raw", "--plasma-membrane", "mask", "--out", OUT],
+    "pits": ["pits", "labels", "raw", "--mask", "mask", "--out", OUT],
     "evaluate": ["evaluate", "mask", "labels", "--structure", "s.toml", "--out", OUT],
     "graphcut": ["graphcut", "raw", "strokes", OUT],
     "segment": ["segment", "raw", OUT, "--mask", "mask"],
@@ -65,6 +65,8 @@ def inputs(cell, run, tmp_path_factory):
         shutil.copytree(cell / "cell.zarr/raw", folder / name)
     for name in ("labels", "mask"):
         shutil.copytree(cell / "cell.zarr/labels/mito", folder / name)
+    metadata = folder / "mask/zarr.json"
+    metadata.write_text(metadata.read_text().replace('"uuid": "', '"uuid": "another '))
     strokes = np.zeros((40, 48, 72), np.uint8)
     strokes[5, 5, 5:9], strokes[30, 30, 30:39] = 1, 2
     tifffile.imwrite(folder / "strokes.tif", strokes)
@@ -165,7 +167,7 @@ WRONG = {
     ],
     "mesh": [["--min-size", "0"], ["--max-error", "-1"], ["--ids", "0"], ["--format", "stl"]],
     "pores": [["--up", "w"], ["--out", "labels"], ["--combine", "labels"], ["--combine"]],
-    "pits": [["--mask", "mask"], ["--out", "labels"], ["--combine", "labels"], ["--combine"]],
+    "pits": [["--plasma-membrane", "mask"], ["--out", "labels"], ["--combine", "labels"], ["--combine"]],
     "evaluate": [["--roi", "9:5,:,:"], ["--cube-nm", "0"], ["--out", "labels"]],
     "graphcut": [["--roi", "0:99,:,:"], ["--roi", "0:1,0:1,0:1"]],
     "segment": [["--threshold", "0"], ["--min-size", "-1"]],

@@ -22,14 +22,17 @@ from asem.workflows.pits import measure_pits
 from asem.workflows.pores import measure_pores
 from asem.workflows.predict import predict_volume
 
-RAW, LABELS, OUT = Path("raw"), Path("mito"), Path("out")
+RAW, LABELS, CELL, OUT = Path("raw"), Path("mito"), Path("cell"), Path("out")
 
 
 @pytest.fixture
 def inputs(cell, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(cell / "cell.zarr/raw", RAW)
-    shutil.copytree(cell / "cell.zarr/labels/mito", LABELS)
+    for copy in (LABELS, CELL):
+        shutil.copytree(cell / "cell.zarr/labels/mito", copy)
+    metadata = CELL / "zarr.json"
+    metadata.write_text(metadata.read_text().replace('"uuid": "', '"uuid": "another '))
     return run
 
 
@@ -63,9 +66,7 @@ COMMANDS = {
     "pores": (LABELS, lambda _, progress: measure_pores(LABELS, RAW, OUT, progress=progress)),
     "pits": (
         LABELS,
-        lambda _, progress: measure_pits(
-            LABELS, RAW, OUT, plasma_membrane=LABELS, progress=progress
-        ),
+        lambda _, progress: measure_pits(LABELS, RAW, OUT, mask=CELL, progress=progress),
     ),
     "evaluate": (LABELS, lambda _, progress: evaluate_volume(LABELS, LABELS, progress=progress)),
     "predict": (
