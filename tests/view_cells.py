@@ -8,12 +8,15 @@
     predictions/mito  probability and instances: id 7 in the cuboid; meshes of it
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 
 from asem.blocks.output_image import create_image
+from asem.view.open_view import ViewOptions, open_view
+from asem.view.screenshot import request_picture
 from asem.volume.volume import Volume
 from asem.workflows.mesh import mesh_instances
 
@@ -125,3 +128,46 @@ def points_at_faces(panel, reach_nm, shift_nm=(0, 0, 0)):
             point[axis] += sign * 2 * reach_nm
             outside.append(point)
     return inside, outside
+
+
+def is_probe(fault):
+    """Return whether a request may fail: for what a format may have, or a state that has changed.
+
+    The client searches metadata above N5, and of an array in a group of Zarr 2. A state that it
+    sends while the test sets another one is refused (412), and it reads the new one.
+    """
+    url = fault["params"].get("entry", {}).get("url", "")
+    return url.endswith(("/attributes.json", "/.zarray")) or "/state/" in url
+
+
+@contextmanager
+def displaying(browser, paths, *, position_nm, width_nm=320.0, size=(640, 480)):
+    """Open a view in the browser; yield it, and a function that returns a picture.
+
+    Its argument is the only layer to display; its keywords are settings of all layers.
+    """
+    options = ViewOptions(position_nm, width_nm, panel=(size[1] // 2, size[0] // 2))
+    with open_view(paths, options) as view:
+        browser.open(view.url)
+
+        def take_picture(shown=None, **settings):
+            state = dict(view.state)
+            visible = {} if shown is None else {"visible": False}
+            state["layers"] = [
+                {**one, **visible, **settings} | ({"visible": True} if one["name"] == shown else {})
+                for one in state["layers"]
+            ]
+            view.server.set_state(state)
+            wait = request_picture(view.server, size)
+            for _ in range(600):
+                browser.evaluate("0")  # collects events
+                if png := wait(0.02):
+                    return Picture.decode(png, view.state)
+            raise TimeoutError("the view was not displayed")
+
+        try:
+            yield view, take_picture
+            faults = browser.find_faults((view.server.origin + "/", "blob:", "data:"))
+            assert [one for one in faults if not is_probe(one)] == []
+        finally:
+            browser.open("about:blank")

@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,6 @@ import pytest
 
 from asem.cli import main
 from asem.view.client_formats import find_client_image
-from asem.view.open_view import ViewOptions, open_view
-from asem.view.screenshot import request_picture
 from asem.view.view_state import make_state
 from asem.volume.sources import open_levels
 from asem.workflows.exporting import export_volume
@@ -23,6 +20,7 @@ from view_cells import (
     SHAPE,
     VOXEL_NM,
     Picture,
+    displaying,
     draw_raw,
     points_at_faces,
     write_image,
@@ -41,49 +39,6 @@ SECOND = ("1/c/0", r"1/0[/.]0", "s1/0", r"s1/0-48_", "1/0-48_")
 """Starts of keys of chunks of both levels, in the order of `FORMATS`."""
 
 
-def is_probe(fault):
-    """Return whether a request may fail: for what a format may have, or a state that has changed.
-
-    The client searches metadata above N5, and of an array in a group of Zarr 2. A state that it
-    sends while the test sets another one is refused (412), and it reads the new one.
-    """
-    url = fault["params"].get("entry", {}).get("url", "")
-    return url.endswith(("/attributes.json", "/.zarray")) or "/state/" in url
-
-
-@contextmanager
-def displaying(browser, paths, *, position_nm=MIDDLE_NM, width_nm=320.0, size=(640, 480)):
-    """Open a view in the browser; yield it, and a function that returns a picture.
-
-    Its argument is the only layer to display; its keywords are settings of all layers.
-    """
-    options = ViewOptions(position_nm, width_nm, panel=(size[1] // 2, size[0] // 2))
-    with open_view(paths, options) as view:
-        browser.open(view.url)
-
-        def take_picture(shown=None, **settings):
-            state = dict(view.state)
-            visible = {} if shown is None else {"visible": False}
-            state["layers"] = [
-                {**one, **visible, **settings} | ({"visible": True} if one["name"] == shown else {})
-                for one in state["layers"]
-            ]
-            view.server.set_state(state)
-            wait = request_picture(view.server, size)
-            for _ in range(600):
-                browser.evaluate("0")  # collects events
-                if png := wait(0.02):
-                    return Picture.decode(png, view.state)
-            raise TimeoutError("the view was not displayed")
-
-        try:
-            yield view, take_picture
-            faults = browser.find_faults((view.server.origin + "/", "blob:", "data:"))
-            assert [one for one in faults if not is_probe(one)] == []
-        finally:
-            browser.open("about:blank")
-
-
 def assert_cuboid(value, *, above, below, shift_nm=(0, 0, 0), reach_nm=REACH_NM, panels=PANELS):
     """Assert that a value of pixels is high inside of the faces of the cuboid, and low outside."""
     for panel in panels:
@@ -97,7 +52,7 @@ def assert_cuboid(value, *, above, below, shift_nm=(0, 0, 0), reach_nm=REACH_NM,
 
 
 def test_layers_of_a_cell_overlay_exactly_and_leave_the_machine_alone(browser, known_cell):
-    with displaying(browser, [known_cell]) as (view, take_picture):
+    with displaying(browser, [known_cell], position_nm=MIDDLE_NM) as (view, take_picture):
         states = view.describe()["layers"]
         shown = ["raw", "predictions/mito/instances"]
         assert [name for name in states if states[name] == "displayed"] == shown

@@ -167,7 +167,12 @@ WRONG = {
     ],
     "mesh": [["--min-size", "0"], ["--max-error", "-1"], ["--ids", "0"], ["--format", "stl"]],
     "pores": [["--up", "w"], ["--out", "labels"], ["--combine", "labels"], ["--combine"]],
-    "pits": [["--plasma-membrane", "mask"], ["--out", "labels"], ["--combine", "labels"], ["--combine"]],
+    "pits": [
+        ["--plasma-membrane", "mask"],
+        ["--out", "labels"],
+        ["--combine", "labels"],
+        ["--combine"],
+    ],
     "evaluate": [["--roi", "9:5,:,:"], ["--cube-nm", "0"], ["--out", "labels"]],
     "graphcut": [["--roi", "0:99,:,:"], ["--roi", "0:1,0:1,0:1"]],
     "segment": [["--threshold", "0"], ["--min-size", "-1"]],
