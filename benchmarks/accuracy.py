@@ -82,9 +82,7 @@ def score_row(
         done["seconds"] = round(time.monotonic() - start)
         done["machine"] = f"{platform.machine()}, {time.strftime('%Y-%m-%d')}"
     state = json.loads((folder / "run.json").read_text())
-    validated = {
-        metrics["iteration"]: metrics["f1"] for metrics in state["metrics"] if metrics["iteration"]
-    }
+    validated = {metrics["iteration"]: metrics["f1"] for metrics in state["metrics"]}
     best = state["best"]
     done |= {"recipe": name, "iterations": iterations, "seed": seed, "best": best}
     done["validation_f1"] = validated

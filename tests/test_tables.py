@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asem import tables
-from asem.tables import find_unit, read_table, read_table_file, write_table
+from asem.tables import find_unit, read_column_names, read_table, read_table_file, write_table
 
 FRAME = pd.DataFrame(
     {
@@ -42,6 +42,8 @@ def test_a_file_in_either_format_is_read(tmp_path):
     frame = FRAME.assign(flags="", kind=["pit", ""], neck_nm=np.nan)
     write_table(tmp_path / "t", frame, dict.fromkeys(frame, ""), {})
     parquet, csv = (read_table_file(tmp_path / f"t.{suffix}") for suffix in ("parquet", "csv"))
+    for suffix in ("parquet", "csv"):
+        assert read_column_names(tmp_path / f"t.{suffix}") == list(frame.columns)
     pd.testing.assert_frame_equal(parquet, frame)
     pd.testing.assert_frame_equal(csv, frame, check_dtype=False, rtol=1e-6)
 

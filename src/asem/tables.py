@@ -35,6 +35,7 @@ UNITS = {
 """Suffix of a column's name, and its unit; other columns have no unit."""
 CSV_FLOAT_FORMAT = "%.7g"
 PROVENANCE_FILE = "provenance.json"
+TABLE_SUFFIXES = (".parquet", ".csv")
 MAX_TABLE_BYTES = 2**30
 TEXT_COLUMNS = ("flags", "notes")
 """Of these a CSV file may have no value at all."""
@@ -149,8 +150,26 @@ def read_table_file(path: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
     except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"{path} is no table: {error}") from error
+        raise _make_read_error(path, error) from error
     return frame.fillna(dict.fromkeys(frame.select_dtypes(exclude=["number", "bool"]).columns, ""))
+
+
+def read_column_names(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet or CSV file; reads no rows.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read, or is no table.
+    """
+    with open_regular_file(path):
+        pass  # a pipe may block forever
+    try:
+        if path.suffix.lower() == ".parquet":
+            return list(pq.read_schema(path).names)
+        return list(pd.read_csv(path, nrows=0).columns)
+    except (ValueError, pd.errors.ParserError) as error:
+        raise _make_read_error(path, error) from error
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -158,4 +177,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
         return frame
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise _make_read_error(path, error) from error
+
+
+def _make_read_error(path: Path, error: Exception) -> ValueError:
+    wrong = "damaged" if path.suffix.lower() == ".parquet" else "no table"
+    return ValueError(f"{path} is {wrong}: {error}")

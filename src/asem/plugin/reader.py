@@ -13,13 +13,14 @@ import numpy.typing as npt
 from asem.image.labels import unlabelled_id
 from asem.plugin.layer_transform import layer_transform
 from asem.plugin.table_layers import (
-    SUFFIXES,
     ObjectTable,
     find_features,
     find_tables,
+    has_positions,
     make_points,
     read_object_table,
 )
+from asem.tables import TABLE_SUFFIXES
 from asem.volume import ngff
 from asem.volume.contrast import contrast_window_of
 from asem.volume.volume import Volume
@@ -84,7 +85,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     """Return the reader of a folder with images, or of a table; None: other readers try."""
     if not isinstance(path, str):
         return None
-    if Path(path).suffix in SUFFIXES:
+    if Path(path).suffix in TABLE_SUFFIXES:
         return read_table if is_object_table(Path(path)) else None
     return read_cell if find_images(Path(path)) else None
 
@@ -92,10 +93,9 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 def is_object_table(path: Path) -> bool:
     """Return whether a file is a table with a position for each row."""
     try:
-        read_object_table(path)
+        return has_positions(path)
     except (OSError, ValueError):
         return False
-    return True
 
 
 def read_table(path: str) -> list[LayerData]:

@@ -25,14 +25,11 @@ import pyarrow.parquet as pq
 
 from asem.blocks.output_nesting import read_json_or_empty
 from asem.measure.pits.groups import find_groups
-from asem.plugin.column_colours import choose_limits, is_number
+from asem.plugin.column_colours import choose_limits, colour_values
 from asem.system.json_toml import parse_json
-from asem.tables import PROVENANCE_FILE, read_table_file
+from asem.tables import PROVENANCE_FILE, read_column_names, read_table_file
+from asem.view.table_layers import FLAGGED, GROUP_COLOURS, POINT, POSITION, TABLES
 
-POSITION = ["z_nm", "y_nm", "x_nm"]
-SUFFIXES = (".parquet", ".csv")
-NAMES = ("objects", "pores", "pits")
-"""Of tables with a row for each object, that are searched in a cell."""
 MAX_DEPTH = 5
 """Levels of folders: cell.zarr/predictions/run/pores/pores.parquet has 4."""
 SIZE_COLUMNS = ("diameter_nm", "width_nm", "axis_long_nm")
@@ -46,7 +43,6 @@ BORDER_WIDTH = 0.12
 GROUP = "group"
 UNUSED = "not used"
 """Group of the rows with a flag: they do not count in statistics."""
-GROUP_COLOURS = ["#22c7ff", "#ff7a1a", "#ffe14d", "#ff3fd0", "#9be564", "#c9a6ff", "#ffffff"]
 COLOURMAP = "viridis"
 
 
@@ -69,11 +65,6 @@ class ObjectTable:
     labels: str = ""
 
     @property
-    def has_positions(self) -> bool:
-        """Whether each row has a position in nm."""
-        return set(POSITION) <= set(self.frame.columns)
-
-    @property
     def id_column(self) -> str:
         """The first column: the ids of the objects."""
         return str(self.frame.columns[0])
@@ -87,7 +78,7 @@ def find_tables(path: Path) -> list[Path]:
     found = {
         file
         for depth in range(MAX_DEPTH)
-        for name in NAMES
+        for name in TABLES
         for file in path.glob("*/" * depth + name + ".parquet")
         if not any(part.startswith(".") for part in file.relative_to(path).parts)
     }
@@ -102,10 +93,20 @@ def read_object_table(path: Path) -> ObjectTable:
     ValueError
         The file is damaged, or no table with positions in nm.
     """
-    table = ObjectTable(path, read_table_file(path), _read_labels_identity(path))
-    if not table.has_positions:
+    if not has_positions(path):
         raise ValueError(f"{path} has no columns {', '.join(POSITION)}: no positions to show")
-    return table
+    return ObjectTable(path, read_table_file(path), _read_labels_identity(path))
+
+
+def has_positions(path: Path) -> bool:
+    """Return whether each row of a table has a position in nm; reads the names of columns only.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file cannot be read, or is no table.
+    """
+    return set(POSITION) <= set(read_column_names(path))
 
 
 def _read_labels_identity(path: Path) -> str:
@@ -129,7 +130,7 @@ def make_points(table: ObjectTable, name: str) -> tuple[Any, dict[str, Any], str
     name
         Of the layer.
     """
-    positioned = table.frame[POSITION].notna().all(axis=1)
+    positioned = table.frame[list(POSITION)].notna().all(axis=1)
     frame = table.frame[positioned].reset_index(drop=True)
     if {"kind", "location", "coated"} <= set(frame.columns):
         frame[GROUP] = name_groups(frame)
@@ -147,7 +148,7 @@ def make_points(table: ObjectTable, name: str) -> tuple[Any, dict[str, Any], str
         "axis_labels": ("z", "y", "x"),
         **_colour_rings(frame),
     }
-    return frame[POSITION].to_numpy(np.float64) / unit, settings, "points"
+    return frame[list(POSITION)].to_numpy(np.float64) / unit, settings, "points"
 
 
 def find_sizes(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -162,14 +163,14 @@ def find_sizes(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
 def _colour_rings(frame: pd.DataFrame) -> dict[str, Any]:
     column = next((c for c in COLOUR_COLUMNS if c in frame.columns), None)
     if column is None or len(frame) == 0:
-        return {"border_color": GROUP_COLOURS[0]}
-    if not is_number(frame[column]):
-        names = sorted(frame[column].unique(), key=lambda name: (name == UNUSED, name))
-        cycle = dict(zip(names, GROUP_COLOURS, strict=False))
+        return {"border_color": np.divide(POINT, 255)}
+    if column == GROUP:
+        cycle = {_name_group(name): np.divide(rgb, 255) for name, rgb in GROUP_COLOURS.items()}
+        cycle |= {UNUSED: np.divide(FLAGGED, 255)}
         return {"border_color": column, "border_color_cycle": cycle}
-    values = frame[column].to_numpy(np.float64)
-    if not np.isfinite(values).all():
-        return {"border_color": GROUP_COLOURS[0]}
+    values = frame[column].to_numpy(np.float64, na_value=np.nan)
+    if not np.isfinite(values).all():  # napari takes none that are missing
+        return {"border_color": colour_values(frame[column], COLOURMAP)}
     return {
         "border_color": column,
         "border_colormap": COLOURMAP,
@@ -182,8 +183,12 @@ def name_groups(pits: pd.DataFrame) -> npt.NDArray[np.object_]:
     names = np.full(len(pits), UNUSED, dtype=object)
     used = (pits["flags"] == "").to_numpy() if "flags" in pits.columns else np.full(len(pits), True)
     for name, is_member in find_groups(pits).items():
-        names[is_member & used] = name.replace("_", " ")
+        names[is_member & used] = _name_group(name)
     return names
+
+
+def _name_group(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def find_features(labels: str, tables: Iterable[ObjectTable]) -> pd.DataFrame | None:

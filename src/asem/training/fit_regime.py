@@ -11,11 +11,13 @@ losses fall (under-fit), the validation loss is flat (fit), it rises (over-fit).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from asem.model.run_metrics import MetricsRow
 
 SIGNIFICANT_STANDARD_ERRORS = 2.0
 """A fall of more standard errors is significant."""
@@ -109,6 +111,13 @@ def find_fit_regime(iterations: Sequence[int], losses: Sequence[float]) -> FitRe
     half = (iterations[first] + iterations[last]) / 2
     middle = min(range(first, last + 1), key=lambda n: abs(iterations[n] - half))
     return FitRegime(int(iterations[first]), int(iterations[middle]), int(iterations[last]))
+
+
+def find_fit_regime_of_run(metrics: Iterable[MetricsRow]) -> FitRegime | None:
+    """Find the fit regime of a run, from the pooled validation losses; None if there is none."""
+    losses = {row.iteration: row.validation_loss for row in metrics}
+    known = {iteration: loss for iteration, loss in losses.items() if loss is not None}
+    return find_fit_regime(list(known), list(known.values()))
 
 
 def _is_falling(loss: npt.NDArray[np.float64], noise: float, allowed: float) -> bool:

@@ -15,7 +15,7 @@ from asem.model.run_metrics import MetricsRow
 from asem.system.folder_replacement import delete_atomically
 from asem.training import training_checkpoint
 from asem.training.config import TrainConfig
-from asem.training.fit_regime import FitRegime, find_fit_regime
+from asem.training.fit_regime import FitRegime, find_fit_regime_of_run
 from asem.training.region_names import name_regions
 
 
@@ -88,12 +88,7 @@ class TrainingRun:
     @property
     def fit_regime(self) -> FitRegime | None:
         """The fit regime, from the pooled validation losses; None if there is none."""
-        losses = {
-            row.iteration: row.validation_loss
-            for row in self.metrics
-            if row.validation_loss is not None
-        }
-        return find_fit_regime(list(losses), list(losses.values()))
+        return find_fit_regime_of_run(self.metrics)
 
     @property
     def is_annealed(self) -> bool:

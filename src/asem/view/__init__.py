@@ -2,8 +2,11 @@
 
 ::
 
-    images, meshes, tables  ->  sources.py, meshes.py, annotations.py    what the client reads
-                            ->  layers.py, view_state.py                 how it is displayed
+    paths      ->  collect.py                               images, meshes, tables
+               ->  client_formats.py, virtual_image.py      what the client reads, or is read here
+                   meshes.py, annotations.py
+               ->  layers.py, table_layers.py               how it is displayed
+                   view_state.py
     server.py               ->  the client, and the sources by token     127.0.0.1 only
     screenshot.py           ->  a PNG file, by Chromium without a window
 

@@ -244,13 +244,14 @@ def _meshes_beside(volume: Volume, path: Path) -> MeshFolder | None:
 
 
 def _view_meshes(meshes: MeshFolder) -> ViewedImage:
-    """Return the instances of a mesh folder, beside it or where its record says; or it alone."""
+    """Return the instances of a mesh folder, where its record states them; or it alone."""
     record = meshes.info.get("asem")
-    stated = str(record.get("instances", "")) if isinstance(record, dict) else ""
-    name = "/".join(meshes.path.resolve().parts[-2:])
+    record = record if isinstance(record, dict) else {}
+    stated, relative = (str(record.get(key, "")) for key in ("instances", "instances_relative"))
+    path = meshes.path.resolve()
+    name = "/".join(path.parts[-2:])
     if stated:
-        beside = meshes.path.resolve().parent / Path(stated).name
-        for address in (str(beside), stated):
+        for address in (*([os.path.normpath(path / relative)] if relative else []), stated):
             try:
                 opened = _open_image(Address.parse(address), name)
             except (OSError, ValueError):

@@ -28,7 +28,7 @@ from asem.measure.pits.groups import (
     SECRETORY_VESICLES,
     find_groups,
 )
-from asem.tables import read_table_file
+from asem.tables import TABLE_SUFFIXES, read_table_file
 from asem.view.annotations import Annotations, Geometry, Property
 from asem.view.layers import DIMENSIONS, NM
 
@@ -39,7 +39,6 @@ SIZES = ("diameter_nm", "width_nm")
 """Columns of the diameter of a sphere."""
 TABLES = ("objects", "pores", "pits")
 """Names of tables that a folder of results may contain."""
-SUFFIXES = (".parquet", ".csv")
 MAX_CATEGORIES = 255
 DEFAULT_RADIUS_NM, NORMAL_NM = 30.0, 100.0
 """Radius of a sphere whose size was not measured; length of the line of a normal."""
@@ -102,11 +101,11 @@ class TableLayer:
 
 def find_tables(path: Path) -> list[Path]:
     """Return the tables that a path names: a CSV or Parquet file, or those in a results folder."""
-    if path.suffix.lower() in SUFFIXES and path.is_file():
+    if path.suffix.lower() in TABLE_SUFFIXES and path.is_file():
         return [path]
     found = []
     for name in TABLES:
-        files = [path / f"{name}{suffix}" for suffix in SUFFIXES]
+        files = [path / f"{name}{suffix}" for suffix in TABLE_SUFFIXES]
         found += [file for file in files if file.is_file()][:1]
     return found
 

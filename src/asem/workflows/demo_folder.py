@@ -31,8 +31,6 @@ MARKER_CONTENT = {"format": "asem demo", "version": 1}
 SCORES_FOLDER, OBJECTS_FOLDER = "scores", "objects"
 MESHES_FOLDER = f"{CELL_GROUP}/predictions/mito/meshes"
 _IMAGE_PATTERN = "(raw|labels/mito|predictions/mito/(probability|segmentation|instances))"
-
-
 DEMO_FILES = (
     f"{MARKER_FILE}|{TRAINING_TOML}|{REPORT_FILE}|{JOURNAL_FILE_PATTERN}"
     f"|{RUN_FOLDER}/({RUN_FILE_PATTERN})"

@@ -178,12 +178,12 @@ def _make_sections(inputs: ReportInputs, results: Results) -> list[Section]:
             jobs.append(_Job(PLANES, layers.structure, draw))
             find = partial(_find_places, opened, comparison)
             jobs.append(_Job(PLACES, layers.structure, find))
-    for one, _ in results.tables:
+    for one, frames in results.tables:
         jobs.append(
             _Job(
                 TABLES,
                 one.name,
-                partial(_list_one, describe_results_section, one, inputs.structure_of(one)),
+                partial(_list_one, describe_results_section, one, frames, inputs.structure_of(one)),
             )
         )
     for name, state in results.runs:

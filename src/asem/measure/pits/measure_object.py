@@ -173,7 +173,7 @@ def _describe_pit(image: Image, grey: Image, pit: PitShape) -> MeasuredObject:
         lengths_nm=values,
         se_nm=pit.se_nm,
         axes_nm=axes,
-        long_axis=(axis.normal if is_long else axis.axes[0]) + 0 * axes[0],  # nan without axes
+        long_axis=np.where(np.isfinite(axes[0]), axis.normal if is_long else axis.axes[0], np.nan),
         ring_nm=_ring(pit),
         surface_nm=surface,
         view=view,

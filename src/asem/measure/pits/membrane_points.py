@@ -76,7 +76,7 @@ class MembranePoints:
 def find_membrane_points(
     output: BlockOutput, grid: Volume, membrane: Volume, *, is_mask: bool, stage: str
 ) -> MembranePoints:
-    """Find the points of a membrane.
+    """Find the points of a membrane in a segmentation, and up to `MARGIN_NM` beyond.
 
     Parameters
     ----------
@@ -88,8 +88,6 @@ def find_membrane_points(
         Labels of the membrane, or a mask of the cell, in voxels of the same grid.
     is_mask
         The membrane is the border of the mask.
-
-        It is found within the segmentation, and up to `MARGIN_NM` beyond.
     stage
         Name in the journal, the progress and the results.
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from asem.blocks.output_nesting import METADATA_FILE, RUN_FILE, read_json_or_empty
-from asem.tables import PROVENANCE_FILE
+from asem.tables import PROVENANCE_FILE, TABLE_SUFFIXES
 from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import PLANE_FORMATS
 from asem.workflows.container import find_images
@@ -30,7 +30,6 @@ from asem.workflows.reports.images import ReportImage, describe_image
 LOG = logging.getLogger(__name__)
 MAX_DEPTH, MAX_FOLDERS, MAX_IMAGES = 5, 1000, 100
 """Limits of the search in a folder: folders below it, folders read, images shown."""
-TABLE_SUFFIXES = (".parquet", ".csv")
 REPORTABLE = (
     "a training run (run.json), images (cell.zarr), results of asem evaluate, measure, pores or "
     "pits (provenance.json), or a table (.parquet, .csv)"

@@ -17,7 +17,7 @@ from asem.report.page.numbers import (
 )
 from asem.report.page.parts import Chart, Column, Facts, Part, Section, Table, Text
 from asem.system.json_toml import read_json
-from asem.training.fit_regime import MIN_FIT_VALIDATIONS, FitRegime, find_fit_regime
+from asem.training.fit_regime import MIN_FIT_VALIDATIONS, FitRegime, find_fit_regime_of_run
 
 DATA = ("train", "validation")
 """Settings that list regions."""
@@ -39,7 +39,7 @@ def describe_run_section(name: str, state: RunState) -> Section:
         Its state.
     """
     training = state.checkpoint.training or {}
-    fit = _find_fit(state)
+    fit = find_fit_regime_of_run(state.metrics)
     parts: list[Part] = [Text(_summarize(state, fit)), Facts(_list_facts(state, training))]
     if state.metrics:
         parts.append(_draw_curves(state, fit))
@@ -48,15 +48,6 @@ def describe_run_section(name: str, state: RunState) -> Section:
     settings = {key: value for key, value in training.items() if key not in DATA}
     parts.append(Facts(flatten_settings(settings), summary="All settings of the training"))
     return Section(name, parts)
-
-
-def _find_fit(state: RunState) -> FitRegime | None:
-    losses = {
-        row.iteration: row.validation_loss
-        for row in state.metrics
-        if row.validation_loss is not None
-    }
-    return find_fit_regime(list(losses), list(losses.values()))
 
 
 def _summarize(state: RunState, fit: FitRegime | None) -> str:

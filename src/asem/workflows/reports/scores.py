@@ -13,7 +13,7 @@ from asem.workflows.evaluation_results import SCORES_FILE
 from asem.workflows.evaluation_summary import TITLES
 from asem.workflows.reports.charts import embed_figures
 from asem.workflows.reports.inputs import ResultsInput
-from asem.workflows.reports.tables import describe_table_file
+from asem.workflows.reports.tables import describe_table_file, read_results_table
 
 SCORES = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
 WITH_INTERVAL = ("f1", "iou")
@@ -115,7 +115,8 @@ def describe_scores_section(
         parts.append(_make_object_table(objects))
     parts += embed_figures(results.folder, CAPTIONS, alternatives=_alternatives(first))
     if "objects" in results.tables:
-        parts += describe_table_file(results, "objects", caption="Each object of both sides")
+        frame = read_results_table(results, "objects")
+        parts += describe_table_file(results, "objects", frame, caption="Each object of both sides")
     return Section(f"Scores: {structure or results.name}", parts)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from asem import __version__
+from asem.measure.pits.table import is_used as is_used_pit
+from asem.measure.pores.table import is_used as is_used_pore
 from asem.model.checkpoint_info import RunState
 from asem.report.page.numbers import format_float, format_fraction, format_score, format_sizes
 from asem.report.page.parts import KeyNumber
@@ -74,13 +76,12 @@ def _number_objects(
             if whole is not None:
                 share = float(frame["volume_um3"].sum()) / whole[0]
                 yield KeyNumber(format_fraction(share), f"of the {whole[1]} is in them")
-        for table, column, what in (
-            ("pores", "diameter_nm", "median diameter of nuclear pores"),
-            ("pits", "width_nm", "median width of pits and vesicles"),
+        for table, column, is_used, what in (
+            ("pores", "diameter_nm", is_used_pore, "median diameter of nuclear pores"),
+            ("pits", "width_nm", is_used_pit, "median width of pits and vesicles"),
         ):
             if name == table and {column, "flags"} <= set(frame):
-                used = frame[column][frame["flags"] == ""].to_numpy(np.float64)
-                used = used[np.isfinite(used)]
+                used = frame[column][is_used(frame)].to_numpy(np.float64)
                 if len(used):
                     median = format_float(float(np.median(used)), 3)
                     yield KeyNumber(f"{median} nm", f"{what} (n\u00a0=\u00a0{len(used):,})")

@@ -61,9 +61,10 @@ def read_results_table(results: ResultsInput, name: str) -> pd.DataFrame:
     return read_table_file(path)
 
 
-def describe_table_file(results: ResultsInput, name: str, *, caption: str = "") -> list[Table]:
-    """Return a table of results as one of the page; none where it has no rows."""
-    frame = read_results_table(results, name)
+def describe_table_file(
+    results: ResultsInput, name: str, frame: pd.DataFrame, *, caption: str = ""
+) -> list[Table]:
+    """Return a table of results as one of the page; none where it has no columns."""
     if not len(frame.columns):
         return []
     texts = results.provenance.get("columns")
@@ -80,17 +81,18 @@ def describe_table_file(results: ResultsInput, name: str, *, caption: str = "") 
     ]
 
 
-def describe_results_section(results: ResultsInput, structure: str) -> Section:
+def describe_results_section(
+    results: ResultsInput, frames: Mapping[str, pd.DataFrame], structure: str
+) -> Section:
     """Return the section of results of asem measure, pores or pits, or of a single table."""
-    frames = {name: read_results_table(results, name) for name in results.tables}
     summary = summarize_tables(results, frames)
     parts: list[Part] = [Text(sentence) for sentence in summary]
     text = " ".join(summary)
     alternatives = {name: f"{caption}. {text}".strip() for name, caption in CAPTIONS.items()}
     if not results.is_table:
         parts += embed_figures(results.folder, CAPTIONS, alternatives=alternatives)
-    for name in results.tables:
-        parts += describe_table_file(results, name)
+    for name, frame in frames.items():
+        parts += describe_table_file(results, name, frame)
     made = f"by asem {results.command}" if results.command else "of this file"
     parts.append(Text(f"Tables {made} in {results.name}.", is_note=True))
     titles = {"measure": "Objects", "pores": "Nuclear pores", "pits": "Pits and vesicles"}
