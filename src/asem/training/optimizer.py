@@ -38,7 +38,7 @@ def learning_rate(config: OptimizerConfig, iteration: int, iterations: int) -> f
 
 
 class ExponentialMovingAverage:
-    """Exponential moving average (EMA) of a network's weights and buffers, ready for inference.
+    """Exponential moving average (EMA) of a network's weights and buffers, for inference.
 
     ::
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from asem.blocks.run_blocks import Progress, no_progress
 from asem.model import checkpoint
@@ -33,6 +34,8 @@ LOG = logging.getLogger(__name__)
 LOSS_READ_INTERVAL = {"cpu": 1, "cuda": 16}
 """Iterations between two checks of losses and stop signals. Each check synchronizes with the GPU;
 in between, steps are queued while it computes."""
+STATISTICS_ITERATIONS = 20
+"""Last iterations whose patches are used for the statistics of batch norm at inference."""
 
 
 class Trainer:
@@ -100,6 +103,27 @@ class Trainer:
         self.wrapped_optimizer.step()
         self.ema.update(iteration)
         return self.fabric.all_reduce(total)  # type: ignore[return-value]
+
+    def update_norm_statistics(self, batches: BatchLoader, iteration: int) -> None:
+        """Compute mean and variance of batch norm with the averaged weights, for inference.
+
+        Running statistics are those of the weights of many earlier iterations, and therefore wrong
+        for their average: the first scores of a training are then near 0, and later ones vary by a
+        few hundredths from one validation to the next. Here they are the mean over the patches of
+        the last `STATISTICS_ITERATIONS` iterations ("precise batch norm": Wu and Johnson,
+        Rethinking "Batch" in BatchNorm, 2021).
+
+        Parameters
+        ----------
+        batches
+            Training patches.
+        iteration
+            Number of iterations done.
+        """
+        last = range(max(0, iteration - STATISTICS_ITERATIONS), iteration)
+        batches.wait_for_prefetch()
+        with self.fabric.autocast():
+            update_bn((raw for n in last for raw, _, _ in batches.load(n)), self.ema.net)
 
 
 def train(
@@ -186,6 +210,7 @@ def train(
             run.seconds = time.monotonic() - start_time
             stopped = _any_process(fabric, stop.is_set())
             if log_metrics and (stopped or run.is_checkpoint_due):
+                trainer.update_norm_statistics(batches, run.iteration)
                 _save_checkpoint(run, trainer)  # before validation, which may fail
     raise stop.make_interrupt()
 
