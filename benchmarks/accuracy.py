@@ -35,8 +35,8 @@ from asem.workflows.predict import predict_volume
 from asem.workflows.segment import segment_volume
 from training import EPFL, SCORE, TRAIN, VALIDATE, finished, trained
 
-VALIDATIONS = 8
-"""Of each training: as many checkpoints are scored."""
+VALIDATIONS = {332: 4}
+"""Of a training, by its iterations: as many checkpoints are scored; otherwise 8."""
 RECIPES: dict[str, dict[str, Any]] = {
     "base": {},
     "cosine": {"optimizer": {"schedule": "cosine"}},
@@ -45,8 +45,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "dice": {"loss": "dice"},
     "batch4": {"batch": 4},
     "features24": {"model": {"features": 24, "levels": 3, "norm": "batch"}},
+    "published": {
+        "voxel_size": [5, 5, 5],
+        "batch": 1,
+        "patch": 204,
+        "model": {"features": 32, "levels": 4, "norm": "none"},
+    },
 }
-"""What each recipe changes in the settings of examples/epfl_mito.toml."""
+"""What each recipe changes in the settings of examples/epfl_mito.toml; `published` is the paper's
+network."""
 ALL, ZONE = "iou", "zone_f1"
 SCORES = (ALL, ZONE)
 CELLS = 3
@@ -71,7 +78,7 @@ def score_row(
     region = {"raw": str(cell / "raw"), "labels": str(cell / "labels/mito")}
     settings = merge_settings(EPFL, RECIPES[name]) | {
         "iterations": iterations,
-        "validate_every": max(1, iterations // VALIDATIONS),
+        "validate_every": max(1, iterations // VALIDATIONS.get(iterations, 8)),
         "seed": seed,
         "train": [{**region, "roi": f":,:,{TRAIN[0]}:{TRAIN[1]}"}],
         "validation": [{**region, "roi": f":,:,{VALIDATE[0]}:{VALIDATE[1]}"}],
