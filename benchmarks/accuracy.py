@@ -9,9 +9,10 @@
 
 DATA is a folder with `epfl.zarr` (docs/training.md, "A measured example"). Columns x < 640 are for
 training, 640 to 720 for validation, x >= 720 for the score: IoU of all voxels beside F1 outside of
-the exclusion zone. A row is a recipe of `RECIPES`, a number of iterations and a seed; each
-checkpoint of its run is scored, with `--mirror` the best one once more by the mean over eight
-mirror images. Finished rows are kept: a command that was interrupted continues with the others.
+the exclusion zone. A row is a recipe of `RECIPES`, a number of iterations and a seed. Scored are
+each checkpoint of its run and the average of the weights of the last three; with `--mirror` the
+best checkpoint once more by the mean over eight mirror images. Finished rows are kept: a command
+that was interrupted continues with the others.
 """
 
 import argparse
@@ -24,14 +25,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
-from asem.model.checkpoint import checkpoint_folder
+from asem.model.checkpoint import (
+    checkpoint_folder,
+    read_checkpoint_info,
+    read_weights,
+    save_model,
+)
+from asem.training.batches import BatchLoader
+from asem.training.config import training_config_of
+from asem.training.distributed import make_fabric
 from asem.training.recipes import merge_settings
+from asem.training.training_loop import Trainer
 from asem.volume.roi import Roi
 from asem.volume.sources import open_volume
 from asem.workflows.evaluate import evaluate_volume
 from asem.workflows.predict import predict_volume
+from asem.workflows.run_training import TrainingSpec
 from asem.workflows.segment import segment_volume
 from training import EPFL, SCORE, TRAIN, VALIDATE, finished, trained
 
@@ -54,6 +66,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """What each recipe changes in the settings of examples/epfl_mito.toml; `published` is the paper's
 network."""
+AVERAGE, AVERAGED = "average", 3
+"""Key of a score, and the number of checkpoints whose weights are averaged."""
 ALL, ZONE = "iou", "zone_f1"
 SCORES = (ALL, ZONE)
 CELLS = 3
@@ -93,19 +107,40 @@ def score_row(
     best = state["best"]
     done |= {"recipe": name, "iterations": iterations, "seed": seed, "best": best}
     done["validation_f1"] = validated
-    todo = [(str(iteration), iteration, False) for iteration in validated]
-    todo += [("mirror", best, True)] if mirror else []
-    for key, iteration, is_mirrored in todo:
+    work = runs / "predicted" / row
+    checkpoints = {str(n): checkpoint_folder(folder, n) for n in validated}
+    checkpoints[AVERAGE] = average_checkpoints(folder, list(validated)[-AVERAGED:])
+    checkpoints |= {"mirror": checkpoints[str(best)]} if mirror else {}
+    for key, checkpoint in checkpoints.items():
         if key not in done["scores"]:
-            done["scores"][key] = score_checkpoint(cell, folder, iteration, mirror=is_mirrored)
+            done["scores"][key] = score_checkpoint(cell, checkpoint, work, mirror=key == "mirror")
             file.write_text(json.dumps(done, indent=1))
     print(row, done["scores"][str(best)], done["scores"].get("mirror", ""), flush=True)
 
 
-def score_checkpoint(cell: Path, run: Path, iteration: int, *, mirror: bool) -> dict[str, float]:
+def average_checkpoints(run: Path, iterations: list[int]) -> Path:
+    """Write the average of the weights of checkpoints, with its own statistics of batch norm."""
+    averaged, last = run.with_name("averaged") / run.name, iterations[-1]
+    if averaged.exists():
+        return averaged
+    folders = [checkpoint_folder(run, iteration) for iteration in iterations]
+    info = read_checkpoint_info(folders[-1])
+    config = training_config_of(info, source=str(folders[-1]))
+    loaded = TrainingSpec(config, run).load()
+    fabric = make_fabric(config)
+    trainer = Trainer(fabric, config, folders[-1])
+    weights = [read_weights(folder, info.model) for folder in folders]
+    for name, value in trainer.ema.net.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.stack([of_one[name] for of_one in weights]).mean(0))
+    with BatchLoader(loaded.sampler, loaded.training, fabric) as batches:
+        trainer.update_norm_statistics(batches, last)
+    save_model(averaged, info, trainer.ema.net.state_dict())
+    return averaged
+
+
+def score_checkpoint(cell: Path, checkpoint: Path, work: Path, *, mirror: bool) -> dict[str, float]:
     """Predict the columns that are kept back with a checkpoint, and score them."""
-    work = run.with_name("predicted") / run.name
-    checkpoint = checkpoint_folder(run, iteration)
     predict_volume(checkpoint, cell / "raw", work / "p", roi=SCORE, mirror=mirror, overwrite=True)
     segment_volume(work / "p", work / "s", overwrite=True)
     scores = evaluate_volume(work / "s", cell / "labels/mito", structure_name="mito")
@@ -164,6 +199,7 @@ def rules(args: argparse.Namespace) -> None:
             "best": str(row["best"]),
             "highest validation F1": max(validated, key=lambda key: validated[key]),
             "last": str(max(map(int, validated))),
+            f"average of the last {AVERAGED}": AVERAGE,
         }
         oracle = max(row["scores"].values(), key=lambda scores: float(scores[ALL]))
         for rule, iteration in iterations.items():
