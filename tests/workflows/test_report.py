@@ -195,6 +195,16 @@ def test_scores_of_another_form_are_left_out(results, tmp_path, key, value):
     assert "Scores of voxels" not in page
 
 
+def test_an_unfinished_image_is_one_warning(cell, tmp_path):
+    written = shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    unfinished = written / "predictions/probability"
+    shutil.copytree(written / "raw", unfinished)
+    (unfinished / "zarr.json").unlink()
+    (unfinished / ".asem").mkdir()
+    (unfinished / ".asem/journal.jsonl").touch()
+    assert find_inputs([written]).warnings == [f"{unfinished} is unfinished and left out"]
+
+
 def test_a_report_is_replaced_only_with_overwrite(results, tmp_path, capsys):
     out = tmp_path / "new/r.html"
     words = ["report", str(results / "objects"), "--out", str(out)]

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,7 @@ def test_open_leads_the_browser_to_the_link(cell, monkeypatch, capsys):
 
     def open_page(uri):
         opened.append(Path(unquote(urlsplit(uri).path)).read_text())
+        return len(opened) == 1
 
     monkeypatch.setattr(webbrowser, "open", open_page)
     monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
@@ -96,6 +98,19 @@ def test_open_leads_the_browser_to_the_link(cell, monkeypatch, capsys):
     result = json.loads(capsys.readouterr().out)
     assert f'url={result["url"]}"' in opened[0]
     assert result["position_nm"] == [1, 2, 3.5]
+    assert main(["view", str(cell), "--open"]) == 0
+    assert "no browser is found" in capsys.readouterr().err
+
+
+def test_instances_without_meshes_are_named(cell, monkeypatch, capsys, tmp_path):
+    instances = shutil.copytree(cell / "predictions/mito/instances", tmp_path / "instances")
+    monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
+    assert main(["view", str(instances), "--json"]) == 0
+    printed = capsys.readouterr()
+    (name,) = json.loads(printed.out)["without_meshes"]
+    assert f"no surfaces in 3D of {name}: asem mesh makes them" in printed.err
+    assert main(["view", str(cell), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_meshes"] == []
 
 
 def draw_png(width, height):

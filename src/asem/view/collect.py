@@ -2,7 +2,8 @@
 
 ::
 
-    cell.zarr                     all finished images in it, with the meshes beside instances
+    cell.zarr                     all finished images in it, with the meshes beside instances, and
+                                  tables with positions
     cell.zarr/raw, s3://...       an image in any format
     .../meshes                    meshes, and their instances
     mito, mito/objects.csv        tables of a results folder; a table
@@ -10,15 +11,18 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from asem.blocks.output_nesting import RUN_FILE
+from asem.tables import read_column_names
 from asem.view.layers import LayerKind
 from asem.view.meshes import MeshFolder, find_meshes, open_meshes
-from asem.view.table_layers import find_tables
+from asem.view.table_layers import POSITION, find_tables
 from asem.volume.address import Address, AddressLike
+from asem.volume.formats.container import MAX_DEPTH, MAX_FOLDERS
 from asem.volume.formats.detect import find_images, open_source_image
 from asem.volume.sources import open_levels
 from asem.volume.volume import Volume
@@ -92,9 +96,10 @@ def collect(addresses: Sequence[AddressLike]) -> Collected:
     for address, prefix in zip(parsed, prefixes, strict=True):
         path = address.local_path
         found = [] if path is None or address.dataset else find_tables(path)
-        tables += found
         if not found:
-            images += _collect_images(address, prefix)
+            opened, found = _collect_folder(address, prefix)
+            images += opened
+        tables += found
     images.sort(key=lambda one: (DRAWING_ORDER.index(one.kind), one.name != prefixes[0] + RAW))
     names = make_unique([*(image.name for image in images), *_name_tables(tables)])
     named = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
@@ -139,17 +144,50 @@ def make_unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _collect_images(address: Address, prefix: str) -> list[ViewedImage]:
+def _collect_folder(address: Address, prefix: str) -> tuple[list[ViewedImage], list[Path]]:
+    """Return the images and the tables in a cell or another folder; an image returns itself."""
     path = address.local_path
     if path is not None and not address.dataset and (meshes := open_meshes(path)):
-        return [_view_meshes(meshes)]
+        return [_view_meshes(meshes)], []
+    if path is not None and (path / RUN_FILE).is_file():
+        raise ValueError(f"{path} is a training run, which has no images; asem report displays it")
     images = find_images(address)
     if not images.addresses:
-        return [_open_image(address, prefix + _short_name(address))]
+        return [_open_image(address, prefix + _short_name(address))], []
     opened = list(_open_container(address, list(images.addresses), prefix))
     if not opened:
         raise ValueError(f"{address} has no image that can be read")
-    return _choose_visible(opened, prefix)
+    inner = {one.local_path for one in images.addresses if one.local_path is not None}
+    tables = [] if path is None else list(_find_tables_below(path, inner))
+    return _choose_visible(opened, prefix), tables
+
+
+def _find_tables_below(folder: Path, images: Collection[Path]) -> Iterator[Path]:
+    """Yield the tables with positions in the folders of a cell that are no images."""
+    level, count = [folder], 0
+    for _ in range(MAX_DEPTH):
+        below = [inner for one in level for inner in _list_folders(one)]
+        level = [one for one in below if one not in images]
+        count += len(level)
+        if count > MAX_FOLDERS:
+            LOG.warning("%s has more folders than are searched for tables; name them", folder)
+            return
+        for path in (table for one in level for table in find_tables(one)):
+            try:
+                if set(POSITION) <= set(read_column_names(path)):
+                    yield path
+            except (OSError, ValueError) as error:
+                LOG.warning("%s is left out: %s", path, error)
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, by name; no links, which may lead back."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+    except OSError:  # access is denied
+        return []
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
 def _open_container(

@@ -89,11 +89,14 @@ class View:
         Layers, position, zoom and layout, as neuroglancer's JSON.
     position_nm
         Where the planes cross, nm along (z, y, x).
+    without_meshes
+        Names of the layers of instances that are displayed and have no meshes.
     """
 
     server: ViewServer
     state: dict[str, Any]
     position_nm: NmZYX
+    without_meshes: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -107,7 +110,7 @@ class View:
         return float(self.state["crossSectionScale"] * shortest_m * 1e9)
 
     def describe(self) -> dict[str, Any]:
-        """Return the address, the position and the layers, as plain values."""
+        """Return the address, the position, the layers, and those without meshes."""
         layers = {
             layer["name"]: "displayed" if layer["visible"] else "hidden"
             for layer in self.state["layers"]
@@ -116,6 +119,7 @@ class View:
             "url": self.url,
             "position_nm": list(self.position_nm),
             "layers": layers,
+            "without_meshes": list(self.without_meshes),
         }
 
 
@@ -162,7 +166,12 @@ def open_view(
             unit_nm=grid.voxel_size if grid else (1.0, 1.0, 1.0),
         )
         server.set_state(state)
-        yield View(server, state, position)
+        without_meshes = tuple(
+            one.name
+            for one in collected.images
+            if one.kind == "instances" and one.visible and one.meshes is None
+        )
+        yield View(server, state, position, without_meshes)
 
 
 def _add_source(sources: dict[str, Source], source: Source) -> str:
