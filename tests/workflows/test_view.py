@@ -65,7 +65,8 @@ def test_a_missing_extra_or_browser_is_one_line(cell, monkeypatch, capsys, tmp_p
     monkeypatch.setattr(workflow, "find_spec", lambda name: None)
     assert main(["view", str(cell)]) == 2
     assert capsys.readouterr().err == (
-        "asem: asem view needs neuroglancer; install it: pip install 'asem[view]'\n"
+        "asem: asem view needs neuroglancer; install it: pip install 'asem[view]' "
+        "(in a clone: '.[view]')\n"
     )
 
 

@@ -18,7 +18,9 @@ from asem.volume.address import AddressLike
 from asem.volume.png_file import add_header_chunks, is_written_by_asem
 
 LOG = logging.getLogger(__name__)
-NOT_INSTALLED = "asem view needs neuroglancer; install it: pip install 'asem[view]'"
+NOT_INSTALLED = (
+    "asem view needs neuroglancer; install it: pip install 'asem[view]' (in a clone: '.[view]')"
+)
 SCREENSHOT_SIZE = (1600, 1000)
 MIN_PIXELS, MAX_PIXELS = 64, 8192
 """Edges of a picture."""
