@@ -11,7 +11,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -252,13 +252,27 @@ def _choose_visible(images: Sequence[ViewedImage], prefix: str) -> list[ViewedIm
     """Display one image of grey values of a cell, and the best labels of each structure."""
     greys = [image.name for image in images if image.kind == "image"]
     shown = {prefix + RAW if prefix + RAW in greys else next(iter(greys), "")}
-    structures: dict[str, list[ViewedImage]] = {}
-    for image in images:
-        if image.kind in BEST_FIRST and image.name.removeprefix(prefix) != "mask":
-            structures.setdefault(_structure_of(image.name), []).append(image)
-    for group in structures.values():
-        shown.add(min(group, key=lambda one: BEST_FIRST.index(one.kind)).name)
+    shown |= find_best_labels(
+        {one.name: one.kind for one in images if one.name.removeprefix(prefix) != "mask"}
+    )
     return [replace(image, visible=image.name in shown) for image in images]
+
+
+def find_best_labels(kinds: Mapping[str, LayerKind]) -> set[str]:
+    """Return the names of the images to display, one of each structure (`BEST_FIRST`).
+
+    Examples
+    --------
+    >>> find_best_labels({"labels/mito": "labels", "predictions/mito/instances": "instances"})
+    {'predictions/mito/instances'}
+    """
+    structures: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        if kind in BEST_FIRST:
+            structures.setdefault(_structure_of(name), []).append(name)
+    return {
+        min(names, key=lambda name: BEST_FIRST.index(kinds[name])) for names in structures.values()
+    }
 
 
 def _structure_of(name: str) -> str:
