@@ -205,6 +205,12 @@ def test_an_unfinished_image_is_one_warning(cell, tmp_path):
     assert find_inputs([written]).warnings == [f"{unfinished} is unfinished and left out"]
 
 
+def test_a_report_is_an_html_file(results, tmp_path, capsys):
+    assert main(["report", str(results), "--out", str(tmp_path / "report.pdf")]) == 2
+    assert "give it the suffix .html" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_report_is_replaced_only_with_overwrite(results, tmp_path, capsys):
     out = tmp_path / "new/r.html"
     words = ["report", str(results / "objects"), "--out", str(out)]

@@ -114,6 +114,15 @@ def test_instances_without_meshes_are_named(cell, monkeypatch, capsys, tmp_path)
     assert json.loads(capsys.readouterr().out)["without_meshes"] == []
 
 
+def test_a_position_in_no_image_is_warned_of(cell, monkeypatch, capsys):
+    monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
+    assert main(["view", str(cell), "--position", "0,0,99999"]) == 0
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "the position 0, 0, 99999 nm (z, y, x) is in no image; raw is from 96.5, " in printed
+    assert main(["view", str(cell)]) == 0
+    assert "in no image" not in capsys.readouterr().err
+
+
 def draw_png(width, height):
     return imagecodecs.png_encode(np.zeros((height, width), np.uint8))
 

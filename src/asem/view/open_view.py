@@ -1,5 +1,6 @@
 """Serve what paths name as a view: sources, layers and the state that the client displays."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from asem.volume.address import AddressLike
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume, format_nm
 
+LOG = logging.getLogger(__name__)
 SAMPLE: tuple[int, int, int] = (1, 256, 256)
 """Voxels from which a contrast window is found where an image states none."""
 SAMPLE_PERCENTILES = (0.5, 99.5)
@@ -155,6 +157,7 @@ def open_view(
     make_layers += [_add_table(sources, table) for table in tables]
     box, grid = find_box(collected, tables), find_grid(collected)
     position = options.position_nm or snap_to_voxel(find_middle(box), grid)
+    _warn_of_position(position, collected)
     with ViewServer(sources, port=options.port) as server:
         state = make_state(
             [make_layer(server.data_url) for make_layer in make_layers],
@@ -253,6 +256,27 @@ def snap_to_voxel(position_nm: NmZYX, grid: Volume | None) -> NmZYX:
         grid.offset_nm,
         grid.voxel_size,
     )
+
+
+def _warn_of_position(position_nm: NmZYX, collected: Collected) -> None:
+    """Log a warning where a position is in no image: the planes are empty there."""
+    images = [image for image in collected.images if image.levels]
+    boxes = [extent_nm(image.levels[0]) for image in images]
+    is_inside = (
+        all(a <= nm <= b for a, nm, b in zip(low, position_nm, high, strict=True))
+        for low, high in boxes
+    )
+    if boxes and not any(is_inside):
+        position, low, high = (
+            ", ".join(f"{nm:.9g}" for nm in point) for point in (position_nm, *boxes[0])
+        )
+        LOG.warning(
+            "the position %s nm (z, y, x) is in no image; %s is from %s to %s nm",
+            position,
+            images[0].name,
+            low,
+            high,
+        )
 
 
 def find_box(collected: Collected, tables: Sequence[TableLayer]) -> tuple[NmZYX, NmZYX]:
