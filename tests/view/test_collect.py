@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from asem.view.collect import collect, find_kind
+from asem.view.open_view import open_view
 from asem.volume.volume import Volume
 from view_cells import draw_raw, write_image
 
@@ -133,6 +134,16 @@ def test_tables_in_a_cell_are_displayed_and_their_figures_are_no_images(
     assert collected.tables == [(cell / "tables/mito/objects.csv", "objects")]
     assert names(collected) == names(collect([known_cell]))
     assert not caplog.text
+    assert collect([cell, cell / "tables/mito"]).tables == collected.tables
+    with open_view([cell]) as view:
+        assert "objects" not in view.describe()["layers"]
+    assert "objects.csv is left out" in caplog.text
+    caplog.clear()
+    with pytest.raises(ValueError, match="no row"), open_view([cell, cell / "tables/mito"]):
+        pass
+    (cell / "tables/link").mkdir()
+    (cell / "tables/link/objects.csv").symlink_to(cell / "tables/mito/objects.csv")
+    assert collect([cell]).tables == collected.tables
     (cell / "tables/mito/objects.csv").write_bytes(b"\xff,")
     assert collect([cell]).tables == []
     assert "objects.csv is left out" in caplog.text

@@ -187,5 +187,6 @@ def _log_libraries(console: Console) -> None:
         return
     handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%X")
     handler.setFormatter(PrintableFormatter("%(name)s: %(message)s"))
-    handler.addFilter(lambda record: not record.name.startswith("asem."))
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: record.name.partition(".")[0] != "asem")
     root.addHandler(handler)

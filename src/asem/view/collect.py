@@ -72,10 +72,13 @@ class Collected:
         In the order in which they are drawn.
     tables
         Files, and the names of their layers.
+    found
+        Those of them that are in a cell and not named: left out where they cannot be displayed.
     """
 
     images: list[ViewedImage]
     tables: list[tuple[Path, str]]
+    found: frozenset[Path] = frozenset()
 
 
 def collect(addresses: Sequence[AddressLike]) -> Collected:
@@ -90,20 +93,24 @@ def collect(addresses: Sequence[AddressLike]) -> Collected:
     ValueError
         It is nothing that can be viewed.
     """
-    images, tables = list[ViewedImage](), list[Path]()
+    images, tables, in_cells = list[ViewedImage](), list[Path](), list[Path]()
     parsed = [Address.parse(address) for address in addresses]
     prefixes = _find_prefixes(parsed)
     for address, prefix in zip(parsed, prefixes, strict=True):
         path = address.local_path
-        found = [] if path is None or address.dataset else find_tables(path)
-        if not found:
+        named = [] if path is None or address.dataset else find_tables(path)
+        tables += named
+        if not named:
             opened, found = _collect_folder(address, prefix)
             images += opened
-        tables += found
+            in_cells += found
+    in_cells = [one for one in in_cells if one not in tables]
+    tables += in_cells
     images.sort(key=lambda one: (DRAWING_ORDER.index(one.kind), one.name != prefixes[0] + RAW))
     names = make_unique([*(image.name for image in images), *_name_tables(tables)])
-    named = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
-    return Collected(named, list(zip(tables, names[len(images) :], strict=True)))
+    renamed = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
+    named_tables = list(zip(tables, names[len(images) :], strict=True))
+    return Collected(renamed, named_tables, frozenset(in_cells))
 
 
 def _find_prefixes(addresses: Sequence[Address]) -> list[str]:
@@ -174,7 +181,7 @@ def _find_tables_below(folder: Path, images: Collection[Path]) -> Iterator[Path]
             return
         for path in (table for one in level for table in find_tables(one)):
             try:
-                if set(POSITION) <= set(read_column_names(path)):
+                if not path.is_symlink() and set(POSITION) <= set(read_column_names(path)):
                     yield path
             except (OSError, ValueError) as error:
                 LOG.warning("%s is left out: %s", path, error)

@@ -151,7 +151,7 @@ def open_view(
         It is nothing that can be viewed.
     """
     collected = collect(addresses)
-    tables = [layer for path, name in collected.tables for layer in make_table_layers(path, name)]
+    tables = list(_open_tables(collected))
     sources: dict[str, Source] = {}
     make_layers = [_add_image(sources, image) for image in collected.images]
     make_layers += [_add_table(sources, table) for table in tables]
@@ -175,6 +175,17 @@ def open_view(
             if one.kind == "instances" and one.visible and one.meshes is None
         )
         yield View(server, state, position, without_meshes)
+
+
+def _open_tables(collected: Collected) -> Iterator[TableLayer]:
+    """Yield the layers of tables; those that are not named may be left out, with a warning."""
+    for path, name in collected.tables:
+        try:
+            yield from make_table_layers(path, name)
+        except (OSError, ValueError) as error:
+            if path not in collected.found:
+                raise
+            LOG.warning("%s is left out: %s", path, error)
 
 
 def _add_source(sources: dict[str, Source], source: Source) -> str:
