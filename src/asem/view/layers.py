@@ -134,6 +134,7 @@ def make_image_layer(
         "name": name,
         "source": source,
         "tab": "rendering",
+        "codeVisible": False,  # of the shader; its controls are
         "shader": GREY_SHADER,
         "shaderControls": controls,
         "opacity": 1.0,
@@ -152,6 +153,7 @@ def make_probability_layer(
         "name": name,
         "source": source,
         "tab": "rendering",
+        "codeVisible": False,  # of the shader; its controls are
         "shader": PROBABILITY_SHADER.replace("VALUE", convert),
         "opacity": 1.0,
         "annotationColor": BOX_COLOUR,
