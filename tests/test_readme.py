@@ -69,7 +69,7 @@ def test_the_demo_writes_the_report_that_readme_names(demo, asem):
 
 
 def test_users_install_a_wheel_as_the_demo_does(asem):
-    assert "pip install 'asem[napari]'" in README
+    assert "pip install 'asem[napari,view]'" in README
     assert asem("--version").stdout.strip() == metadata.version("asem")
 
 

@@ -32,6 +32,17 @@ def test_one_image_alone(cell):
     assert np.array_equal(levels[0][7, :, 3:9], volume.read(volume.roi)[7, :, 3:9])
 
 
+def test_the_best_labels_of_a_structure_are_visible(cell, tmp_path):
+    copied = shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    for name in ("predictions/mito/segmentation", "labels/er", "mask", "exclusion/er"):
+        shutil.copytree(cell / "cell.zarr/labels/mito", copied / name)
+    layers = read_cell(str(copied))
+    visible = {settings["name"] for _, settings, _ in layers if settings["visible"]}
+    assert visible == {"raw", "predictions/mito/segmentation", "labels/er"}
+    ((_, alone, _),) = read_cell(str(copied / "labels/mito"))
+    assert alone["visible"]
+
+
 def test_unlabelled_voxels_are_not_shown(cell, tmp_path):
     shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
     volume, session = open_session(tmp_path / "cell.zarr/raw")

@@ -10,6 +10,7 @@ from asem.view import client_formats
 from asem.view.client_formats import find_client_image
 from asem.view.layers import place_image
 from asem.volume.sources import open_levels
+from view_cells import write_image
 
 NM = {"units": ["nm"] * 3, "scale": [5.0, 4.0, 3.0], "translate": [0.0, 0.0, 0.0]}
 
@@ -108,6 +109,15 @@ def test_zarr_3_lists_its_codecs_within_shards(known_cell):
     stored = client_formats._find_stored(first)
     stored.metadata["codecs"][0]["configuration"]["codecs"][1]["name"] = "numcodecs.lzma"
     assert client_formats.MAKERS["zarr3"]([first], [stored]) is None
+
+
+def test_no_level_ends_behind_the_finest_one(tmp_path):
+    image = write_image(tmp_path / "a", np.ones((33, 64, 65), np.uint8), voxel_nm=(4, 4, 4))
+    levels = open_levels(image)
+    assert [level.shape for level in levels] == [(33, 64, 65), (17, 32, 33)]
+    client = find_client_image(levels)
+    served = [document(client, f"{number}/zarr.json")["shape"] for number in range(2)]
+    assert served == [[33, 64, 65], [16, 32, 32]]
 
 
 def test_levels_of_n5_that_start_elsewhere_are_read_here(known_cell):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from asem.view.collect import collect, find_kind
+from asem.view.open_view import open_view
 from asem.volume.volume import Volume
 from view_cells import draw_raw, write_image
 
@@ -117,6 +118,42 @@ def test_tables_of_the_same_name_have_that_of_their_folder(tmp_path):
     assert [name for _, name in collected.tables] == [
         "mito/objects", "er/objects", "er/pores", "er/objects (2)", "er/pores (2)",
     ]  # fmt: skip
+
+
+def test_tables_in_a_cell_are_displayed_and_their_figures_are_no_images(
+    known_cell, tmp_path, caplog
+):
+    cell = shutil.copytree(known_cell, tmp_path / "cell.zarr")
+    for name, header in (("mito", "object_id,z_nm,y_nm,x_nm"), ("scores", "object_id,best_iou")):
+        folder = cell / "tables" / name
+        folder.mkdir(parents=True)
+        (folder / "objects.csv").write_text(f"{header}\n")
+        (folder / "provenance.json").write_text("{}")
+        (folder / "sizes.png").write_bytes(b"a figure")
+    collected = collect([cell])
+    assert collected.tables == [(cell / "tables/mito/objects.csv", "objects")]
+    assert names(collected) == names(collect([known_cell]))
+    assert not caplog.text
+    assert collect([cell, cell / "tables/mito"]).tables == collected.tables
+    with open_view([cell]) as view:
+        assert "objects" not in view.describe()["layers"]
+    assert "objects.csv is left out" in caplog.text
+    caplog.clear()
+    with pytest.raises(ValueError, match="no row"), open_view([cell, cell / "tables/mito"]):
+        pass
+    (cell / "tables/link").mkdir()
+    (cell / "tables/link/objects.csv").symlink_to(cell / "tables/mito/objects.csv")
+    assert collect([cell]).tables == collected.tables
+    (cell / "tables/mito/objects.csv").write_bytes(b"\xff,")
+    assert collect([cell]).tables == []
+    assert "objects.csv is left out" in caplog.text
+
+
+def test_a_training_run_has_no_images(tmp_path):
+    (tmp_path / "run.json").touch()
+    (tmp_path / "curves.png").touch()
+    with pytest.raises(ValueError, match="is a training run, which has no images; asem report"):
+        collect([tmp_path])
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,10 @@ def test_centres_of_voxels_are_where_asem_has_them(axes, first):
 
 def test_grey_values_of_8_bits_are_never_stretched():
     layer = make_image_layer("raw", {}, volume_of(np.uint8, window=(90.0, 130.0)))
-    assert layer["shaderControls"]["normalized"]["range"] == [0, 255]
+    assert layer["shaderControls"]["contrast"]["range"] == [0, 255]
+    assert (layer["tab"], layer["codeVisible"]) == ("rendering", False)
     layer = make_image_layer("raw", {}, volume_of(np.uint16, window=(900.0, 1300.0)))
-    assert layer["shaderControls"]["normalized"]["range"] == [900, 1300]
+    assert layer["shaderControls"]["contrast"]["range"] == [900, 1300]
     assert make_image_layer("raw", {}, volume_of(np.float32))["shaderControls"] == {}
 
 

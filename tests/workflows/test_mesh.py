@@ -17,6 +17,7 @@ from asem.cli import main
 from asem.volume.id_selection import IdSelection
 from asem.workflows import mesh as workflow
 from asem.workflows.importing import import_volume
+from asem.workflows.instances import label_instances
 from asem.workflows.mesh import mesh_instances
 from asem.workflows.meshes.fragment_store import FragmentTable
 from asem.workflows.meshes.object_files import cancel_double_faces
@@ -304,6 +305,19 @@ def test_an_open_border(folder):
     assert half_voxels(vertices)[:, 2].min() == 0
     assert half_voxels(vertices)[:, 2].max() == 2 * (SHAPE[2] - 1)
     assert is_closed(load("out/3.obj")[1])
+
+
+def test_a_segmentation_is_named(tmp_path, caplog):
+    labels = np.zeros((4, 5, 12), np.uint8)
+    labels[1:3, 1:4, 1:3] = labels[1:3, 1:4, 8:10] = 1
+    save(tmp_path / "both", labels)
+    mesh_instances(tmp_path / "both", tmp_path / "meshes", format_name="obj")
+    assert "both has a single id; asem instances gives each object its own" in caplog.text
+    caplog.clear()
+    label_instances(tmp_path / "both", tmp_path / "one", min_size=1)
+    mesh_instances(tmp_path / "both", tmp_path / "1", format_name="obj", ids=IdSelection.parse("1"))
+    mesh_instances(tmp_path / "one", tmp_path / "2", format_name="obj")
+    assert not caplog.text
 
 
 def test_selected_objects(folder):

@@ -195,6 +195,22 @@ def test_scores_of_another_form_are_left_out(results, tmp_path, key, value):
     assert "Scores of voxels" not in page
 
 
+def test_an_unfinished_image_is_one_warning(cell, tmp_path):
+    written = shutil.copytree(cell / "cell.zarr", tmp_path / "cell.zarr")
+    unfinished = written / "predictions/probability"
+    shutil.copytree(written / "raw", unfinished)
+    (unfinished / "zarr.json").unlink()
+    (unfinished / ".asem").mkdir()
+    (unfinished / ".asem/journal.jsonl").touch()
+    assert find_inputs([written]).warnings == [f"{unfinished} is unfinished and left out"]
+
+
+def test_a_report_is_an_html_file(results, tmp_path, capsys):
+    assert main(["report", str(results), "--out", str(tmp_path / "report.pdf")]) == 2
+    assert "give it the suffix .html" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_report_is_replaced_only_with_overwrite(results, tmp_path, capsys):
     out = tmp_path / "new/r.html"
     words = ["report", str(results / "objects"), "--out", str(out)]

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_a_missing_extra_or_browser_is_one_line(cell, monkeypatch, capsys, tmp_p
     monkeypatch.setattr(workflow, "find_spec", lambda name: None)
     assert main(["view", str(cell)]) == 2
     assert capsys.readouterr().err == (
-        "asem: asem view needs neuroglancer; install it: pip install 'asem[view]'\n"
+        "asem: asem view needs neuroglancer; install it: pip install 'asem[view]' "
+        "(in a clone: '.[view]')\n"
     )
 
 
@@ -89,6 +91,7 @@ def test_open_leads_the_browser_to_the_link(cell, monkeypatch, capsys):
 
     def open_page(uri):
         opened.append(Path(unquote(urlsplit(uri).path)).read_text())
+        return len(opened) == 1
 
     monkeypatch.setattr(webbrowser, "open", open_page)
     monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
@@ -96,6 +99,28 @@ def test_open_leads_the_browser_to_the_link(cell, monkeypatch, capsys):
     result = json.loads(capsys.readouterr().out)
     assert f'url={result["url"]}"' in opened[0]
     assert result["position_nm"] == [1, 2, 3.5]
+    assert main(["view", str(cell), "--open"]) == 0
+    assert "no browser is found" in capsys.readouterr().err
+
+
+def test_instances_without_meshes_are_named(cell, monkeypatch, capsys, tmp_path):
+    instances = shutil.copytree(cell / "predictions/mito/instances", tmp_path / "instances")
+    monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
+    assert main(["view", str(instances), "--json"]) == 0
+    printed = capsys.readouterr()
+    (name,) = json.loads(printed.out)["without_meshes"]
+    assert f"no surfaces in 3D of {name}: asem mesh makes them" in printed.err
+    assert main(["view", str(cell), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["without_meshes"] == []
+
+
+def test_a_position_in_no_image_is_warned_of(cell, monkeypatch, capsys):
+    monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
+    assert main(["view", str(cell), "--position", "0,0,99999"]) == 0
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "the position 0, 0, 99999 nm (z, y, x) is in no image; raw is from 96.5, " in printed
+    assert main(["view", str(cell)]) == 0
+    assert "in no image" not in capsys.readouterr().err
 
 
 def draw_png(width, height):

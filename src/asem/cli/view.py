@@ -71,12 +71,16 @@ def view(
             width_nm=width,
             overwrite=overwrite,
         )
+        _advise_meshes(result)
+        if not output_options.json:
+            del result["without_meshes"]
         print_result(result, as_json=output_options.json)
         return
 
     def announce(result: dict[str, Any]) -> None:
         hidden = [name for name, state in result["layers"].items() if state == "hidden"]
         more = f"hidden layers: {', '.join(hidden)}; " if hidden else ""
+        _advise_meshes(result)
         sys.stderr.write(escape_control_characters(f"{more}Ctrl-C ends the view") + "\n")
         print_lines([result["url"]], result, as_json=output_options.json)
         sys.stdout.flush()
@@ -89,6 +93,13 @@ def view(
         port=port,
         open_browser=open_browser,
     )
+
+
+def _advise_meshes(result: dict[str, Any]) -> None:
+    """Print how to get the surfaces of instances that the 3D panel does not contain."""
+    if without := result["without_meshes"]:
+        line = f"no surfaces in 3D of {', '.join(without)}: asem mesh makes them (docs/meshes.md)"
+        sys.stderr.write(escape_control_characters(line) + "\n")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

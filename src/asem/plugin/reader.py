@@ -21,6 +21,7 @@ from asem.plugin.table_layers import (
     read_object_table,
 )
 from asem.tables import TABLE_SUFFIXES
+from asem.view.collect import find_best_labels, find_kind
 from asem.volume import ngff
 from asem.volume.contrast import contrast_window_of
 from asem.volume.volume import Volume
@@ -127,6 +128,8 @@ def find_images(path: Path) -> list[Path]:
 def read_cell(path: str) -> list[LayerData]:
     """Return a layer for each image and table: images at the bottom, then labels, then points.
 
+    Raw and the best labels of each structure are visible.
+
     Labels have the columns of the table of their objects as features. A table that cannot be read
     is left out with a warning.
 
@@ -142,10 +145,11 @@ def read_cell(path: str) -> list[LayerData]:
     pairs = list(zip(images, volumes, strict=True))
     first = next((metadata.path for metadata, volume in pairs if volume.kind == "image"), None)
     raw = next((metadata.path for metadata in images if metadata.path.name == "raw"), first)
+    best = _find_best_labels(pairs, cell)
     layers = []
     for metadata, volume in pairs:
         voxels, settings, layer_type = make_layer(metadata, volume, cell)
-        settings["visible"] = volume.kind == "labels" or metadata.path == raw
+        settings["visible"] = metadata.path in best or metadata.path == raw
         if volume.kind == "labels":
             features = find_features(volume.identity, tables)
             settings |= {} if features is None else {"features": features}
@@ -153,6 +157,18 @@ def read_cell(path: str) -> list[LayerData]:
     layers.sort(key=lambda layer: layer[2])  # "image" before "labels"
     shown = {volume.identity for volume in volumes}
     return layers + [make_table_layer(table, cell) for table in tables if table.labels not in shown]
+
+
+def _find_best_labels(pairs: Sequence[tuple[ngff.ImageMetadata, Volume]], cell: Path) -> set[Path]:
+    """Return the labels to display: one image of each structure, as `asem view` does."""
+    labels = [(metadata, volume) for metadata, volume in pairs if volume.kind == "labels"]
+    names = [metadata.path.relative_to(cell).as_posix() for metadata, _ in labels]
+    kinds = {
+        name: find_kind(volume, name, metadata.asem_metadata.made_by or {})
+        for name, (metadata, volume) in zip(names, labels, strict=True)
+        if name != "mask"
+    }
+    return {cell / name for name in find_best_labels(kinds)}
 
 
 def _read_tables(cell: Path) -> Iterator[ObjectTable]:

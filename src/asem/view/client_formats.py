@@ -146,6 +146,7 @@ def _make_zarr3(levels: Sequence[Volume], arrays: Sequence[StoredArray]) -> Clie
         if not set(_codec_names(stored["codecs"])) <= set(CODECS):
             return None
         metadata = {key: stored[key] for key in ZARR3_KEYS if key in stored}
+        metadata["shape"] = shape_within(levels[0], levels[number], array)
         documents[f"{number}/zarr.json"] = _encode(metadata)
         pattern = ("c" + re.escape(separator) if is_default else "") + _index_pattern(separator)
         folders[str(number)] = FileFolder(array.folder, pattern)
@@ -171,7 +172,8 @@ def _make_zarr2(levels: Sequence[Volume], arrays: Sequence[StoredArray]) -> Clie
         compressor = array.metadata.get("compressor")
         if (compressor and compressor["id"]) not in COMPRESSORS or array.metadata.get("filters"):
             return None
-        documents[f"{number}/.zarray"] = _encode(array.metadata)
+        shape = shape_within(levels[0], levels[number], array)
+        documents[f"{number}/.zarray"] = _encode({**array.metadata, "shape": shape})
         documents[f"{number}/.zattrs"] = b"{}"
         separator = array.metadata.get("dimension_separator", ".")
         folders[str(number)] = FileFolder(array.folder, _index_pattern(separator))
@@ -205,7 +207,9 @@ def _make_n5(levels: Sequence[Volume], arrays: Sequence[StoredArray]) -> ClientI
         if array.metadata["compression"]["type"] not in N5_COMPRESSIONS:
             return None
         keys = ("dimensions", "blockSize", "dataType", "compression")
-        documents[f"s{number}/attributes.json"] = _encode({k: array.metadata[k] for k in keys})
+        stored = {key: array.metadata[key] for key in keys}
+        stored["dimensions"] = shape_within(levels[0], levels[number], array)
+        documents[f"s{number}/attributes.json"] = _encode(stored)
         folders[f"s{number}"] = FileFolder(array.folder, _index_pattern("/"))
     if not all(is_corner_aligned(levels[0], level) for level in levels):
         return None
@@ -297,6 +301,27 @@ def _corner(volume: Volume) -> NmZYX:
         centre - size / 2 for centre, size in zip(volume.offset_nm, volume.voxel_size, strict=True)
     )
     return z, y, x
+
+
+def shape_within(finest: Volume, level: Volume, array: StoredArray) -> list[int]:
+    """Return the voxels of a level that lie within the finest one, along the axes of its array.
+
+    A level of 83 voxels of 10 nm ends 5 nm behind 165 voxels of 5 nm; 11 voxels of 80 nm, 55 nm
+    behind. The client draws coarse levels where finer ones have no voxels: a strip outside of the
+    image. At least one voxel remains.
+    """
+    ends = [
+        corner + count * size
+        for corner, count, size in zip(
+            _corner(finest), finest.shape, finest.voxel_size, strict=True
+        )
+    ]
+    starts, size = _corner(level), level.voxel_size
+    inside = [
+        max(1, min(count, int((end - start) / edge + ALIGNMENT_TOLERANCE)))
+        for end, start, edge, count in zip(ends, starts, size, level.shape, strict=True)
+    ]
+    return [inside["zyx".index(name)] for name in array.axes]
 
 
 def _index_pattern(separator: str) -> str:

@@ -2,7 +2,8 @@
 
 ::
 
-    cell.zarr                     all finished images in it, with the meshes beside instances
+    cell.zarr                     all finished images in it, with the meshes beside instances, and
+                                  tables with positions
     cell.zarr/raw, s3://...       an image in any format
     .../meshes                    meshes, and their instances
     mito, mito/objects.csv        tables of a results folder; a table
@@ -10,15 +11,18 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from asem.blocks.output_nesting import RUN_FILE
+from asem.tables import read_column_names
 from asem.view.layers import LayerKind
 from asem.view.meshes import MeshFolder, find_meshes, open_meshes
-from asem.view.table_layers import find_tables
+from asem.view.table_layers import POSITION, find_tables
 from asem.volume.address import Address, AddressLike
+from asem.volume.formats.container import MAX_DEPTH, MAX_FOLDERS
 from asem.volume.formats.detect import find_images, open_source_image
 from asem.volume.sources import open_levels
 from asem.volume.volume import Volume
@@ -68,10 +72,13 @@ class Collected:
         In the order in which they are drawn.
     tables
         Files, and the names of their layers.
+    found
+        Those of them that are in a cell and not named: left out where they cannot be displayed.
     """
 
     images: list[ViewedImage]
     tables: list[tuple[Path, str]]
+    found: frozenset[Path] = frozenset()
 
 
 def collect(addresses: Sequence[AddressLike]) -> Collected:
@@ -86,19 +93,24 @@ def collect(addresses: Sequence[AddressLike]) -> Collected:
     ValueError
         It is nothing that can be viewed.
     """
-    images, tables = list[ViewedImage](), list[Path]()
+    images, tables, in_cells = list[ViewedImage](), list[Path](), list[Path]()
     parsed = [Address.parse(address) for address in addresses]
     prefixes = _find_prefixes(parsed)
     for address, prefix in zip(parsed, prefixes, strict=True):
         path = address.local_path
-        found = [] if path is None or address.dataset else find_tables(path)
-        tables += found
-        if not found:
-            images += _collect_images(address, prefix)
+        named = [] if path is None or address.dataset else find_tables(path)
+        tables += named
+        if not named:
+            opened, found = _collect_folder(address, prefix)
+            images += opened
+            in_cells += found
+    in_cells = [one for one in in_cells if one not in tables]
+    tables += in_cells
     images.sort(key=lambda one: (DRAWING_ORDER.index(one.kind), one.name != prefixes[0] + RAW))
     names = make_unique([*(image.name for image in images), *_name_tables(tables)])
-    named = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
-    return Collected(named, list(zip(tables, names[len(images) :], strict=True)))
+    renamed = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
+    named_tables = list(zip(tables, names[len(images) :], strict=True))
+    return Collected(renamed, named_tables, frozenset(in_cells))
 
 
 def _find_prefixes(addresses: Sequence[Address]) -> list[str]:
@@ -139,17 +151,50 @@ def make_unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _collect_images(address: Address, prefix: str) -> list[ViewedImage]:
+def _collect_folder(address: Address, prefix: str) -> tuple[list[ViewedImage], list[Path]]:
+    """Return the images and the tables in a cell or another folder; an image returns itself."""
     path = address.local_path
     if path is not None and not address.dataset and (meshes := open_meshes(path)):
-        return [_view_meshes(meshes)]
+        return [_view_meshes(meshes)], []
+    if path is not None and (path / RUN_FILE).is_file():
+        raise ValueError(f"{path} is a training run, which has no images; asem report displays it")
     images = find_images(address)
     if not images.addresses:
-        return [_open_image(address, prefix + _short_name(address))]
+        return [_open_image(address, prefix + _short_name(address))], []
     opened = list(_open_container(address, list(images.addresses), prefix))
     if not opened:
         raise ValueError(f"{address} has no image that can be read")
-    return _choose_visible(opened, prefix)
+    inner = {one.local_path for one in images.addresses if one.local_path is not None}
+    tables = [] if path is None else list(_find_tables_below(path, inner))
+    return _choose_visible(opened, prefix), tables
+
+
+def _find_tables_below(folder: Path, images: Collection[Path]) -> Iterator[Path]:
+    """Yield the tables with positions in the folders of a cell that are no images."""
+    level, count = [folder], 0
+    for _ in range(MAX_DEPTH):
+        below = [inner for one in level for inner in _list_folders(one)]
+        level = [one for one in below if one not in images]
+        count += len(level)
+        if count > MAX_FOLDERS:
+            LOG.warning("%s has more folders than are searched for tables; name them", folder)
+            return
+        for path in (table for one in level for table in find_tables(one)):
+            try:
+                if not path.is_symlink() and set(POSITION) <= set(read_column_names(path)):
+                    yield path
+            except (OSError, ValueError) as error:
+                LOG.warning("%s is left out: %s", path, error)
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, by name; no links, which may lead back."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+    except OSError:  # access is denied
+        return []
+    return [folder / name for name in sorted(names) if not name.startswith(".")]
 
 
 def _open_container(
@@ -214,13 +259,27 @@ def _choose_visible(images: Sequence[ViewedImage], prefix: str) -> list[ViewedIm
     """Display one image of grey values of a cell, and the best labels of each structure."""
     greys = [image.name for image in images if image.kind == "image"]
     shown = {prefix + RAW if prefix + RAW in greys else next(iter(greys), "")}
-    structures: dict[str, list[ViewedImage]] = {}
-    for image in images:
-        if image.kind in BEST_FIRST and image.name.removeprefix(prefix) != "mask":
-            structures.setdefault(_structure_of(image.name), []).append(image)
-    for group in structures.values():
-        shown.add(min(group, key=lambda one: BEST_FIRST.index(one.kind)).name)
+    shown |= find_best_labels(
+        {one.name: one.kind for one in images if one.name.removeprefix(prefix) != "mask"}
+    )
     return [replace(image, visible=image.name in shown) for image in images]
+
+
+def find_best_labels(kinds: Mapping[str, LayerKind]) -> set[str]:
+    """Return the names of the images to display, one of each structure (`BEST_FIRST`).
+
+    Examples
+    --------
+    >>> find_best_labels({"labels/mito": "labels", "predictions/mito/instances": "instances"})
+    {'predictions/mito/instances'}
+    """
+    structures: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        if kind in BEST_FIRST:
+            structures.setdefault(_structure_of(name), []).append(name)
+    return {
+        min(names, key=lambda name: BEST_FIRST.index(kinds[name])) for names in structures.values()
+    }
 
 
 def _structure_of(name: str) -> str:

@@ -37,9 +37,9 @@ COLOURS = {
 OTHER_COLOURS = ("#ff8c1a", "#5aa9ff", "#6fcf57", "#d65fb3", "#35b6a5", "#f2d024")
 ZONE_COLOUR, BOX_COLOUR = "#ffd84d", "#5c6570"
 LABEL_ALPHA, ZONE_ALPHA = 0.45, 0.3
-GREY_SHADER = """#uicontrol invlerp normalized
+GREY_SHADER = """#uicontrol invlerp contrast
 void main() {
-  emitGrayscale(normalized());
+  emitGrayscale(contrast());
 }
 """
 PROBABILITY_SHADER = """#uicontrol float threshold slider(min=0, max=1, default=0.1)
@@ -128,12 +128,13 @@ def make_image_layer(
     Without a window, the client takes the range of the values that it displays.
     """
     window = (0.0, 255.0) if volume.dtype == np.uint8 else volume.window
-    controls = {"normalized": {"range": list(window), "window": list(window)}} if window else {}
+    controls = {"contrast": {"range": list(window), "window": list(window)}} if window else {}
     return {
         "type": "image",
         "name": name,
         "source": source,
         "tab": "rendering",
+        "codeVisible": False,  # of the shader; its controls are
         "shader": GREY_SHADER,
         "shaderControls": controls,
         "opacity": 1.0,
@@ -152,6 +153,7 @@ def make_probability_layer(
         "name": name,
         "source": source,
         "tab": "rendering",
+        "codeVisible": False,  # of the shader; its controls are
         "shader": PROBABILITY_SHADER.replace("VALUE", convert),
         "opacity": 1.0,
         "annotationColor": BOX_COLOUR,

@@ -1,5 +1,6 @@
 """Serve what paths name as a view: sources, layers and the state that the client displays."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from asem.volume.address import AddressLike
 from asem.volume.roi import Roi, per_axis
 from asem.volume.volume import Volume, format_nm
 
+LOG = logging.getLogger(__name__)
 SAMPLE: tuple[int, int, int] = (1, 256, 256)
 """Voxels from which a contrast window is found where an image states none."""
 SAMPLE_PERCENTILES = (0.5, 99.5)
@@ -89,11 +91,14 @@ class View:
         Layers, position, zoom and layout, as neuroglancer's JSON.
     position_nm
         Where the planes cross, nm along (z, y, x).
+    without_meshes
+        Names of the layers of instances that are displayed and have no meshes.
     """
 
     server: ViewServer
     state: dict[str, Any]
     position_nm: NmZYX
+    without_meshes: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -107,7 +112,7 @@ class View:
         return float(self.state["crossSectionScale"] * shortest_m * 1e9)
 
     def describe(self) -> dict[str, Any]:
-        """Return the address, the position and the layers, as plain values."""
+        """Return the address, the position, the layers, and those without meshes."""
         layers = {
             layer["name"]: "displayed" if layer["visible"] else "hidden"
             for layer in self.state["layers"]
@@ -116,6 +121,7 @@ class View:
             "url": self.url,
             "position_nm": list(self.position_nm),
             "layers": layers,
+            "without_meshes": list(self.without_meshes),
         }
 
 
@@ -145,12 +151,13 @@ def open_view(
         It is nothing that can be viewed.
     """
     collected = collect(addresses)
-    tables = [layer for path, name in collected.tables for layer in make_table_layers(path, name)]
+    tables = list(_open_tables(collected))
     sources: dict[str, Source] = {}
     make_layers = [_add_image(sources, image) for image in collected.images]
     make_layers += [_add_table(sources, table) for table in tables]
     box, grid = find_box(collected, tables), find_grid(collected)
     position = options.position_nm or snap_to_voxel(find_middle(box), grid)
+    _warn_of_position(position, collected)
     with ViewServer(sources, port=options.port) as server:
         state = make_state(
             [make_layer(server.data_url) for make_layer in make_layers],
@@ -162,7 +169,23 @@ def open_view(
             unit_nm=grid.voxel_size if grid else (1.0, 1.0, 1.0),
         )
         server.set_state(state)
-        yield View(server, state, position)
+        without_meshes = tuple(
+            one.name
+            for one in collected.images
+            if one.kind == "instances" and one.visible and one.meshes is None
+        )
+        yield View(server, state, position, without_meshes)
+
+
+def _open_tables(collected: Collected) -> Iterator[TableLayer]:
+    """Yield the layers of tables; those that are not named may be left out, with a warning."""
+    for path, name in collected.tables:
+        try:
+            yield from make_table_layers(path, name)
+        except (OSError, ValueError) as error:
+            if path not in collected.found:
+                raise
+            LOG.warning("%s is left out: %s", path, error)
 
 
 def _add_source(sources: dict[str, Source], source: Source) -> str:
@@ -244,6 +267,27 @@ def snap_to_voxel(position_nm: NmZYX, grid: Volume | None) -> NmZYX:
         grid.offset_nm,
         grid.voxel_size,
     )
+
+
+def _warn_of_position(position_nm: NmZYX, collected: Collected) -> None:
+    """Log a warning where a position is in no image: the planes are empty there."""
+    images = [image for image in collected.images if image.levels]
+    boxes = [extent_nm(image.levels[0]) for image in images]
+    is_inside = (
+        all(a <= nm <= b for a, nm, b in zip(low, position_nm, high, strict=True))
+        for low, high in boxes
+    )
+    if boxes and not any(is_inside):
+        position, low, high = (
+            ", ".join(f"{nm:.9g}" for nm in point) for point in (position_nm, *boxes[0])
+        )
+        LOG.warning(
+            "the position %s nm (z, y, x) is in no image; %s is from %s to %s nm",
+            position,
+            images[0].name,
+            low,
+            high,
+        )
 
 
 def find_box(collected: Collected, tables: Sequence[TableLayer]) -> tuple[NmZYX, NmZYX]:

@@ -94,6 +94,8 @@ class TableLayer:
                 "url": f"{url}/|neuroglancer-precomputed:",
                 "transform": {"outputDimensions": {name: list(NM) for name in DIMENSIONS}},
             },
+            "tab": "rendering",
+            "codeVisible": False,  # of the shader; its controls are
             "shader": SHADER,
             "visible": self.visible,
         }

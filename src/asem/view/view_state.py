@@ -6,9 +6,9 @@ from typing import Any
 from asem.config import NmZYX
 from asem.view.layers import DIMENSIONS
 
-PANEL_PIXELS = (400, 640)
-"""Height and width of a panel of a usual window, for the zoom that displays everything."""
-MARGIN, FILL_3D = 1.1, 0.8
+PANEL_PIXELS = (300, 640)
+"""Height and width of a panel in the window of a laptop, for the zoom that displays everything."""
+MARGIN, FILL_3D = 1.1, 0.95
 OBLIQUE = (0.27, 0.27, 0.03, 0.92)
 """Orientation of the 3D panel (quaternion x, y, z, w): seen from above and the left."""
 BACKGROUND = "#17191c"

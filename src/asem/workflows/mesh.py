@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from asem.config import NmZYX
 from asem.measure.mesh_levels import BLOCK_LEVEL, CellLattice
 from asem.volume import zarr_arrays
 from asem.volume.address import Address, AddressLike
+from asem.volume.formats.detect import open_source_image
 from asem.volume.id_selection import IdSelection
 from asem.volume.sources import open_labels
 from asem.volume.value_checks import warn_of_grey_values
@@ -126,7 +128,15 @@ def mesh_instances(
         output.provenance.update(result)
         write = partial(_write_files, output, table, plan, format_name)
         result["levels"] = write(voxels=sizes, address=Address.parse(instances))
+    if len(sizes) == 1 and ids is None and not _are_instances(instances):
+        LOG.warning("%s has a single id; asem instances gives each object its own", labels.name)
     return {**result, "format": format_name, "out": str(destination)}
+
+
+def _are_instances(labels: AddressLike) -> bool:
+    """Return whether `asem instances` wrote labels."""
+    made_by = open_source_image(replace(Address.parse(labels), level=None)).made_by or {}
+    return made_by.get("command") == "instances"
 
 
 def cluster_diagonal_nm(level: int, voxel_size: NmZYX) -> float:

@@ -43,6 +43,8 @@ SCORES, TABLES = "scores", "tables"
 """Groups whose sections are not."""
 MAX_STRUCTURES = 6
 """Structures that are drawn."""
+SUFFIXES = (".html", ".htm")
+"""Of the page."""
 MAX_SHOWN_INPUTS = 4
 """Inputs that the title names."""
 
@@ -96,8 +98,20 @@ def write_report(
 
 
 def check_report_path(out: Path, *, overwrite: bool) -> None:
-    """Raise FileExistsError unless a report may be written to `out`."""
+    """Raise an error unless a report may be written to `out`.
+
+    Raises
+    ------
+    FileExistsError
+        It exists and may not be replaced.
+    ValueError
+        It is no name of an HTML file.
+    """
     check_output_path(out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{out}: a report is an HTML file; give it the suffix .html (browsers print it to PDF)"
+        )
     REPORT.check_replaceable(out, overwrite=overwrite)
 
 

@@ -1,5 +1,6 @@
 """View images, meshes and tables in neuroglancer: `asem view`."""
 
+import logging
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -16,7 +17,10 @@ from asem.system.overwrite_policy import OutputKind
 from asem.volume.address import AddressLike
 from asem.volume.png_file import add_header_chunks, is_written_by_asem
 
-NOT_INSTALLED = "asem view needs neuroglancer; install it: pip install 'asem[view]'"
+LOG = logging.getLogger(__name__)
+NOT_INSTALLED = (
+    "asem view needs neuroglancer; install it: pip install 'asem[view]' (in a clone: '.[view]')"
+)
 SCREENSHOT_SIZE = (1600, 1000)
 MIN_PIXELS, MAX_PIXELS = 64, 8192
 """Edges of a picture."""
@@ -38,7 +42,8 @@ def view_in_browser(
     addresses
         Images in any format, cells, mesh folders and tables; paths or URLs.
     announce
-        Called when the view can be opened, with ``url``, ``position_nm`` and ``layers``.
+        Called when the view can be opened, with ``url``, ``position_nm``, ``layers``, and
+        ``without_meshes``: displayed instances that the 3D panel does not contain.
     position_nm
         Where the planes cross, nm along (z, y, x); None: the middle of the labels or the image.
     width_nm
@@ -67,7 +72,9 @@ def view_in_browser(
         with suppress(KeyboardInterrupt):  # the usual end of a view
             announce(opened.describe())
             if open_browser:
-                webbrowser.open(stack.enter_context(make_redirect_page(opened.url)).as_uri())
+                page = stack.enter_context(make_redirect_page(opened.url))
+                if not webbrowser.open(page.as_uri()):
+                    LOG.warning("no browser is found on this machine; open the link in one")
             wait_for_interrupt()
 
 
@@ -101,7 +108,7 @@ def save_screenshot(
     Returns
     -------
     dict
-        ``screenshot``, the file; ``position_nm`` and ``layers``.
+        ``screenshot``, the file; ``position_nm``, ``layers`` and ``without_meshes``.
 
     Raises
     ------
@@ -126,7 +133,7 @@ def save_screenshot(
         picture = take_screenshot(opened.server, size)
         described, pixel_nm = opened.describe(), opened.pixel_nm
     _write_picture(path, add_header_chunks(picture, (pixel_nm, pixel_nm)), overwrite=overwrite)
-    return {"screenshot": str(path), **{key: described[key] for key in ("position_nm", "layers")}}
+    return {"screenshot": str(path), **{k: v for k, v in described.items() if k != "url"}}
 
 
 def check_view_request(addresses: Sequence[AddressLike]) -> None:

@@ -95,6 +95,18 @@ def test_what_cannot_be_an_image_is_not_listed(tmp_path, voxels):
     assert find_images(tmp_path) == [Address(f"{tmp_path}/{name}") for name in ("good", "link")]
 
 
+def test_meshes_and_figures_of_asem_are_no_images(tmp_path, voxels):
+    write_zarr(tmp_path / "good", voxels)
+    (tmp_path / "meshes").mkdir()
+    (tmp_path / "meshes/info").write_text('{"@type": "neuroglancer_multilod_draco"}')
+    for name, written in (("objects", "provenance.json"), ("run", "run.json"), ("planes", "x.txt")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sizes.png").touch()
+        (tmp_path / name / written).touch()
+    listed = [str(one) for one in find_images(tmp_path)]
+    assert listed == [f"{tmp_path}/good", f"{tmp_path}/planes"]
+
+
 def test_a_pipe_behind_links_is_not_opened(tmp_path):
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe/zarr.json")

@@ -84,6 +84,8 @@ NIFTI = FileFormat(
 FILE_FORMATS = (TIFF, PNG, HDF5, MRC, NIFTI)
 PLANE_FORMATS = (TIFF, PNG)
 """Formats with one file per plane."""
+FIGURE_FOLDER_FILES = ("provenance.json", "run.json")
+"""Files of asem's results and training runs, whose folders have figures."""
 FOLDER_FORMATS: tuple[ModuleType, ...] = (ome_zarr, zarr_array, n5, precomputed)
 """Each has NAME, is_format(folder) and open_folder(folder, options, kind); the first one that
 recognizes a folder opens it."""
@@ -180,14 +182,22 @@ def find_images(address: Address) -> ImageList:
 
 
 def _is_image(address: Address) -> bool:
-    """Return whether a folder or a local file is an image in any format."""
+    """Return whether a folder or a local file is an image in any format, for a list of images."""
     path = address.local_path
     if path is not None and not path.is_dir():
-        return path.is_file() and _find_suffix(path.name) is not None
-    if path is not None and _find_file_format(path):
-        return True
+        found = _find_suffix(path.name) if path.is_file() else None
+        return found is not None and not (found is PNG and _has_figures(path.parent))
+    if path is not None and (found := _find_file_format(path)):
+        return not (found is PNG and _has_figures(path))
     folder = read_folder(address)
-    return _find_folder_format(folder) is not None and not _has_too_few_axes(folder)
+    module = _find_folder_format(folder)
+    is_other = module is precomputed and not precomputed.may_be_volume(folder)
+    return module is not None and not is_other and not _has_too_few_axes(folder)
+
+
+def _has_figures(folder: Path) -> bool:
+    """Return whether the PNG files in a folder are figures of asem's results or run, no planes."""
+    return any((folder / name).is_file() for name in FIGURE_FOLDER_FILES)
 
 
 def _has_too_few_axes(folder: FolderMetadata) -> bool:

@@ -62,6 +62,11 @@ def is_format(folder: FolderMetadata) -> bool:
     return "scales" in info or str(info.get("@type")).startswith("neuroglancer_")
 
 
+def may_be_volume(folder: FolderMetadata) -> bool:
+    """Return whether a folder of this format is not stated to be meshes, skeletons or the like."""
+    return folder.get("info").get("@type") not in OTHER_TYPES
+
+
 def open_folder(
     folder: FolderMetadata, options: SourceOptions, kind: VolumeKind | None
 ) -> SourceImage:

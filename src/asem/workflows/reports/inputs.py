@@ -23,6 +23,7 @@ from asem.blocks.output_nesting import METADATA_FILE, RUN_FILE, read_json_or_emp
 from asem.tables import PROVENANCE_FILE, TABLE_SUFFIXES
 from asem.volume.address import Address, AddressLike
 from asem.volume.formats.detect import PLANE_FORMATS
+from asem.volume.ngff import UNFINISHED
 from asem.workflows.container import find_images
 from asem.workflows.evaluation_results import SCORES_FILE
 from asem.workflows.reports.images import ReportImage, describe_image
@@ -179,6 +180,8 @@ def _find_in_folder(folder: Path) -> ReportInputs:
         name = _name_in(folder, inner)
         if _is_run(inner):
             found.runs.append((name, inner))
+        elif inner != folder and _is_unfinished(inner):
+            found.warn(f"{inner} is unfinished and left out")
         elif _is_image(inner):
             images.append(Address.parse(inner))
         elif provenance := read_json_or_empty(inner / PROVENANCE_FILE):
@@ -226,7 +229,8 @@ def _walk(folder: Path) -> Iterator[Path]:
                 LOG.warning("%s has more folders than are searched; name one of them", folder)
                 return
             yield one
-            if not _is_run(one) and not _is_image(one):
+            is_searched = one == folder or not _is_unfinished(one)
+            if is_searched and not _is_run(one) and not _is_image(one):
                 below += _list_folders(one)
         level = below
 
@@ -237,6 +241,10 @@ def _list_folders(folder: Path) -> list[Path]:
         return [e for e in entries if e.is_dir() and not e.is_symlink() and e.name[0] != "."]
     except OSError:  # access is denied
         return []
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return (folder / UNFINISHED).exists()
 
 
 def _is_run(folder: Path) -> bool:
