@@ -1,5 +1,6 @@
 """What the server of a view sends, and what it refuses: real requests."""
 
+import errno
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from asem.view import server as module
 from asem.view.open_view import open_view
 from asem.view.served_content import FileFolder, FileTree, MemoryContent, open_below
 from asem.view.server import ViewServer
@@ -117,6 +119,42 @@ def test_no_other_token_host_or_method(served):
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"):
         status, _, body = request(url, method)
         assert (status, body) == (404, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/neuroglancer/raw/x/y/99999999999999999999/1", 403),
+        (f"/neuroglancer/mesh/a.b/{'9' * 5000}", 403),
+        ("/credentials/TOKEN", 403),
+        ("/volume_response/TOKEN/1/info", 403),
+        ("/", 403),
+        ("/v/TOKEN/", 200),
+        ("/v/other/", 404),
+        ("/v/TOKEN/%2e%2e/server.py", 404),
+        ("/v/TOKEN/../server.py", 404),
+    ],
+)
+def test_only_the_client_is_answered_beside_the_sources(served, capfd, path, status):
+    server, request, _ = served
+    assert request(path.replace("TOKEN", server.viewer.token))[0] == status
+    assert capfd.readouterr().err == ""
+
+
+def test_too_many_connections_are_one_line(served, caplog, capfd, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_S", 0)
+    server, request, shard = served
+
+    def fail():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for _ in range(3):
+        server._server.loop.call_soon_threadsafe(fail)
+    assert request(f"/data/{server.token}/{CHUNK}")[2] == shard
+    assert [record.getMessage() for record in caplog.records] == [
+        "too many connections to the view: Too many open files"
+    ]
+    assert capfd.readouterr().err == ""
 
 
 def test_metadata_are_those_of_the_view_alone(served):

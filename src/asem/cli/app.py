@@ -170,6 +170,8 @@ def _configure_logging(verbose: bool) -> None:
     handler.setFormatter(PrintableFormatter("%(message)s"))
     root = logging.getLogger("asem")
     root.handlers = [handler]
+    # A handler that a library adds later, as neuroglancer does, would print each message again.
+    root.propagate = bool(logging.root.handlers)
     root.setLevel(logging.INFO if verbose else logging.WARNING)
     # Lightning sets the level of its own logger at import, but not of this child logger.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)

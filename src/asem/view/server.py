@@ -5,18 +5,20 @@
     http://127.0.0.1:PORT/v/TOKEN/                   the client, from the package neuroglancer
     http://127.0.0.1:PORT/data/TOKEN/NAME/KEY        a source (`asem.view.served_content`)
 
+Of the server in the package neuroglancer, only what the client needs answers (`CLIENT_FOLDERS`).
 Both tokens are random, and differ. A request with another token, for another host name (a web page
 whose name was bound to 127.0.0.1), with another method or for what is not served gets 403 or 404.
 Addresses are not logged, since they contain the tokens.
 """
 
+import errno
 import hmac
 import logging
 import secrets
 import socket
 import threading
 import time
-from asyncio import get_running_loop
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -33,6 +35,10 @@ from asem.view.served_content import Content, Source, parse_range
 LOG = logging.getLogger(__name__)
 HOSTS = r"(127\.0\.0\.1|localhost)"
 ADDRESS = "127.0.0.1"
+CLIENT_FOLDERS = ("v", "events", "state", "action")
+"""First part of the addresses of neuroglancer's server that the client requests."""
+PAUSE_S = 0.1
+"""Before the next connection is accepted, where too many files are open."""
 PIECE_BYTES = 2**20
 """Sent at a time."""
 THREADS = 4
@@ -99,6 +105,8 @@ class ViewServer:
         self.port = int(self._server.port)
         self._server.viewers[self.viewer.token] = self.viewer
         settings = {"server": self, "sources": sources}
+        self._is_full = False
+        self._server.loop.set_exception_handler(self._handle_error)
         self._call_in_loop(lambda: self._add_handlers(settings))
 
     @property
@@ -152,8 +160,20 @@ class ViewServer:
 
     def _add_handlers(self, settings: dict[str, Any]) -> None:
         data = (r"/data/([^/]+)/([\w-]+)/(.*)", DataHandler, settings)
-        self._server.app.add_handlers(HOSTS, [data])
+        others = (rf"/(?!({'|'.join(CLIENT_FOLDERS)})/).*", RefusingHandler)
+        self._server.app.add_handlers(HOSTS, [data, others])
         self._server.app.add_handlers(rf"(?!{HOSTS}$).*", [(r".*", RefusingHandler)])
+
+    def _handle_error(self, loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Wait where no connection can be accepted, which is logged once."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+            return
+        if not self._is_full:
+            LOG.warning("too many connections to the view: %s", error.strerror)
+        self._is_full = True
+        time.sleep(PAUSE_S)
 
     def _call_in_loop(self, function: Callable[[], None]) -> None:
         """Call a function in the thread of the server, and return after it."""
