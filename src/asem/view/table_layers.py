@@ -140,8 +140,8 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
     beyond = [name for name in numbers if (frame[name].abs() > MAX_POSITION_NM).any()]
     if beyond and len(frame):
         raise ValueError(
-            f"{path}: the column {beyond[0]} has values beyond {MAX_POSITION_NM:g} nm; correct them, "
-            "or leave them empty"
+            f"{path}: the column {beyond[0]} has values beyond {MAX_POSITION_NM:g} nm; correct "
+            "them, or leave them empty"
         )
     frame = frame[frame[list(POSITION)].notna().all(axis=1)]
     if frame.empty:

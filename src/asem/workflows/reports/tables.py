@@ -55,10 +55,7 @@ def read_results_table(results: ResultsInput, name: str) -> pd.DataFrame:
     OSError, ValueError
         It cannot be read, or is too large.
     """
-    stem = results.folder / name
-    parquet = stem.with_suffix(".parquet")
-    path = parquet if parquet.is_file() else stem.with_suffix(".csv")
-    return read_table_file(path)
+    return read_table_file(results.file if results.is_table else results.folder / f"{name}.parquet")
 
 
 def describe_table_file(
@@ -73,7 +70,7 @@ def describe_table_file(
         make_table(
             frame,
             caption=f"{caption or TABLE_CAPTIONS.get(name, name)} ({len(frame):,})",
-            source=f"{name}.csv of {results.name}",
+            source=results.name if results.is_table else f"{name}.csv of {results.name}",
             descriptions=descriptions if isinstance(descriptions, Mapping) else {},
             largest_by=LARGEST_BY.get(name),
             printed=[column for column in PRINTED.get(name, ()) if column in frame],
