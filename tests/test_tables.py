@@ -52,7 +52,15 @@ def test_files_that_are_no_tables(tmp_path, monkeypatch):
     write_table(tmp_path / "t", FRAME, DESCRIPTIONS, {})
     content = (tmp_path / "t.parquet").read_bytes()
     damaged = content[:4] + bytes(255 - one for one in content[4:200]) + content[200:]
-    files = {"a.parquet": content[:99], "b.parquet": damaged, "a.csv": b"", "b.csv": b'a\n"1,2\n'}
+    table = pq.read_table(tmp_path / "t.parquet")
+    pq.write_table(table.replace_schema_metadata({b"pandas": b"{}"}), tmp_path / "c.parquet")
+    files = {
+        "c.parquet": (tmp_path / "c.parquet").read_bytes(),
+        "a.parquet": content[:99],
+        "b.parquet": damaged,
+        "a.csv": b"",
+        "b.csv": b'a\n"1,2\n',
+    }
     for name, wrong in files.items():
         (tmp_path / name).write_bytes(wrong)
         with pytest.raises(ValueError, match=f"{name} is (damaged|no table)"):

@@ -190,7 +190,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
         return frame
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, ValueError, TypeError, LookupError) as error:
         raise _make_read_error(path, error) from error
     except OSError as error:
         if error.errno is not None:

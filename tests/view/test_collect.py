@@ -73,6 +73,17 @@ def test_meshes_find_their_instances_after_a_move(known_cell, tmp_path):
     assert alone.levels == ()
 
 
+def test_meshes_do_not_choose_a_url(known_cell, tmp_path, monkeypatch, caplog):
+    meshes = shutil.copytree(known_cell / "predictions/mito/meshes", tmp_path / "meshes")
+    document = json.loads((meshes / "info").read_text())
+    document["asem"] = {"instances": "https://example.org/instances.zarr"}
+    (meshes / "info").write_text(json.dumps(document))
+    monkeypatch.setattr("asem.view.collect.open_levels", lambda address: pytest.fail(str(address)))
+    (alone,) = collect([meshes]).images
+    assert alone.levels == ()
+    assert "https://example.org/instances.zarr are not found, or at a URL" in caplog.text
+
+
 def test_meshes_of_an_earlier_version_are_named(known_cell, tmp_path, caplog):
     cell = shutil.copytree(known_cell, tmp_path / "cell.zarr")
     info = cell / "predictions/mito/meshes/info"

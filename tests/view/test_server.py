@@ -110,8 +110,8 @@ def test_no_other_token_host_or_method(served):
     for path in (f"/data/{other}/{CHUNK}", f"/data//{CHUNK}", f"/{CHUNK}", f"/data/{CHUNK}", "/"):
         assert request(path)[0] in (403, 404)
     assert request(f"/data/{server.viewer.token}/{CHUNK}")[0] == 403
-    assert request(f"/v/{server.token}/")[0] == 404
-    assert request(f"/v/{other}/")[0] == 404
+    assert request(f"/v/{server.token}/")[0] == 403
+    assert request(f"/v/{other}/")[0] == 403
     for path in (url, f"/v/{server.viewer.token}/"):
         assert request(path)[0] == 200
         assert request(path, Host="example.org")[0] == 403
@@ -130,7 +130,9 @@ def test_no_other_token_host_or_method(served):
         ("/volume_response/TOKEN/1/info", 403),
         ("/", 403),
         ("/v/TOKEN/", 200),
-        ("/v/other/", 404),
+        ("/v/other/", 403),
+        ("/v", 403),
+        ("/events/other", 403),
         ("/v/TOKEN/%2e%2e/server.py", 404),
         ("/v/TOKEN/../server.py", 404),
     ],
@@ -139,6 +141,16 @@ def test_only_the_client_is_answered_beside_the_sources(served, capfd, path, sta
     server, request, _ = served
     assert request(path.replace("TOKEN", server.viewer.token))[0] == status
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/state/other", "/data/other/0/zarr.json"])
+def test_bodies_without_a_token_are_not_stored(served, path):
+    """The answer is there before the body is."""
+    server, _, _ = served
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {2**29}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 403"
 
 
 def test_too_many_connections_are_one_line(served, caplog, capfd, monkeypatch):
@@ -174,7 +186,7 @@ def test_two_views_do_not_open_the_arrays_of_each_other(known_cell):
     ):
         assert request(f"/data/{other.server.token}/{CHUNK}")[0] == 200
         assert request(f"/data/{one.server.token}/{CHUNK}")[0] == 403
-        assert request(f"/v/{one.server.viewer.token}/")[0] == 404
+        assert request(f"/v/{one.server.viewer.token}/")[0] == 403
         port = one.server.port
     with pytest.raises(ConnectionRefusedError), requesting(port) as request:
         request("/")

@@ -253,9 +253,12 @@ def _view_meshes(meshes: MeshFolder) -> ViewedImage:
     if stated:
         for address in (*([os.path.normpath(path / relative)] if relative else []), stated):
             try:
-                opened = _open_image(Address.parse(address), name)
+                parsed = Address.parse(address)
+                if parsed.is_remote:  # a file does not choose what is requested from the network
+                    continue
+                opened = _open_image(parsed, name)
             except (OSError, ValueError):
                 continue
             return replace(opened, kind="instances", meshes=meshes)
-        LOG.warning("%s: its instances %s are not found", meshes.path, stated)
+        LOG.warning("%s: its instances %s are not found, or at a URL", meshes.path, stated)
     return ViewedImage(name, "instances", (), meshes)

@@ -5,7 +5,9 @@
     http://127.0.0.1:PORT/v/TOKEN/                   the client, from the package neuroglancer
     http://127.0.0.1:PORT/data/TOKEN/NAME/KEY        a source (`asem.view.served_content`)
 
-Of the server in the package neuroglancer, only what the client needs answers (`CLIENT_FOLDERS`).
+Of the server in the package neuroglancer, only what the client needs answers (`CLIENT_FOLDERS`),
+with the token. All other requests are refused before their bodies are read.
+
 Both tokens are random, and differ. A request with another token, for another host name (a web page
 whose name was bound to 127.0.0.1), with another method or for what is not served gets 403 or 404.
 Addresses are not logged, since they contain the tokens.
@@ -27,8 +29,10 @@ from typing import Any, Self
 
 import neuroglancer.server
 from neuroglancer.viewer_base import ViewerBase
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
-from tornado.web import RequestHandler
+from tornado.routing import Matcher
+from tornado.web import RequestHandler, stream_request_body
 
 from asem.view.served_content import Content, Source, parse_range
 
@@ -160,7 +164,7 @@ class ViewServer:
 
     def _add_handlers(self, settings: dict[str, Any]) -> None:
         data = (r"/data/([^/]+)/([\w-]+)/(.*)", DataHandler, settings)
-        others = (rf"/(?!({'|'.join(CLIENT_FOLDERS)})/).*", RefusingHandler)
+        others = (NotOfClient(self.viewer.token), RefusingHandler)
         self._server.app.add_handlers(HOSTS, [data, others])
         self._server.app.add_handlers(rf"(?!{HOSTS}$).*", [(r".*", RefusingHandler)])
 
@@ -199,8 +203,31 @@ def _check_port(port: int) -> None:
             ) from error
 
 
+class NotOfClient(Matcher):
+    """Match the addresses that are not those of the client with its token.
+
+    Parameters
+    ----------
+    token
+        Of the client.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Return None for ``/v/TOKEN/...`` and others of `CLIENT_FOLDERS`."""
+        _, folder, token, *_ = [*request.path.split("/"), "", ""]
+        is_client = folder in CLIENT_FOLDERS and hmac.compare_digest(token.encode(), self._token)
+        return None if is_client else {}
+
+
+@stream_request_body
 class RefusingHandler(RequestHandler):
     """Answer every request with 403."""
+
+    def data_received(self, chunk: bytes) -> None:
+        """Drop the body."""
 
     def prepare(self) -> None:
         """Refuse."""
@@ -211,6 +238,7 @@ class RefusingHandler(RequestHandler):
         self.clear_header("Server")
 
 
+@stream_request_body
 class DataHandler(RequestHandler):
     """Answer GET and HEAD requests for the sources; all others with 403 or 404."""
 
@@ -242,6 +270,9 @@ class DataHandler(RequestHandler):
         elif (origin := self.request.headers.get("Origin")) in self.server.origins:
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Access-Control-Expose-Headers", "Content-Length, Content-Range")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Drop the body."""
 
     async def get(self, _token: str, name: str, key: str) -> None:
         """Send a source's content, or a range of it."""
