@@ -103,6 +103,18 @@ def test_what_cannot_be_read_in_a_cell_is_left_out(known_cell, tmp_path, caplog)
         collect([cell / "labels/mito"])
 
 
+def test_figures_of_runs_and_results_are_no_images(known_cell, tmp_path, caplog):
+    shutil.copytree(known_cell / "raw", tmp_path / "raw.zarr")
+    for name in ("run/run.json", "scores/provenance.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+        (tmp_path / name).with_name("curves.png").write_bytes(b"")
+    assert names(collect([tmp_path])) == [f"{tmp_path.name}/raw.zarr"]
+    assert caplog.records == []
+    with pytest.raises(ValueError, match="is a training run, without images: asem report"):
+        collect([tmp_path / "run"])
+
+
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no image in a format that asem reads"):
         collect([tmp_path])

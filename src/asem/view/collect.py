@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from asem.blocks.output_nesting import RUN_FILE
+from asem.tables import PROVENANCE_FILE
 from asem.view.layers import LayerKind
 from asem.view.meshes import MeshFolder, find_meshes, open_meshes
 from asem.view.table_layers import find_tables
@@ -143,6 +145,8 @@ def _collect_images(address: Address, prefix: str) -> list[ViewedImage]:
     path = address.local_path
     if path is not None and not address.dataset and (meshes := open_meshes(path)):
         return [_view_meshes(meshes)]
+    if path is not None and (path / RUN_FILE).is_file():
+        raise ValueError(f"{path} is a training run, without images: asem report shows it")
     images = find_images(address)
     if not images.addresses:
         return [_open_image(address, prefix + _short_name(address))]
@@ -161,12 +165,17 @@ def _open_container(
         if name and not folder.name.endswith(".zarr"):
             name = f"{folder.name}/{name}"  # mito/instances in cell.zarr/predictions/mito
         path = address.local_path
-        if path is not None and open_meshes(path):
+        if path is not None and (open_meshes(path) or _has_figures(path)):
             continue
         try:
             yield _open_image(address, prefix + (name or _short_name(address)))
         except (OSError, ValueError) as error:
             LOG.warning("%s is left out: %s", address, error)
+
+
+def _has_figures(folder: Path) -> bool:
+    """Return whether a folder is that of a run or of results: its pictures are no planes."""
+    return any((folder / name).is_file() for name in (RUN_FILE, PROVENANCE_FILE))
 
 
 def _short_name(address: Address) -> str:
