@@ -4,10 +4,12 @@ import errno
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -217,6 +219,22 @@ def test_files_are_opened_below_their_folder_only(tmp_path):
     assert open_below(tmp_path, "link/b/file") is None
 
 
+def test_a_file_that_cannot_be_opened_is_not_absent(tmp_path, monkeypatch):
+    """The client displays an absent chunk as background."""
+    open_file = os.open
+
+    def refuse(name, flags, **place):
+        if name == "0":
+            raise OSError(errno.EACCES, "Permission denied", name)
+        return open_file(name, flags, **place)
+
+    monkeypatch.setattr(os, "open", refuse)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(PermissionError, match=re.escape(str(tmp_path / "c/0"))):
+        open_below(tmp_path, "c/0")
+    assert open_below(tmp_path, "c/1") is None
+
+
 def test_a_document_replaces_a_file_and_patterns_match_whole_keys(tmp_path):
     (tmp_path / "12").write_bytes(b"file")
     tree = FileTree({"a": FileFolder(tmp_path, r"\d+")}, {"a/info": b"{}"})
@@ -230,6 +248,11 @@ def test_a_document_replaces_a_file_and_patterns_match_whole_keys(tmp_path):
 class FailingSource:
     def open(self, key):
         raise ValueError(f"{key} is damaged")
+
+
+class FailingContent(MemoryContent):
+    def read(self, start, count):
+        raise OSError(errno.EIO, "Input/output error", "c/0")
 
 
 class LargeContent:
@@ -250,10 +273,13 @@ class LargeSource:
 
 
 def test_a_damaged_chunk_and_closed_connections_are_no_tracebacks(caplog, capfd):
-    sources = {"bad": FailingSource(), "large": LargeSource()}
+    worn = SimpleNamespace(open=lambda key: FailingContent(b"0123"))
+    sources = {"bad": FailingSource(), "large": LargeSource(), "worn": worn}
     with ViewServer(sources) as server, requesting(server.port) as request:
         status, _, body = request(f"/data/{server.token}/bad/0/1")
         assert (status, body) == (500, b"")
+        with pytest.raises(http.client.RemoteDisconnected):
+            request(f"/data/{server.token}/worn/0")
         with pytest.raises(http.client.IncompleteRead):
             request(f"/data/{server.token}/large/0")
         assert LargeContent.closed.wait(10)
@@ -269,6 +295,7 @@ def test_a_damaged_chunk_and_closed_connections_are_no_tracebacks(caplog, capfd)
         page.recv(100)
     page.close()
     assert [record.getMessage() for record in caplog.records] == [
-        "a chunk cannot be displayed: 0/1 is damaged"
+        "a chunk cannot be displayed: 0/1 is damaged",
+        "a chunk cannot be displayed: [Errno 5] Input/output error: 'c/0'",
     ]
     assert "Traceback" not in capfd.readouterr().err

@@ -23,7 +23,7 @@ import time
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -300,7 +300,7 @@ class DataHandler(RequestHandler):
     async def _answer_source(self, source: Source | None, key: str, *, with_body: bool) -> None:
         try:
             content = None if source is None else await self.server.open(source, key)
-        except (OSError, ValueError) as error:  # a chunk that is read here
+        except (OSError, ValueError) as error:
             LOG.warning("a chunk cannot be displayed: %s", error)
             self.send_error(500)
             return
@@ -308,8 +308,12 @@ class DataHandler(RequestHandler):
             self.send_error(404)
             return
         try:
-            with suppress(StreamClosedError):  # the client needs it no longer
-                await self._send(content, with_body=with_body)
+            await self._send(content, with_body=with_body)
+        except StreamClosedError:
+            pass  # the client needs it no longer
+        except OSError as error:
+            LOG.warning("a chunk cannot be displayed: %s", error)
+            self.request.connection.stream.close()  # type: ignore[union-attr]
         finally:
             content.close()
 
