@@ -105,9 +105,10 @@ def test_what_cannot_be_read_in_a_cell_is_left_out(known_cell, tmp_path, caplog)
 
 def test_figures_of_runs_and_results_are_no_images(known_cell, tmp_path, caplog):
     shutil.copytree(known_cell / "raw", tmp_path / "raw.zarr")
-    for name in ("run/run.json", "scores/provenance.json"):
+    run = {"state": "finished", "iteration": 1, "checkpoint": {}}
+    for name, document in (("run/run.json", run), ("scores/provenance.json", {"command": "a"})):
         (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("{}")
+        (tmp_path / name).write_text(json.dumps(document))
         (tmp_path / name).with_name("curves.png").write_bytes(b"")
     assert names(collect([tmp_path])) == [f"{tmp_path.name}/raw.zarr"]
     assert caplog.records == []

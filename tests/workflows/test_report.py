@@ -115,7 +115,8 @@ def test_the_table_that_is_named_is_read(results, tmp_path, capsys):
         page = page_of(tmp_path / name)
         assert "<td>4321</td>" in page
         assert "x" * 199 + "…" in page
-    for name, wrong in {"bad.csv": "", "b.csv": "a;b\n1;2\n"}.items():
+    texts = "volume_um3,n\n1,2\n?,3\n"
+    for name, wrong in {"bad.csv": "", "b.csv": "a;b\n1;2\n", "t.csv": texts}.items():
         (tmp_path / name).write_text(wrong)
         words = ["report", str(tmp_path / name), "--out", str(tmp_path / "r.html")]
         assert main(words) == 2

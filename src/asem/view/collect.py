@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from asem.blocks.output_nesting import RUN_FILE
+from asem.blocks.output_nesting import RUN_FILE, RUN_KEYS, read_json_or_empty
 from asem.tables import PROVENANCE_FILE
 from asem.view.layers import LayerKind
 from asem.view.meshes import MeshFolder, find_meshes, open_meshes
@@ -145,7 +145,7 @@ def _collect_images(address: Address, prefix: str) -> list[ViewedImage]:
     path = address.local_path
     if path is not None and not address.dataset and (meshes := open_meshes(path)):
         return [_view_meshes(meshes)]
-    if path is not None and (path / RUN_FILE).is_file():
+    if path is not None and _is_run(path):
         raise ValueError(f"{path} is a training run, without images: asem report shows it")
     images = find_images(address)
     if not images.addresses:
@@ -175,7 +175,11 @@ def _open_container(
 
 def _has_figures(folder: Path) -> bool:
     """Return whether a folder is that of a run or of results: its pictures are no planes."""
-    return any((folder / name).is_file() for name in (RUN_FILE, PROVENANCE_FILE))
+    return _is_run(folder) or "command" in read_json_or_empty(folder / PROVENANCE_FILE)
+
+
+def _is_run(folder: Path) -> bool:
+    return read_json_or_empty(folder / RUN_FILE).keys() >= RUN_KEYS
 
 
 def _short_name(address: Address) -> str:

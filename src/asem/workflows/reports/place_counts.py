@@ -21,6 +21,7 @@ EDGE_NM = 1000.0
 MAX_COUNTED_VOXELS = 2**25
 """Voxels of the level at which all blocks are counted."""
 FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,7 @@ class ScoredBlock:
         return score
 
 
-def count_blocks(
-    opened: OpenLayers, scored: Roi
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+def count_blocks(opened: OpenLayers, scored: Roi) -> tuple[Counts, Counts] | None:
     """Count false and true positive voxels of each block, at a coarse level, a row at a time.
 
     Returns
@@ -70,7 +69,7 @@ def count_blocks(
         return None
     edge = _edge_of(finest.voxel_size)
     in_row = -(-scored.shape[2] // edge[2])
-    false, positive = [], []
+    false, positive = list[Counts](), list[Counts]()
     for row in _split(scored, (edge[0], edge[1], scored.shape[2])):
         box = _coarsen(SampledBox.of_roi(finest, row), step)
         predicted, labelled, known = read_pair(opened, box)

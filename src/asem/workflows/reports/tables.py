@@ -53,9 +53,14 @@ def read_results_table(results: ResultsInput, name: str) -> pd.DataFrame:
     Raises
     ------
     OSError, ValueError
-        It cannot be read, or is too large.
+        It cannot be read, is too large, or has texts where numbers are summarized.
     """
-    return read_table_file(results.file if results.is_table else results.folder / f"{name}.parquet")
+    path = results.file if results.is_table else results.folder / f"{name}.parquet"
+    frame = read_table_file(path)
+    for column in set(LARGEST_BY.values()) & set(frame):
+        if len(frame) and not pd.api.types.is_numeric_dtype(frame[column].dtype):
+            raise ValueError(f"{path}: the column {column} has values that are no numbers")
+    return frame
 
 
 def describe_table_file(
