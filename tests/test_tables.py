@@ -51,7 +51,17 @@ def test_a_file_in_either_format_is_read(tmp_path):
 def test_files_that_are_no_tables(tmp_path, monkeypatch):
     write_table(tmp_path / "t", FRAME, DESCRIPTIONS, {})
     content = (tmp_path / "t.parquet").read_bytes()
-    for name, wrong in {"a.parquet": content[:99], "a.csv": b"", "b.csv": b'a\n"1,2\n'}.items():
+    damaged = content[:4] + bytes(255 - one for one in content[4:200]) + content[200:]
+    table = pq.read_table(tmp_path / "t.parquet")
+    pq.write_table(table.replace_schema_metadata({b"pandas": b"{}"}), tmp_path / "c.parquet")
+    files = {
+        "c.parquet": (tmp_path / "c.parquet").read_bytes(),
+        "a.parquet": content[:99],
+        "b.parquet": damaged,
+        "a.csv": b"",
+        "b.csv": b'a\n"1,2\n',
+    }
+    for name, wrong in files.items():
         (tmp_path / name).write_bytes(wrong)
         with pytest.raises(ValueError, match=f"{name} is (damaged|no table)"):
             read_table_file(tmp_path / name)

@@ -11,6 +11,7 @@ Parquet file.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,20 @@ def read_table_file(path: Path) -> pd.DataFrame:
         frame: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
     except (ValueError, pd.errors.ParserError) as error:
         raise _make_read_error(path, error) from error
+    _check_columns(path, frame)
     return frame.fillna(dict.fromkeys(frame.select_dtypes(exclude=["number", "bool"]).columns, ""))
+
+
+def _check_columns(path: Path, frame: pd.DataFrame) -> None:
+    """Raise ValueError where the cells of a CSV file are not below the names of their columns."""
+    names = list(frame.columns)
+    if len(names) == 1 and re.search(r"[;\t]", names[0]):
+        raise ValueError(f"{path} has no commas between its columns; save it as CSV with commas")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas shifts the names
+        raise ValueError(
+            f"{path} is no table: its rows have more cells than there are names of columns; delete "
+            "commas at the ends of rows, or name all columns"
+        )
 
 
 def read_column_names(path: Path) -> list[str]:
@@ -176,10 +190,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
         return frame
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, ValueError, TypeError, LookupError) as error:
         raise _make_read_error(path, error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _make_read_error(path, error) from error  # of pyarrow, without a path
 
 
 def _make_read_error(path: Path, error: Exception) -> ValueError:
     wrong = "damaged" if path.suffix.lower() == ".parquet" else "no table"
-    return ValueError(f"{path} is {wrong}: {error}")
+    return ValueError(f"{path} is {wrong}: {' '.join(str(error).split())}")

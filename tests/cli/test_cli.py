@@ -1,7 +1,6 @@
 """The commands in-process: what they print, and one line with exit code 2 for every fault."""
 
 import json
-import logging
 import re
 import shutil
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from asem.cli import app, main
+from asem.cli import main
 
 SIZE = ["--voxel-size", "10"]
 
@@ -234,18 +233,6 @@ def test_what_is_no_checkpoint(asem, cell, tmp_path):
     raw = cell / "cell.zarr/raw"
     fails(asem("predict", raw, raw, tmp_path / "p"), "is no checkpoint")
     assert not (tmp_path / "p").exists()
-
-
-def test_warnings_are_printed_once(monkeypatch, capsys):
-    """Libraries that configure logging, as neuroglancer does at import, add no second line."""
-    with monkeypatch.context() as patch:
-        patch.setattr(logging.getLogger(), "handlers", [])
-        app._configure_logging(verbose=False)
-        logging.basicConfig()
-        logging.getLogger("asem.view").warning("of asem")
-        logging.getLogger("library").warning("of another")
-    lines = [line.split(maxsplit=2)[-1].strip() for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["of asem", "library: of another"]
 
 
 def test_an_interruption_is_no_traceback(asem, monkeypatch, tmp_path):

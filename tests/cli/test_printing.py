@@ -87,6 +87,15 @@ def test_messages_of_the_log_are_escaped(capsys):
     assert r"a\x1b[2J[/red]\u202e is odd" in err
 
 
+def test_messages_of_the_log_are_printed_once(monkeypatch, capsys):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.getLogger("asem"), "propagate", True)
+    main(["info", "nowhere"])
+    logging.basicConfig()  # as neuroglancer does when it is imported
+    logging.getLogger("asem.some").warning("it is odd")
+    assert capsys.readouterr().err.count("it is odd") == 1
+
+
 def test_stages_are_no_markup(monkeypatch, capsys):
     made = []
 

@@ -110,6 +110,8 @@ def test_objects_are_sorted_by_click_and_by_the_enter_key(opened):
     assert volumes(opened) == sorted(unsorted, reverse=True)
     assert opened.evaluate(f"{HEAD}.getAttribute('aria-sort')") == "descending"
     assert "descending" in opened.evaluate("document.getElementById('status').textContent")
+    ids = ["1,000", "9007199254740993", "9007199254740995", "18446744073709551614"]
+    assert opened.evaluate(f"{ids[::-1]}.sort(compareNumbers)") == ids
 
 
 def test_rows_are_filtered_by_their_text(opened):

@@ -74,6 +74,17 @@ def test_meshes_find_their_instances_after_a_move(known_cell, tmp_path):
     assert alone.levels == ()
 
 
+def test_meshes_do_not_choose_a_url(known_cell, tmp_path, monkeypatch, caplog):
+    meshes = shutil.copytree(known_cell / "predictions/mito/meshes", tmp_path / "meshes")
+    document = json.loads((meshes / "info").read_text())
+    document["asem"] = {"instances": "https://example.org/instances.zarr"}
+    (meshes / "info").write_text(json.dumps(document))
+    monkeypatch.setattr("asem.view.collect.open_levels", lambda address: pytest.fail(str(address)))
+    (alone,) = collect([meshes]).images
+    assert alone.levels == ()
+    assert "https://example.org/instances.zarr are not found, or at a URL" in caplog.text
+
+
 def test_meshes_of_an_earlier_version_are_named(known_cell, tmp_path, caplog):
     cell = shutil.copytree(known_cell, tmp_path / "cell.zarr")
     info = cell / "predictions/mito/meshes/info"
@@ -91,6 +102,19 @@ def test_what_cannot_be_read_in_a_cell_is_left_out(known_cell, tmp_path, caplog)
     assert "labels/mito is left out" in caplog.text
     with pytest.raises(ValueError, match=r"0/zarr\.json"):
         collect([cell / "labels/mito"])
+
+
+def test_figures_of_runs_and_results_are_no_images(known_cell, tmp_path, caplog):
+    shutil.copytree(known_cell / "raw", tmp_path / "raw.zarr")
+    run = {"state": "finished", "iteration": 1, "checkpoint": {}}
+    for name, document in (("run/run.json", run), ("scores/provenance.json", {"command": "a"})):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(json.dumps(document))
+        (tmp_path / name).with_name("curves.png").write_bytes(b"")
+    assert names(collect([tmp_path])) == [f"{tmp_path.name}/raw.zarr"]
+    assert caplog.records == []
+    with pytest.raises(ValueError, match="is a training run, which has no images; asem report"):
+        collect([tmp_path / "run"])
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
@@ -147,13 +171,6 @@ def test_tables_in_a_cell_are_displayed_and_their_figures_are_no_images(
     (cell / "tables/mito/objects.csv").write_bytes(b"\xff,")
     assert collect([cell]).tables == []
     assert "objects.csv is left out" in caplog.text
-
-
-def test_a_training_run_has_no_images(tmp_path):
-    (tmp_path / "run.json").touch()
-    (tmp_path / "curves.png").touch()
-    with pytest.raises(ValueError, match="is a training run, which has no images; asem report"):
-        collect([tmp_path])
 
 
 @pytest.mark.parametrize(

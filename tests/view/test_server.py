@@ -1,15 +1,19 @@
 """What the server of a view sends, and what it refuses: real requests."""
 
+import errno
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from asem.view import server as module
 from asem.view.open_view import open_view
 from asem.view.served_content import FileFolder, FileTree, MemoryContent, open_below
 from asem.view.server import ViewServer
@@ -108,8 +112,8 @@ def test_no_other_token_host_or_method(served):
     for path in (f"/data/{other}/{CHUNK}", f"/data//{CHUNK}", f"/{CHUNK}", f"/data/{CHUNK}", "/"):
         assert request(path)[0] in (403, 404)
     assert request(f"/data/{server.viewer.token}/{CHUNK}")[0] == 403
-    assert request(f"/v/{server.token}/")[0] == 404
-    assert request(f"/v/{other}/")[0] == 404
+    assert request(f"/v/{server.token}/")[0] == 403
+    assert request(f"/v/{other}/")[0] == 403
     for path in (url, f"/v/{server.viewer.token}/"):
         assert request(path)[0] == 200
         assert request(path, Host="example.org")[0] == 403
@@ -117,6 +121,54 @@ def test_no_other_token_host_or_method(served):
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"):
         status, _, body = request(url, method)
         assert (status, body) == (404, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/neuroglancer/raw/x/y/99999999999999999999/1", 403),
+        (f"/neuroglancer/mesh/a.b/{'9' * 5000}", 403),
+        ("/credentials/TOKEN", 403),
+        ("/volume_response/TOKEN/1/info", 403),
+        ("/", 403),
+        ("/v/TOKEN/", 200),
+        ("/v/other/", 403),
+        ("/v", 403),
+        ("/events/other", 403),
+        ("/v/TOKEN/%2e%2e/server.py", 404),
+        ("/v/TOKEN/../server.py", 404),
+    ],
+)
+def test_only_the_client_is_answered_beside_the_sources(served, capfd, path, status):
+    server, request, _ = served
+    assert request(path.replace("TOKEN", server.viewer.token))[0] == status
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/", "/state/other", "/data/other/0/zarr.json"])
+def test_bodies_without_a_token_are_not_stored(served, path):
+    """The answer is there before the body is."""
+    server, _, _ = served
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {2**29}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 403"
+
+
+def test_too_many_connections_are_one_line(served, caplog, capfd, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_S", 0)
+    server, request, shard = served
+
+    def fail():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for _ in range(3):
+        server._server.loop.call_soon_threadsafe(fail)
+    assert request(f"/data/{server.token}/{CHUNK}")[2] == shard
+    assert [record.getMessage() for record in caplog.records] == [
+        "too many connections to the view: Too many open files"
+    ]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_metadata_are_those_of_the_view_alone(served):
@@ -136,7 +188,7 @@ def test_two_views_do_not_open_the_arrays_of_each_other(known_cell):
     ):
         assert request(f"/data/{other.server.token}/{CHUNK}")[0] == 200
         assert request(f"/data/{one.server.token}/{CHUNK}")[0] == 403
-        assert request(f"/v/{one.server.viewer.token}/")[0] == 404
+        assert request(f"/v/{one.server.viewer.token}/")[0] == 403
         port = one.server.port
     with pytest.raises(ConnectionRefusedError), requesting(port) as request:
         request("/")
@@ -167,6 +219,22 @@ def test_files_are_opened_below_their_folder_only(tmp_path):
     assert open_below(tmp_path, "link/b/file") is None
 
 
+def test_a_file_that_cannot_be_opened_is_not_absent(tmp_path, monkeypatch):
+    """The client displays an absent chunk as background."""
+    open_file = os.open
+
+    def refuse(name, flags, **place):
+        if name == "0":
+            raise OSError(errno.EACCES, "Permission denied", name)
+        return open_file(name, flags, **place)
+
+    monkeypatch.setattr(os, "open", refuse)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(PermissionError, match=re.escape(str(tmp_path / "c/0"))):
+        open_below(tmp_path, "c/0")
+    assert open_below(tmp_path, "c/1") is None
+
+
 def test_a_document_replaces_a_file_and_patterns_match_whole_keys(tmp_path):
     (tmp_path / "12").write_bytes(b"file")
     tree = FileTree({"a": FileFolder(tmp_path, r"\d+")}, {"a/info": b"{}"})
@@ -180,6 +248,11 @@ def test_a_document_replaces_a_file_and_patterns_match_whole_keys(tmp_path):
 class FailingSource:
     def open(self, key):
         raise ValueError(f"{key} is damaged")
+
+
+class FailingContent(MemoryContent):
+    def read(self, start, count):
+        raise OSError(errno.EIO, "Input/output error", "c/0")
 
 
 class LargeContent:
@@ -200,10 +273,13 @@ class LargeSource:
 
 
 def test_a_damaged_chunk_and_closed_connections_are_no_tracebacks(caplog, capfd):
-    sources = {"bad": FailingSource(), "large": LargeSource()}
+    worn = SimpleNamespace(open=lambda key: FailingContent(b"0123"))
+    sources = {"bad": FailingSource(), "large": LargeSource(), "worn": worn}
     with ViewServer(sources) as server, requesting(server.port) as request:
         status, _, body = request(f"/data/{server.token}/bad/0/1")
         assert (status, body) == (500, b"")
+        with pytest.raises(http.client.RemoteDisconnected):
+            request(f"/data/{server.token}/worn/0")
         with pytest.raises(http.client.IncompleteRead):
             request(f"/data/{server.token}/large/0")
         assert LargeContent.closed.wait(10)
@@ -219,6 +295,7 @@ def test_a_damaged_chunk_and_closed_connections_are_no_tracebacks(caplog, capfd)
         page.recv(100)
     page.close()
     assert [record.getMessage() for record in caplog.records] == [
-        "a chunk cannot be displayed: 0/1 is damaged"
+        "a chunk cannot be displayed: 0/1 is damaged",
+        "a chunk cannot be displayed: [Errno 5] Input/output error: 'c/0'",
     ]
     assert "Traceback" not in capfd.readouterr().err

@@ -68,6 +68,16 @@ def test_objects_are_points_and_boxes(objects, tmp_path):
     assert (corner.point_a.tolist(), corner.point_b.tolist()) == ([50.0] * 3, [150.0] * 3)
 
 
+def test_a_box_that_is_not_stated_is_at_its_position(objects):
+    frame = pd.read_csv(objects.with_suffix(".csv"))
+    frame.loc[1, "z_max_nm"], frame.loc[1, "distance_nm"] = np.nan, 1e300
+    frame.to_csv(objects.with_suffix(".csv"), index=False)
+    _, boxes = make_table_layers(objects.with_suffix(".csv"), "t")
+    assert boxes.annotations.coordinates[1].tolist() == [-20, -20, -20, -7.25, 20, 20]
+    content = boxes.annotations.open("info")
+    assert b"NaN" not in content.read(0, content.size)
+
+
 def test_the_csv_file_has_the_same_layers(objects, tmp_path):
     exact, _ = make_table_layers(objects, "t")
     from_csv, _ = make_table_layers(objects.with_suffix(".csv"), "t")
@@ -122,6 +132,10 @@ def test_many_rows_are_one_read(tmp_path):
         ("", "is no table"),
         ("a\n1,2\n1,2,3\n", "is no table"),
         ("z_nm,y_nm,x_nm\na,2,3\n", "column z_nm has values that are no numbers"),
+        ("z_nm,y_nm,x_nm\ninf,2,3\n1,2,3\n", "column z_nm has values beyond 1e.15 nm"),
+        ("z_nm,y_nm,x_nm,width_nm\n1,2,3,-1e300\n", "column width_nm has values beyond"),
+        ("z_nm,y_nm,x_nm\n1,2,3,4\n", "more cells than there are names"),
+        ("z_nm;y_nm;x_nm\n1,5;2;3\n", "has no commas between its columns"),
     ],
 )
 def test_what_is_no_table_of_positions(tmp_path, text, message):

@@ -21,7 +21,7 @@ from asem.workflows.report import make_report
 from asem.workflows.reports import inputs, place_counts, planes, sampling
 from asem.workflows.reports.images import Layers, ReportImage
 from asem.workflows.reports.inputs import find_inputs
-from asem.workflows.reports.layers import OpenLayers
+from asem.workflows.reports.layers import OpenLayers, foreground_of, read_grey
 from asem.workflows.reports.places import describe_places
 from asem.workflows.reports.sampling import SampledBox, sample
 from asem.workflows.reports.scored import Zone
@@ -107,6 +107,30 @@ def test_a_table_is_named_alone(results):
     assert "<img" not in page
 
 
+def test_the_table_that_is_named_is_read(results, tmp_path, capsys):
+    """Not another of a similar name, nor the other file of the pair."""
+    shutil.copytree(results / "objects", tmp_path, dirs_exist_ok=True)
+    for name in ("objects.csv", "objects.cell.csv", "OBJECTS.CSV"):
+        (tmp_path / name).write_text("object_id,name\n4321,{}\n".format("x" * 5000))
+        page = page_of(tmp_path / name)
+        assert "<td>4321</td>" in page
+        assert "x" * 199 + "…" in page
+    texts = "volume_um3,n\n1,2\n?,3\n"
+    for name, wrong in {"bad.csv": "", "b.csv": "a;b\n1;2\n", "t.csv": texts}.items():
+        (tmp_path / name).write_text(wrong)
+        words = ["report", str(tmp_path / name), "--out", str(tmp_path / "r.html")]
+        assert main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"there is nothing to report: {name}" in line
+        assert not (tmp_path / "r.html").exists()
+
+
+def test_lists_in_a_table_are_text(tmp_path):
+    frame = pd.DataFrame({"a": [np.array([1, 2]), None], "b": [[], [3]]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert '<td class="words">[1 2]</td>' in page_of(tmp_path / "t.parquet")
+
+
 def test_objects_are_counted_and_related_to_the_volume(cell, results):
     frame = read_table(results / "objects/objects")
     share = frame["volume_um3"].sum() / (40 * 48 * 72 * 1e-6)
@@ -168,10 +192,18 @@ def test_damaged_results_are_a_warning_on_the_page(results, run, tmp_path, caplo
     (tmp_path / "run/run.json").write_text('{"state": "finished"}')
     shutil.copytree(results / "objects", tmp_path / "objects")
     (tmp_path / "objects/contacts.parquet").write_bytes(b"PAR1")
+    for name in ("csv", "good", "odd"):
+        shutil.copytree(results / "objects", tmp_path / name)
+    (tmp_path / "csv/objects.parquet").unlink()
+    (tmp_path / "odd/statistics.json").write_text(
+        json.dumps({"groups": {"a": {"width_nm": {"median_interval_95_nm": [0, 10**400]}}}})
+    )
+    pd.DataFrame({"width_nm": [1.0], "flags": [""]}).to_parquet(tmp_path / "odd/pits.parquet")
     page = page_of(tmp_path)
-    for name in ("scores", "run", "objects"):
+    for name in ("scores", "run", "objects", "csv", "odd"):
         assert f'<p class="warning">{name} is not in this report: ' in page
-    assert len(caplog.records) == 3
+    assert page.count("Objects: good") == 2
+    assert len(caplog.records) == 6  # the summary is left out, too
 
 
 @pytest.mark.parametrize(
@@ -190,9 +222,17 @@ def test_scores_of_another_form_are_left_out(results, tmp_path, key, value):
     document = json.loads((tmp_path / "scores/scores.json").read_text())
     document["predictions"]["b"][key] = value
     (tmp_path / "scores/scores.json").write_text(json.dumps(document))
-    page = page_of(tmp_path)
-    assert f"scores.json has no scores: {key}" in page
-    assert "Scores of voxels" not in page
+    with pytest.raises(ValueError, match=f"scores.json has no scores: {key}"):
+        make_report([tmp_path])
+
+
+def test_scores_without_a_part_are_reported(results, tmp_path):
+    shutil.copytree(results / "scores", tmp_path / "scores")
+    document = json.loads((tmp_path / "scores/scores.json").read_text())
+    for name in ("intervals", "objects", "boundary", "zone"):
+        document["predictions"]["b"][name] = None
+    (tmp_path / "scores/scores.json").write_text(json.dumps(document))
+    assert page_of(tmp_path).count('<tr><td class="words">b</td>') == 2
 
 
 def test_an_unfinished_image_is_one_warning(cell, tmp_path):
@@ -282,6 +322,41 @@ def test_never_more_is_read_than_a_part(cell, tmp_path, monkeypatch):
     assert "mito, best place 1" in page
     assert 0 < max(sizes) <= 20_000
     assert 0 < sum(fine) < 40 * 48 * 72 / 2
+
+
+def test_values_that_are_not_finite_do_not_change_the_others():
+    voxels = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    for value, shown in ((np.nan, 0), (np.inf, 255)):
+        voxels[0, 0, 0] = value
+        (raw, _) = make_pyramid(voxels)
+        box = SampledBox.of_roi(raw, raw.roi)
+        grey = read_grey(OpenLayers(Layers("mito"), raw=[raw]), box)
+        assert grey.ravel()[0] == shown
+        window = np.arange(1, 8)
+        assert grey.ravel()[1:].tolist() == np.rint(255 * (window - 1) / 6).tolist()
+
+
+def test_probabilities_of_both_types_have_a_foreground():
+    half = np.full((1, 1, 2), 128, np.uint8)
+    half[0, 0, 0] = 127
+    (volume, _) = make_pyramid(half)
+    assert foreground_of(half, volume).tolist() == [[[False, True]]]
+    assert foreground_of(half / np.float32(255), volume).tolist() == [[[False, True]]]
+    with pytest.raises(ValueError, match="is uint16; a probability is uint8"):
+        foreground_of(half.astype(np.uint16), volume)
+
+
+def test_false_voxels_are_those_of_their_block(rng):
+    shape = (5, 7, 11)
+    one, two = (rng.integers(0, 2, shape, dtype=np.uint8) for _ in range(2))
+    size = (500.0, 500.0, 500.0)
+    labels, prediction = (make_pyramid(v, size, kind="labels")[:1] for v in (one, two))
+    opened = OpenLayers(Layers("mito"), labels=labels, prediction=prediction)
+    scored = Roi((0, 1, 2), (5, 6, 8))
+    false, positive = place_counts.count_blocks(opened, scored)
+    blocks = [one.slices for one in place_counts.split_into_places(scored, size)]
+    assert false.tolist() == [int((one != two)[block].sum()) for block in blocks]
+    assert positive.tolist() == [int((one & two)[block].sum()) for block in blocks]
 
 
 def image_of(name, role):

@@ -43,6 +43,9 @@ def cell(tmp_path_factory):
         ),
         (["CELL", "--screenshot", "no/a.png"], "no/a.png: its folder does not exist"),
         (["CELL", "--screenshot", "a.png", "--open"], "give either --screenshot, or --link"),
+        (["CELL", "--screenshot", "a.png", "--port", "80"], "or --link, --open or --port"),
+        (["CELL", "--size", "800,600"], "those of a picture: give --screenshot, too"),
+        (["CELL", "--overwrite"], "those of a picture: give --screenshot, too"),
         (["CELL", "--position", "1,2"], "--position 1,2: write three numbers in nm, z,y,x"),
         (["CELL", "--width", "-5"], "a width of -5 nm; it must be positive"),
         (["CELL", "--port", "70000"], "port 70000; allowed are 0"),
@@ -50,6 +53,7 @@ def cell(tmp_path_factory):
 )
 def test_errors_are_one_line(cell, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workflow, "wait_for_interrupt", lambda: None)
     Path("old.png").touch()
     assert main(["view", *(str(cell) if word == "CELL" else word for word in words)]) == 2
     captured = capsys.readouterr()

@@ -77,11 +77,16 @@ def _describe_output(folder: Path, path: Path) -> str:
         return "the Zarr array"
     if _is_image(zarr) and path.relative_to(folder).parts[0] != LABELS_GROUP:
         return "the image"
-    if read_json_or_empty(folder / RUN_FILE).keys() >= RUN_KEYS:
+    if is_training_run(folder):
         return "the run"
     if all(_is_file(folder / name) for name in CHECKPOINT_FILES):
         return "the model"
     return ""
+
+
+def is_training_run(folder: Path) -> bool:
+    """Return whether a folder is the run directory of a training."""
+    return read_json_or_empty(folder / RUN_FILE).keys() >= RUN_KEYS
 
 
 def is_asem_image(path: Path) -> bool:

@@ -168,25 +168,10 @@ def _configure_logging(verbose: bool) -> None:
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%X")
     handler.setFormatter(PrintableFormatter("%(message)s"))
-    own = logging.getLogger("asem")
-    own.handlers = [handler]
-    own.setLevel(logging.INFO if verbose else logging.WARNING)
-    _log_libraries(console)
+    root = logging.getLogger("asem")
+    root.handlers = [handler]
+    # A handler that a library adds later, as neuroglancer does, would print each message again.
+    root.propagate = bool(logging.root.handlers)
+    root.setLevel(logging.INFO if verbose else logging.WARNING)
     # Lightning sets the level of its own logger at import, but not of this child logger.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-
-
-def _log_libraries(console: Console) -> None:
-    """Log warnings of libraries to stderr, too.
-
-    A handler of the root also makes `logging.basicConfig`, which neuroglancer calls when it is
-    imported, do nothing: its handler would print each message of asem once more.
-    """
-    root = logging.getLogger()
-    if root.handlers:
-        return
-    handler = RichHandler(console=console, show_path=False, markup=False, log_time_format="%X")
-    handler.setFormatter(PrintableFormatter("%(name)s: %(message)s"))
-    handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: record.name.partition(".")[0] != "asem")
-    root.addHandler(handler)

@@ -24,7 +24,7 @@ def view(
     link: Flag = False,
     open_browser: Annotated[bool, Parameter(name="--open", negative="")] = False,
     screenshot: OptionalOutput = None,
-    size: str = "1600,1000",
+    size: str | None = None,
     position: SignedText = None,
     width: float | None = None,
     port: int = 0,
@@ -47,7 +47,7 @@ def view(
     screenshot
         Instead, write a picture of the view to this PNG file, with Chromium, and end.
     size
-        Width and height of the picture, pixels.
+        Width and height of the picture, pixels; 1600,1000 by default.
     position
         Where the planes cross, nm, z,y,x; by default the middle of the labels, or of the image.
     width
@@ -57,16 +57,16 @@ def view(
     overwrite
         Replace the file of --screenshot.
     """
-    from asem.workflows.view import save_screenshot, view_in_browser
+    from asem.workflows.view import SCREENSHOT_SIZE, save_screenshot, view_in_browser
 
     position_nm = None if position is None else parse_nm_triple(position, "--position")
     if screenshot is not None:
-        if link or open_browser:
-            raise ValueError("give either --screenshot, or --link or --open")
+        if link or open_browser or port:
+            raise ValueError("give either --screenshot, or --link, --open or --port")
         result = save_screenshot(
             paths,
             screenshot,
-            size=_parse_size(size),
+            size=SCREENSHOT_SIZE if size is None else _parse_size(size),
             position_nm=position_nm,
             width_nm=width,
             overwrite=overwrite,
@@ -76,6 +76,8 @@ def view(
             del result["without_meshes"]
         print_result(result, as_json=output_options.json)
         return
+    if size is not None or overwrite:
+        raise ValueError("--size and --overwrite are those of a picture: give --screenshot, too")
 
     def announce(result: dict[str, Any]) -> None:
         hidden = [name for name, state in result["layers"].items() if state == "hidden"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from asem.blocks.output_nesting import RUN_FILE
+from asem.blocks.output_nesting import is_training_run
 from asem.tables import read_column_names
 from asem.view.layers import LayerKind
 from asem.view.meshes import MeshFolder, find_meshes, open_meshes
@@ -156,7 +156,7 @@ def _collect_folder(address: Address, prefix: str) -> tuple[list[ViewedImage], l
     path = address.local_path
     if path is not None and not address.dataset and (meshes := open_meshes(path)):
         return [_view_meshes(meshes)], []
-    if path is not None and (path / RUN_FILE).is_file():
+    if path is not None and is_training_run(path):
         raise ValueError(f"{path} is a training run, which has no images; asem report displays it")
     images = find_images(address)
     if not images.addresses:
@@ -312,9 +312,12 @@ def _view_meshes(meshes: MeshFolder) -> ViewedImage:
     if stated:
         for address in (*([os.path.normpath(path / relative)] if relative else []), stated):
             try:
-                opened = _open_image(Address.parse(address), name)
+                parsed = Address.parse(address)
+                if parsed.is_remote:  # a file does not choose what is requested from the network
+                    continue
+                opened = _open_image(parsed, name)
             except (OSError, ValueError):
                 continue
             return replace(opened, kind="instances", meshes=meshes)
-        LOG.warning("%s: its instances %s are not found", meshes.path, stated)
+        LOG.warning("%s: its instances %s are not found, or at a URL", meshes.path, stated)
     return ViewedImage(name, "instances", (), meshes)

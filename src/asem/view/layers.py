@@ -46,7 +46,7 @@ PROBABILITY_SHADER = """#uicontrol float threshold slider(min=0, max=1, default=
 #uicontrol float alpha slider(min=0, max=1, default=0.6)
 void main() {
   float p = VALUE(getDataValue());
-  if (p < threshold || p == 0.0) {
+  if (!(p >= threshold) || p == 0.0) {  // NaN as well
     emitTransparent();
     return;
   }

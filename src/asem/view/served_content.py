@@ -11,6 +11,7 @@ A key of a file is matched as a whole against a strict pattern, and every folder
 opened without following symbolic links: nothing else below the folder can be requested.
 """
 
+import errno
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+"""Errors of names of no regular file."""
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -142,6 +145,11 @@ def open_below(folder: Path, path: str) -> FileContent | None:
     -------
     FileContent or None
         None where there is none, or a part of the path is a link.
+
+    Raises
+    ------
+    OSError
+        There is one that cannot be opened: the client would display a missing one as empty.
     """
     *folders, name = path.split("/")
     if not all([*folders, name]) or {".", ".."} & {*folders, name}:
@@ -153,8 +161,10 @@ def open_below(folder: Path, path: str) -> FileContent | None:
             inner = _open_and_close(part, flags | os.O_DIRECTORY | os.O_NOFOLLOW, current)
             current = inner
         descriptor = _open_and_close(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, current)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise OSError(error.errno, error.strerror, str(folder / path)) from error
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
         os.close(descriptor)

@@ -5,34 +5,44 @@
     http://127.0.0.1:PORT/v/TOKEN/                   the client, from the package neuroglancer
     http://127.0.0.1:PORT/data/TOKEN/NAME/KEY        a source (`asem.view.served_content`)
 
+Of the server in the package neuroglancer, only what the client needs answers (`CLIENT_FOLDERS`),
+with the token. All other requests are refused before their bodies are read.
+
 Both tokens are random, and differ. A request with another token, for another host name (a web page
 whose name was bound to 127.0.0.1), with another method or for what is not served gets 403 or 404.
 Addresses are not logged, since they contain the tokens.
 """
 
+import errno
 import hmac
 import logging
 import secrets
 import socket
 import threading
 import time
-from asyncio import get_running_loop
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import neuroglancer.server
 from neuroglancer.viewer_base import ViewerBase
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
-from tornado.web import RequestHandler
+from tornado.routing import Matcher
+from tornado.web import RequestHandler, stream_request_body
 
 from asem.view.served_content import Content, Source, parse_range
 
 LOG = logging.getLogger(__name__)
 HOSTS = r"(127\.0\.0\.1|localhost)"
 ADDRESS = "127.0.0.1"
+CLIENT_FOLDERS = ("v", "events", "state", "action")
+"""First part of the addresses of neuroglancer's server that the client requests."""
+PAUSE_S = 0.1
+"""Before the next connection is accepted, where too many files are open."""
 PIECE_BYTES = 2**20
 """Sent at a time."""
 THREADS = 4
@@ -99,6 +109,8 @@ class ViewServer:
         self.port = int(self._server.port)
         self._server.viewers[self.viewer.token] = self.viewer
         settings = {"server": self, "sources": sources}
+        self._is_full = False
+        self._server.loop.set_exception_handler(self._handle_error)
         self._call_in_loop(lambda: self._add_handlers(settings))
 
     @property
@@ -152,8 +164,20 @@ class ViewServer:
 
     def _add_handlers(self, settings: dict[str, Any]) -> None:
         data = (r"/data/([^/]+)/([\w-]+)/(.*)", DataHandler, settings)
-        self._server.app.add_handlers(HOSTS, [data])
+        others = (NotOfClient(self.viewer.token), RefusingHandler)
+        self._server.app.add_handlers(HOSTS, [data, others])
         self._server.app.add_handlers(rf"(?!{HOSTS}$).*", [(r".*", RefusingHandler)])
+
+    def _handle_error(self, loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Wait where no connection can be accepted, which is logged once."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+            return
+        if not self._is_full:
+            LOG.warning("too many connections to the view: %s", error.strerror)
+        self._is_full = True
+        time.sleep(PAUSE_S)
 
     def _call_in_loop(self, function: Callable[[], None]) -> None:
         """Call a function in the thread of the server, and return after it."""
@@ -179,8 +203,31 @@ def _check_port(port: int) -> None:
             ) from error
 
 
+class NotOfClient(Matcher):
+    """Match the addresses that are not those of the client with its token.
+
+    Parameters
+    ----------
+    token
+        Of the client.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Return None for ``/v/TOKEN/...`` and others of `CLIENT_FOLDERS`."""
+        _, folder, token, *_ = [*request.path.split("/"), "", ""]
+        is_client = folder in CLIENT_FOLDERS and hmac.compare_digest(token.encode(), self._token)
+        return None if is_client else {}
+
+
+@stream_request_body
 class RefusingHandler(RequestHandler):
     """Answer every request with 403."""
+
+    def data_received(self, chunk: bytes) -> None:
+        """Drop the body."""
 
     def prepare(self) -> None:
         """Refuse."""
@@ -191,6 +238,7 @@ class RefusingHandler(RequestHandler):
         self.clear_header("Server")
 
 
+@stream_request_body
 class DataHandler(RequestHandler):
     """Answer GET and HEAD requests for the sources; all others with 403 or 404."""
 
@@ -223,6 +271,9 @@ class DataHandler(RequestHandler):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Access-Control-Expose-Headers", "Content-Length, Content-Range")
 
+    def data_received(self, chunk: bytes) -> None:
+        """Drop the body."""
+
     async def get(self, _token: str, name: str, key: str) -> None:
         """Send a source's content, or a range of it."""
         await self._answer(name, key, with_body=True)
@@ -249,7 +300,7 @@ class DataHandler(RequestHandler):
     async def _answer_source(self, source: Source | None, key: str, *, with_body: bool) -> None:
         try:
             content = None if source is None else await self.server.open(source, key)
-        except (OSError, ValueError) as error:  # a chunk that is read here
+        except (OSError, ValueError) as error:
             LOG.warning("a chunk cannot be displayed: %s", error)
             self.send_error(500)
             return
@@ -257,8 +308,12 @@ class DataHandler(RequestHandler):
             self.send_error(404)
             return
         try:
-            with suppress(StreamClosedError):  # the client needs it no longer
-                await self._send(content, with_body=with_body)
+            await self._send(content, with_body=with_body)
+        except StreamClosedError:
+            pass  # the client needs it no longer
+        except OSError as error:
+            LOG.warning("a chunk cannot be displayed: %s", error)
+            self.request.connection.stream.close()  # type: ignore[union-attr]
         finally:
             content.close()
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from asem.config import MAX_POSITION_NM
 from asem.measure.pits.groups import (
     CAVEOLAE,
     ENDOCYTIC_PITS,
@@ -125,7 +126,7 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
     Raises
     ------
     ValueError
-        It is no table, or has no positions.
+        It is no table, or has no positions, or some that are infinite.
     """
     frame = read_table_file(path)
     missing = [column for column in POSITION if column not in frame]
@@ -138,6 +139,12 @@ def make_table_layers(path: Path, name: str) -> list[TableLayer]:
     texts = [name for name in numbers if frame[name].dtype.kind not in "iuf"]
     if texts and len(frame):
         raise ValueError(f"{path}: the column {texts[0]} has values that are no numbers")
+    beyond = [name for name in numbers if (frame[name].abs() > MAX_POSITION_NM).any()]
+    if beyond and len(frame):
+        raise ValueError(
+            f"{path}: the column {beyond[0]} has values beyond {MAX_POSITION_NM:g} nm; correct "
+            "them, or leave them empty"
+        )
     frame = frame[frame[list(POSITION)].notna().all(axis=1)]
     if frame.empty:
         raise ValueError(f"{path} has no row with a position")
@@ -169,12 +176,9 @@ def _make_layers(frame: pd.DataFrame, name: str) -> Iterator[TableLayer]:
         ends = np.hstack([centres - normals, centres + normals])
         yield layer("line", ends, " normals", visible=False)
     if set(BOX) <= set(frame):
-        yield layer(
-            "axis_aligned_bounding_box",
-            frame[list(BOX)].to_numpy(np.float64),
-            " boxes",
-            visible=False,
-        )
+        corners = frame[list(BOX)].to_numpy(np.float64)
+        corners = np.where(np.isnan(corners), np.tile(centres, 2), corners)
+        yield layer("axis_aligned_bounding_box", corners, " boxes", visible=False)
 
 
 def _find_ids(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
@@ -205,7 +209,8 @@ def _make_property(name: str, column: "pd.Series[Any]") -> Property | None:
     if not (name.isascii() and name.isidentifier() and name[0].islower()):
         return None
     if column.dtype.kind == "f":
-        return Property(name, "float32", column.to_numpy(np.float32))
+        with np.errstate(over="ignore"):
+            return Property(name, "float32", column.to_numpy(np.float32))
     if column.dtype.kind in "iu":
         values = column.to_numpy()
         is_uint32 = values.min() >= 0 and values.max() < 2**32

@@ -5,6 +5,7 @@ them one page. The page depends on its inputs only: it has no date of its own, s
 give equal bytes.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,7 @@ from asem.workflows.reports.summary import (
 )
 from asem.workflows.reports.tables import describe_results_section, read_results_table
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 PLANES, PLACES, TRAINING = "Three planes", "Worst and best places", "Training"
 """Groups whose sections are within one of this title."""
@@ -45,6 +47,8 @@ MAX_STRUCTURES = 6
 """Structures that are drawn."""
 SUFFIXES = (".html", ".htm")
 """Of the page."""
+DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""Errors of input that is damaged, or of another form."""
 MAX_SHOWN_INPUTS = 4
 """Inputs that the title names."""
 
@@ -137,6 +141,8 @@ def make_report(
     names = [str(Address.parse(one)) for one in addresses]
     results = _read_results(inputs)
     sections = _make_sections(inputs, results)
+    if not sections:
+        raise ValueError(f"there is nothing to report: {'; '.join(inputs.warnings)}")
     shown = ", ".join(Path(name).resolve().name or name for name in names[:MAX_SHOWN_INPUTS])
     page = Page(
         title=title or f"Report: {shown}{', ...' if len(names) > MAX_SHOWN_INPUTS else ''}",
@@ -146,6 +152,8 @@ def make_report(
         sections=sections,
         warnings=inputs.warnings,
     )
+    for message in inputs.warnings:
+        LOG.warning("%s", message)
     return render_page(page), inputs
 
 
@@ -161,6 +169,8 @@ def _read_results(inputs: ReportInputs) -> Results:
             scores = _try(inputs, one.name, partial(read_scores, one))
             if scores is not None:
                 results.scores.append((one, scores))
+        elif not one.tables:
+            inputs.warn(f"{one.name} is not in this report: it has no table (.parquet)")
         elif frames := _try(inputs, one.name, partial(_read_tables, one)):
             results.tables.append((one, frames))
     return results
@@ -235,7 +245,7 @@ def _try(inputs: ReportInputs, name: str, make: Callable[[], T]) -> T | None:
     """Return what a function makes; None, with a warning on the page, of damaged input."""
     try:
         return make()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         inputs.warn(f"{name} is not in this report: {error}")
         return None
 

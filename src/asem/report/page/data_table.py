@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from asem.report.page.numbers import NOTHING, format_float
+from asem.report.page.numbers import NOTHING, format_float, shorten_text
 from asem.report.page.parts import Column, Table
 from asem.tables import UNITS, find_unit
 
@@ -94,6 +94,6 @@ def _format_column(column: "pd.Series[float]") -> list[str]:
 def _format_cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or value is pd.NA or value == "":
+    if value is None or value is pd.NA:
         return NOTHING
-    return format_float(value) if isinstance(value, float) else str(value)
+    return format_float(value) if isinstance(value, float) else shorten_text(str(value)) or NOTHING

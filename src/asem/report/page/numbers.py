@@ -12,7 +12,7 @@ PLAIN_INTEGER = 9999
 MAX_SETTINGS = 300
 """Settings that are listed."""
 MAX_TEXT = 200
-"""Characters of a setting; of longer ones the start is shown."""
+"""Characters of a setting or a cell; of longer ones the start is shown."""
 
 
 def format_value(value: Any) -> str:
@@ -33,13 +33,13 @@ def format_value(value: Any) -> str:
         case float():
             return format_float(value)
         case str():
-            return _shorten(value) or NOTHING
+            return shorten_text(value) or NOTHING
         case Mapping():
             pairs = (f"{key} {format_value(one)}" for key, one in value.items())
-            return _shorten(", ".join(pairs)) or NOTHING
+            return shorten_text(", ".join(pairs)) or NOTHING
         case Sequence():
-            return _shorten(", ".join(map(format_value, value))) or NOTHING
-    return _shorten(str(value))
+            return shorten_text(", ".join(map(format_value, value))) or NOTHING
+    return shorten_text(str(value))
 
 
 def format_float(value: float, digits: int = DIGITS) -> str:
@@ -49,10 +49,12 @@ def format_float(value: float, digits: int = DIGITS) -> str:
     --------
     >>> format_float(0.5), format_float(98765.4), format_float(math.inf), format_float(12.34567, 3)
     ('0.5', '98,765', '–', '12.3')
+    >>> format_float(999.96), format_float(9999.6), format_float(-999.6, 3)
+    ('1000', '10,000', '-1,000')
     """
     if not math.isfinite(value):
         return NOTHING
-    if 10**digits <= abs(value) < 1e12:
+    if 10**digits <= abs(float(f"{value:.{digits}g}")) < 1e12:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
@@ -106,9 +108,10 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> list[tupl
         if isinstance(value, Mapping):
             rows += flatten_settings(value, f"{prefix}{key}.")
         elif value is not None and value != [] and value != "":
-            rows.append((_shorten(f"{prefix}{key}"), format_value(value)))
+            rows.append((shorten_text(f"{prefix}{key}"), format_value(value)))
     return rows[:MAX_SETTINGS]
 
 
-def _shorten(text: str) -> str:
+def shorten_text(text: str) -> str:
+    """Return a text, of a long one the start."""
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"

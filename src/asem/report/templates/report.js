@@ -4,27 +4,31 @@ const status = document.getElementById("status");
 const MISSING = "–";
 
 function numberOf(text) {
-  return text === MISSING ? null : Number(text.replaceAll(",", ""));
+  return Number(text.replaceAll(",", ""));
 }
 
 function compareTexts(a, b) {
   return a.localeCompare(b, "en", { numeric: true });
 }
 
+// Ids above 2^53 that are the same number are compared by their digits.
+function compareNumbers(a, b) {
+  return numberOf(a) - numberOf(b) || compareTexts(a, b);
+}
+
 function sortTable(table, head) {
   const descending = head.getAttribute("aria-sort") === "ascending";
   const column = head.cellIndex;
-  const isNumber = head.classList.contains("number");
+  const compare = head.classList.contains("number") ? compareNumbers : compareTexts;
   const body = table.tBodies[0];
   const rows = Array.from(body.rows, (row, index) => {
     const text = row.cells[column].textContent;
-    return { row, index, key: isNumber ? numberOf(text) : text === MISSING ? null : text };
+    return { row, index, key: text === MISSING ? null : text };
   });
   const sign = descending ? -1 : 1;
   rows.sort((a, b) => {
     if (a.key === null || b.key === null) return (a.key === null) - (b.key === null) || a.index - b.index;
-    const order = isNumber ? a.key - b.key : compareTexts(a.key, b.key);
-    return sign * order || a.index - b.index;
+    return sign * compare(a.key, b.key) || a.index - b.index;
   });
   body.append(...rows.map(({ row }) => row));
   for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");

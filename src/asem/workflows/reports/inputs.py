@@ -45,7 +45,7 @@ class ResultsInput:
     Parameters
     ----------
     name
-        For people.
+        For people; of a single table, that of its file.
     folder
         The folder.
     provenance
@@ -61,6 +61,11 @@ class ResultsInput:
     provenance: dict[str, Any]
     tables: tuple[str, ...]
     is_table: bool = False
+
+    @property
+    def file(self) -> Path:
+        """The single table that was named."""
+        return self.folder / self.name
 
     @property
     def key(self) -> tuple[Path, tuple[str, ...]]:
@@ -124,9 +129,9 @@ class ReportInputs:
         return next((one.structure for one in self.images if one.identity in identities), "")
 
     def warn(self, message: str) -> None:
-        """Log a warning, which is on the page, too."""
-        LOG.warning("%s", message)
-        self.warnings.append(message)
+        """Add a warning, which is on the page and logged."""
+        if message not in self.warnings:
+            self.warnings.append(message)
 
 
 def find_inputs(addresses: Sequence[AddressLike]) -> ReportInputs:
@@ -165,7 +170,7 @@ def _find_in_file(address: Address, path: Path) -> ReportInputs:
     """Return what a file is: a table, a file of a run or of results, or an image."""
     if path.name in (RUN_FILE, PROVENANCE_FILE, SCORES_FILE):
         return _find_in_folder(path.parent)
-    if path.suffix in TABLE_SUFFIXES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         provenance = read_json_or_empty(path.parent / PROVENANCE_FILE)
         tables = (path.stem,)
         one = ResultsInput(path.name, path.parent, provenance, tables, is_table=True)

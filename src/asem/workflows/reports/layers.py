@@ -16,6 +16,8 @@ from asem.workflows.reports.images import Layers
 from asem.workflows.reports.sampling import SampledBox, sample
 
 AXES = "zyx"
+FOREGROUND = 0.5
+"""Smallest probability of the foreground."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,22 @@ class OpenLayers:
 
 
 def foreground_of(values: npt.NDArray[Any], volume: Volume) -> npt.NDArray[np.bool_]:
-    """Return the foreground of labels, or of a probability from 0.5 on."""
+    """Return the foreground of labels, or of a probability from 0.5 on.
+
+    Raises
+    ------
+    ValueError
+        The probability is neither uint8, 0 to 255, nor float, 0 to 1.
+    """
     if volume.kind == "labels":
         return is_foreground(values)
-    return np.asarray(values >= FOREGROUND_UINT8)
+    if values.dtype == np.uint8:
+        return np.asarray(values >= FOREGROUND_UINT8)
+    if values.dtype.kind != "f":
+        raise ValueError(
+            f"{volume.name} is {values.dtype}; a probability is uint8, 0 to 255, or float, 0 to 1"
+        )
+    return np.asarray(values >= FOREGROUND)
 
 
 def read_grey(opened: OpenLayers, box: SampledBox) -> npt.NDArray[np.uint8] | None:
@@ -65,16 +79,17 @@ def read_grey(opened: OpenLayers, box: SampledBox) -> npt.NDArray[np.uint8] | No
     if values is None:
         return None
     unit = scale_to_unit(values, _window_of(opened.raw[0], values))
-    return np.rint(unit * 255).astype(np.uint8)
+    return np.rint(np.nan_to_num(unit) * 255).astype(np.uint8)
 
 
 def _window_of(volume: Volume, values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the contrast window; where there is none, the range of the values."""
+    """Return the contrast window; where there is none, the range of the finite values."""
     try:
         return contrast_window_of(volume)
     except ValueError:
-        low, high = float(values.min()), float(values.max())
-        return low, max(high, low + 1)
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        return low, high if high > low else low + 1
 
 
 def read_masks(opened: OpenLayers, box: SampledBox) -> Mapping[str, npt.NDArray[np.bool_]]:

@@ -21,6 +21,7 @@ EDGE_NM = 1000.0
 MAX_COUNTED_VOXELS = 2**25
 """Voxels of the level at which all blocks are counted."""
 FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,8 @@ class ScoredBlock:
         return score
 
 
-def count_blocks(
-    opened: OpenLayers, scored: Roi
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
-    """Count false and true positive voxels of each block, at a coarse level, block by block.
+def count_blocks(opened: OpenLayers, scored: Roi) -> tuple[Counts, Counts] | None:
+    """Count false and true positive voxels of each block, at a coarse level, a row at a time.
 
     Returns
     -------
@@ -68,13 +67,25 @@ def count_blocks(
     step = _coarse_step(opened, scored)
     if step is None:
         return None
-    false, positive = [], []
-    for block in split_into_places(scored, finest.voxel_size):
-        box = _coarsen(SampledBox.of_roi(finest, block), step)
+    edge = _edge_of(finest.voxel_size)
+    in_row = -(-scored.shape[2] // edge[2])
+    false, positive = list[Counts](), list[Counts]()
+    for row in _split(scored, (edge[0], edge[1], scored.shape[2])):
+        box = _coarsen(SampledBox.of_roi(finest, row), step)
         predicted, labelled, known = read_pair(opened, box)
-        false.append(np.count_nonzero((predicted != labelled) & known))
-        positive.append(np.count_nonzero(predicted & labelled & known))
-    return np.array(false, np.int64), np.array(positive, np.int64)
+        voxels = (box.positions_nm(2) - finest.offset_nm[2]) / finest.voxel_size[2] + 0.5
+        block = ((voxels - scored.offset[2]) // edge[2]).astype(np.int64).clip(0, in_row - 1)
+        for counts, mask in (
+            (false, (predicted != labelled) & known),
+            (positive, predicted & labelled & known),
+        ):
+            counts.append(np.bincount(block, mask.sum(axis=(0, 1)), in_row))
+    return np.concatenate(false).astype(np.int64), np.concatenate(positive).astype(np.int64)
+
+
+def _edge_of(voxel_size: NmZYX) -> IntZYX:
+    """Return the edges of a block, voxels."""
+    return per_axis(lambda size: max(1, round(EDGE_NM / size)), voxel_size)
 
 
 def _coarse_step(opened: OpenLayers, scored: Roi) -> NmZYX | None:
@@ -102,7 +113,11 @@ def _coarsen(box: SampledBox, step_nm: NmZYX) -> SampledBox:
 
 def split_into_places(scored: Roi, voxel_size: NmZYX) -> Iterator[Roi]:
     """Yield the blocks of the scored part; those at its end may be smaller."""
-    edge = per_axis(lambda size: max(1, round(EDGE_NM / size)), voxel_size)
+    yield from _split(scored, _edge_of(voxel_size))
+
+
+def _split(scored: Roi, edge: IntZYX) -> Iterator[Roi]:
+    """Yield boxes of a region."""
     counts = per_axis(lambda n, e: -(-n // e), scored.shape, edge)
     for index in np.ndindex(*counts):
         start: IntZYX = per_axis(lambda o, i, e: o + i * e, scored.offset, index, edge)

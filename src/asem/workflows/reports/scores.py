@@ -122,7 +122,7 @@ def describe_scores_section(
 
 def interval_of(scores: Scores, region: str, key: str) -> tuple[float, float] | None:
     """Return the 95 % interval of a score; None where there is none."""
-    found = scores.get("intervals", {}).get(region, {}).get(key)
+    found = (scores.get("intervals") or {}).get(region, {}).get(key)
     return None if found is None else (float(found[0]), float(found[1]))
 
 

@@ -53,12 +53,14 @@ def read_results_table(results: ResultsInput, name: str) -> pd.DataFrame:
     Raises
     ------
     OSError, ValueError
-        It cannot be read, or is too large.
+        It cannot be read, is too large, or has texts where numbers are summarized.
     """
-    stem = results.folder / name
-    parquet = stem.with_suffix(".parquet")
-    path = parquet if parquet.is_file() else stem.with_suffix(".csv")
-    return read_table_file(path)
+    path = results.file if results.is_table else results.folder / f"{name}.parquet"
+    frame = read_table_file(path)
+    for column in set(LARGEST_BY.values()) & set(frame):
+        if len(frame) and not pd.api.types.is_numeric_dtype(frame[column].dtype):
+            raise ValueError(f"{path}: the column {column} has values that are no numbers")
+    return frame
 
 
 def describe_table_file(
@@ -73,7 +75,7 @@ def describe_table_file(
         make_table(
             frame,
             caption=f"{caption or TABLE_CAPTIONS.get(name, name)} ({len(frame):,})",
-            source=f"{name}.csv of {results.name}",
+            source=results.name if results.is_table else f"{name}.csv of {results.name}",
             descriptions=descriptions if isinstance(descriptions, Mapping) else {},
             largest_by=LARGEST_BY.get(name),
             printed=[column for column in PRINTED.get(name, ()) if column in frame],
