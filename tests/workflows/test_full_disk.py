@@ -9,7 +9,7 @@ import funlib
 from mounts import in_namespace
 
 COMMANDS = """
-import os, shlex, subprocess
+import gc, os, shlex, subprocess
 from asem.cli import main
 
 os.dup2(1, 2)  # in one stream, in the order of the commands
@@ -27,6 +27,7 @@ for size in ("24k", "136k"):
     sh("mount -o remount,size=9m small")
     print("resumed")
     run("train train.toml --out small/run")
+    gc.collect()  # of the trained networks, whose files are mapped
     sh("umount small")
 sh("mount -t tmpfs -o size=16k none small")
 print("others")

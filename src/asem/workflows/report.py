@@ -112,11 +112,11 @@ def check_report_path(out: Path, *, overwrite: bool) -> None:
         It is no name of an HTML file.
     """
     check_output_path(out)
+    REPORT.check_replaceable(out, overwrite=overwrite)
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"{out}: a report is an HTML file; give it the suffix .html (browsers print it to PDF)"
         )
-    REPORT.check_replaceable(out, overwrite=overwrite)
 
 
 def _find_foreign(path: Path) -> Path | None:
