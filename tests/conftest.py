@@ -148,6 +148,6 @@ def demo(asem, tmp_path_factory):
     A sixth of the usual iterations, since the training takes most of the time.
     """
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    done = asem("demo", folder, "--iterations", "50")
+    done = asem("demo", folder, "--iterations", "75")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

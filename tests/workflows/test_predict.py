@@ -262,9 +262,9 @@ def test_deep_images_are_scaled_by_their_window(cell, run, tmp_path, dtype):
         predict_volume(run, tmp_path / name, tmp_path / f"p_{name}", precision="32")
         unit = scale_to_unit(grey, open_volume(tmp_path / "deep").window)
         stacks["flat"] = np.rint(255 * unit).astype(np.uint8)
-    difference = np.abs(voxels(tmp_path / "p_deep") - voxels(tmp_path / "p_flat"))
-    assert difference.mean() < 1
-    assert voxels(tmp_path / "p_deep").std() > 1
+    deep, flat = (voxels(tmp_path / f"p_{name}") for name in ("deep", "flat"))
+    assert np.abs(deep - flat).mean() < 0.05 * deep.std()
+    assert deep.std() > 1
 
 
 @pytest.mark.parametrize("size", [(5.0, 5.0, 5.0), (4.0, 5.0, 12.0)])
