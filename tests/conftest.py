@@ -145,7 +145,7 @@ def asem(tmp_path_factory):
 def demo(asem, tmp_path_factory):
     """What `asem demo` of the wheel leaves, and prints; for tests named after it (see suite.py).
 
-    A sixth of the usual iterations, since the training takes most of the time.
+    A quarter of the usual iterations, since the training takes most of the time.
     """
     folder = tmp_path_factory.mktemp("demo") / "demo"
     done = asem("demo", folder, "--iterations", "75")
