@@ -49,14 +49,17 @@ from training import EPFL, SCORE, TRAIN, VALIDATE, finished, trained
 
 VALIDATIONS = {332: 4}
 """Of a training, by its iterations: as many checkpoints are scored; otherwise 8."""
+COSINE: dict[str, Any] = {"optimizer": {"schedule": "cosine"}}
 RECIPES: dict[str, dict[str, Any]] = {
     "base": {},
-    "cosine": {"optimizer": {"schedule": "cosine"}},
-    "slow": {"optimizer": {"learning_rate": 1e-3}},
-    "ema": {"optimizer": {"average": 0.995}},
-    "dice": {"loss": "dice"},
-    "batch4": {"batch": 4},
-    "features24": {"model": {"features": 24, "levels": 3, "norm": "batch"}},
+    "cosine": COSINE,
+    "half": {**COSINE, "sampling": {"reject": 0.5}},
+    "unbiased": {**COSINE, "sampling": {"reject": 0}},
+    "grey": {**COSINE, "augment": {"contrast": 0.4, "brightness": 0.3, "gamma": 0.6}},
+    "batch4": {**COSINE, "batch": 4},
+    "features24": {**COSINE, "model": {"features": 24, "levels": 3, "norm": "batch"}},
+    "context": {**COSINE, "patch": 132, "model": {"features": 12, "levels": 4, "norm": "batch"}},
+    "fine": {**COSINE, "voxel_size": [5, 5, 5]},
     "published": {
         "voxel_size": [5, 5, 5],
         "batch": 1,
@@ -193,7 +196,7 @@ def format_gain(differences: "pd.Series[float]") -> str:
 def rules(args: argparse.Namespace) -> None:
     """Print the scores of the checkpoints that each rule chooses, mean over all rows."""
     chosen: dict[str, list[dict[str, float]]] = {}
-    for row in read_rows(args.runs):
+    for row in (one for one in read_rows(args.runs) if AVERAGE in one["scores"]):
         validated = {key: value or 0.0 for key, value in row["validation_f1"].items()}
         iterations = {
             "best": str(row["best"]),
