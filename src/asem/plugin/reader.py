@@ -86,7 +86,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     """Return the reader of a folder with images, or of a table; None: other readers try."""
     if not isinstance(path, str):
         return None
-    if Path(path).suffix in TABLE_SUFFIXES:
+    if Path(path).suffix.lower() in TABLE_SUFFIXES:
         return read_table if is_object_table(Path(path)) else None
     return read_cell if find_images(Path(path)) else None
 

@@ -141,7 +141,8 @@ def train(
     Random numbers depend on the seed and the iteration only, so that an interrupted run gives the
     result of an uninterrupted one: bit-identical on a CPU, while on a GPU cuDNN may sum in another
     order. A stop signal (Ctrl-C, SIGTERM, SIGHUP) stops the training between two iterations, on a
-    GPU after at most `LOSS_READ_INTERVAL` iterations, with a checkpoint.
+    GPU after at most `LOSS_READ_INTERVAL` iterations, with a checkpoint. Networks with
+    batch norm are evaluated `STATISTICS_ITERATIONS` times before it is saved.
 
     Parameters
     ----------
